@@ -75,6 +75,17 @@ START = """async (surveyId) => {
 }"""
 
 
+DATES = """
+id: dates
+title: t
+language: en
+steps:
+  - {id: S1, type: date, prompt: "When were you born?"}
+  - {id: S2, type: date, prompt: "When was it built?", min: "0100-01-01"}
+  - {id: S3, type: text, prompt: "Anything else?"}
+"""
+
+
 @pytest.fixture(scope="module")
 def entry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with a survey of text and number fields."""
@@ -82,6 +93,7 @@ def entry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     surveys = folder / "surveys"
     surveys.mkdir()
     (surveys / "entry.yaml").write_text(SURVEY)
+    (surveys / "dates.yaml").write_text(DATES)
     create_sqlite(folder / "sessions.db")
     server = Server(folder, surveys)
     server.start()
@@ -211,6 +223,20 @@ def test_number_that_would_be_rounded_is_refused_in_words(participant: Participa
     participant.write("S2", "123456789012345")
     participant.expect_step("S3")
     assert participant.answered("entry") == [("S1", "knee"), ("S2", 123456789012345)]
+
+
+def test_year_of_two_digits_is_refused_in_words(participant: Participant) -> None:
+    """As by the server: before 1000, unless the step's first date is earlier. Years have at most four digits."""
+    participant.open("dates")
+    participant.expect_step("S1")
+    for day, problem in (("0085-05-03", "four digits, such as 1985"), ("12345-05-03", "up to December 31, 9999")):
+        enter(participant, repr(day))
+        participant.next()
+        expect(participant.page.locator("#problem")).to_contain_text(problem)
+    participant.write("S1", "1985-05-03")
+    participant.write("S2", "0285-05-03")
+    participant.expect_step("S3")
+    assert participant.answered("dates") == [("S1", "1985-05-03"), ("S2", "0285-05-03")]
 
 
 @pytest.mark.parametrize("text", ["\u202eright to left \u05d0\u200f", "👨‍👩‍👧 😀", "a\tb\x01\x7f", "1" * 16_000])

@@ -122,6 +122,7 @@ NOT_UNDERSTOOD: list[tuple[dict[str, Any], str]] = [
     (SCALE, "7.5"),
     (SCALE, "not seven"),
     (DATE, "31 February 1980"),
+    (DATE, "3 May 0085"),
     (DATE, "30 February 2024"),
     (DATE, "29 February 2023"),
     (DATE, "0 May 1980"),

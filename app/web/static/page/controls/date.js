@@ -6,6 +6,9 @@ import { surveyLanguage } from "../language.js";
 import { createFieldControl } from "./field.js";
 import { normalize, parseOrdinal } from "./speech.js";
 
+const FIRST_DATE = "1000-01-01"; // as the server's
+const LAST_DATE = "9999-12-31"; // with it the browser's field takes four digits of a year, not six
+
 const SPOKEN_FORMS = [
   /^(?:the )?(?<day>\S+) (?:of )?(?<month>\D+) (?<year>\d{4})$/, // 3 May 1980, the 3rd of May 1980
   /^(?<month>\D+) (?:the )?(?<day>\S+) (?<year>\d{4})$/, // May 3rd, 1980
@@ -18,26 +21,37 @@ export const date = {
   formatAnswer: (_step, value) => (typeof value === "string" ? formatDate(value) : null),
   parseSpeech(step, transcript) {
     const day = parseSpokenDate(normalize(transcript));
-    const isOutside = day !== null && ((step.min && day < step.min) || (step.max && day > step.max));
-    return isOutside ? null : day;
+    if (day === null || hasShortYear(step, day)) return null;
+    return (step.min && day < step.min) || (step.max && day > step.max) ? null : day;
   },
 };
 
 /** @param {import("./index.js").Step} step */
 function createControl(step) {
-  const field = make("input", { id: "answer", type: "date", class: "short", min: step.min, max: step.max });
+  const field = make("input", { id: "answer", type: "date", class: "short", min: step.min, max: step.max ?? LAST_DATE });
   return createFieldControl(step, field, [field], {
     show: (value) => {
       field.value = typeof value === "string" ? value : ""; // the browser clears text that is not a date
     },
     parse: (input) => input,
-    validate: () => {
+    validate: (day) => {
       if (field.validity.badInput) return "Please enter a real date, with day, month and year.";
+      if (hasShortYear(step, day)) return "Please enter the year in four digits, such as 1985.";
       if (field.validity.rangeUnderflow) return `Please enter a date from ${formatDate(step.min)} on.`;
-      if (field.validity.rangeOverflow) return `Please enter a date up to ${formatDate(step.max)}.`;
+      if (field.validity.rangeOverflow) return `Please enter a date up to ${formatDate(field.max)}.`;
       return null;
     },
   });
+}
+
+/**
+ * Return whether two digits of a year were meant, such as 0085 for 1985, unless the step accepts such years.
+ *
+ * @param {import("./index.js").Step} step
+ * @param {string} day YYYY-MM-DD
+ */
+function hasShortYear(step, day) {
+  return day < FIRST_DATE && (typeof step.min !== "string" || step.min >= FIRST_DATE);
 }
 
 /** @param {unknown} day YYYY-MM-DD */
