@@ -79,7 +79,7 @@ class DatabaseFile(ForkAware):
         with self._mutex:
             self._connections += 1
             if (found := _identify(self.path)) is not None:
-                self._identities.setdefault(self.path, found)
+                self._identities = {self.path: found, **self._identities}  # other threads iterate over the earlier one
         self.check()
 
     def remember_companions(self) -> None:

@@ -222,8 +222,9 @@ class _Connection:
         if not isinstance(result, Exception) and (snapshot := result.snapshot) is not None:
             self._remember(snapshot, snapshot.state.version)
         if isinstance(result, Unauthorized):
-            self._refusal = result
-        self._results.append((message_id, result))
+            self._refusal = result  # not this command's: the client keeps it
+        else:
+            self._results.append((message_id, result))
         self._wake()
 
     def _wake(self) -> None:

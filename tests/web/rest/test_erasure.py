@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy.exc import OperationalError
 from websockets.exceptions import ConnectionClosed
 
 from app.errors import DatabaseUnavailable
@@ -100,6 +101,34 @@ def test_open_socket_changes_no_session_that_begins_after_the_erasure(app: App) 
     snapshot = other_process.queries.load(SessionKey("phq9", "again"))
     assert snapshot is not None
     assert (snapshot.state.version, snapshot.state.answers) == (1, {})
+    other_process.close()
+
+
+def test_socket_whose_session_is_erased_before_it_is_stored_keeps_its_commands(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began without a database, and closes with 4401; no answer makes the client drop a command."""
+    key, token = SessionKey("phq9", "early"), app.create_token("early")
+    other_process = open_store(app.store.settings)
+
+    def fail(_work: object) -> None:
+        raise OperationalError("", None, Exception("lost"), connection_invalidated=True)
+
+    app.store._key_filter.fill()
+    with listening(app.flask) as port, monkeypatch.context() as outage:
+        outage.setattr(app.store._connection, "transact", fail)
+        outage.setattr(app.store.turns, "_read_again_at", float("inf"))
+        with socket_to(port, "early", token) as ws:
+            assert receive(ws)["version"] == 0
+            ws.send(json.dumps(answer(1)))
+            assert receive(ws)["type"] == "pending"
+            other_process.erasure.delete(key)
+            outage.undo()
+            refused = receive(ws)
+            assert (refused["type"], refused["id"], refused["code"]) == ("error", None, "unauthorized")
+            assert close_code(ws) == 4401
+    assert app.store.drain(60)
+    assert other_process.queries.load(key) is None
     other_process.close()
 
 
