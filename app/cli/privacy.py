@@ -19,7 +19,7 @@ erasures = commands.add_group("erasures", "The list of erasures, which are repea
 @keys.command("rotate")
 @click.option("--to-plain", is_flag=True, help="Decrypt everything instead, to stop encrypting.")
 def rotate_keys(*, to_plain: bool) -> None:
-    """Encrypt all stored answers, drafts and history with the first key of STEPKEEP_ANSWERS_KEYS.
+    """Encrypt all stored answers, drafts and history with the first key of STEPKEEP_ANSWERS_KEYS, padded.
 
     First put the new key before the old one and restart (with several servers in two rounds: first as the last key,
     then as the first). Run this until it changes nothing; then remove the old key. The server can keep

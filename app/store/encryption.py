@@ -4,8 +4,8 @@ AES-256-GCM (NIST SP 800-38D), a random nonce each: ``enc:1:<key id>:<base64url 
 never begins with ``e``, so plain and encrypted values can be mixed.
 
 Encrypted are ``answers``, ``drafts``, ``session_data`` of sessions, ``answer`` and ``data`` of history (which has
-unkeyed fingerprints). Steps, actions, times and ids are not: lists filter by them. An answer's length is not hidden,
-and write access to the database suffices to insert plain or older values.
+unkeyed fingerprints), each padded with spaces to a size class, absent ones too. Steps, actions, times and ids are not
+encrypted: lists filter by them. Write access to the database suffices to insert plain or older values.
 
 A key is good for 2^32 values (SP 800-38D, 8.3), about three a turn: rotate it well before a thousand million turns.
 """
@@ -13,6 +13,7 @@ A key is good for 2^32 values (SP 800-38D, 8.3), about three a turn: rotate it w
 import base64
 import hashlib
 import os
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import orjson
@@ -30,6 +31,12 @@ SESSION_DATA = "sessions.session_data"
 ANSWER = "session_history.answer"
 DATA = "session_history.data"
 
+ABSENT = {SESSION_DATA: "null", DRAFTS: "{}", ANSWER: "null", DATA: "{}"}
+"""What is encrypted instead of a NULL, which would tell that there is none."""
+
+SIZE_CLASSES = tuple(2**power for power in range(6, 25))
+"""Bytes to which texts are padded: their lengths tell nothing else. Longer ones have no class."""
+
 SET_ASIDE = "~set-aside-"
 """Follows the user id; no participant's id contains ``~``."""
 
@@ -37,6 +44,7 @@ ENCRYPTED_PREFIX = "enc:"
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
+_TAG_BYTES = 16
 
 PLAIN_FIRST = "plain"
 """First in STEPKEEP_ANSWERS_KEYS: new values are stored plain."""
@@ -67,11 +75,11 @@ class Cipher:
         return bool(self._ciphers)
 
     def encrypt(self, text: str, location: ValueLocation) -> str:
-        """Encrypt the text for this location, if encryption is on."""
+        """Encrypt the text, which ends in no space, for this location, if encryption is on."""
         if not self.is_on or self._first is None:
             return text
         nonce = os.urandom(NONCE_BYTES)  # the system's: a forked child never repeats its parent's
-        encrypted = self._first.encrypt(nonce, text.encode(), _associated_data(location))
+        encrypted = self._first.encrypt(nonce, _pad(text.encode()), _associated_data(location))
         return self.prefix + base64.urlsafe_b64encode(nonce + encrypted).decode()
 
     def decrypt(self, text: str, location: ValueLocation) -> str:
@@ -86,9 +94,14 @@ class Cipher:
         cipher, body = self._parts(text)
         try:
             encrypted = base64.urlsafe_b64decode(body)
-            return cipher.decrypt(encrypted[:NONCE_BYTES], encrypted[NONCE_BYTES:], _associated_data(location)).decode()
+            padded = cipher.decrypt(encrypted[:NONCE_BYTES], encrypted[NONCE_BYTES:], _associated_data(location))
+            return padded.rstrip(b" ").decode()
         except (InvalidTag, ValueError) as error:  # ValueError: no base64, or too short for a nonce
             raise DecryptionError(f"An encrypted value of {location[0]} can't be decrypted.") from error
+
+    def encrypted_length(self, size_bytes: int) -> int:
+        """Return the length of an encrypted value of this size class."""
+        return len(self.prefix) + (NONCE_BYTES + size_bytes + _TAG_BYTES + 2) // 3 * 4
 
     def missing_key_id(self, text: str | None) -> str | None:
         """Return the id of the value's key if that is not configured."""
@@ -154,6 +167,12 @@ def _key(item: str, name: str) -> bytes:
 
 
 _STANDARD = str.maketrans("-_", "+/")
+
+
+def _pad(text: bytes) -> bytes:
+    """Append spaces, which JSON permits, up to the size class."""
+    position = bisect_left(SIZE_CLASSES, len(text))
+    return text if position == len(SIZE_CLASSES) else text.ljust(SIZE_CLASSES[position])
 
 
 def _associated_data(location: ValueLocation) -> bytes:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 
 from ..core.timestamps import format_timestamp, from_datetime
 from ..survey import SessionKey
-from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, SESSION_DATA, SET_ASIDE, Cipher, ValueLocation
+from .encryption import ABSENT, ANSWER, ANSWERS, DATA, DRAFTS, SESSION_DATA, SET_ASIDE, Cipher, ValueLocation
 from .keyset import next_sessions, of_session
 from .rows import FINGERPRINT, loads
 from .tables import TIMES, session_history, sessions, untyped_times
@@ -69,7 +69,8 @@ def _value(text: str | None, location: ValueLocation, cipher: Cipher) -> Any:  #
     if text is None:
         return None
     try:
-        value = loads(cipher.decrypt(text, location))
+        plain = cipher.decrypt(text, location)
+        value = None if plain != text and plain == ABSENT.get(str(location[0])) else loads(plain)
     except ValueError:  # no JSON, or it can't be decrypted
         return text
     if location[0] == DATA and isinstance(value, dict):

@@ -10,7 +10,7 @@ from sqlalchemy import Column, Table
 from ..core.timestamps import format_timestamp, from_datetime
 from ..errors import MissingKey, OtherRelease, SessionUnreadable, UnreadableHere
 from ..survey import AnyEvent, Record, SessionKey, SessionState, Status, from_record, to_record
-from .encryption import ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Cipher
+from .encryption import ABSENT, ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Cipher
 from .tables import session_history, sessions, untyped_times
 
 FINGERPRINT = "fingerprint"
@@ -116,8 +116,8 @@ def changed_row(key: SessionKey, state: SessionState, expires_at: int | None, ro
     drafts = dumps(state.drafts) if state.drafts else None
     if cipher.is_on:  # the only cost without encryption
         answers = cipher.encrypt(answers, (ANSWERS, *key))
-        data = None if data is None else cipher.encrypt(data, (SESSION_DATA, *key))
-        drafts = None if drafts is None else cipher.encrypt(drafts, (DRAFTS, *key))
+        data = cipher.encrypt(data or ABSENT[SESSION_DATA], (SESSION_DATA, *key))
+        drafts = cipher.encrypt(drafts or ABSENT[DRAFTS], (DRAFTS, *key))
     return (
         state.current_step,
         answers,
@@ -162,8 +162,8 @@ def event_row(
     answer_text = None if answer is None else dumps(answer)
     data_text = dumps(data) if data else None
     if cipher.is_on:
-        answer_text = None if answer_text is None else cipher.encrypt(answer_text, (ANSWER, *key, version))
-        data_text = None if data_text is None else cipher.encrypt(data_text, (DATA, *key, version))
+        answer_text = cipher.encrypt(answer_text or ABSENT[ANSWER], (ANSWER, *key, version))
+        data_text = cipher.encrypt(data_text or ABSENT[DATA], (DATA, *key, version))
     return (
         key.user_id,
         key.survey_id,

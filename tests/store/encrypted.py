@@ -4,11 +4,14 @@ import base64
 import hashlib
 from collections.abc import Callable
 
+import pytest
 from sqlalchemy import Engine, create_engine
 
 from app.sessions.service import SessionStore
 from app.settings import Settings
+from app.store import encryption
 from app.store.drivers import sqlite
+from app.store.encryption import Cipher, ValueLocation
 from app.store.engine import normalise_url
 from app.survey.commands import Answer, AnyCommand, Draft, Note, Update
 from app.survey.snapshot import SessionKey
@@ -23,6 +26,13 @@ OpenWithKeys = Callable[..., SessionStore]
 
 def keys_of(*keys: bytes) -> str:
     return ",".join(base64.b64encode(key).decode() for key in keys)
+
+
+def unpadded(cipher: Cipher, text: str, location: ValueLocation) -> str:
+    """Return an encrypted value as releases before padding wrote it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encryption, "SIZE_CLASSES", (0,))
+        return cipher.encrypt(text, location)
 
 
 def client_engine(settings: Settings) -> Engine:

@@ -9,12 +9,13 @@ from sqlalchemy import Engine, select, update
 
 from app.database import Database
 from app.errors import MessageIdReused, SessionUnreadable
+from app.operations.integrity import read_stored_session
 from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store.encryption import Cipher, key_id
 from app.store.engine import normalise_url
 from app.store.tables import session_history, sessions
-from app.survey.commands import Answer, Begin, Draft, Restart
+from app.survey.commands import Answer, Begin, Draft, Restart, Update
 from app.survey.events import from_record
 from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState
@@ -63,6 +64,73 @@ def test_no_answer_is_readable_in_the_database_when_encrypted(
         assert subprocess.run(["grep", "-aFq", MARKER, *files], check=False).returncode == 1
 
 
+YES_NO = """
+id: visit
+title: Visit
+language: en
+steps:
+  - {id: CONSENT, type: boolean, prompt: Consent, required: false}
+  - id: DRUG
+    type: choice
+    prompt: Drug
+    required: false
+    options:
+      - {value: none, label: None}
+      - {value: heroin, label: Heroin}
+      - {value: benzodiazepine, label: Benzodiazepine}
+"""
+VISITS = [(consent, drug) for consent in (True, False, None) for drug in ("none", "heroin", "benzodiazepine", None)]
+
+
+def test_no_length_tells_a_yes_or_a_choice_when_encrypted(
+    settings: Settings, new_store: NewStore, engine: Engine, tmp_path: Path
+) -> None:
+    """Twelve participants give all combinations of answers, skipped ones included: each column has one length."""
+    surveys_dir = tmp_path / "visits"
+    surveys_dir.mkdir()
+    (surveys_dir / "visit.yaml").write_text(YES_NO)
+    store = new_store(settings, answers_keys=keys_of(NEW), surveys_dir=surveys_dir)
+    for number, (consent, drug) in enumerate(VISITS):
+        key = SessionKey("visit", f"user{number:02}")
+        store.turns.get_or_create(key, is_audio_mode=False)
+        submit(store, Answer(at=2, message_id="m1", step="CONSENT", value=consent), key=key)
+        submit(store, Answer(at=3, message_id="m2", step="DRUG", value=drug), key=key)
+    assert_one_length(engine)
+
+
+def test_no_length_tells_whether_there_is_a_draft_when_encrypted(open_with_keys: OpenWithKeys, engine: Engine) -> None:
+    """A draft, session data, or none: NULL would tell."""
+    store = open_with_keys(NEW)
+    for user, values in (("a", {"session_data": {"x": 1}}), ("b", {"session_data": {}}), ("c", {})):
+        key = SessionKey("diary", user)
+        store.turns.get_or_create(key, is_audio_mode=False)
+        submit(store, Update(at=2, changes=values), key=key)
+    submit(store, Draft(at=3, step="S1", value="x"), key=SessionKey("diary", "a"))
+    with engine.connect() as connection:
+        rows = connection.execute(select(sessions.c.answers, sessions.c.drafts, sessions.c.session_data)).all()
+    assert {len(value) for row in rows for value in row} == {len(rows[0].answers)}
+    assert [read["drafts"] for read in (read_stored(store, user) for user in "abc")] == [{"S1": "x"}, None, None]
+    assert [read["session_data"] for read in (read_stored(store, user) for user in "abc")] == [{"x": 1}, {}, None]
+
+
+def read_stored(store: SessionStore, user: str) -> dict[str, object]:
+    row = read_stored_session(store, SessionKey("diary", user))
+    assert row is not None
+    return row
+
+
+def assert_one_length(engine: Engine) -> None:
+    """Check that each encrypted column has one length in all rows of an action."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(sessions.c.answers, sessions.c.drafts, sessions.c.session_data)).all()
+        events = connection.execute(
+            select(session_history.c.action, session_history.c.answer, session_history.c.data)
+        ).all()
+    assert len({tuple(map(len, row)) for row in rows}) == 1
+    by_action = {(event.action, len(event.answer), len(event.data)) for event in events}
+    assert len(by_action) == len({event.action for event in events})
+
+
 def test_answers_are_plain_without_a_key(open_with_keys: OpenWithKeys, engine: Engine) -> None:
     """Encryption is off by default; this also shows that the search of these tests works."""
     fill(open_with_keys())
@@ -99,9 +167,8 @@ def test_group_commit_encrypts_each_value_for_its_own_session(open_with_keys: Op
     for key in keys:
         check_fold(open_with_keys(NEW) if key is keys[0] else store, key)
     with engine.connect() as connection:
-        answers = connection.execute(select(session_history.c.answer).where(session_history.c.answer.is_not(None)))
-        values = answers.scalars().all()
-    assert len(set(values)) == len(values) == 60
+        values = connection.execute(select(session_history.c.answer)).scalars().all()
+    assert len(set(values)) == len(values) == 90
 
 
 def test_message_sent_again_is_recognised_by_its_encrypted_fingerprint(open_with_keys: OpenWithKeys) -> None:

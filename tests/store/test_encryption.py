@@ -10,13 +10,18 @@ from app.errors import ConfigurationError, MissingKey
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.store import encryption as module
+from app.store import rows
 from app.store.encryption import PLAIN, Cipher, DecryptionError, cipher_from_keys, key_id
-from tests.store.encrypted import NEW, OLD, keys_of
+from tests.store.encrypted import NEW, OLD, keys_of, unpadded
 
 LOCATION = ("sessions.answers", "visit", "user123")
+PADDED = Cipher([NEW])
 
 
-@given(st.text(), st.text(max_size=9), st.text(st.characters(exclude_characters="~", codec="utf-8"), max_size=9))
+JSON_TEXTS = st.text().map(rows.dumps)
+
+
+@given(JSON_TEXTS, st.text(max_size=9), st.text(st.characters(exclude_characters="~", codec="utf-8"), max_size=9))
 def test_value_decrypts_only_at_its_location_and_with_its_key(text: str, survey_id: str, user_id: str) -> None:
     """Another key, column, session or version raises; the session's name when set aside counts as the same."""
     cipher, location = Cipher([NEW, OLD]), ("session_history.data", survey_id, user_id, 7)
@@ -33,6 +38,31 @@ def test_value_decrypts_only_at_its_location_and_with_its_key(text: str, survey_
             cipher.decrypt(encrypted, other)
     with pytest.raises(MissingKey):
         Cipher([OLD]).decrypt(encrypted, location)
+
+
+@given(st.binary(max_size=3000).map(lambda value: rows.dumps(value.hex())), st.integers(0, 2999))
+def test_length_of_an_encrypted_value_tells_only_its_size_class(text: str, shorter: int) -> None:
+    """64, 128, 256, … bytes of JSON: values of one class have one length, those of different classes differ."""
+    cipher, other = Cipher([NEW]), rows.dumps("é" * (min(shorter, len(text)) // 2))
+    classes = [next(size for size in module.SIZE_CLASSES if size >= len(value.encode())) for value in (text, other)]
+    lengths = [len(cipher.encrypt(value, LOCATION)) for value in (text, other)]
+    assert (lengths[0] == lengths[1]) == (classes[0] == classes[1])
+    assert lengths == [cipher.encrypted_length(size) for size in classes]
+    assert all(size == 64 or size < 2 * len(value.encode()) for size, value in zip(classes, (text, other), strict=True))
+    assert cipher.decrypt(cipher.encrypt(text, LOCATION), LOCATION) == text
+
+
+def test_size_classes_suffice_for_the_largest_value() -> None:
+    """A whole state is at most 1 MiB; a larger value is still encrypted."""
+    assert module.SIZE_CLASSES[0] == 64
+    assert module.SIZE_CLASSES[-1] >= 4 * 2**20
+    text = "x" * (module.SIZE_CLASSES[-1] + 1)
+    assert PADDED.decrypt(PADDED.encrypt(text, LOCATION), LOCATION) == text
+
+
+def test_unpadded_value_of_an_earlier_release_is_readable() -> None:
+    """Its length told what it was."""
+    assert PADDED.decrypt(unpadded(PADDED, "true", LOCATION), LOCATION) == "true"
 
 
 @given(st.data())

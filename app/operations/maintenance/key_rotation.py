@@ -18,6 +18,7 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    not_,
     or_,
     select,
     update,
@@ -198,18 +199,29 @@ class _Target(NamedTuple):
         lengths = [func.coalesce(func.length(column), 0) for column in kind.columns(kind.encrypted)]
         return case((self.needs_change(kind), sum(lengths[1:], lengths[0])), else_=0)
 
-    def convert(self, value: str, location: encryption.ValueLocation) -> str:
-        if value == "" or (not self.is_to_plain and value.startswith(self.cipher.prefix)):
+    def convert(self, value: str | None, location: encryption.ValueLocation) -> str | None:
+        absent = encryption.ABSENT.get(str(location[0]))
+        if self.is_to_plain:
+            text = None if value is None else self.cipher.decrypt(value, location)
+            return None if text == absent and text != value else text
+        if value == "" or (value is not None and value.startswith(self.cipher.prefix) and self._is_padded(value)):
             return value
-        text = self.cipher.decrypt(value, location)
-        return text if self.is_to_plain else self.cipher.encrypt(text, location)
+        text = absent if value is None else self.cipher.decrypt(value, location)
+        return None if text is None else self.cipher.encrypt(text, location)
 
     def _has_other_form(self, column: Column[str]) -> ColumnElement[bool]:
         prefix = encryption.ENCRYPTED_PREFIX if self.is_to_plain else self.cipher.prefix
         beginning = func.substr(column, 1, len(prefix))
         if self.is_to_plain:
             return beginning == prefix
-        return and_(column != "", beginning != prefix)  # '' in some old rows: no data
+        is_padded = and_(beginning == prefix, func.length(column).in_(self._lengths()))
+        return or_(column.is_(None), and_(column != "", not_(is_padded)))  # '' in some old rows: no data
+
+    def _is_padded(self, value: str) -> bool:
+        return len(value) in self._lengths()
+
+    def _lengths(self) -> list[int]:
+        return [self.cipher.encrypted_length(size) for size in encryption.SIZE_CLASSES]
 
 
 def _rewrite_rows(
@@ -242,8 +254,6 @@ def _convert(
     problem: UndecryptableRow | None = None
     for name in kind.encrypted:
         converted[name] = value = row[name]
-        if value is None:
-            continue
         location = (f"{kind.table.name}.{name}", *(row[part] for part in kind.location))
         try:
             converted[name] = target.convert(value, location)

@@ -17,6 +17,7 @@ from app.operations.maintenance import key_rotation
 from app.operations.maintenance.key_rotation import RotationResult, UndecryptableRow, rotate_keys
 from app.sessions.service import SessionStore
 from app.settings import Settings
+from app.store import encryption
 from app.store.encryption import Cipher, key_id
 from app.store.tables import session_history, sessions
 from app.survey.commands import Answer, Begin, Draft, Save
@@ -330,6 +331,31 @@ def test_empty_values_are_unchanged(opened: Open, engine: Engine) -> None:
     assert rotate_keys(store, to_plain=True).sessions == 1
     with engine.connect() as connection:
         assert connection.execute(select(sessions.c.session_data)).scalar_one() == ""
+
+
+def test_values_of_an_earlier_release_are_padded(opened: Open, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unpadded values of the first key, and NULL, tell what they are; the others stay as they are."""
+    with monkeypatch.context() as patch:
+        patch.setattr(encryption, "SIZE_CLASSES", (0,))
+        fill(opened(keys_of(NEW)), USERS[:6])
+    store = opened(keys_of(NEW))
+    fill(store, USERS[6:])
+    with engine.begin() as connection:
+        connection.execute(update(sessions).where(sessions.c.user_id == "user01").values(drafts=None))
+        of = (session_history.c.user_id == "user02", session_history.c.version == 1)
+        connection.execute(update(session_history).where(*of).values(answer=None, data=None))
+    done = rotate_keys(store, batch_size=5)
+    assert (done.sessions, done.locked, done.damaged) == (6, 0, 0)
+    assert done.events == 6 * (3 + ANSWERS - 1)
+    sizes = {store.cipher.encrypted_length(size) for size in encryption.SIZE_CLASSES}
+    with engine.connect() as connection:
+        rows = [
+            *connection.execute(select(sessions.c.answers, sessions.c.drafts, sessions.c.session_data)),
+            *connection.execute(select(session_history.c.answer, session_history.c.data)),
+        ]
+    assert {len(value) for row in rows for value in row} <= sizes
+    check(store, [key for key in USERS if key.user_id not in {"user01", "user02"}])
+    assert rotate_keys(store).is_complete
 
 
 def test_rotation_without_a_key_is_refused(opened: Open) -> None:
