@@ -4,6 +4,7 @@ import contextlib
 import logging
 import re
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -31,11 +32,16 @@ _MAX_SERVER_MESSAGE_BYTES = 64 * 1024 * 1024
 """1,000 answers of 64 KiB each."""
 
 
-class _NoDebugLog(logging.LoggerAdapter[logging.Logger]):
-    """At DEBUG the WebSocket library logs the token and answers."""
+class _LibraryLog(logging.LoggerAdapter[logging.Logger]):
+    """Without what the WebSocket library logs at DEBUG, the token and answers, and without errors for lost networks."""
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
         return level > logging.DEBUG and super().isEnabledFor(level)
+
+    def log(self, level: int, msg: object, *args: object, **options: Any) -> None:  # noqa: ANN401 - logging's
+        if isinstance(sys.exc_info()[1], ConnectionClosed):  # the client reconnects
+            level, options = logging.INFO, {}
+        super().log(level, msg, *args, **options)
 
 
 def encode(command: dict[str, Any]) -> str:
@@ -91,7 +97,7 @@ def open_connection(url: str, headers: Mapping[str, str], timeouts: ClientTimeou
     with connect(
         url,
         additional_headers=headers,
-        logger=_NoDebugLog(logging.getLogger("stepkeep.client")),
+        logger=_LibraryLog(logging.getLogger("stepkeep.client")),
         compression=None,  # useless for short commands, and not offered by the server
         open_timeout=timeouts.open_timeout_s,
         ping_interval=timeouts.ping_interval_s,

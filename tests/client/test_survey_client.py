@@ -131,8 +131,8 @@ def test_commands_keep_their_order_over_reconnects(server: Server, proxy: Proxy)
     assert ids(server) == command_ids
 
 
-def test_dead_network_is_detected_by_pings(server: Server, proxy: Proxy) -> None:
-    """A new connection delivers the command."""
+def test_dead_network_is_detected_by_pings(server: Server, proxy: Proxy, caplog: pytest.LogCaptureFixture) -> None:
+    """A new connection delivers the command; the log has no error."""
     times = replace(FAST, ping_interval_s=0.2, ping_timeout_s=0.2, open_timeout_s=0.5, close_timeout_s=0.1)
     with make_client(proxied(proxy), timeouts=times) as client:
         client.wait_until_online(WAIT_S)
@@ -142,6 +142,7 @@ def test_dead_network_is_detected_by_pings(server: Server, proxy: Proxy) -> None
         proxy.heal()
         sent.result(WAIT_S)
     assert ids(server) == [sent.id]
+    assert [record.message for record in caplog.records if record.levelno > logging.INFO] == []
 
 
 def test_slow_attempts_follow_the_quick_ones(server: Server, proxy: Proxy) -> None:
