@@ -114,4 +114,5 @@ def _is_small(snapshot: Snapshot) -> bool:
 
 def _newest(snapshots: Iterable[Snapshot | None]) -> Snapshot | None:
     known = [snapshot for snapshot in snapshots if snapshot is not None]
-    return max(known, key=lambda snapshot: snapshot.state.version, default=None)
+    # Another process may have erased the session, and another one has begun at version 1.
+    return max(known, key=lambda snapshot: (snapshot.state.started_at, snapshot.state.version), default=None)

@@ -116,6 +116,17 @@ def test_nothing_is_known_of_an_erased_session(subscribers: Subscribers) -> None
     assert subscribers.latest(KEY) is None
 
 
+def test_latest_is_the_session_that_began_after_an_erasure_in_another_process(subscribers: Subscribers) -> None:
+    """Its version is lower."""
+    erased, begun = at_version(5), at_version(1)
+    begun = replace(begun, state=replace(begun.state, started_at=erased.state.started_at + 1))
+    for snapshot in (erased, begun):
+        device = Device(snapshot)
+        subscribers.subscribe(KEY, device)
+        subscribers.unsubscribe(KEY, device)
+    assert subscribers.latest(KEY) == begun
+
+
 def test_large_session_is_not_remembered(subscribers: Subscribers) -> None:
     """Ten thousand sessions of a megabyte would fill the machine's memory."""
     snapshot = at_version(2)

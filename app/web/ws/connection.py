@@ -236,9 +236,15 @@ class _Connection:
         if version != snapshot.state.version:
             return  # it contains pending turns
         with self._mutex:
-            is_newest = self.stored is None or version >= self.stored.state.version
+            is_newest = self.stored is None or (
+                version >= self.stored.state.version and not self._shows_another_than(snapshot)
+            )
             if is_newest and self._ending is None:
                 self.stored = snapshot
+
+    def _shows_another_than(self, snapshot: Snapshot) -> bool:
+        """Return whether the client sees a session that another process has erased, before this one began."""
+        return self.stored is not None and self.stored.state.started_at != snapshot.state.started_at
 
     def _receive(self) -> None:
         frame = self._ws.receive(timeout=_POLL_S)
@@ -332,6 +338,8 @@ class _Connection:
             rejection = result.rejection
             fields = {"code": rejection.code, "message": rejection.message, "step": snapshot.step}
             self._send({"type": "reject", "id": message_id, **fields})
+            if self._shows_another_than(snapshot):
+                self._close(1001, ERASED)
 
     def _keep_draft(self, draft: Draft) -> None:
         if self._draft is None:

@@ -89,7 +89,7 @@ def test_socket_of_an_erased_session_is_closed_and_not_opened_again(app: App) ->
 
 
 def test_open_socket_changes_no_session_that_begins_after_the_erasure(app: App) -> None:
-    """Of a caller whose access is not revoked, in a process that has not noticed the erasure; its next command is refused."""
+    """Of a caller whose access is not revoked, in a process that has not noticed the erasure; its command is refused, and it must reconnect."""
     app.begin_session("again")
     other_process = open_store(app.store.settings)
     with listening(app.flask) as port, socket_to(port, "again", app.create_key()) as ws:
@@ -98,6 +98,7 @@ def test_open_socket_changes_no_session_that_begins_after_the_erasure(app: App) 
         other_process.turns.get_or_create(SessionKey("phq9", "again"), is_audio_mode=False)
         ws.send(json.dumps(answer(1)))
         assert receive(ws)["code"] == "not_current"
+        assert close_code(ws) == 1001
     snapshot = other_process.queries.load(SessionKey("phq9", "again"))
     assert snapshot is not None
     assert (snapshot.state.version, snapshot.state.answers) == (1, {})
