@@ -1,6 +1,6 @@
 """``python -m app.serve``, which is ``make run``: check the configuration once, then become gunicorn.
 
-So an error is one clear line, not a worker that restarts for ever. ``--check`` only checks, beside a running server.
+So an error is one clear line, not a worker that restarts for ever. ``--check`` only checks, also while a server runs.
 """
 
 import os

@@ -83,8 +83,8 @@ class Settings(BaseSettings):
     )
     erasures_file: Path | None = Field(
         None,
-        description="journal of erasures, applied again after a backup is restored; default with SQLite: a file beside "
-        "the database",
+        description="journal of erasures, applied again after a backup is restored; default with SQLite: a file next "
+        "to the database",
     )
     surveys_dir: Path = Field(Path("surveys"), description="folder of the survey files")
     default_survey: Annotated[str | None, Field(pattern=SURVEY_ID)] = Field(
@@ -126,7 +126,7 @@ class Settings(BaseSettings):
         1000, description="simultaneous WebSocket connections per process; further ones are closed with 1013"
     )
     rest_threads: Annotated[int, Field(ge=1, le=1000)] = Field(
-        24, description="threads reserved for REST and pages, beside one for each WebSocket connection"
+        24, description="threads reserved for REST and pages, in addition to one for each WebSocket connection"
     )
     allowed_origins: str = Field(
         "",

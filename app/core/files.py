@@ -22,7 +22,7 @@ def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
     Raises:
         InvalidInput: it can't be written; errors of ``pieces`` pass.
     """
-    with _part_beside(path) as part:
+    with _partial_file(path) as part:
         with part.open("wb", buffering=0) as file:
             for piece in pieces:
                 with write_errors(path):
@@ -42,7 +42,7 @@ def create_file(path: Path) -> Iterator[Path]:
     """
     if path.exists():
         raise InvalidInput(f"{path} already exists; choose another file name")
-    with _part_beside(path) as part, write_errors(path):
+    with _partial_file(path) as part, write_errors(path):
         yield part
         sync(part)
         _link(part, path)
@@ -106,7 +106,7 @@ def write_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _part_beside(path: Path) -> Iterator[Path]:
+def _partial_file(path: Path) -> Iterator[Path]:
     """Give a file with an unguessable name, in the same folder so that it can be renamed."""
     with write_errors(path):
         descriptor, name = tempfile.mkstemp(prefix=".stepkeep-", suffix=".part", dir=path.absolute().parent)

@@ -40,7 +40,7 @@ def normalise_url(url: str) -> URL:
     if scheme.split("+")[0] == "sqlite":
         if not parsed.database or parsed.database.startswith((":memory:", "file:")):
             raise ConfigurationError("DATABASE_URL: SQLite needs a file, e.g. sqlite:///survey_sessions.db")
-        # One file has one name: it names the lock and the files beside it.
+        # One file has one name: it names the lock and the files next to it.
         return parsed.set(drivername="sqlite", database=os.path.realpath(parsed.database))
     driver = _DRIVERS.get(scheme, scheme if scheme in _DRIVERS.values() else None)
     if driver is None:

@@ -82,7 +82,7 @@ def read_lines(lines: Iterable[str | bytes], name: str) -> Iterator[ErasureRecor
 
 
 def open_journal(erasures_file: Path | None, url: URL) -> "ErasureJournal | None":
-    """Return the journal of STEPKEEP_ERASURES_FILE, by default beside a SQLite database."""
+    """Return the journal of STEPKEEP_ERASURES_FILE, by default next to a SQLite database."""
     if erasures_file is None and url.get_backend_name() == "sqlite":
         erasures_file = Path(f"{url.database}.erasures")
     return None if erasures_file is None else ErasureJournal(erasures_file)

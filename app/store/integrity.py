@@ -1,4 +1,4 @@
-"""Sessions beside the replay of their histories, for verification and rebuilding. Read-only."""
+"""Sessions together with the replay of their histories, for verification and rebuilding. Read-only."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

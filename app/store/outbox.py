@@ -52,7 +52,7 @@ class Delivery:
 
     Attributes:
         version: the session's, created by the event.
-        next_attempt_at: None if delivered or given up.
+        next_attempt_at: None if delivered or failed for good.
         last_status: HTTP status of the last response.
     """
 
@@ -99,8 +99,8 @@ class RetentionCutoffs(NamedTuple):
 
     Attributes:
         delivered_before: earlier deliveries are old.
-        failed_before: those given up, or due to a disabled webhook, before this are old; earlier events due to an
-            enabled webhook are overdue.
+        failed_before: those that failed for good, or were due to a disabled webhook, before this are old; earlier
+            events due to an enabled webhook are overdue.
     """
 
     delivered_before: int
@@ -209,7 +209,7 @@ def record_attempts(connection: Connection, attempts: Iterable[AttemptResult]) -
 def read_page(
     connection: Connection, webhook_id: str | None, before_id: int | None, limit: int, *, failed: bool = False
 ) -> Page[Delivery, int]:
-    """Return the next deliveries, newest first; if ``failed``, only those given up."""
+    """Return the next deliveries, newest first; if ``failed``, only those that failed for good."""
     column = webhook_deliveries.c
     query = select(webhook_deliveries)
     if webhook_id is not None:
@@ -225,7 +225,7 @@ def read_page(
 def read_finished_ids(
     connection: Connection, webhook_id: str, after_id: int, limit: int, *, since: int | None, failed: bool
 ) -> list[int]:
-    """Return the next ids, ascending, of finished deliveries; if ``failed``, only those given up.
+    """Return the next ids, ascending, of finished deliveries; if ``failed``, only those that failed for good.
 
     Args:
         since: of the events.

@@ -22,7 +22,7 @@ from .request_origin import client_address, require_same_origin
 from .security_log import record_credential, record_principal
 
 SUBPROTOCOL = "stepkeep"
-"""The server selects it beside ``token.<token>``: browsers require an answer."""
+"""The server selects it when it is offered with ``token.<token>``: browsers require an answer."""
 
 METRICS_KEY_AGE_S = 3600.0
 """Then a cached API key is read again."""

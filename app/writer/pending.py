@@ -50,7 +50,7 @@ MAX_CALLBACKS = 4
 SESSION_LIMIT = 1000
 
 TURN_BYTES = 2048
-"""Memory of a turn beside its answer."""
+"""Memory of a turn in addition to its answer."""
 
 _ERASED = Rejected(snapshot=None, rejection=Rejection("no_session", "There is no such session."))
 

@@ -1,4 +1,4 @@
-"""Create a backup beside a running server."""
+"""Create a backup while servers run."""
 
 from dataclasses import dataclass
 from pathlib import Path

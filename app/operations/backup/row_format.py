@@ -44,7 +44,7 @@ def column_names(table: Table) -> list[str]:
 
 def key_columns(table: Table) -> list[Column[Any]]:
     """Return the columns by which rows are sorted."""
-    if table is tables.session_history:  # not the id: to be replayed beside its sessions in constant memory
+    if table is tables.session_history:  # not the id: so that it is replayed with its session in constant memory
         return [table.c.user_id, table.c.survey_id, table.c.version]
     return list(table.primary_key)
 

@@ -1,6 +1,6 @@
 """Close sessions past their deadline, with the event ``expired``.
 
-Each is checked again under its lock, so an answer that arrives meanwhile wins. Safe to run beside servers
+Each is checked again under its lock, so an answer that arrives meanwhile wins. Safe to run while servers run
 and other runs, to interrupt and to repeat.
 """
 

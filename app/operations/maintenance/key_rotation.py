@@ -1,6 +1,6 @@
 """Re-encrypt stored answers with the first key of STEPKEEP_ANSWERS_KEYS, or decrypt them (docs/privacy.md).
 
-A second run may be needed: a server restarted late may have used the old key. Safe beside running servers; interrupted
+A second run may be needed: a server restarted late may have used the old key. Safe while servers run; interrupted
 runs continue. Old plain text remains in logs, backups and freed pages (SQLite overwrites those: ``secure_delete``).
 """
 
@@ -159,7 +159,7 @@ class _Rotation:
         """Yield the last key of each batch (finally ``last``), its rows and its changed rows."""
         after: _Key | None = ()
         while after is not None:
-            # Without a lock: rows that need no change are skipped beside writers.
+            # Without a lock: rows that need no change are skipped while others write.
             end, count, has_work = self._store.run_read(partial(self._find, kind, after, last))
             rows = _between(kind, after, end or last)
             yield end or last, count, self._rewrite(kind, rows) if has_work else 0

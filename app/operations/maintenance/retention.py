@@ -1,6 +1,6 @@
 """Erase sessions unchanged for the ``retention`` of their survey, or STEPKEEP_RETENTION.
 
-Expiry does not count as a change. Safe to run beside servers and other runs, to interrupt and to repeat.
+Expiry does not count as a change. Safe to run together with servers and other runs, to interrupt and to repeat.
 """
 
 import time

@@ -20,7 +20,7 @@ TARGET_S = 0.025
 """Intended duration of a transaction: turns wait for it."""
 
 SESSION_WEIGHT = 20
-"""Cost of closing or erasing a session besides its events, in events."""
+"""Cost of closing or erasing a session in addition to its events, in events."""
 
 MIN_EVENTS, MAX_EVENTS = 100, 2000
 

@@ -29,7 +29,7 @@ HOUR_US = 3600 * SECOND_US
 EVENTS = outbox.EVENTS
 
 OVERLAP_HOURS = 24
-"""How long a replaced secret signs beside the new one."""
+"""How long a replaced secret signs together with the new one."""
 
 MAX_WEBHOOKS = 100
 """Each can use several threads, and adds a row for each event."""

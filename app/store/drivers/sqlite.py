@@ -24,7 +24,7 @@ BUSY_TIMEOUT_MS = 5_000
 """Longest wait of an attempt for another writing process."""
 
 POLL_MS = 4
-"""SQLite's own handler sleeps up to 100 ms between attempts: beside a purge, which releases the lock often but briefly,
+"""SQLite's own handler sleeps up to 100 ms between attempts: during a purge, which releases the lock often but briefly,
 a turn would rarely get it.
 """
 

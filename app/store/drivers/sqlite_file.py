@@ -83,7 +83,7 @@ class DatabaseFile(ForkAware):
         self.check()
 
     def remember_companions(self) -> None:
-        """Remember the files that a writing connection has opened beside the database."""
+        """Remember the files that a writing connection has opened next to the database."""
         with self._mutex:
             for suffix in _COMPANIONS:
                 if (found := _identify(name := self.path + suffix)) is not None:
