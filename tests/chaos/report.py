@@ -20,16 +20,16 @@ MAX_LISTED = 50
 INTRODUCTION = """# Chaos: nothing lost, nothing twice
 
 Made by `make chaos`; not to be edited. Participants with known answers walk through the shipped surveys, with the
-Python client and the browser's, while the driver breaks everything between them and the disk, and erases some of them. Three series of faults
-run beside each other, so that faults of different layers overlap. Afterwards all faults end, all outboxes must become
-empty, and a checker reads the database by plain SQL and compares it with the clients' logs
+Python client and the browser's, while the driver breaks everything between them and the disk, and erases some of them.
+Three series of faults run beside each other, so that faults of different layers overlap. Afterwards all faults end, all
+outboxes must become empty, and a checker reads the database by plain SQL and compares it with the clients' logs
 (`tests/chaos/checker.py`): every acknowledged command is in the history exactly once, at its version and with its
 content; each client's commands are in order (except one whose rejection was lost: nothing of it was stored, it is
 resent, and may be accepted where the session is by then); replaying the history gives the row; versions are 1 to n;
 what clients were shown is a replay of the history and never goes back; what was rejected is absent. Of participants who
-were erased no table has anything, nothing was acknowledged after the erasure, and their tokens are refused. While a SQLite
-file was moved or replaced, `/readyz` said so and nothing was acknowledged. Commands without an answer at the end, except of
-erased participants, would be counted as unanswered.
+were erased no table has anything, nothing was acknowledged after the erasure, and their tokens are refused. While a
+SQLite file was moved or replaced, `/readyz` said so and nothing was acknowledged. Commands without an answer at the
+end, except of erased participants, would be counted as unanswered.
 """
 
 
