@@ -1,10 +1,10 @@
 """``flask keys``, ``flask sessions export`` and ``erase``, and ``flask erasures``."""
 
 from pathlib import Path
-from typing import TextIO
 
 import click
 
+from ..core.files import replace_file
 from ..errors import InvalidInput
 from ..operations import maintenance
 from ..operations.privacy import apply_erasures, export_participant, read_erasures
@@ -50,13 +50,8 @@ def rotate_keys(*, to_plain: bool) -> None:
 @sessions.command("export")
 @click.argument("user_id")
 @click.option("--survey", help="Only this survey (default: all).")
-@click.option(
-    "--output",
-    type=click.File("w", encoding="utf-8", lazy=True),
-    default="-",
-    help="A file (default: standard output).",
-)
-def export(user_id: str, survey: str | None, output: TextIO) -> None:
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: standard output.")
+def export(user_id: str, survey: str | None, output: Path | None) -> None:
     """Export everything that is stored about a participant as JSON.
 
     \b
@@ -67,7 +62,11 @@ def export(user_id: str, survey: str | None, output: TextIO) -> None:
     require_known_survey(user_id, survey)
     pieces = export_participant(store(), user_id, survey)
     audit("participant_exported", survey_id=survey, user_id=user_id)
-    output.writelines(pieces)
+    if output is None or str(output) == "-":
+        with click.open_file("-", "w", encoding="utf-8") as stdout:
+            stdout.writelines(pieces)
+    else:
+        replace_file(output, (piece.encode() for piece in pieces))
 
 
 @sessions.command("erase")

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
+from ..core.files import OWNER_ONLY
 from ..errors import ConfigurationError, StoreInUse
 from .drivers import TurnStatements, mysql, postgresql, sqlite
 
@@ -126,7 +127,7 @@ def server_lock(url: URL) -> FileLock | None:
     folder = Path(url.database or "").parent
     if not folder.is_dir():  # FileLock would create it
         raise ConfigurationError(f"the database {url.database} can't be opened: folder {folder} does not exist")
-    lock = FileLock(f"{url.database}.server-lock")
+    lock = FileLock(f"{url.database}.server-lock", mode=OWNER_ONLY)
     try:
         lock.acquire(blocking=False)
     except Timeout:

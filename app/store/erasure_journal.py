@@ -17,7 +17,7 @@ import orjson
 from filelock import FileLock
 from sqlalchemy import URL
 
-from ..core.files import append_lines
+from ..core.files import OWNER_ONLY, append_lines
 from ..core.timestamps import format_timestamp, from_datetime
 from ..errors import ConfigurationError, ErasureJournalUnavailable
 
@@ -130,7 +130,7 @@ class ErasureJournal:
 
     def lock(self) -> FileLock:
         """Return the lock for comparing the journal with the database; appending needs none."""
-        return FileLock(f"{self.path}.lock")
+        return FileLock(f"{self.path}.lock", mode=OWNER_ONLY)
 
 
 def _parse_line(line: str | bytes) -> ErasureRecord:

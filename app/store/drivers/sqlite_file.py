@@ -11,6 +11,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from ...core.files import OWNER_ONLY
 from ...core.fork_hooks import ForkAware, register
 from ...errors import ConfigurationError, DatabaseFileLost
 
@@ -70,6 +71,8 @@ class DatabaseFile(ForkAware):
             if not is_open:
                 _check_name(self.path)
                 found = _identify(self.path)
+                if found is None:
+                    _create(self.path)
                 self.problem, self._identities = None, {} if found is None else {self.path: found}
         if is_open:
             self.check()
@@ -177,6 +180,12 @@ def _check_name(path: str) -> None:
         raise ConfigurationError(
             f"the database {path} is a mount point: its write-ahead log would be elsewhere. Mount its folder instead."
         )
+
+
+def _create(path: str) -> None:
+    """Create an empty database that only its owner can read; SQLite gives its companions the same mode."""
+    with suppress(OSError):  # another process was first; or SQLite's error explains it
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY))
 
 
 def _mark(path: str, log_path: str) -> None:
