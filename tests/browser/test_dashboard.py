@@ -75,6 +75,13 @@ def test_filters_are_kept_in_the_url(desk: Desk) -> None:
     expect(desk.page.get_by_role("link", name="SPSS")).to_have_attribute(
         "href", "/api/surveys/phq9/export?format=sav&mode=audio"
     )
+    csv, exact = (
+        desk.page.get_by_role("link", name="CSV, a row a session"),
+        "/api/surveys/phq9/export?format=csv&mode=audio",
+    )
+    expect(csv).to_have_attribute("href", exact.replace("csv&", "csv&spreadsheet_safe=true&"))
+    desk.page.get_by_label("CSV with unchanged texts").check()
+    expect(csv).to_have_attribute("href", exact)
     desk.page.go_back()
     expect(desk.page.get_by_label("Mode")).to_have_value("")
     expect(desk.tile("started")).to_have_text(unfiltered)

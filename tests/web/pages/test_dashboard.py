@@ -1,5 +1,6 @@
 """The dashboard's pages without a browser: authorization, missing pages, titles and logs."""
 
+import html
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -108,18 +109,28 @@ def test_downloads_are_offered_with_the_scope_export_only(browser: Browser) -> N
     assert "/export" not in browser.get("/dashboard/surveys/phq9").text
     browser.sign_in("sessions:read", "export")
     text = browser.get("/dashboard/surveys/phq9").text
-    assert re.findall(r'href="/api/surveys/phq9/export\?format=([a-z]+)"', text) == list(EXPORT_FORMATS)
+    assert re.findall(r'href="/api/surveys/phq9/export\?format=([a-z]+)', text) == list(EXPORT_FORMATS)
 
 
 def test_every_offered_download_exists_in_rest(browser: Browser) -> None:
+    for path in offered_downloads(browser):
+        with browser.get(path) as answer:  # closed, because open exports are limited
+            assert answer.status_code == 200, path
+
+
+def test_offered_csv_runs_no_formula_in_a_spreadsheet(browser: Browser) -> None:
+    """A text that begins with ``=`` gets a prefix, unless the researcher asks for unchanged texts."""
+    csv = [path for path in offered_downloads(browser) if re.search("format=(csv|long)", path)]
+    assert len(csv) == 2
+    assert all("spreadsheet_safe=true" in path for path in csv)
+
+
+def offered_downloads(browser: Browser) -> list[str]:
     browser.sign_in("sessions:read", "export")
-    for name in EXPORT_FORMATS:
-        with browser.get(
-            f"/api/surveys/phq9/export?format={name}"
-        ) as answer:  # closed, because open exports are limited
-            assert answer.status_code == 200, name
-    offered = re.findall(r'href="(/api/surveys/phq9/codebook[^"]*)"', browser.get("/dashboard/surveys/phq9").text)
-    assert [browser.get(path).status_code for path in offered] == [200]
+    text = browser.get("/dashboard/surveys/phq9").text
+    offered = re.findall(r'href="(/api/surveys/phq9/(?:export|codebook)[^"]*)"', text)
+    assert len(offered) == len(EXPORT_FORMATS) + 1
+    return [html.unescape(path) for path in offered]
 
 
 def test_sign_in_reads_rest_and_foreign_origin_writes_nothing(browser: Browser) -> None:

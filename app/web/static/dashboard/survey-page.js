@@ -32,15 +32,22 @@ class SurveyPage {
 
   constructor() {
     this.#figures.append(this.#tiles, this.#sessionCharts, this.#answersHeading, this.#answerCharts);
+    document.getElementById("exact")?.addEventListener("change", () => this.#setDownloads());
     this.#applyFilters();
   }
 
-  #applyFilters() {
+  #setDownloads() {
     const filters = Object.entries(this.#filters.values).filter(([name]) => EXPORT_FILTERS.includes(name));
+    const isExact = document.querySelector("#exact:checked") !== null;
     for (const link of document.querySelectorAll("a[data-format]")) {
-      const { format = "" } = /** @type {HTMLElement} */ (link).dataset;
-      link.setAttribute("href", `${this.#apiUrl}/export?${toQuery({ format, ...Object.fromEntries(filters) })}`);
+      const { format = "", csv } = /** @type {HTMLElement} */ (link).dataset;
+      const safe = csv === undefined || isExact ? {} : { spreadsheet_safe: "true" };
+      link.setAttribute("href", `${this.#apiUrl}/export?${toQuery({ format, ...safe, ...Object.fromEntries(filters) })}`);
     }
+  }
+
+  #applyFilters() {
+    this.#setDownloads();
     this.#figures.setAttribute("aria-busy", "true");
     void this.#autoRefresh.refresh();
   }
