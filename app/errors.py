@@ -95,8 +95,11 @@ class InvalidUserId(InvalidInput):
 
     code = "invalid_user_id"
 
-    def __init__(self) -> None:
-        super().__init__("user_id must be 1 to 128 of the characters A-Z a-z 0-9 . _ @ : -, but not . or ..")
+    def __init__(self, given: object) -> None:
+        name = repr(given[:140]) if isinstance(given, str) else f"a value of type {type(given).__name__}"
+        super().__init__(
+            f"user_id must be 1 to 128 of the characters A-Z a-z 0-9 . _ @ : -, but not . or ..; it was {name}"
+        )
 
 
 class InvalidJson(InvalidInput):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.database import Database
-from app.errors import InvalidInput
+from app.errors import InvalidInput, InvalidUserId
 from app.settings import Settings
 from tests.conftest import NewStore
 from tests.databases import create_sqlite
@@ -104,3 +104,14 @@ def test_numpys_number_is_refused_in_words(open_database: Any) -> None:
     numpy = pytest.importorskip("numpy")
     with pytest.raises(InvalidInput, match=r"answers\.score: numpy\.float64 is not a JSON type; convert it to float"):
         open_database().save_session("ann", "S1", {"score": numpy.float64(1.5)}, [])
+
+
+@pytest.mark.parametrize(
+    ("user_id", "named"),
+    [(7, "a value of type int"), (None, "a value of type NoneType"), ("ann+x@example.org", "'ann+x@example.org'")],
+)
+def test_refused_user_id_is_named(open_database: Any, user_id: object, named: str) -> None:
+    """7 seems to have only permitted characters."""
+    with pytest.raises(InvalidUserId) as refused:
+        open_database().load_session(user_id)
+    assert str(refused.value).endswith(f"it was {named}")

@@ -37,7 +37,12 @@ class PendingCommand:
             PermanentlyRefused, ClientClosed: the client stopped; the outbox keeps the command.
             TimeoutError: not yet; the client keeps trying.
         """
-        return self.future.result(timeout_s)
+        try:
+            return self.future.result(timeout_s)
+        except TimeoutError:
+            if self.done:
+                raise
+            raise TimeoutError(f"not acknowledged within {timeout_s} s; it stays in the outbox") from None
 
     def resolve(self, result: dict[str, Any] | StepkeepError) -> None:
         """Set the result once: the ack and the closing of the client can coincide."""

@@ -166,13 +166,13 @@ class SessionQueries:
             InvalidUserId, InvalidInput: the user id or the survey id is invalid.
         """
         if user_id in (".", ".."):  # HTTP clients remove them from paths (RFC 3986, 5.2.4)
-            raise InvalidUserId
+            raise InvalidUserId(user_id)
         return self.stored_key(user_id, survey_id)
 
     def stored_key(self, user_id: object, survey_id: str | None = None) -> SessionKey:
         """Return as :meth:`key`, also for the user ids ``.`` and ``..``, which earlier releases accepted."""
         if type(user_id) is not str or not _USER_ID.fullmatch(user_id):
-            raise InvalidUserId
+            raise InvalidUserId(user_id)
         return SessionKey(self.survey_id(survey_id), user_id)
 
     def survey_id(self, survey_id: object) -> str:

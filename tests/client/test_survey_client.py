@@ -158,8 +158,10 @@ def test_slow_attempts_follow_the_quick_ones(server: Server, proxy: Proxy) -> No
     try:
         with make_client(proxied(proxy), timeouts=times) as client:
             wait_for(lambda: len(attempts) > 5, "the client gave up")
-            with pytest.raises(TimeoutError):
+            with pytest.raises(TimeoutError, match="not online within 0 s"):
                 client.wait_until_online(0)
+            with pytest.raises(TimeoutError, match="not acknowledged within 0 s; it stays in the outbox"):
+                client.answer("Q1", 2).result(0)
             proxy.heal()
             client.wait_until_online(WAIT_S)
     finally:
