@@ -33,18 +33,18 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from app.observability.logging import LineFormatter, resolve_log_format
 from app.sessions import open_store
-from app.store import normalise_url, server_lock
+from app.store import mark_in_use, normalise_url, server_lock, unmark_in_use
 from app.web import EXTENSION, AppContext, check_settings, config_warnings
 
 try:
     check_settings(_settings)  # here, because gunicorn would restart a failing worker for ever
-    _is_sqlite = normalise_url(_settings.database_url).get_backend_name() == "sqlite"
+    _database = normalise_url(_settings.database_url)
 except ConfigurationError as error:
     sys.exit(f"stepkeep: {error.message}")
 
 bind = f"{_settings.host}:{_settings.port}"
 worker_class = "gthread"
-workers = 1 if _is_sqlite else _settings.web_concurrency
+workers = 1 if _database.get_backend_name() == "sqlite" else _settings.web_concurrency
 threads = _settings.max_connections + _settings.rest_threads
 worker_connections = threads + 1000
 max_requests = 0  # replacing a worker would disconnect its participants
@@ -101,9 +101,10 @@ def on_starting(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
         server.log.warning("/metrics shows a single process; set WEB_CONCURRENCY to the number of workers")
     server.handle_hup = partial(replace_server, server)
     try:
-        _locks.append(server_lock(normalise_url(_settings.database_url)))
+        _locks.append(server_lock(_database))
         # Also here, because gunicorn would restart for ever a worker that fails on its surveys, database or keys.
         open_store(_settings).close()
+        mark_in_use(_database)
     except ConfigurationError as error:
         sys.exit(f"stepkeep: {error.message}")
 
@@ -209,6 +210,7 @@ def child_exit(server: Any, worker: Any) -> None:  # noqa: ANN401 - gunicorn has
 
 
 def on_exit(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
-    """Delete the temporary folder of metrics, unless another server still uses it (SIGUSR2)."""
+    """Delete the temporary folder of metrics and the mark of use, unless another server still uses them (SIGUSR2)."""
     if not (server.master_pid or server.reexec_pid):
         delete_temporary_folder()
+        unmark_in_use(_database)

@@ -1,8 +1,10 @@
-"""Waits for conditions in other processes, with a timeout and a message."""
+"""Other processes: their ports and children, and waits for conditions with a timeout and a message."""
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 START_S = 60
 
@@ -13,6 +15,16 @@ def free_port() -> int:
         trial.bind(("127.0.0.1", 0))
         port: int = trial.getsockname()[1]
         return port
+
+
+def children(pid: int) -> list[int]:
+    """Return the running child processes of a process (Linux)."""
+    pids: list[int] = []
+    with contextlib.suppress(OSError):  # the process or a thread of it has just ended
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                pids += [int(word) for word in (task / "children").read_text().split()]
+    return pids
 
 
 def wait_for(

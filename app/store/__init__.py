@@ -9,11 +9,13 @@ from .drivers import TurnStatements, database_file
 from .encryption import SET_ASIDE, Cipher, DecryptionError, cipher_from_keys
 from .engine import (
     database_facts,
+    mark_in_use,
     migration_engine,
     normalise_url,
     reader_engine,
     server_lock,
     turn_statements,
+    unmark_in_use,
     writer_engine,
 )
 from .erasure_journal import ErasureJournal, ErasureRecord, hash_user_id, open_journal
@@ -70,6 +72,7 @@ __all__ = [
     "head_revision",
     "is_data_error",
     "is_lock_timeout",
+    "mark_in_use",
     "migration_engine",
     "needs_upgrade",
     "normalise_url",
@@ -80,6 +83,7 @@ __all__ = [
     "startup_errors",
     "translate_error",
     "turn_statements",
+    "unmark_in_use",
     "upgrade_schema",
     "with_retries",
     "writer_engine",

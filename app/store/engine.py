@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ..core.files import OWNER_ONLY
 from ..errors import ConfigurationError, StoreInUse
-from .drivers import TurnStatements, mysql, postgresql, sqlite
+from .drivers import TurnStatements, in_use_mark, mysql, postgresql, sqlite
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -135,3 +135,15 @@ def server_lock(url: URL) -> FileLock | None:
     except OSError as error:
         raise ConfigurationError(f"{url.database}.server-lock can't be created: {error.strerror}") from error
     return lock
+
+
+def mark_in_use(url: URL) -> None:
+    """Let no process create the SQLite file again until :func:`unmark_in_use`, whatever happens to this one."""
+    if url.get_backend_name() == "sqlite":
+        in_use_mark(url.database or "").touch(OWNER_ONLY)
+
+
+def unmark_in_use(url: URL) -> None:
+    """Undo :func:`mark_in_use` at a clean stop, if the file is in its place."""
+    if url.get_backend_name() == "sqlite" and Path(url.database or "").exists():
+        in_use_mark(url.database or "").unlink(missing_ok=True)

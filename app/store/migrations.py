@@ -16,6 +16,7 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import ConfigurationError, OtherRelease, SchemaMismatch
+from .drivers import in_use_mark
 from .engine import migration_engine
 from .requirements import startup_errors
 
@@ -85,7 +86,7 @@ def upgrade_schema(url: URL) -> None:
 def needs_upgrade(url: URL) -> bool:
     """Return whether a server would create or upgrade this SQLite file at its start."""
     if not Path(url.database or "").exists():
-        return True
+        return not in_use_mark(url.database or "").exists()
     try:
         revision = _revision(url)
     except DBAPIError:  # opening the database explains it

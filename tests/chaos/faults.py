@@ -12,10 +12,10 @@ from pathlib import Path
 
 from tests.chaos.erasures import erased, erased_elsewhere
 from tests.chaos.plan import DISK_FULL, Fault
-from tests.chaos.world import World, children
+from tests.chaos.world import World
 from tests.database_servers import OwnServer
 from tests.proxy import Proxy, When
-from tests.waiting import wait_for
+from tests.waiting import children, wait_for
 
 COMMITS = {"postgresql": b"COMMIT\0", "mysql": b"\x03COMMIT"}
 """The complete statement on the wire."""

@@ -23,7 +23,7 @@ from tests.chaos.logs import ClientLog
 from tests.conftest import Server
 from tests.database_servers import OwnServer, own_server
 from tests.proxy import Proxy
-from tests.waiting import wait_for
+from tests.waiting import children, wait_for
 from tests.web.production import credentials_of, in_production
 
 DISK_MIB = 256
@@ -286,16 +286,6 @@ class World:
         second.spawn()
         second.wait_until_it_answers()
         return second
-
-
-def children(pid: int) -> list[int]:
-    """Return the running child processes of a process (Linux)."""
-    pids: list[int] = []
-    with contextlib.suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            with contextlib.suppress(OSError):
-                pids += [int(word) for word in (task / "children").read_text().split()]
-    return pids
 
 
 def new_folder() -> Path:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.waiting import children
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
@@ -38,8 +40,8 @@ def usage(pid: int) -> Usage:
 
 def only_child(pid: int) -> int:
     """Return the pid of the process's only child, such as gunicorn's worker."""
-    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(child)
+    (child,) = children(pid)
+    return child
 
 
 def _open(pid: int) -> Iterator[str]:

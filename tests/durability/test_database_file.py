@@ -1,8 +1,10 @@
 """A SQLite file that is deleted, moved or replaced under a running server loses no acknowledged answer."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 
 from tests.conftest import Server
 from tests.databases import create_sqlite
-from tests.waiting import wait_for
+from tests.waiting import START_S, children, wait_for
 from tests.web.conftest import Participant
 
 SUFFIXES = ("", "-wal", "-shm")
@@ -175,3 +177,40 @@ def test_deleted_file_is_recovered_from_the_running_server(server: Server) -> No
         shutil.copyfile(descriptor, name)
     server.restart()
     assert {"Q1": 1}.items() <= stored(server, "ada").items()
+
+
+@pytest.mark.parametrize("end", ["worker killed", "server killed", "server stopped"])
+def test_process_that_starts_while_the_file_is_away_begins_no_empty_database(server: Server, end: str) -> None:
+    """What an empty one acknowledged would be lost when the file is moved back. Workers are started until it is."""
+    assert server.process is not None
+    assert Participant(server, "ada").answer("Q1", 1)["type"] == "ack"
+    file, elsewhere = file_of(server), server.folder / "elsewhere"
+    server.database = server.database_url  # so that the test creates none either
+    move(file, elsewhere)
+    problem = "sessions.db.in-use, which belongs to it, is there: it was deleted or moved. Move it back"
+    if end == "worker killed":
+        for pid in children(server.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: problem in server.log, lambda: server.log)
+    else:
+        (server.kill if end == "server killed" else server.terminate)()
+        server.spawn()
+        assert server.process.wait(START_S) != 0
+        assert problem in server.log
+    assert not file.exists()
+    for moved in elsewhere.iterdir():
+        moved.rename(server.folder / moved.name)
+    if end == "worker killed":
+        server.wait_until_it_answers()
+    else:
+        server.start()
+    assert stored(server, "ada") == {"Q1": 1}
+
+
+def test_file_deleted_after_a_clean_stop_is_created_again(server: Server) -> None:
+    """The operator meant it."""
+    server.database = server.database_url
+    server.terminate()
+    file_of(server).unlink()
+    server.start()
+    assert stored(server, "ada") == 404

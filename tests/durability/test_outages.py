@@ -21,7 +21,7 @@ from app.store.engine import normalise_url
 from tests.conftest import KINDS, SERVER_KINDS, Server, Servers, skip_or_fail
 from tests.database_servers import NoServer, OwnServer, own_server
 from tests.proxy import Proxy
-from tests.waiting import START_S, wait_for
+from tests.waiting import START_S, children, wait_for
 from tests.web.conftest import Participant, running_server
 from tests.web.sockets import close_code, refusal
 
@@ -90,18 +90,14 @@ def _outage_actions(database: OwnServer, how: str) -> tuple[Callable[[], None], 
     if how == "stopped":
         return database.stop, database.start
     assert database.process is not None
-    group = [database.process.pid, *_children(database.process.pid)]
+    group = [database.process.pid, *children(database.process.pid)]
 
     def send(number: signal.Signals) -> None:
-        for pid in [*group, *_children(group[0])]:
+        for pid in [*group, *children(group[0])]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
     return lambda: send(signal.SIGSTOP), lambda: send(signal.SIGCONT)
-
-
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from app.sessions.service import open_store
 from app.settings import Settings
 from app.web.factory import create_app
 from tests.conftest import Server
-from tests.waiting import free_port, wait_for
+from tests.waiting import children, free_port, wait_for
 from tests.web.http_client import WEAK_KEYS, run_gunicorn, run_server
 from tests.web.production import production, production_app, random_secret
 
@@ -106,9 +106,8 @@ def test_worker_without_heartbeat_is_named_as_such(tmp_path: Path) -> None:
     server.start()
     try:
         assert server.process is not None
-        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
-        (worker,) = children.read_text().split()
-        os.kill(int(worker), signal.SIGSTOP)
+        (worker,) = children(server.process.pid)
+        os.kill(worker, signal.SIGSTOP)
         message = f"Worker {worker} gave no heartbeat for 2 s and was replaced"
         wait_for(lambda: message in server.log, lambda: server.log)
         server.wait_until_it_answers()

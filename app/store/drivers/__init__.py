@@ -2,6 +2,7 @@
 
 from .connection import REVISION, CheckSchema, SessionLoader, WriterConnection
 from .sqlite import database_file
+from .sqlite_file import in_use_mark
 from .statements import Changes, TurnStatements
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "TurnStatements",
     "WriterConnection",
     "database_file",
+    "in_use_mark",
 ]

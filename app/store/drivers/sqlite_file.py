@@ -35,6 +35,15 @@ def database_file_at(path: str) -> "DatabaseFile":
     return _FILES.setdefault(path, DatabaseFile(path))
 
 
+def in_use_mark(path: str) -> Path:
+    """Return the file that is there while a server uses the database, and after any end but a clean stop.
+
+    Without it a process that starts while the database is moved away would begin an empty one, whose answers would be
+    lost when the database is moved back.
+    """
+    return Path(f"{path}.in-use")
+
+
 class DatabaseFile(ForkAware):
     """The file that all connections of this process to one path have open. Safe from any thread.
 
@@ -164,13 +173,8 @@ def _check_name(path: str) -> None:
             f"the database {path} has {status.st_nlink} names (hard links): SQLite would keep a write-ahead log for "
             f"each and damage it. Find them with `find / -samefile {path}`, and remove all but one."
         )
-    if status is None or status.st_size == 0:  # SQLite would delete the log
-        left = next((name for suffix in _LEFT_OVER if _size(name := path + suffix) > 0), None)
-        if left is not None:
-            raise ConfigurationError(
-                f"the database {path} is missing, but {left}, which belongs to it, is there: it was deleted or moved. "
-                f"Move it back; or move {left} away to begin with an empty database."
-            )
+    if status is None or status.st_size == 0:
+        _check_missing(path)
     if _belongs_to_another(f"{path}-wal", path):
         raise ConfigurationError(
             f"{path}-wal belongs to another file than {path}, which was replaced: SQLite would apply it to the wrong "
@@ -179,6 +183,19 @@ def _check_name(path: str) -> None:
     if path in _mount_points():
         raise ConfigurationError(
             f"the database {path} is a mount point: its write-ahead log would be elsewhere. Mount its folder instead."
+        )
+
+
+def _check_missing(path: str) -> None:
+    """Raise ConfigurationError if a database should be there: SQLite would delete its log, and begin an empty one."""
+    in_use = str(in_use_mark(path))
+    left = next((name for suffix in _LEFT_OVER if _size(name := path + suffix) > 0), None)
+    if left is None and not os.path.exists(path) and os.path.exists(in_use):  # noqa: PTH110 - as above
+        left = in_use
+    if left is not None:
+        raise ConfigurationError(
+            f"the database {path} is missing, but {left}, which belongs to it, is there: it was deleted or moved. "
+            f"Move it back; or move {left} away to begin with an empty database."
         )
 
 

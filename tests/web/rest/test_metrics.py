@@ -17,7 +17,7 @@ from app.observability import metrics, multiprocess
 from app.settings import Settings
 from tests.conftest import SURVEYS, Server, Servers
 from tests.databases import create_sqlite
-from tests.waiting import wait_for
+from tests.waiting import children, wait_for
 from tests.web.conftest import running_server
 from tests.web.production import App, production_app
 
@@ -54,8 +54,7 @@ def sample_value(samples: Samples, name: str, **labels: str) -> float:
 
 def worker_pids(server: Server) -> set[int]:
     assert server.process is not None
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
-    return {int(pid) for pid in children.split()}
+    return set(children(server.process.pid))
 
 
 def test_metrics_are_summed_over_workers(servers: Servers, tmp_path: Path) -> None:

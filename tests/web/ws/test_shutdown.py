@@ -11,15 +11,14 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.conftest import KINDS, Server, Servers
-from tests.waiting import wait_for
+from tests.waiting import children, wait_for
 from tests.web.conftest import Participant, running_server
 from tests.web.sockets import close_code
 
 
 def worker_pids(server: Server) -> set[int]:
     assert server.process is not None
-    pid = server.process.pid
-    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    return set(children(server.process.pid))
 
 
 def test_reload_closes_sockets_with_1001_and_starts_a_new_worker(server: Server) -> None:
