@@ -19,7 +19,7 @@ id: ziyara
 title: قبل زيارتك
 language: ar
 steps:
-  - {id: pain, type: scale, prompt: ما شدة الألم؟, min: 0, max: 10, min_label: لا ألم, max_label: الأسوأ}
+  - {id: pain, type: scale, prompt: ما شدة الألم؟, min: 1, max: 7, min_label: لا ألم, max_label: الأسوأ}
   - {id: weight, type: number, prompt: كم وزنك؟, unit: كغ, min: 1, max: 400}
   - {id: problem, type: text, prompt: ما المشكلة؟}
 """
@@ -57,7 +57,7 @@ def test_page_in_arabic_runs_from_right_to_left(
         participant.expect_step("pain")
         points = page.locator("#step label.choice")
         assert left(points.first) > left(points.nth(1)) > left(points.nth(2))
-        assert left(page.get_by_text("0: لا ألم")) > left(page.get_by_text("10: الأسوأ"))
+        assert left(page.get_by_text("1: لا ألم")) > left(page.get_by_text("7: الأسوأ"))
         yield "scale"
         participant.answer("pain", "7")
         participant.expect_step("weight")

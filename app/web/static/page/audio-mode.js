@@ -42,6 +42,9 @@ const LISTEN_ERRORS = new Map([
   ["network", "Speech recognition can't be reached just now. You can answer by hand."],
 ]);
 
+/** After these, listening again can't succeed until the participant changes a setting. */
+const CANNOT_SUCCEED = new Set(["not-allowed", "service-not-allowed", "audio-capture"]);
+
 const ATTEMPTS = 3; // then the page waits for a button: it may hear other people
 
 export class AudioMode {
@@ -62,7 +65,6 @@ export class AudioMode {
     this.#actions = actions;
     byId("voice-again").addEventListener("click", () => void this.#readStep());
     byId("voice-answer").addEventListener("click", () => void this.#listen(this.#startTurn()));
-    byId("voice-answer").hidden = !this.#voice.canListen;
     document.addEventListener("visibilitychange", () => document.hidden && this.#startTurn());
   }
 
@@ -71,6 +73,8 @@ export class AudioMode {
     if (isOn === this.#isOn) return;
     this.#isOn = isOn;
     byId("voice").hidden = !isOn;
+    byId("voice-again").hidden = !this.#voice.canSpeak;
+    byId("voice-answer").hidden = !this.#voice.canListen;
     if (isOn) void this.#readStep();
     else this.#startTurn();
   }
@@ -103,6 +107,7 @@ export class AudioMode {
     const outcome = await this.#voice.speak(spokenPrompt(this.#current.step));
     if (turn !== this.#turn) return;
     if (outcome === "blocked") return this.#note("Press “Read again” to hear the question.");
+    byId("voice-again").hidden = outcome === "silent";
     if (outcome === "silent") return this.#note("This browser has no voice to read aloud with. You can read and answer by hand.");
     await this.#listen(turn);
   }
@@ -118,6 +123,7 @@ export class AudioMode {
     const result = await this.#voice.listen();
     if (turn !== this.#turn || this.#current === null) return;
     if ("transcript" in result) return this.#process(result.transcript, turn, attempts);
+    if (CANNOT_SUCCEED.has(result.error)) byId("voice-answer").hidden = true;
     this.#note(LISTEN_ERRORS.get(result.error) ?? "Nothing was heard. Press “Answer by voice” to try again.");
   }
 

@@ -12,6 +12,7 @@ import { stepType, takesAnswer } from "./controls/index.js";
  * @typedef {object} Actions
  * @property {(step: string, value: Json) => void} submit the participant submitted an answer
  * @property {(step: string, value: Json) => void} change the participant changed the input
+ * @property {() => void} check whether there is a problem with the input has changed
  */
 
 export class StepForm {
@@ -149,6 +150,7 @@ export class StepForm {
   #showProblem(text) {
     byId("problem").textContent = text ?? "";
     byId("problem-box").hidden = text === null;
+    this.#actions.check();
     for (const element of this.#control?.validated ?? []) {
       if (text === null) element.removeAttribute("aria-invalid");
       else element.setAttribute("aria-invalid", "true");

@@ -47,6 +47,7 @@ class SurveyPage {
   #form = new StepForm({
     submit: (step, value) => this.#answer(step, value),
     change: (step, value) => this.#drafts.change(step, value),
+    check: () => this.#view.showTitle(),
   });
   #client;
   #drafts;
@@ -59,6 +60,7 @@ class SurveyPage {
    */
   constructor(surveyId, userId) {
     this.#userId = userId;
+    byId("reference").textContent = userId;
     const { origin, language } = this.#view.root.dataset;
     const isAudio = new URLSearchParams(location.search).get("is_audio") === "true";
     this.#client = new SurveyClient({ origin: new URL(origin ?? "", location.href).href, surveyId, userId, isAudio });
@@ -109,6 +111,7 @@ class SurveyPage {
     press("restart-no", () => this.#view.askRestart(false));
     press("restart-yes", () => this.#restart());
     press("unresumable-restart", () => this.#restart());
+    press("print", () => print());
     for (const id of ["retry", "reload"]) press(id, () => location.reload());
   }
 
@@ -118,6 +121,8 @@ class SurveyPage {
       else this.#client.reconnectNow();
     });
     addEventListener("pagehide", () => this.#drafts.flush());
+    addEventListener("beforeprint", () => this.#view.printAnswers(true));
+    addEventListener("afterprint", () => this.#view.printAnswers(false));
     addEventListener("pageshow", (event) => {
       if (event.persisted) this.#client.reconnectNow(); // from the back/forward cache, which closes sockets
     });
@@ -162,6 +167,7 @@ class SurveyPage {
     else this.#showStep(step, before, cause);
     this.#showSurroundings();
     if (before === null && isResumed) this.#view.showWelcome();
+    this.#showSave();
     this.#audio.toggle(session.is_audio_mode);
   }
 

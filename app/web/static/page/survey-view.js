@@ -16,6 +16,7 @@ const SAVE_TEXTS = {
   offline: "Offline – your answers are kept on this device",
   stopped: "Not connected",
 };
+const NOTHING_TO_SAVE = "Connected";
 const OFFLINE_NOT_DURABLE = "Offline – please keep this page open";
 
 /** Save statuses that change at every pause in typing: shown, but not announced by screen readers. */
@@ -31,6 +32,10 @@ const PARTS = /** @type {const} */ (["loading", "step-form", "done", "unresumabl
 export class SurveyView {
   root = byId("survey");
   #position = "";
+  #title = document.title;
+  /** Whether the participant has done anything that could be saved. */
+  #hasChanged = false;
+  #wasListOpen = false;
   #gestures = new GestureGate();
 
   get part() {
@@ -43,11 +48,22 @@ export class SurveyView {
    */
   showPart(part, step) {
     const { dataset } = this.root;
-    if (dataset.part !== part || dataset.step !== step) this.#gestures.spend();
+    if (dataset.part !== part || dataset.step !== step) {
+      this.#gestures.spend();
+      byId("resumed").hidden = true; // it names the step
+    }
     for (const name of PARTS) byId(name).hidden = name !== part;
     byId("audio").hidden = part !== "step-form"; // only a step can be read aloud
     this.root.dataset.part = part;
     this.root.dataset.step = step;
+  }
+
+  /** Show in the title where the participant is, and whether the input has a problem. No prompt: browsers keep titles. */
+  showTitle() {
+    const isOpen = this.part === "step-form" || this.part === "done";
+    const place = isOpen ? byId("position").textContent : byId(this.part ?? "").querySelector("h2")?.textContent;
+    const error = this.part !== "step-form" || byId("problem-box").hidden ? "" : "Error: ";
+    document.title = error + [place, this.#title].filter(Boolean).join(" · ");
   }
 
   /**
@@ -56,7 +72,9 @@ export class SurveyView {
    */
   showSave(save, isDurable = true) {
     this.root.dataset.connection = QUIET.has(save) ? "online" : "offline";
-    const text = save === "offline" && !isDurable ? OFFLINE_NOT_DURABLE : SAVE_TEXTS[save];
+    this.#hasChanged ||= save === "saving";
+    const isDone = save === "saved" && !this.#hasChanged;
+    const text = isDone ? NOTHING_TO_SAVE : save === "offline" && !isDurable ? OFFLINE_NOT_DURABLE : SAVE_TEXTS[save];
     if (this.root.dataset.save === save && byId("save-text").textContent === text) return;
     const isAnnounced = !QUIET.has(save) || !QUIET.has(this.root.dataset.save ?? "");
     byId("save").setAttribute("aria-live", isAnnounced ? "polite" : "off");
@@ -79,6 +97,8 @@ export class SurveyView {
     byId("position").textContent = this.part === "done" ? "Completed" : this.#position.replace("s", "S");
     /** @type {HTMLProgressElement} */ (byId("progress")).value = progress;
     byId("progress").textContent = `${Math.round(progress * 100)} %`;
+    this.#hasChanged ||= behind > 0 || session.draft !== null || Object.keys(session.answers).length > 0;
+    this.showTitle();
   }
 
   /** @param {boolean} isAudio */
@@ -118,6 +138,13 @@ export class SurveyView {
     byId("done-heading").focus();
   }
 
+  /** @param {boolean} isPrinting whether the page is about to be printed: a closed list would be missing on paper */
+  printAnswers(isPrinting) {
+    const list = /** @type {HTMLDetailsElement} */ (byId("done-answers").parentElement);
+    this.#wasListOpen = isPrinting ? list.open : this.#wasListOpen;
+    list.open = isPrinting || this.#wasListOpen;
+  }
+
   /** @param {boolean} isAsking whether to ask for confirmation of a restart */
   askRestart(isAsking) {
     byId("restart").hidden = isAsking;
@@ -142,6 +169,7 @@ export class SurveyView {
     this.showNotice("");
     byId("stopped-reason").textContent = reason;
     this.showPart("stopped", "");
+    this.showTitle();
     this.showSave("stopped");
   }
 }

@@ -30,6 +30,7 @@ export const date = {
 function createControl(step) {
   const field = make("input", { id: "answer", type: "date", class: "short", min: step.min, max: step.max ?? LAST_DATE });
   return createFieldControl(step, field, [field], {
+    hint: hintFor(step),
     show: (value) => {
       field.value = typeof value === "string" ? value : ""; // the browser clears text that is not a date
     },
@@ -42,6 +43,13 @@ function createControl(step) {
       return null;
     },
   });
+}
+
+/** @param {import("./index.js").Step} step */
+function hintFor({ min, max }) {
+  if (min && max) return `A date from ${formatDate(min)} to ${formatDate(max)}.`;
+  if (min) return `A date from ${formatDate(min)} on.`;
+  return max ? `A date up to ${formatDate(max)}.` : null;
 }
 
 /**

@@ -1,5 +1,8 @@
 // @ts-check
-/** Step type `scale`: a whole number between two labelled ends, as a row of radio buttons. */
+/**
+ * Step type `scale`: a whole number between two labelled ends, as radio buttons in one row of equal columns, or in one
+ * column where that is too narrow. Points in two rows would suggest a step between them.
+ */
 
 import { make } from "../../dom.js";
 import { number } from "./number.js";
@@ -7,7 +10,7 @@ import { createRadioGroup } from "./options.js";
 
 /** @typedef {import("./index.js").Step} Step */
 
-const MAX_POINTS_IN_ROW = 21; // more are too small to tell apart, or to hit, on a phone
+const MAX_POINTS = 21; // more are too many to tell apart
 
 /** @type {import("./index.js").StepType} */
 export const scale = {
@@ -26,15 +29,18 @@ export const scale = {
 /** @param {Step} step */
 function createControl(step) {
   const [first, last] = [Number(step.min), Number(step.max)];
-  if (last - first >= MAX_POINTS_IN_ROW) return number.createControl({ ...step, integer: true });
+  if (last - first >= MAX_POINTS) return number.createControl({ ...step, integer: true });
   const points = Array.from({ length: last - first + 1 }, (_, n) => ({ value: first + n, label: String(first + n) }));
   const control = createRadioGroup(step, points, "scale");
   if (step.min_label || step.max_label) addEnds(step, control.element);
+  control.element.style.setProperty("--points", String(points.length));
+  control.element.style.setProperty("--characters", String(Math.max(...points.map(({ label }) => label.length))));
   return control;
 }
 
 /**
- * Show what the two ends mean; screen readers also hear it at the first and the last point.
+ * Show what the two ends mean below a row, or beside the first and last point of a column. Screen readers also hear it at
+ * these points.
  *
  * @param {Step} step
  * @param {HTMLElement} element
@@ -43,9 +49,19 @@ function addEnds(step, element) {
   const inputs = element.querySelectorAll("input");
   const low = make("span", { id: "scale-low" }, `${step.min}: ${step.min_label ?? ""}`);
   const high = make("span", { id: "scale-high" }, `${step.max}: ${step.max_label ?? ""}`);
-  if (step.min_label) inputs[0].setAttribute("aria-describedby", low.id);
-  if (step.max_label) inputs[inputs.length - 1].setAttribute("aria-describedby", high.id);
+  if (step.min_label) describe(inputs[0], low.id, step.min_label);
+  if (step.max_label) describe(inputs[inputs.length - 1], high.id, step.max_label);
   const shown = [...(step.min_label ? [low] : []), ...(step.max_label ? [high] : [])];
   element.append(make("p", { id: "hint", class: "hint scale-ends" }, ...shown));
   element.setAttribute("aria-describedby", "hint problem");
+}
+
+/**
+ * @param {HTMLInputElement} input
+ * @param {string} id
+ * @param {string} meaning
+ */
+function describe(input, id, meaning) {
+  input.setAttribute("aria-describedby", id);
+  /** @type {HTMLElement} */ (input.parentElement).dataset.meaning = meaning;
 }
