@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from time import monotonic
 from typing import TypeVar
 
 from ..errors import DatabaseUnavailable
@@ -24,6 +25,7 @@ def run_with_timeout(slots: threading.Semaphore, timeout_s: float, call: Callabl
     Raises:
         DatabaseUnavailable: no result in time, or no thread.
     """
+    until = monotonic() + timeout_s
     if not slots.acquire(timeout=timeout_s):
         raise DatabaseUnavailable("slow")
     future = Future[T]()
@@ -43,6 +45,6 @@ def run_with_timeout(slots: threading.Semaphore, timeout_s: float, call: Callabl
         slots.release()
         raise DatabaseUnavailable("no thread can be started") from None
     try:
-        return future.result(timeout_s)
+        return future.result(max(0.0, until - monotonic()))
     except TimeoutError:
         raise DatabaseUnavailable("slow") from None

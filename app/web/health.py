@@ -9,8 +9,9 @@ import threading
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from ..core.deadline import run_with_timeout
 from ..core.fork_hooks import ForkAware, register
-from ..errors import MissingKey, SchemaMismatch, StepkeepError
+from ..errors import DatabaseUnavailable, MissingKey, SchemaMismatch, StepkeepError
 from ..observability import metrics
 from ..sessions import SessionStore
 from .rate_limits import ConnectionLimits
@@ -22,6 +23,12 @@ LOW_DISK_BYTES = 256 * 2**20
 
 MIN_DISK_BYTES = 16 * 2**20
 """Below this the check fails: the write-ahead log may grow by it."""
+
+DATABASE_S = 1.5
+"""Longest wait for the database: a load balancer gives up after some seconds."""
+
+DATABASE_CALLS = 8
+"""Hanging at once; further checks wait for a place as long."""
 
 REFRESH_S = 1.0
 """Between refreshes of the gauges; each scrape refreshes them too."""
@@ -48,10 +55,16 @@ class Check(NamedTuple):
 
 
 class Health(NamedTuple):
-    """All checks, and facts about the database."""
+    """All checks.
+
+    Attributes:
+        facts: about the database.
+        is_database_hanging: further calls would hang, too.
+    """
 
     checks: list[Check]
     facts: Mapping[str, str]
+    is_database_hanging: bool
 
     @property
     def failing(self) -> Check | None:
@@ -65,14 +78,20 @@ class HealthChecks:
         self._store = store
         self._connections = connections
         self._mutex = threading.Lock()
+        self._slots = threading.Semaphore(DATABASE_CALLS)
         self._failing: frozenset[str] = frozenset()
 
     def run(self) -> Health:
-        """Run all checks; log those that began or stopped failing."""
-        database, facts = self._database()
+        """Run all checks, within DATABASE_S; log those that began or stopped failing."""
+        is_hanging = False
+        try:
+            database, facts = run_with_timeout(self._slots, DATABASE_S, self._database)
+        except DatabaseUnavailable:  # raised by no check
+            hint = f"The database did not respond within {DATABASE_S} s. Check whether it runs, and what it waits for."
+            database, facts, is_hanging = [Check("database", "failing", hint)], {}, True
         checks = [*database, self._writer(), *self._disk(), self._surveys(), self._server()]
         self._log_changes(checks)
-        return Health(checks, facts)
+        return Health(checks, facts, is_hanging)
 
     def _database(self) -> tuple[list[Check], Mapping[str, str]]:
         try:

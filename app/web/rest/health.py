@@ -39,8 +39,8 @@ def healthz() -> flask.Response:
 @Operation(health, "GET /readyz", responses={200: Readiness}, errors=(*BASIC, 503))
 def readyz() -> flask.Response:
     """Return whether the server is ready."""
-    sees_internals = may_see_internals("metrics", "admin")
     result = app_context().health.run()
+    sees_internals = may_see_internals("metrics", "admin", is_cached=result.is_database_hanging)
     checks = [check.to_dict() for check in result.checks]
     if (failing := result.failing) is not None:
         if not sees_internals:

@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from sqlalchemy import make_url
 
 from app.errors import DatabaseUnavailable
 from app.settings import Settings
 from app.store import history
 from app.store.drivers import sqlite
-from app.web.health import LOW_DISK_BYTES, MIN_DISK_BYTES
+from app.web import health as checks_module
+from app.web.health import DATABASE_CALLS, LOW_DISK_BYTES, MIN_DISK_BYTES
 from app.web.rest import health
 from app.web.rest.models import Problem
 from app.writer.pending import Backlog
-from tests.conftest import SURVEYS
+from tests.conftest import SURVEYS, Servers
 from tests.databases import create_sqlite
+from tests.proxy import Proxy
 from tests.web.production import App, production_app
 
 NAMES = ["database", "schema", "answers_key", "writer", "disk", "surveys", "server"]
@@ -79,6 +82,33 @@ def test_unavailable_database_is_reported_to_a_verified_key(app: App, monkeypatc
     assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
     assert {check["name"]: check["status"] for check in answer.json["checks"]}["database"] == "failing"
     assert answer.headers["Retry-After"] == "5"
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_database_that_accepts_and_never_responds_is_failing(
+    kind: str, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The response comes while the database hangs, for each of many probes, with a verified key and with another one."""
+    database = servers(kind)
+    url = database.create_migrated()
+    proxy = Proxy("127.0.0.1", make_url(url).port or 0)
+    behind = make_url(url).set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
+    try:
+        with production_app(Settings(database_url=behind, surveys_dir=SURVEYS)) as app:
+            verified, other = app.create_key("metrics"), app.create_key("metrics")
+            assert app.request("GET", "/readyz", verified).status_code == 200
+            monkeypatch.setattr(checks_module, "DATABASE_S", 0.2)
+            proxy.hold()
+            for _ in range(DATABASE_CALLS + 1):
+                answers = [app.request("GET", "/readyz", key) for key in (verified, other, None)]
+                assert [answer.status_code for answer in answers] == [503, 503, 503]
+            hints = {check["name"]: check["hint"] for check in answers[0].json["checks"]}
+            assert "did not respond within" in hints["database"]
+            assert "checks" not in answers[1].json
+            proxy.heal()
+    finally:
+        proxy.close()
+        database.drop_database(url)
 
 
 def test_older_schema_is_reported_with_the_command_to_run(app: App, tmp_path: Path) -> None:
