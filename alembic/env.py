@@ -1,14 +1,15 @@
 """Alembic environment: the server's database URL, one upgrade at a time, SQLite in one transaction."""
 
+import sys
+
 from alembic import context
-from alembic.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, inspect, text
 
 from app.catalogue import read_catalogue
 from app.errors import ConfigurationError
 from app.settings import read_settings
-from app.store import check_requirements, migration_engine, normalise_url, tables
+from app.store import check_requirements, known_revision, migration_engine, normalise_url, startup_errors, tables
 
 LOCK_WAIT_S = 60
 LOCK_KEY = 7_376_532_001  # arbitrary key of pg_advisory_lock
@@ -46,11 +47,16 @@ def lock(connection: Connection) -> None:
 
 
 def refuse_wrong_stamp(connection: Connection) -> None:
-    """Stop an upgrade in which revision 0002, which copies SQLite's tables, would drop columns of later revisions."""
-    revision = MigrationContext.configure(connection).get_current_revision()
+    """Stop an upgrade from no known revision.
+
+    On SQLite, whose tables revision 0002 copies, it would drop columns of later revisions.
+    """
+    if context.get_context().opts["fn"].__name__ != "upgrade":
+        return
+    revision = known_revision(connection)
     inspector = inspect(connection)
     is_wrong = (
-        context.get_context().opts["fn"].__name__ == "upgrade"
+        connection.dialect.name == "sqlite"
         and revision in {None, "0001"}
         and inspector.has_table("sessions")
         and "survey_id" in {column["name"] for column in inspector.get_columns("sessions")}
@@ -64,9 +70,11 @@ def refuse_wrong_stamp(connection: Connection) -> None:
 
 def run_online() -> None:
     """Migrate the database, and close the connections, which would otherwise keep the lock."""
-    engine = migration_engine(database_url())
+    url = database_url()
+    engine = migration_engine(url)
     try:
-        migrate(engine)
+        with startup_errors(url):
+            migrate(engine)
     finally:
         engine.dispose()
 
@@ -90,8 +98,7 @@ def migrate(engine: Engine) -> None:
             on_version_apply=lambda step, **_: applied.append(step),
         )
         with context.begin_transaction():
-            if is_sqlite:
-                refuse_wrong_stamp(connection)
+            refuse_wrong_stamp(connection)
             context.run_migrations()
             # Only after a change, because it reads the whole history while writers wait.
             is_checked = is_sqlite and applied
@@ -102,20 +109,20 @@ def migrate(engine: Engine) -> None:
             connection.connection.dbapi_connection.execute("PRAGMA foreign_keys=ON")  # type: ignore[union-attr]
 
 
-def run_offline() -> None:
-    """Print the SQL of an upgrade."""
-    context.configure(url=database_url(), target_metadata=tables.metadata, literal_binds=True)
-    with context.begin_transaction():
-        context.run_migrations()
+def refuse_sql() -> None:
+    """Stop ``--sql`` before it prints a part."""
+    raise CommandError(
+        "--sql is not supported: the revisions depend on the tables that they find. Run `alembic upgrade head` on the "
+        "database; to see the statements first, on a copy of it with its log of statements."
+    )
 
 
 try:
-    set_default_survey()
     if context.is_offline_mode():
-        run_offline()
-    else:
-        run_online()
-except ConfigurationError as error:
-    if context.config.cmd_opts is None:  # called by the program, which handles its own errors
+        refuse_sql()
+    set_default_survey()
+    run_online()
+except (ConfigurationError, CommandError) as error:
+    if not hasattr(context.config.cmd_opts, "cmd"):  # called by a program, which handles its own errors
         raise
-    raise CommandError(error.message) from error
+    sys.exit(f"alembic: {error}")  # alembic's own message is on standard output

@@ -20,7 +20,7 @@ from .engine import (
 )
 from .erasure_journal import ErasureJournal, ErasureRecord, hash_user_id, open_journal
 from .keyset import Page, owner_of
-from .migrations import SchemaGuard, check_schema, head_revision, needs_upgrade, upgrade_schema
+from .migrations import SchemaGuard, check_schema, head_revision, known_revision, needs_upgrade, upgrade_schema
 from .outbox import AttemptResult, Delivery, Webhook, WebhookEvent
 from .requirements import (
     check_connections,
@@ -72,6 +72,7 @@ __all__ = [
     "head_revision",
     "is_data_error",
     "is_lock_timeout",
+    "known_revision",
     "mark_in_use",
     "migration_engine",
     "needs_upgrade",

@@ -77,9 +77,6 @@ def upgrade_schema(url: URL) -> None:
             if _revision(url) != head_revision():  # Alembic takes a tenth of a second
                 command.upgrade(config, "head")
     except CommandError as error:
-        revision = _revision(url)
-        if _is_unknown(revision):
-            raise SchemaMismatch(revision, head_revision(), is_newer=True) from error
         raise ConfigurationError(f"the database can't be upgraded: {error}") from error
 
 
@@ -92,6 +89,19 @@ def needs_upgrade(url: URL) -> bool:
     except DBAPIError:  # opening the database explains it
         return False
     return revision != head_revision() and not _is_unknown(revision)
+
+
+def known_revision(connection: Connection) -> str | None:
+    """Return the schema's revision.
+
+    Raises:
+        ConfigurationError: it has several.
+        SchemaMismatch: it is of a newer release.
+    """
+    revision = _stored_revision(connection)
+    if _is_unknown(revision):
+        raise SchemaMismatch(revision, head_revision(), is_newer=True)
+    return revision
 
 
 def _revision(url: URL) -> str | None:

@@ -69,6 +69,8 @@ _REQUIREMENTS = {
 }
 _REQUIREMENTS["mariadb"] = _REQUIREMENTS["mysql"]
 
+_LOCKED = "database is locked"
+
 _REMEDIES = {
     "readonly database": "Make the file and its folder writable for the user of this process.",
     "unable to open database file": "Its folder must exist, and be writable for the user of this process.",
@@ -76,7 +78,7 @@ _REMEDIES = {
         "The file is damaged, or a -wal file of another copy is beside it. Move both away, and restore a backup with "
         "`flask backup restore FILE`."
     ),
-    "database is locked": "Another program holds its lock: `lsof FILE` shows which one.",
+    _LOCKED: "Another program holds its lock: `lsof FILE` shows which one.",
     "read[- ]only": "Name a server in DATABASE_URL that accepts writes.",
     "permission denied for table|command denied": (
         "Grant SELECT, INSERT, UPDATE and DELETE on its tables to the account of DATABASE_URL."
@@ -97,7 +99,12 @@ POOLER = (
 
 @contextmanager
 def startup_errors(url: URL) -> Iterator[None]:
-    """Raise DatabaseUnreachable, one line without the password, instead of an error of the database."""
+    """Raise one line without the password instead of an error of the database.
+
+    Raises:
+        DatabaseUnreachable: a retry may succeed.
+        ConfigurationError: a lasting fault, with what to do.
+    """
     try:
         yield
     except DatabaseFileLost as error:
@@ -107,7 +114,11 @@ def startup_errors(url: URL) -> Iterator[None]:
         reason = " ".join(str(getattr(cause, "orig", None) or cause).split())[:300]
         remedy = next((text for pattern, text in _REMEDIES.items() if re.search(pattern, reason, re.IGNORECASE)), None)
         problem = f"the database {shown(url)} can't be opened: {reason}"
-        raise DatabaseUnreachable(problem if remedy is None else f"{problem.rstrip('.')}. {remedy}") from error
+        if remedy is None:
+            raise DatabaseUnreachable(problem) from error
+        raise (DatabaseUnreachable if _LOCKED in reason else ConfigurationError)(
+            f"{problem.rstrip('.')}. {remedy}"
+        ) from error
 
 
 def shown(url: URL) -> str:
