@@ -222,6 +222,12 @@ class Settings(BaseSettings):
         "INFO", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`"
     )
 
+    @property
+    def secret_keys(self) -> list[str]:
+        """The secret keys, the newest first; it is empty if none is set."""
+        fallbacks = [text.strip() for text in self.secret_key_fallbacks.get_secret_value().split(",")]
+        return [self.secret_key.get_secret_value(), *filter(None, fallbacks)]
+
     @field_validator("public_url", mode="before")
     @classmethod
     def _as_browsers_write_it(cls, url: object) -> object:

@@ -13,8 +13,11 @@ from .principals import (
     audit_name,
     granted_at,
     has_scope,
+    limits,
     require_scope,
     require_session_access,
+    require_some_scope,
+    require_within,
 )
 from .tokens import DAY_US, MAX_LENGTH, PREFIX, new_user_id, parse_key_id
 
@@ -36,8 +39,11 @@ __all__ = [
     "audit_name",
     "granted_at",
     "has_scope",
+    "limits",
     "new_user_id",
     "parse_key_id",
     "require_scope",
     "require_session_access",
+    "require_some_scope",
+    "require_within",
 ]

@@ -8,7 +8,7 @@ from ..errors import InvalidInput, Unauthorized
 from ..sessions import SessionStore
 from ..store import StoredKey, credentials
 from ..survey import SessionKey
-from .principals import SCOPES, Integrator, Participant, Scope
+from .principals import SCOPES, SERVER_SCOPES, Integrator, Participant
 from .revocations import Revocations
 from .tokens import DAY_US, ResumeTokens, hash_secret, matches_key, new_key, parse_key_id
 
@@ -83,11 +83,14 @@ class Credentials:
         self._store.run_transaction(lambda connection: credentials.revoke_tokens(connection, key, at, granted_at))
         self.revocations.add_tokens(key, at)
 
-    def create_key(self, name: str, scopes: Sequence[str], expires_at: int | None = None) -> str:
+    def create_key(
+        self, name: str, scopes: Sequence[str], expires_at: int | None = None, surveys: Sequence[str] | None = None
+    ) -> str:
         """Create an API key and return its text.
 
         Args:
             expires_at: microseconds since 1970 UTC; None for never.
+            surveys: ids of the only surveys that the scopes are for; None for all.
 
         Raises:
             InvalidInput: an argument is invalid.
@@ -102,6 +105,7 @@ class Credentials:
             )
         if expires_at is not None and expires_at <= at:
             raise InvalidInput("The expiry of a key must be in the future.")
+        _require_limitable(scopes, surveys)
         new = new_key()
         stored = StoredKey(
             id=new.key_id,
@@ -112,6 +116,7 @@ class Credentials:
             expires_at=expires_at,
             last_used_at=None,
             revoked_at=None,
+            surveys=None if surveys is None else tuple(sorted(set(map(self._store.queries.survey_id, surveys)))),
         )
         self._store.run_transaction(lambda connection: credentials.add_key(connection, stored))
         return new.text
@@ -197,6 +202,23 @@ class Credentials:
             return True
 
 
+def _require_limitable(scopes: Sequence[str], surveys: Sequence[str] | None) -> None:
+    if surveys is None:
+        return
+    if not surveys:
+        raise InvalidInput("A key that is limited to surveys must name at least one.")
+    wide = [scope for scope in scopes if scope in SERVER_SCOPES]
+    if wide:
+        raise InvalidInput(
+            f"A key that is limited to surveys can't have {', '.join(wide)}, which concerns all of them."
+        )
+
+
 def _integrator(stored: StoredKey) -> Integrator:
-    scopes: frozenset[Scope] = frozenset(scope for scope in SCOPES if scope in stored.scopes)
-    return Integrator(key_id=stored.id, name=stored.name, scopes=scopes, expires_at=stored.expires_at)
+    return Integrator(
+        key_id=stored.id,
+        name=stored.name,
+        scopes=frozenset(scope for scope in SCOPES if scope in stored.scopes),
+        expires_at=stored.expires_at,
+        surveys=None if stored.surveys is None else frozenset(stored.surveys),
+    )

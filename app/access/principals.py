@@ -2,7 +2,7 @@
 
 ===========  ==================================================================================
 participant  reads, answers and exports the one session of their token
-integrator   has an API key's scopes, for all sessions
+integrator   has an API key's scopes, for all surveys or those to which the key is limited
 anyone       sees public surveys, and begins their sessions
 developer    may do everything: development mode serves this machine only
 ===========  ==================================================================================
@@ -18,6 +18,9 @@ Scope = Literal["sessions:read", "sessions:write", "export", "metrics", "webhook
 """``sessions:read`` includes statistics; ``sessions:write`` erasure; ``admin`` reads the audit log."""
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+SERVER_SCOPES: frozenset[Scope] = frozenset({"metrics", "admin"})
+"""They concern all surveys: a limited key can't have them."""
 
 _PARTICIPANT_SCOPES: frozenset[Scope] = frozenset({"sessions:read"})
 
@@ -54,36 +57,65 @@ class Integrator:
     Attributes:
         key_id: not secret.
         expires_at: microseconds since 1970 UTC; None for never.
+        surveys: the ids of the only surveys that the scopes are for; None for all.
     """
 
     key_id: str
     name: str
     scopes: frozenset[Scope]
     expires_at: int | None
+    surveys: frozenset[str] | None = None
 
 
 Principal = Anyone | Developer | Participant | Integrator
 
 
-def has_scope(principal: Principal, scope: Scope) -> bool:
-    """Return whether the principal has a scope for all sessions."""
-    return isinstance(principal, Developer) or (isinstance(principal, Integrator) and scope in principal.scopes)
+def has_scope(principal: Principal, scope: Scope, survey_id: str | None = None) -> bool:
+    """Return whether the principal has a scope for all sessions of a survey; None: of all surveys."""
+    if isinstance(principal, Integrator):
+        return scope in principal.scopes and (principal.surveys is None or survey_id in principal.surveys)
+    return isinstance(principal, Developer)
 
 
-def require_scope(principal: Principal, scope: Scope) -> None:
-    """Raise unless the principal has a scope for all sessions.
+def require_scope(principal: Principal, scope: Scope, survey_id: str | None = None) -> None:
+    """Raise unless the principal has a scope for all sessions of a survey; None: of all surveys.
 
     Raises:
         Unauthorized: no credentials were given.
-        Forbidden: they lack the scope.
+        Forbidden: they lack the scope, or are limited to other surveys; whether the survey exists does not matter.
     """
-    if has_scope(principal, scope):
+    if isinstance(principal, Developer):
         return
     if isinstance(principal, Integrator):
-        raise Forbidden(f"The API key lacks the scope {scope}.")
+        if scope not in principal.scopes:
+            raise Forbidden(f"The API key lacks the scope {scope}.")
+        require_within(principal.surveys, survey_id)
+        return
     if isinstance(principal, Participant):
         raise Forbidden("A participant token gives access to that participant's session only.")
     raise Unauthorized
+
+
+def require_within(surveys: frozenset[str] | None, survey_id: str | None) -> None:
+    """Raise Forbidden unless a survey, or None for all, is within a key's limits, None for all."""
+    if surveys is not None and survey_id not in surveys:
+        raise Forbidden(f"The API key is limited to surveys: {', '.join(sorted(surveys))}.")
+
+
+def limits(principal: Principal) -> frozenset[str] | None:
+    """Return the ids of the only surveys that an integrator's scopes are for; None for all, and for other callers."""
+    return principal.surveys if isinstance(principal, Integrator) else None
+
+
+def require_some_scope(principal: Principal, scope: Scope) -> frozenset[str] | None:
+    """Return the ids of the surveys for which the principal has a scope, None for all; raise if there is none.
+
+    Raises:
+        Unauthorized, Forbidden: as :func:`require_scope`.
+    """
+    surveys = limits(principal)
+    require_scope(principal, scope, None if surveys is None else next(iter(surveys), ""))
+    return surveys
 
 
 def require_session_access(principal: Principal, scope: Scope, key: SessionKey, *, own: bool = False) -> None:
@@ -97,7 +129,7 @@ def require_session_access(principal: Principal, scope: Scope, key: SessionKey, 
     """
     if isinstance(principal, Participant) and principal.key == key and (own or scope in _PARTICIPANT_SCOPES):
         return
-    require_scope(principal, scope)
+    require_scope(principal, scope, key.survey_id)
 
 
 def granted_at(principal: Principal) -> int | None:

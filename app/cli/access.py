@@ -1,6 +1,7 @@
 """``flask api-keys``, ``flask invitations`` and ``flask audit``."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -9,18 +10,22 @@ import click
 from ..access import DAY_US, SCOPES, StoredKey, new_user_id
 from ..core.timestamps import format_timestamp
 from ..errors import InvalidInput, NotFound
-from .group import Days, audit, commands, credentials, require_known_survey, require_survey, store
-from .output import PAGE_SIZE, Columns, pairs, print_json, print_records, read_pages
+from ..operations.integrity import verify_audit_log
+from .group import Days, DefaultGroup, audit, commands, credentials, require_known_survey, require_survey, store
+from .output import PAGE_SIZE, Columns, pairs, print_json, print_records, progress, read_pages
 
 api_keys = commands.add_group("api-keys", "API keys, for programs and for signing in to the dashboard.")
 invitations = commands.add_group("invitations", "Personal links for participants.")
+
+KEY_DAYS = 365.0
+"""An API key's life unless another is requested."""
 
 
 def _state(key: Mapping[str, Any]) -> str:
     if key["revoked_at"] is not None:
         return f"revoked {key['revoked_at']}"
     if key["expires_at"] is None:
-        return "valid"
+        return "valid, never expires"
     is_valid = key["expires_at"] > format_timestamp(store().clock())
     return f"{'valid until' if is_valid else 'expired'} {key['expires_at']}"
 
@@ -29,6 +34,7 @@ _KEY_COLUMNS: Columns = {
     "KEY": lambda key: f"stepkeep_{key['id']}_…",
     "NAME": "name",
     "SCOPES": lambda key: " ".join(key["scopes"]),
+    "SURVEYS": lambda key: "all" if key["surveys"] is None else " ".join(key["surveys"]),
     "LAST USED": lambda key: key["last_used_at"] or "never",
     "STATE": _state,
 }
@@ -45,25 +51,43 @@ _AUDIT_COLUMNS: Columns = {
 @api_keys.command("create")
 @click.option("--name", required=True, help="Owner or purpose, e.g. 'clinic import'.")
 @click.option("--scope", "scopes", multiple=True, required=True, help=f"Repeatable: {', '.join(SCOPES)}.")
-@click.option("--days", type=Days(), help="Days until it expires (default: never).")
+@click.option("--survey", "surveys", multiple=True, help="Id of a survey to which it is limited; repeatable.")
+@click.option("--days", type=Days(), help=f"Days until it expires.  [default: {KEY_DAYS:g}]")
+@click.option("--never-expires", is_flag=True, help="Create a key without expiry.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def create_key(name: str, scopes: tuple[str, ...], days: float | None, *, as_json: bool) -> None:
+def create_key(
+    name: str,
+    scopes: tuple[str, ...],
+    surveys: tuple[str, ...],
+    days: float | None,
+    *,
+    never_expires: bool,
+    as_json: bool,
+) -> None:
     """Create an API key and print it; it is shown only once.
 
     \b
     Examples:
-      flask api-keys create --name 'clinic import' --scope sessions:read --scope sessions:write --days 365
+      flask api-keys create --name 'clinic import' --scope sessions:read --scope sessions:write --days 90
+      flask api-keys create --name 'ward 3' --scope sessions:read,export --survey phq9 --survey intake
     """
+    if never_expires and days is not None:
+        raise click.UsageError("--days and --never-expires exclude each other.")
+    for survey in surveys:
+        if not store().queries.stored_revisions(survey):  # its data may outlive its file
+            require_survey(survey)
     granted = [scope for text in scopes for scope in text.replace(",", " ").split()]
-    expires_at = None if days is None else store().clock() + int(days * DAY_US)
-    text = credentials().create_key(name, granted, expires_at)
+    expires_at = None if never_expires else store().clock() + int((days or KEY_DAYS) * DAY_US)
+    text = credentials().create_key(name, granted, expires_at, surveys or None)
     key_id = text.split("_")[1]
-    audit("key_created", key_id=key_id, scopes=" ".join(granted))
+    audit("key_created", key_id=key_id, scopes=" ".join(granted), **({"surveys": " ".join(surveys)} if surveys else {}))
     if as_json:
-        print_json({"key": text, "id": key_id, "name": name, "scopes": granted})
+        limits = {"surveys": list(surveys) or None, "expires_at": format_timestamp(expires_at)}
+        print_json({"key": text, "id": key_id, "name": name, "scopes": granted, **limits})
         return
     click.echo(text)
-    click.echo("Save the key now: only its hash is stored.", err=True)
+    life = "It never expires." if expires_at is None else f"It expires at {format_timestamp(expires_at)}."
+    click.echo(f"Save the key now: only its hash is stored. {life}", err=True)
 
 
 @api_keys.command("list")
@@ -151,21 +175,59 @@ def revoke_invitations(survey: str, user_id: str) -> None:
     click.echo(f"All links and tokens of {user_id} in {survey} are revoked.")
 
 
-@commands.command("audit")
+audit_commands = DefaultGroup("audit", "list", help="The audit log: who read, exported or erased what.")
+commands.add_command(audit_commands)
+
+
+@audit_commands.command("list")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
 @click.option("--user-id", help="Only entries about this participant.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: one object per entry.")
 def show_audit(limit: int, user_id: str | None, *, as_json: bool) -> None:
-    """Show the audit log: who read, exported or erased what, newest first.
+    """Show the audit log: who read, exported or erased what, newest first; `flask audit` is short for it.
 
     \b
     Examples:
-      flask audit
-      flask audit --user-id patient-7 --json
+      flask audit list
+      flask audit list --user-id patient-7 --json
     """
     filters = {} if user_id is None else {"user_id": user_id}
     entries = read_pages(lambda after: store().audit_log.page(after, min(limit, PAGE_SIZE), filters))
     print_records((entry.to_dict() for entry in islice(entries, limit)), _AUDIT_COLUMNS, as_json=as_json)
+
+
+@audit_commands.command("verify")
+@click.option("--expect", "expected", help="NUMBER:LINK that an earlier check printed: the chain must contain it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def verify_audit(expected: str | None, *, as_json: bool) -> None:
+    """Check the hash chain of the audit log, and name the first entry that was changed, removed or moved.
+
+    Read-only; the server can keep running. The exit code is 1 if something is wrong. It needs SECRET_KEY, and those
+    with which older entries were made in STEPKEEP_SECRET_KEY_FALLBACKS. Keep the printed link on another machine: a
+    whole database that was set back to an earlier state is only noticed with --expect.
+
+    \b
+    Examples:
+      flask audit verify
+      flask audit verify --expect 1204:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    """
+    with progress("Verifying") as show:
+        check = verify_audit_log(store(), expected=expected, progress=show)
+    if as_json:
+        print_json(asdict(check))
+    else:
+        click.echo(f"{check.entries} entries are in the chain, {check.erased} of them about erased participants.")
+        if check.unchained:
+            click.echo(
+                f"{check.unchained} entries are from before the chain began: nothing shows if they were changed."
+            )
+        if check.unkeyed:
+            click.echo(f"{check.unkeyed} entries were made without SECRET_KEY: anyone could have made them.")
+        if check.newest and check.problem is None:
+            click.echo(f"Newest: {check.newest}")
+    if check.problem is not None:
+        click.echo(f"Not intact: {check.problem}.", err=True)
+        raise click.exceptions.Exit(1)
 
 
 def _key_to_dict(key: StoredKey) -> dict[str, Any]:
@@ -173,6 +235,7 @@ def _key_to_dict(key: StoredKey) -> dict[str, Any]:
         "id": key.id,
         "name": key.name,
         "scopes": list(key.scopes),
+        "surveys": None if key.surveys is None else list(key.surveys),
         "created_at": format_timestamp(key.created_at),
         "expires_at": format_timestamp(key.expires_at),
         "last_used_at": format_timestamp(key.last_used_at),

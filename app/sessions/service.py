@@ -20,6 +20,7 @@ from ..store import (
     RecordedEntry,
     SchemaGuard,
     audit,
+    audit_chain,
     check_connections,
     check_requirements,
     check_schema,
@@ -124,6 +125,7 @@ class SessionStore(ForkAware):
         self.queries = SessionQueries(settings, self.catalogue, url, self.cipher, clock, check_schema)
         self.run_read = self.queries.run
         self._write_engine: Engine = writer_engine(url)
+        audit_chain.set_keys(self._write_engine, audit_chain.AuditKeys.derive(settings.secret_keys))
         self._connection = WriterConnection(self._write_engine, turn_statements(url), self.cipher, check_schema)
         revisions = self.queries.revisions
         self._writer = Writer(self._connection, settings, revisions.cached, revisions.get)

@@ -1,14 +1,18 @@
-"""The append-only audit log, without answers, tokens or keys; only :func:`anonymise` changes entries."""
+"""The append-only audit log, without answers, tokens or keys; only :func:`anonymise` changes entries.
+
+It is a hash chain (audit_chain.py).
+"""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, func, or_, select, update
 
 from ..core.timestamps import format_timestamp
 from ..errors import InvalidInput
+from . import audit_chain
 from .keyset import Page, belongs_to
 from .rows import dumps
 from .tables import audit_log
@@ -81,14 +85,15 @@ class RecordedEntry:
         return {"id": self.id, **asdict(self.entry), "at": format_timestamp(self.entry.at)}
 
 
+_COLUMNS = (audit_log.c.id, *(audit_log.c[entry_field.name] for entry_field in fields(AuditEntry)))
+
 _FILTERS = ("actor", "action", "survey_id", "user_id")
 
 
 def record(connection: Connection, entry: AuditEntry) -> None:
     """Add an entry; truncate a long actor."""
     detail = dumps(dict(entry.detail)) if entry.detail else None
-    row = {**asdict(entry), "actor": entry.actor[:ACTOR_LENGTH], "detail": detail}
-    connection.execute(insert(audit_log).values(row))
+    audit_chain.append(connection, {**asdict(entry), "actor": entry.actor[:ACTOR_LENGTH], "detail": detail})
 
 
 def read_page(
@@ -111,7 +116,7 @@ def read_page(
         start = connection.execute(select(func.coalesce(func.max(column.id), 0) + 1)).scalar_one()
     is_indexed = not filters or "user_id" in filters
     lowest = 0 if is_indexed else max(0, start - SCAN_LIMIT)
-    query = select(audit_log).where(column.id < start, column.id >= lowest)
+    query = select(*_COLUMNS).where(column.id < start, column.id >= lowest)
     query = query.where(*(column[name] == value for name, value in filters.items()))
     entries = [_recorded(row) for row in connection.execute(query.order_by(column.id.desc()).limit(limit))]
     if len(entries) == limit:
@@ -124,7 +129,7 @@ def read_participant(
 ) -> list[RecordedEntry]:
     """Return the next entries about a participant, newest first; entries without survey match any."""
     column = audit_log.c
-    query = select(audit_log).where(belongs_to(audit_log, user_id))
+    query = select(*_COLUMNS).where(belongs_to(audit_log, user_id))
     if survey_id is not None:
         query = query.where(or_(column.survey_id == survey_id, column.survey_id.is_(None)))
     if before_id is not None:
@@ -133,11 +138,14 @@ def read_participant(
 
 
 def anonymise(connection: Connection, user_id: str, survey_id: str | None, name: str, until: int | None = None) -> None:
-    """Rename a participant in entries of one survey or all, up to ``until``, also about sessions set aside."""
+    """Rename a participant in entries of one survey or all, up to ``until``, also about sessions set aside.
+
+    Without the salt, the commitment in the chain can't be compared with a guessed user id.
+    """
     change = update(audit_log).where(belongs_to(audit_log, user_id, survey_id))
     if until is not None:
         change = change.where(audit_log.c.at <= until)
-    connection.execute(change.values(user_id=name))
+    connection.execute(change.values(user_id=name, salt=None))
 
 
 def read_user_ids_after(connection: Connection, after: str, limit: int) -> list[str]:

@@ -17,7 +17,11 @@ CLOCK_SKEW_US = 5 * 60 * 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredKey:
-    """A stored API key: its row."""
+    """A stored API key: its row.
+
+    Attributes:
+        surveys: the only surveys that the scopes are for; None for all.
+    """
 
     id: str
     name: str
@@ -27,6 +31,7 @@ class StoredKey:
     expires_at: int | None
     last_used_at: int | None
     revoked_at: int | None
+    surveys: tuple[str, ...] | None = None
 
     def is_valid(self, at: int) -> bool:
         return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
@@ -56,7 +61,8 @@ class TokenRevocation(NamedTuple):
 
 def add_key(connection: Connection, key: StoredKey) -> None:
     """Store a new key."""
-    connection.execute(insert(api_keys).values({**asdict(key), "scopes": " ".join(key.scopes)}))
+    surveys = None if key.surveys is None else " ".join(key.surveys)
+    connection.execute(insert(api_keys).values({**asdict(key), "scopes": " ".join(key.scopes), "surveys": surveys}))
 
 
 def read_key(connection: Connection, key_id: str) -> StoredKey | None:
@@ -194,4 +200,5 @@ def remove_revocations(connection: Connection, before: int) -> int:
 
 
 def _stored(values: dict[str, Any]) -> StoredKey:
-    return StoredKey(**{**values, "scopes": tuple(values["scopes"].split())})
+    surveys = None if values["surveys"] is None else tuple(values["surveys"].split())
+    return StoredKey(**{**values, "scopes": tuple(values["scopes"].split()), "surveys": surveys})

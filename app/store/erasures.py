@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, or_, select
 from ..core.timestamps import from_datetime
 from ..survey import SessionKey
 from . import audit, outbox
+from .audit_chain import ERASED
 from .credentials import CLOCK_SKEW_US, newest_salt, revoke_tokens
 from .erasure_journal import SALT_BYTES, ErasureJournal, ErasureRecord, Identity, hash_user_id
 from .history import erase
@@ -160,7 +161,7 @@ def anonymise_purged(connection: Connection, keys: Iterable[SessionKey]) -> None
 
 def audit_name(digest: str) -> str:
     """Return an erased participant's name in the audit log."""
-    return f"erased:{digest[:AUDIT_HASH_LENGTH]}"
+    return f"{ERASED}{digest[:AUDIT_HASH_LENGTH]}"
 
 
 def read_keys(connection: Connection, user_id: str, survey_id: str | None) -> list[SessionKey]:

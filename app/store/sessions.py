@@ -98,7 +98,8 @@ def read_page(
     poll, and expect duplicates.
 
     Args:
-        filters: values of columns; ``status`` counts at ``at``; ``user_id_prefix`` limits the scan.
+        filters: values of columns, a set for any of them; ``status`` counts at ``at``; ``user_id_prefix`` limits the
+            scan.
 
     Raises:
         InvalidInput: the cursor belongs to the other order.
@@ -208,7 +209,8 @@ def _condition(source: FromClause, name: str, value: object, at: int) -> ColumnE
         return has_status(source, str(value), at)
     if name == "user_id_prefix":
         return _begins_with(source.c.user_id, str(value))
-    return source.c[name] == value
+    column: ColumnElement[Any] = source.c[name]
+    return column.in_(sorted(value)) if isinstance(value, frozenset) else column == value
 
 
 def _begins_with(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:

@@ -135,6 +135,7 @@ api_keys = _table(
     Column("expires_at", Instant),
     Column("last_used_at", Instant),
     Column("revoked_at", Instant),
+    Column("surveys", LongText),
 )
 
 sign_ins = _table(
@@ -176,6 +177,20 @@ audit_log = _table(
     Column("survey_id", Key(64)),
     Column("user_id", Key(255), index=True),
     Column("detail", LongText),
+    # The hash chain (audit_chain.py). All are NULL in entries from before revision 0022.
+    Column("salt", Key(32)),
+    Column("commitment", Key(64)),
+    Column("key_id", Key(16)),
+    Column("link", Key(64)),
+)
+
+audit_head = _table(
+    "audit_head",
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("entries", Count, nullable=False),
+    Column("link", Key(64), nullable=False),
+    Column("key_id", Key(16), nullable=False),
+    Column("mac", Key(64), nullable=False),
 )
 
 leases = _table(

@@ -192,8 +192,7 @@ def signing_secrets(settings: Settings) -> list[str]:
     Raises:
         ConfigurationError: in production, one is missing or weak.
     """
-    fallbacks = [text.strip() for text in settings.secret_key_fallbacks.get_secret_value().split(",") if text.strip()]
-    newest = settings.secret_key.get_secret_value()
+    newest, *fallbacks = settings.secret_keys
     if settings.environment == "production":
         _require_strong("SECRET_KEY", newest)
         for fallback in fallbacks:

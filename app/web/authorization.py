@@ -13,8 +13,11 @@ from ..access import (
     Scope,
     audit_name,
     granted_at,
+    has_scope,
+    limits,
     require_scope,
     require_session_access,
+    require_some_scope,
 )
 from ..errors import StepkeepError
 from ..sessions import Action
@@ -37,19 +40,21 @@ def authorize_session(user_id: str, scope: Scope, action: Action | None = None, 
     survey_id = SURVEY.value()
     key = store().queries.key(user_id, survey_id)
     principal = authenticator().principal(key)
-    if isinstance(principal, Participant) and survey_id is None and principal.key.user_id == user_id:
-        key = principal.key
+    if survey_id is None:
+        key = _only_key(principal, key)
     require_session_access(principal, scope, key, own=own)
     current_operation().require_known_query()
-    if not isinstance(principal, Participant):
+    if not isinstance(principal, Participant) and limits(principal) is None:
         key = store().queries.resolve_key(user_id, survey_id)
     if action is not None:
         audit(principal, action, key)
     return key
 
 
-def authorize_all(scope: Scope, action: Action, *, is_repeated: bool = False, **detail: str | int) -> None:
-    """Raise unless the principal may do this to all sessions.
+def authorize_survey(
+    survey_id: str, scope: Scope, action: Action, *, is_repeated: bool = False, **detail: str | int
+) -> None:
+    """Raise unless the principal may do this to all sessions of a survey, which need not exist.
 
     Args:
         is_repeated: by an open page: audited once in ``AUDIT_REPEAT_US``.
@@ -60,8 +65,9 @@ def authorize_all(scope: Scope, action: Action, *, is_repeated: bool = False, **
         InvalidInput: unknown parameter.
     """
     principal = authenticator().principal()
-    require_scope(principal, scope)
+    require_scope(principal, scope, survey_id)
     current_operation().require_known_query()
+    detail = {"survey": survey_id[:64], **detail}
     act = (audit_name(principal), action, *sorted(detail.items()))
     throttle = app_context().audit_throttle
     if is_repeated and not throttle.is_due(act):
@@ -69,6 +75,34 @@ def authorize_all(scope: Scope, action: Action, *, is_repeated: bool = False, **
     audit(principal, action, None, **detail)
     if is_repeated:  # only now: a retry after a failure is recorded
         throttle.record(act)
+
+
+def authorize_all(scope: Scope, action: Action) -> None:
+    """Raise unless the principal may do this to all surveys; raise as :func:`authorize_survey`."""
+    principal = authenticator().principal()
+    require_scope(principal, scope)
+    current_operation().require_known_query()
+    audit(principal, action, None)
+
+
+def authorize_some(
+    scope: Scope, action: Action, survey_id: str | None = None, **detail: str | int
+) -> frozenset[str] | None:
+    """Return the ids of the surveys to which the principal may do this, None for all; raise if there is none.
+
+    Args:
+        survey_id: the only one that is requested; None for all.
+
+    Raises:
+        as :func:`authorize_survey`.
+    """
+    principal = authenticator().principal()
+    surveys = require_some_scope(principal, scope)
+    if survey_id is not None:
+        require_scope(principal, scope, survey_id)
+    current_operation().require_known_query()
+    audit(principal, action, None, **detail)
+    return surveys if survey_id is None else frozenset({survey_id})
 
 
 def requester_granted_at() -> int | None:
@@ -96,7 +130,15 @@ def may_see_internals(*scopes: Scope, is_cached: bool = False) -> bool:
         principal = app_context().metrics_keys.principal(is_cached=is_cached)
     except StepkeepError:
         return False
-    return isinstance(principal, Integrator) and not principal.scopes.isdisjoint(scopes)
+    return any(has_scope(principal, scope) for scope in scopes)
+
+
+def _only_key(principal: Principal, key: SessionKey) -> SessionKey:
+    """Return the key of a request without survey: in the only survey of the caller's credentials, if it is one."""
+    if isinstance(principal, Participant) and principal.key.user_id == key.user_id:
+        return principal.key
+    surveys = limits(principal) or ()
+    return key._replace(survey_id=next(iter(surveys))) if len(surveys) == 1 else key
 
 
 def require_internals(scope: Scope) -> None:

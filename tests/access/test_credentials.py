@@ -1,8 +1,10 @@
 """API keys and sign-ins on each database: what is stored, when they expire, what invalid ones reveal."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select
 
 from app.access.credentials import IDLE_US, MAX_NAME, SIGNED_IN_US, Credentials
-from app.access.principals import SCOPES, Integrator
+from app.access.principals import SCOPES, Integrator, Scope, has_scope, require_scope, require_some_scope
 from app.access.tokens import DAY_US, matches_key, new_key, parse_key_id
-from app.errors import InvalidInput, Unauthorized
+from app.errors import Forbidden, InvalidInput, Unauthorized
 from app.store.tables import metadata, sign_ins
 from tests.access.conftest import HOUR_US, MINUTE_US, Clock, Open
 
@@ -271,3 +273,41 @@ def test_each_sign_in_has_a_new_random_cookie(credentials: Credentials) -> None:
     for text in ("", "\ud800", "\0", "x" * 100_000):
         with pytest.raises(Unauthorized):
             credentials.verify_sign_in(text)
+
+
+def test_key_is_limited_to_named_surveys(open_credentials: Open) -> None:
+    """They are stored with it, and its sign-ins have them too; scopes that concern all surveys are refused."""
+    credentials = open_credentials()
+    key = credentials.create_key("ward 3", ["export", "sessions:read"], surveys=["phq9", "intake", "phq9"])
+    assert credentials.verify_key(key).surveys == {"phq9", "intake"}
+    cookie, signed_in = credentials.sign_in(key)
+    assert signed_in.surveys == credentials.verify_sign_in(cookie).surveys == {"phq9", "intake"}
+    (stored,) = credentials.keys()
+    assert stored.surveys == ("intake", "phq9")
+    assert credentials.verify_key(credentials.create_key("all", ["admin"])).surveys is None
+    for scopes, surveys in (
+        (["export", "admin"], ["phq9"]),
+        (["metrics"], ["phq9"]),
+        (["export"], []),
+        (["export"], ["No"]),
+    ):
+        with pytest.raises(InvalidInput):
+            credentials.create_key("wrong", scopes, surveys=surveys)
+
+
+LIMITED = Integrator(
+    key_id="a", name="n", scopes=frozenset(SCOPES), expires_at=None, surveys=frozenset({"phq9", "intake"})
+)
+
+
+@given(scope=st.sampled_from(SCOPES), survey_id=st.sampled_from([None, "phq9", "intake", "closed", ""]))
+def test_limited_principal_has_its_scopes_for_its_surveys_only(scope: Scope, survey_id: str | None) -> None:
+    """None is for all surveys, whatever the scopes."""
+    is_own = survey_id in {"phq9", "intake"}
+    assert has_scope(LIMITED, scope, survey_id) == is_own
+    with contextlib.nullcontext() if is_own else pytest.raises(Forbidden, match="limited to surveys: intake, phq9"):
+        require_scope(LIMITED, scope, survey_id)
+    nowhere = replace(LIMITED, surveys=frozenset())
+    assert not has_scope(nowhere, scope, survey_id)
+    with pytest.raises(Forbidden):
+        require_some_scope(nowhere, scope)

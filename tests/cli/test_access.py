@@ -3,21 +3,25 @@
 import csv
 import io
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, select, update
 
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.engine import normalise_url
 from app.store.history import NEWEST
-from app.store.tables import metadata
+from app.store.tables import audit_log, metadata
 from app.survey.commands import Answer, Begin, Restart
 from app.survey.snapshot import SessionKey
 from tests.cli.conftest import Serve
 from tests.cli.shell import SITE, Operator, assert_fails, request_status
+from tests.conftest import SURVEYS
 from tests.store.encrypted import NEW, OLD, all_values, keys_of
+from tests.web.production import random_secret
 
 
 def test_key_is_valid_on_a_running_server_until_it_is_revoked(operator_of_each: Operator, serve: Serve) -> None:
@@ -43,8 +47,48 @@ def test_scopes_are_separate_options_or_comma_separated(operator: Operator) -> N
     newer, older = json.loads(operator.does("api-keys", "list", "--json"))
     assert older["scopes"] == ["sessions:read", "sessions:write", "export"]
     assert newer["scopes"] == ["export", "admin"]
-    assert older["expires_at"] is None
     assert newer["expires_at"] > newer["created_at"]
+
+
+def test_keys_expire_in_a_year_unless_another_life_is_requested(operator: Operator) -> None:
+    """A forgotten key must not stay valid for ever; one without expiry is requested in words, and listed as such."""
+    command = ("api-keys", "create", "--scope", "export", "--name")
+    default = operator.run(*command, "default")
+    operator.does(*command, "brief", "--days", "0.5")
+    forever = operator.run(*command, "forever", "--never-expires")
+    keys = {key["name"]: key for key in json.loads(operator.does("api-keys", "list", "--json"))}
+    lives = {name: life_days(key) for name, key in keys.items()}
+    assert lives == {"default": 365, "brief": 0.5, "forever": None}
+    assert f"It expires at {keys['default']['expires_at']}." in default.stderr
+    assert "It never expires." in forever.stderr
+    assert "forever  export  all      never      valid, never expires" in operator.does("api-keys", "list")
+    made = json.loads(operator.does(*command, "json", "--json"))
+    assert made["expires_at"] > keys["default"]["expires_at"]
+
+
+def test_key_is_limited_to_surveys_of_this_server(operator: Operator, serve: Serve) -> None:
+    """A misspelt one is refused; the list and the audit log name the others."""
+    command = ("api-keys", "create", "--name", "ward 3", "--scope", "sessions:read")
+    made = json.loads(operator.does(*command, "--survey", "phq9", "--survey", "closed", "--json"))
+    assert made["surveys"] == ["phq9", "closed"]
+    assert_fails(operator.run(*command, "--survey", "phq8"), "there is no survey 'phq8'", code=3)
+    wide = operator.run(*command, "--scope", "admin", "--survey", "phq9")
+    assert_fails(wide, "limited to surveys can't have admin", code=1)
+    (listed,) = json.loads(operator.does("api-keys", "list", "--json"))
+    assert listed["surveys"] == ["closed", "phq9"]
+    assert "sessions:read  closed phq9  never" in operator.does("api-keys", "list")
+    assert operator.audit()[0]["detail"]["surveys"] == "phq9 closed"
+    server = serve(operator)
+    assert request_status(server, "/api/session/ada?survey=phq9", made["key"]) == 404
+    assert request_status(server, "/api/session/ada?survey=intake", made["key"]) == 403
+
+
+def life_days(key: dict[str, Any]) -> float | None:
+    """Return the time between a key's creation and expiry."""
+    if key["expires_at"] is None:
+        return None
+    created, expires = (datetime.fromisoformat(key[name]) for name in ("created_at", "expires_at"))
+    return round((expires - created) / timedelta(days=1), 2)
 
 
 def test_keys_are_listed_as_a_table(operator: Operator) -> None:
@@ -54,9 +98,9 @@ def test_keys_are_listed_as_a_table(operator: Operator) -> None:
     operator.does("api-keys", "revoke", revoked["key"])  # its whole text names it too
     head, brief, second, first = operator.does("api-keys", "list").splitlines()
     assert head.split("  ")[0] == "KEY"
-    assert first.startswith(f"stepkeep_{kept['id']}_…  test   export  never      valid")
-    assert second.startswith(f"stepkeep_{revoked['id']}_…  test   admin   never      revoked 20")
-    assert "brief  export  never      valid until 20" in brief
+    assert first.startswith(f"stepkeep_{kept['id']}_…  test   export  all      never      valid until 20")
+    assert second.startswith(f"stepkeep_{revoked['id']}_…  test   admin   all      never      revoked 20")
+    assert "brief  export  all      never      valid until 20" in brief
 
 
 def test_secret_of_a_key_is_shown_once(operator: Operator, serve: Serve, tmp_path: Path) -> None:
@@ -65,7 +109,7 @@ def test_secret_of_a_key_is_shown_once(operator: Operator, serve: Serve, tmp_pat
     done = operator.run("api-keys", "create", "--name", "boss", "--scope", "sessions:read,admin")
     key = done.stdout.strip()
     assert done.stdout == f"{key}\n"
-    assert done.stderr == "Save the key now: only its hash is stored.\n"
+    assert done.stderr.startswith("Save the key now: only its hash is stored. It expires at 20")
     key_id, secret = key.split("_", 2)[1:]
     assert request_status(server, "/api/audit", key) == 200
     told = [operator.run("api-keys", "list"), operator.run("api-keys", "list", "--json"), operator.run("audit")]
@@ -201,3 +245,28 @@ def test_audit_log_is_printed_newest_first(operator: Operator) -> None:
     assert [entry["user_id"] for entry in entries] == ["ada", "eve", "ada"]
     assert set(entries[0]) == {"id", "at", "actor", "action", "survey_id", "user_id", "detail"}
     assert [entry["action"] for entry in operator.audit("--user-id", "ada")] == ["tokens_revoked", "token_issued"]
+
+
+def test_audit_log_is_verified_by_a_command(operator: Operator) -> None:
+    """The exit code is 1 if it is not intact, or no longer contains the link of an earlier check."""
+    operator.new_key("export")
+    first = json.loads(operator.does("audit", "verify", "--json"))
+    assert (first["entries"], first["unkeyed"], first["problem"]) == (1, 0, None)
+    operator.new_key("export")
+    printed = operator.does("audit", "verify", "--expect", first["newest"])
+    assert printed.startswith("2 entries are in the chain, 0 of them about erased participants.\nNewest: 2:")
+    unknown = operator.run("audit", "verify", "--expect", "3:abc")
+    assert (unknown.returncode, unknown.stderr) == (
+        1,
+        "Not intact: the chain no longer contains 3:abc: entries were removed, or a backup was restored.\n",
+    )
+    store = open_store(Settings(database_url=operator.environment["DATABASE_URL"], surveys_dir=SURVEYS))
+    change = update(audit_log).values(actor="nobody")
+    store.run_transaction(lambda connection: connection.execute(change))
+    store.close()
+    broken = operator.run("audit", "verify", "--json")
+    assert broken.returncode == 1
+    assert json.loads(broken.stdout)["problem"].startswith("entry 1 was changed")
+    rotated = operator.run("audit", "verify", SECRET_KEY=random_secret())
+    assert "STEPKEEP_SECRET_KEY_FALLBACKS" in rotated.stderr
+    assert operator.does("audit", "--limit", "1") == operator.does("audit", "list", "--limit", "1")

@@ -69,6 +69,7 @@ def test_command_with_an_invalid_configuration_prints_the_error(
         ("api-keys create --name a --scope export --days 3651", 2, ("--days", "0<x<=3650")),
         ("api-keys create --name a --scope export --days nan", 2, ("--days", "not a number of days")),
         ("api-keys create --name a --scope export --days inf", 2, ("--days", "0<x<=3650")),
+        ("api-keys create --name a --scope export --days 1 --never-expires", 2, ("--days", "--never-expires")),
         ("api-keys create --name a --scope export --days soon", 2, ("--days", "'soon'")),
         ("api-keys revoke nobody", 3, ("no valid API key 'nobody'", "flask api-keys list")),
         ("invitations create nope", 3, ("no survey 'nope'", "closed, phq9")),

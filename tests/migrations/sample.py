@@ -33,6 +33,8 @@ REVISIONS = (
     "0016",
     "0018",
     "0019",
+    "0021",
+    "0022",
 )
 
 # SQLite: the SQL of existing installations. The others: the same tables in their dialects.

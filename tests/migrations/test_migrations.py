@@ -18,7 +18,7 @@ from tests.migrations.sample import REVISIONS, ROWS, Rows, alembic, dump, execut
 
 KEPT = ("user_id", "current_step", "answers", "step_history", "session_data", "created_at", "updated_at")
 NAMED = re.compile(
-    r"(pk|uq|ix|fk|ck)_(sessions|session_history|survey_revisions|api_keys|sign_ins|token_revocations|erasures|audit_log|leases|webhooks|webhook_deliveries)(_\w+)?"
+    r"(pk|uq|ix|fk|ck)_(sessions|session_history|survey_revisions|api_keys|sign_ins|token_revocations|erasures|audit_log|audit_head|leases|webhooks|webhook_deliveries)(_\w+)?"
 )
 
 

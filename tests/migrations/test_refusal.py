@@ -190,3 +190,48 @@ def test_only_revocations_with_a_hash_are_lost_when_downgraded(empty_url: str) -
     assert len(dump(empty_url)["token_revocations"]) == 2
     downgrade(empty_url, below, "lossy=yes")
     assert dump(empty_url)["token_revocations"] == before
+
+
+def test_limited_keys_are_revoked_when_downgraded(empty_url: str) -> None:
+    """Earlier releases would accept them for all surveys; the error names the flag, and other keys are kept."""
+    below = REVISIONS[REVISIONS.index("0021") - 1]
+    migrate(empty_url, below)
+    insert = "INSERT INTO api_keys (scopes, secret_hash, created_at, id, name"
+    values = "VALUES ('export', 'x', '2026-01-02 03:04:05.000006'"
+    execute(empty_url, f"{insert}) {values}, 'wide', 'wide')")
+    before = dump(empty_url)["api_keys"]
+    migrate(empty_url, "0021")
+    migrate(empty_url, below, down=True)
+    assert dump(empty_url)["api_keys"] == before
+    migrate(empty_url, "0021")
+    execute(empty_url, f"{insert}, surveys) {values}, 'limited', 'limited', 'phq9 intake')")
+    at = "'2026-01-02 03:04:05'"
+    for key in ("limited", "wide"):
+        sign_in = f"(cookie_hash, key_id, signed_in_at, seen_at) VALUES ('{key}', '{key}', {at}, {at})"
+        execute(empty_url, f"INSERT INTO sign_ins {sign_in}")
+    with pytest.raises(CommandError, match=r"api_keys has keys that are limited.*`alembic -x lossy=yes downgrade`"):
+        migrate(empty_url, below, down=True)
+    downgrade(empty_url, below, "lossy=yes")
+    rows = dump(empty_url)
+    assert {key["name"]: key["revoked_at"] is not None for key in rows["api_keys"]} == {"limited": True, "wide": False}
+    assert [sign_in["key_id"] for sign_in in rows["sign_ins"]] == ["wide"]
+
+
+def test_chain_of_the_audit_log_is_lost_when_downgraded(empty_url: str) -> None:
+    """The error names the flag that accepts it; the entries are kept."""
+    below = REVISIONS[REVISIONS.index("0022") - 1]
+    migrate(empty_url, below)
+    row = "(id, at, actor, action) VALUES (1, '2026-01-02 03:04:05.000006', 'operator', 'audit_read')"
+    execute(empty_url, f"INSERT INTO audit_log {row}")
+    before = dump(empty_url)["audit_log"]
+    migrate(empty_url, "0022")
+    migrate(empty_url, below, down=True)
+    assert dump(empty_url)["audit_log"] == before
+    migrate(empty_url, "0022")
+    execute(empty_url, "INSERT INTO audit_head (id, entries, link, key_id, mac) VALUES (1, 1, 'a', 'b', 'c')")
+    with pytest.raises(CommandError, match=r"audit_log has a hash chain.*`alembic -x lossy=yes downgrade` removes it"):
+        migrate(empty_url, below, down=True)
+    downgrade(empty_url, below, "lossy=yes")
+    rows = dump(empty_url)
+    assert rows["audit_log"] == before
+    assert "audit_head" not in rows

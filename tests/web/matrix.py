@@ -20,10 +20,12 @@ CALLERS = (
     "expired token",
     "revoked token",
     "altered token",
+    "key of another survey",
     "participant",
+    "key of the survey",
     "key",
 )
-"""The credentials of a request; the last two are valid."""
+"""The credentials of a request; the last three are valid. A key of a survey is limited to it."""
 
 INVALID = (
     "no bearer",
@@ -58,8 +60,18 @@ def open_to_valid(status: int) -> Expected:
 
 def needs_scope(status: int, *, participant: int = 403) -> Expected:
     """Return the statuses of a route that needs a scope, or the participant's token."""
-    unauthorized = {"nobody": 401, "key without the scope": 403, "another's token": 403, "token of another survey": 403}
-    return {**open_to_valid(status), **unauthorized, "participant": participant}
+    forbidden = ("key without the scope", "key of another survey", "another's token", "token of another survey")
+    return {**open_to_valid(status), "nobody": 401, **dict.fromkeys(forbidden, 403), "participant": participant}
+
+
+def needs_unlimited_key(status: int) -> Expected:
+    """Return the statuses of a route that concerns all surveys."""
+    return {**needs_scope(status), "key of the survey": 403}
+
+
+def needs_key(status: int) -> Expected:
+    """Return the statuses of a route that shows each key what is of its surveys."""
+    return {**needs_scope(status), "key of another survey": status}
 
 
 def only_for(status: int, otherwise: int, *callers: str) -> Expected:
@@ -102,6 +114,11 @@ class Row:
     scope: Scope = "admin"
     options: Mapping[str, Any] = field(default_factory=dict)
     carried: Callable[[str | None], dict[str, Any]] = in_header
+
+    @property
+    def label(self) -> str:
+        body = self.options.get("json")
+        return f"{self.method} {self.path}" + (f" with {','.join(body)}" if body else "")
 
     @property
     def is_of_a_session(self) -> bool:
@@ -171,7 +188,7 @@ ROWS = (
         method="GET",
         path="/api/sessions",
         scope="sessions:read",
-        expected=needs_scope(200),
+        expected=needs_key(200),
     ),
     Row(
         endpoint="participants.create_link",
@@ -215,7 +232,7 @@ ROWS = (
         scope="export",
         expected=needs_scope(200),
     ),
-    Row(endpoint="audit.get_audit", method="GET", path="/api/audit", scope="admin", expected=needs_scope(200)),
+    Row(endpoint="audit.get_audit", method="GET", path="/api/audit", scope="admin", expected=needs_unlimited_key(200)),
     Row(
         endpoint="participants.create_participant",
         method="POST",
@@ -242,7 +259,7 @@ ROWS = (
         method="GET",
         path="/api/webhooks",
         scope="webhooks",
-        expected=needs_scope(200),
+        expected=needs_key(200),
     ),
     Row(
         endpoint="webhooks.add_webhook",
@@ -250,6 +267,14 @@ ROWS = (
         path="/api/webhooks",
         scope="webhooks",
         options={"json": {"url": "https://receiver.test/hook", "events": ["session.completed"]}},
+        expected=needs_unlimited_key(201),
+    ),
+    Row(
+        endpoint="webhooks.add_webhook",
+        method="POST",
+        path="/api/webhooks",
+        scope="webhooks",
+        options={"json": {"url": "https://receiver.test/hook", "events": ["session.completed"], "survey_id": "phq9"}},
         expected=needs_scope(201),
     ),
     Row(
@@ -257,7 +282,7 @@ ROWS = (
         method="GET",
         path="/api/webhooks/wh_0123456789abcdef",
         scope="webhooks",
-        expected=needs_scope(404),
+        expected=needs_key(404),
     ),
     Row(
         endpoint="webhooks.change_webhook",
@@ -265,28 +290,28 @@ ROWS = (
         path="/api/webhooks/wh_0123456789abcdef",
         scope="webhooks",
         options={"json": {"enabled": False}},
-        expected=needs_scope(404),
+        expected=needs_key(404),
     ),
     Row(
         endpoint="webhooks.remove_webhook",
         method="DELETE",
         path="/api/webhooks/wh_0123456789abcdef",
         scope="webhooks",
-        expected=needs_scope(404),
+        expected=needs_key(404),
     ),
     Row(
         endpoint="webhooks.list_deliveries",
         method="GET",
         path="/api/webhooks/wh_0123456789abcdef/deliveries",
         scope="webhooks",
-        expected=needs_scope(404),
+        expected=needs_key(404),
     ),
     Row(
         endpoint="webhooks.replay",
         method="POST",
         path="/api/webhooks/wh_0123456789abcdef/replay",
         scope="webhooks",
-        expected=needs_scope(404),
+        expected=needs_key(404),
     ),
     Row(endpoint="surveys.list_surveys", method="GET", path="/api/surveys", expected=open_to_valid(200)),
     Row(endpoint="surveys.get_survey", method="GET", path="/api/surveys/phq9", expected=open_to_all(200)),
@@ -310,7 +335,7 @@ ROWS = (
         method="POST",
         path="/sign-in",
         carried=in_form,
-        expected=only_for(303, 401, "key", "key without the scope"),
+        expected=only_for(303, 401, *(caller for caller in CALLERS if caller.startswith("key"))),
     ),
     Row(endpoint="sign_in.show_sign_in", method="GET", path="/sign-in", expected=open_to_all(200)),
     Row(endpoint="sign_in.end", method="POST", path="/sign-out", expected=open_to_all(403)),
@@ -325,9 +350,9 @@ ROWS = (
     ),
     Row(endpoint="pages.list_surveys", method="GET", path="/", expected=open_to_all(200)),
     Row(endpoint="pages.take_survey", method="GET", path="/s/phq9", expected=open_to_all(200)),
-    Row(endpoint="pages.take_survey", method="GET", path="/s/closed", expected=open_to_all(401)),
+    Row(endpoint="pages.take_survey", method="GET", path="/s/closed", expected=open_to_all(404)),
     Row(endpoint="pages.begin_anew", method="POST", path="/s/phq9/anew", expected=open_to_all(303)),
-    Row(endpoint="pages.begin_anew", method="POST", path="/s/closed/anew", expected=open_to_all(401)),
+    Row(endpoint="pages.begin_anew", method="POST", path="/s/closed/anew", expected=open_to_all(404)),
     Row(endpoint="pages.resume", method="GET", path="/resume", expected=open_to_all(200)),
     Row(endpoint="pages.left", method="GET", path="/left", expected=open_to_all(200)),
     Row(endpoint="pages.static", method="GET", path="/assets/style.css", expected=open_to_all(200)),
@@ -335,7 +360,9 @@ ROWS = (
     Row(endpoint="documents.get_asyncapi", method="GET", path="/asyncapi.json", expected=open_to_all(200)),
     Row(endpoint="documents.get_survey_schema", method="GET", path="/survey.schema.json", expected=open_to_all(200)),
     Row(endpoint="documents.docs", method="GET", path="/docs", expected=open_to_all(200)),
-    Row(endpoint="health.get_metrics", method="GET", path="/metrics", scope="metrics", expected=needs_scope(200)),
+    Row(
+        endpoint="health.get_metrics", method="GET", path="/metrics", scope="metrics", expected=needs_unlimited_key(200)
+    ),
     Row(endpoint="health.healthz", method="GET", path="/healthz", expected=open_to_all(200)),
     Row(endpoint="health.readyz", method="GET", path="/readyz", expected=open_to_all(200)),
 )
@@ -359,9 +386,11 @@ COMMANDS: Mapping[str, tuple[Mapping[str, Any], str]] = {
 ADMITS: Expected = {
     **dict.fromkeys(CALLERS, 4401),
     "key without the scope": 4403,
+    "key of another survey": 4403,
     "another's token": 4403,
     "token of another survey": 4403,
     "participant": ADMITTED,
+    "key of the survey": ADMITTED,
     "key": ADMITTED,
 }
 

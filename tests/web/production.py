@@ -3,7 +3,7 @@
 import contextlib
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from app.access.credentials import Credentials
-from app.access.principals import SCOPES, Scope
+from app.access.principals import SCOPES, SERVER_SCOPES, Scope
 from app.access.tokens import ResumeTokens
 from app.sessions.queries import now_us
 from app.sessions.service import SessionStore, open_store
@@ -87,8 +87,9 @@ class App:
     def create_token(self, user_id: str, survey_id: str = "phq9") -> str:
         return self.credentials.issue_token(SessionKey(survey_id, user_id))[0]
 
-    def create_key(self, *scopes: Scope, expires_at: int | None = None) -> str:
-        return self.credentials.create_key("ward 3", scopes or SCOPES, expires_at)
+    def create_key(self, *scopes: Scope, expires_at: int | None = None, surveys: Sequence[str] | None = None) -> str:
+        every = SCOPES if surveys is None else [scope for scope in SCOPES if scope not in SERVER_SCOPES]
+        return self.credentials.create_key("ward 3", scopes or every, expires_at, surveys)
 
     def begin_session(self, user_id: str, survey_id: str = "phq9") -> SessionKey:
         key = SessionKey(survey_id, user_id)

@@ -1,7 +1,6 @@
 """The authorization matrix (matrix.py): each caller at each endpoint; a refusal changes nothing and reveals nothing."""
 
 import contextlib
-import itertools
 import json
 import os
 import subprocess
@@ -16,12 +15,12 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 from werkzeug.test import TestResponse
 
-from app.access.principals import SCOPES, Scope
 from app.sessions.service import SessionStore
 from app.survey.snapshot import SessionKey
 from app.web.ws.messages import CLIENT_TYPES
 from tests.conftest import ROOT, Servers, each_kind
-from tests.store.contents import Rows, clear, dump
+from tests.store.contents import clear
+from tests.web.callers import Matrix
 from tests.web.matrix import (
     ADMITS,
     ADMITTED,
@@ -34,71 +33,9 @@ from tests.web.matrix import (
     Row,
     credential_in,
 )
-from tests.web.production import DAY_US, App, SessionReads, altered, listening, production_app_on, signed_token
+from tests.web.production import DAY_US, listening, production_app_on
 
-NUMBERS = itertools.count()
 COOKIE = "__Host-stepkeep.phq9"
-
-
-class Matrix:
-    """The application on one database, with credentials of each kind of caller."""
-
-    def __init__(self, app: App, port: int) -> None:
-        self.app = app
-        self.port = port
-        self.reads = SessionReads(app)
-        self._keys: dict[tuple[str, Scope | None], str] = {}
-
-    def new_user(self) -> str:
-        return f"user-{next(NUMBERS)}"
-
-    def authorization(self, caller: str, user_id: str, scope: Scope) -> str | None:
-        """Return the Authorization header of this kind of caller."""
-        key, at = SessionKey("phq9", user_id), self.app.clock()
-        headers: dict[str, str | None] = {"nobody": None, "no bearer": "Basic YTpi", "nonsense": "Bearer nonsense"}
-        if caller in headers:
-            return headers[caller]
-        tokens: dict[str, Callable[[], str]] = {
-            "another's token": lambda: self.app.create_token(f"{user_id}-other"),
-            "token of another survey": lambda: self.app.create_token(user_id, "intake"),
-            "expired token": lambda: signed_token(self.app, key, at - 2 * DAY_US, DAY_US),
-            "revoked token": lambda: self._revoked(key),
-            "altered token": lambda: altered(self.app.create_token(user_id)),
-            "participant": lambda: self.app.create_token(user_id),
-        }
-        return f"Bearer {tokens[caller]() if caller in tokens else self._key(caller, scope)}"
-
-    def dump(self) -> Rows:
-        """Return all rows but those of the audit log."""
-        return {name: rows for name, rows in dump(self.app.store).items() if name != "audit_log"}
-
-    def _revoked(self, key: SessionKey) -> str:
-        token = self.app.create_token(key.user_id)
-        self.app.credentials.revoke_tokens(key)
-        return token
-
-    def _key(self, caller: str, scope: Scope) -> str:
-        key = self._keys.get((caller, scope))
-        if key is None:
-            key = self._keys[caller, scope] = self._new_key(caller, scope)
-        return key
-
-    def _new_key(self, caller: str, scope: Scope) -> str:
-        if caller == "nonsense key":
-            return f"stepkeep_{'a' * 12}_{'b' * 43}"
-        if caller == "altered key":
-            return altered(self.app.create_key(scope))
-        if caller == "key without the scope":
-            return self.app.create_key(*(other for other in SCOPES if other != scope))
-        if caller == "expired key":
-            self.app.clock.ahead_us = -2 * DAY_US
-            key = self.app.create_key(scope, expires_at=self.app.clock() + DAY_US)
-            self.app.clock.ahead_us = 0
-            return key
-        key = self.app.create_key(scope)
-        if caller == "revoked key":
-            self.app.credentials.revoke_key(key.split("_")[1])
-        return key
 
 
 @pytest.fixture(scope="module", params=each_kind(__name__))
@@ -138,7 +75,7 @@ def carriers(row: Row, caller: str) -> list[str]:
     return ["header", "cookie"] if row.is_of_a_session and caller in TOKENS else ["header"]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.method} {row.path} {' '.join(row.options)}".strip())
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.label)
 def test_each_endpoint_admits_only_the_callers_of_its_row(matrix: Matrix, row: Row) -> None:
     """A refusal writes nothing, reads no session, and is the same whether or not the session exists."""
     for caller in CALLERS:
@@ -167,6 +104,46 @@ def test_each_endpoint_admits_only_the_callers_of_its_row(matrix: Matrix, row: R
                 assert not matrix.reads.recorded, case
 
 
+OUTSIDERS = tuple(caller for caller in CALLERS if caller not in {"key", "key without the scope"})
+"""They may not know which closed surveys there are; another scope may be one for all of them."""
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in ROWS if "phq9" in row.path],
+    ids=lambda row: row.label,
+)
+def test_closed_survey_looks_like_one_that_does_not_exist(matrix: Matrix, row: Row) -> None:
+    """At every route, for every caller who may not read it, by header and by cookie."""
+    for caller in OUTSIDERS:
+        user_id = matrix.new_user()
+        authorization = matrix.authorization(caller, user_id, row.scope)
+        cookie = f"__Host-stepkeep.{{}}={credential_in(authorization)}"
+        for carrier in ("header", "cookie"):
+            answers = []
+            for survey_id in ("closed", "absent"):
+                options = {**row.options, **row.carried(authorization)}
+                if carrier == "cookie":
+                    options = {**row.options, "headers": {"Cookie": cookie.format(survey_id)}}
+                path = row.path.format(user=user_id).replace("phq9", survey_id)
+                status, body, headers = visible_parts(matrix.app.request(row.method, path, **options))
+                headers = [(name, text.replace(survey_id, "?")) for name, text in headers if name != "Content-Length"]
+                answers.append((status, body.replace(survey_id.encode(), b"?"), headers))
+            assert answers[0] == answers[1], f"{caller} by {carrier}"
+
+
+def test_socket_of_a_closed_survey_looks_like_one_that_does_not_exist(matrix: Matrix) -> None:
+    for caller in ("nobody", "nonsense", "participant", "key of another survey"):
+        user_id = matrix.new_user()
+        authorization = matrix.authorization(caller, user_id, "sessions:write")
+        ends = []
+        for survey_id in ("closed", "absent"):
+            socket = Socket(matrix, user_id, authorization, "header", survey_id)
+            socket.send({"type": "ping"})
+            ends.append(socket.closed_with())
+        assert ends[0] == ends[1], caller
+
+
 def test_every_route_and_command_has_a_row(matrix: Matrix) -> None:
     """HEAD and OPTIONS reveal nothing more."""
     rules = {
@@ -186,7 +163,9 @@ def test_every_route_and_command_has_a_row(matrix: Matrix) -> None:
 class Socket:
     """A socket that sends its credential in one of four ways."""
 
-    def __init__(self, matrix: Matrix, user_id: str, authorization: str | None, carrier: str) -> None:
+    def __init__(
+        self, matrix: Matrix, user_id: str, authorization: str | None, carrier: str, survey_id: str = "phq9"
+    ) -> None:
         credential = credential_in(authorization)
         headers = {
             "header": {} if authorization is None else {"Authorization": authorization},
@@ -194,7 +173,7 @@ class Socket:
         }
         offered = [Subprotocol("stepkeep"), Subprotocol(f"token.{credential}")]
         self.ws: ClientConnection = connect(
-            f"ws://survey.test/ws/survey/{user_id}?survey=phq9",
+            f"ws://survey.test/ws/survey/{user_id}?survey={survey_id}",
             sock=create_connection(("127.0.0.1", matrix.port)),
             additional_headers=headers.get(carrier, {}),
             subprotocols=offered if carrier == "subprotocol" else None,

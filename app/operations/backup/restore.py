@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from ...core.progress import Progress, no_progress
 from ...errors import BackupBroken, InvalidInput
 from ...sessions import SessionStore, erasure_replay
-from ...store import ErasureRecord, audit, erasures, normalise_url, server_lock
+from ...store import ErasureRecord, audit, audit_chain, erasures, normalise_url, server_lock
 from .bulk import BulkDatabase, transaction, write_engine
 from .row_format import TABLES, RowCounter
 from .verify import Verified, open_backup, require_matching_history, verify_archive
@@ -72,6 +72,7 @@ def restore_backup(
         if not accepts_differing:
             require_matching_history(verified.replay)
         with write_engine(url) as engine, transaction(engine) as database:
+            audit_chain.set_keys(engine, audit_chain.AuditKeys.derive(store.settings.secret_keys))
             database.lock()
             _require_empty(database, replace=replace)
             erased = _replace(database, archive, store, counter)

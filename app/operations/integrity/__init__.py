@@ -1,10 +1,12 @@
-"""Integrity checks: compare sessions with their history, and rebuild them."""
+"""Integrity checks of sessions and of the audit log; rebuild sessions from their history."""
 
+from .audit_log import AuditCheck, verify_audit_log
 from .rebuild import RebuildRefused, RebuildResult, rebuild_all, rebuild_session
 from .set_aside import is_set_aside, list_set_aside, read_stored_history, read_stored_session, split_set_aside_id
 from .verify import SessionCheck, check_session, verify_sessions
 
 __all__ = [
+    "AuditCheck",
     "RebuildRefused",
     "RebuildResult",
     "SessionCheck",
@@ -16,5 +18,6 @@ __all__ = [
     "rebuild_all",
     "rebuild_session",
     "split_set_aside_id",
+    "verify_audit_log",
     "verify_sessions",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 import flask
 from werkzeug import Response
 
-from ...access import SCOPES, Developer, Integrator, require_scope
+from ...access import SCOPES, Developer, Integrator, has_scope, require_some_scope
 from ...core.timestamps import format_minute
 from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, NotFound, Unauthorized, Unavailable
 from ...sessions import RecordedEntry
@@ -40,14 +40,16 @@ EXPORT_FORMATS = {
 def show_overview() -> Response:
     """Show each survey's counts and, to admins, the newest audit entries."""
     principal = _principal()
-    entries = _audit_entries(principal) if "admin" in _scopes(principal) else None
-    return _page("overview.html", principal, surveys=_survey_rows(), entries=entries)
+    entries = _audit_entries(principal) if has_scope(principal, "admin") else None
+    rows = [row for row in _survey_rows() if _may_read(principal, row["survey_id"])]
+    return _page("overview.html", principal, surveys=rows, entries=entries)
 
 
 @dashboard.get("/dashboard/surveys/<survey_id>")
 def show_survey(survey_id: str) -> Response:
     """Show a survey that is offered or has stored revisions."""
     principal = _principal()
+    _require_survey(principal, survey_id)
     survey = store().catalogue.surveys.get(survey_id)
     revisions = store().queries.stored_revisions(store().queries.survey_id(survey_id))
     if survey is None and not revisions:
@@ -65,7 +67,9 @@ def show_survey(survey_id: str) -> Response:
 @dashboard.get("/dashboard/sessions")
 def list_sessions() -> Response:
     """Show the search for sessions."""
-    return _page("sessions.html", _principal(), surveys=store().catalogue.surveys.values())
+    principal = _principal()
+    surveys = [survey for survey in store().catalogue.surveys.values() if _may_read(principal, survey.id)]
+    return _page("sessions.html", principal, surveys=surveys)
 
 
 @dashboard.get("/dashboard/sessions/<survey_id>/<path:user_id>")
@@ -73,6 +77,7 @@ def show_session(survey_id: str, user_id: str) -> Response:
     """Show one session's events and states."""
     principal = _principal()
     key = store().queries.key(user_id, survey_id)
+    _require_survey(principal, survey_id)
     if store().queries.load(key) is None:
         raise NoSuchSession(key.survey_id, key.user_id)
     survey = store().catalogue.surveys.get(survey_id)
@@ -94,8 +99,18 @@ def show_not_found(_error: NotFound | InvalidInput) -> Response:
 
 def _principal() -> Integrator | Developer:
     principal = authenticator().sign_ins.principal()
-    require_scope(principal, "sessions:read")
+    require_some_scope(principal, "sessions:read")
     return principal
+
+
+def _may_read(principal: Integrator | Developer, survey_id: str) -> bool:
+    return has_scope(principal, "sessions:read", survey_id)
+
+
+def _require_survey(principal: Integrator | Developer, survey_id: str) -> None:
+    """Raise NoSuchSurvey, as for one that does not exist, unless the principal may read the survey."""
+    if not _may_read(principal, survey_id):
+        raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
 
 
 def _page(template: str, principal: Integrator | Developer, **variables: object) -> Response:

@@ -33,23 +33,24 @@ def list_surveys() -> Response:
 
 @pages.get("/s/<survey_id>")
 def take_survey(survey_id: str) -> Response:
-    """Show a survey's page, or why it cannot be shown.
+    """Show a survey's page, or why it cannot be shown: the same for a closed survey as for one that does not exist.
 
     An expired or revoked cookie does not make a new participant: another link may lead to their answers.
     """
     survey = _surveys().get(survey_id)
-    if survey is None:
-        return page("not_found.html", status=404)
     try:
         participant = _participant(survey_id)
     except Unauthorized:
-        return page("ended.html", status=401, survey=survey if survey.access == "public" else None)
+        is_public = survey is not None and survey.access == "public"
+        return page("ended.html", status=401, survey=survey if is_public else None)
+    if survey is None:
+        return _not_found()
     if participant is not None:
         return _show(survey, participant.key, participant)
     if authenticator().is_development:
         return page("survey.html", survey=survey, user_id=None)
     if survey.access == "closed":
-        return page("invitation.html", status=401)
+        return _not_found()
     return _show(survey, _new_key(survey))
 
 
@@ -58,10 +59,8 @@ def begin_anew(survey_id: str) -> Response:
     """Set a new participant's cookie, and redirect to the survey."""
     require_same_origin(store().settings)
     survey = _surveys().get(survey_id)
-    if survey is None:
-        return page("not_found.html", status=404)
-    if survey.access == "closed":
-        return page("invitation.html", status=401)
+    if survey is None or survey.access == "closed":
+        return _not_found()
     response = flask.redirect(flask.url_for("pages.take_survey", survey_id=survey.id), 303)
     authenticator().set_resume_cookie(response, _new_key(survey))
     return response
@@ -97,6 +96,10 @@ def is_signed_in() -> bool:
 def page(template: str, *, status: int = 200, **context: object) -> Response:
     """Return a page."""
     return flask.make_response(flask.render_template(template, **context), status)
+
+
+def _not_found() -> Response:
+    return page("not_found.html", status=404)
 
 
 def _show(survey: Survey, key: SessionKey, participant: Participant | None = None) -> Response:

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 
 from ...operations.analytics import Filters
 from ...survey.types import StepType
-from ..authorization import authorize_all
+from ..authorization import authorize_survey
 from ..context import app_context
 from .bodies import success
 from .models import Model, Response, Status, SurveyId, Time
@@ -185,6 +185,6 @@ def get_analytics(survey_id: str) -> flask.Response:
     How many participants started, where they stopped, how long they took and what they answered; of sessions as they
     are now, since their last restart. Without names and texts. They may be some seconds old: see `computed_at`.
     """
-    authorize_all("sessions:read", "analytics_read", is_repeated=True, survey=survey_id[:64])
+    authorize_survey(survey_id, "sessions:read", "analytics_read", is_repeated=True)
     filters = Filters(**flask.request.args.to_dict())
     return success(**app_context().analytics.get(survey_id, filters))

@@ -6,7 +6,7 @@ import flask
 
 from ...operations.export import FORMATS, Export, ExportRequest, codebook_to_dict, codebook_to_markdown
 from ...survey.types import ColumnKind, StepType
-from ..authorization import authorize_all
+from ..authorization import authorize_survey
 from ..context import app_context, store
 from .bodies import success
 from .models import Model, Response
@@ -106,7 +106,7 @@ def export_survey(survey_id: str) -> flask.Response:
     snapshot. `Stepkeep-Left-Out` lists what it lacks; the codebook describes its columns.
     """
     requested = flask.request.args.get("format", "csv")
-    authorize_all("export", "survey_exported", survey=survey_id[:64], format=requested[:16])
+    authorize_survey(survey_id, "export", "survey_exported", format=requested[:16])
     wanted = ExportRequest(
         survey_id=store().queries.survey_id(survey_id),
         format=FORMAT.value() or "csv",
@@ -135,7 +135,7 @@ def export_survey(survey_id: str) -> flask.Response:
 )
 def get_codebook(survey_id: str) -> flask.Response:
     """Describe each column of a survey's export."""
-    authorize_all("export", "survey_exported", survey=survey_id[:64], format="codebook")
+    authorize_survey(survey_id, "export", "survey_exported", format="codebook")
     is_markdown = CODEBOOK_FORMAT.value() == "markdown"
     layout = Export(store(), ExportRequest(survey_id=store().queries.survey_id(survey_id))).layout
     if is_markdown:

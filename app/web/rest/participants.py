@@ -6,7 +6,7 @@ import flask
 import segno
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from ...access import Participant, has_scope, new_user_id, require_scope
+from ...access import Participant, has_scope, limits, new_user_id, require_scope
 from ...core.timestamps import format_timestamp
 from ...errors import NoSuchSurvey, ParticipantConflict, Unauthorized
 from ...operations.privacy import export_participant
@@ -114,12 +114,12 @@ def create_participant(survey_id: str) -> flask.Response:
     """
     principal = authenticator().principal()
     survey = store().catalogue.surveys.get(survey_id)
-    may_invite = has_scope(principal, "sessions:write")
+    may_invite = has_scope(principal, "sessions:write", survey_id)
     if survey is None or (survey.access == "closed" and not may_invite):
         raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
     invitation = parse_body(Invitation)
     if invitation.model_fields_set:
-        require_scope(principal, "sessions:write")
+        require_scope(principal, "sessions:write", survey_id)
     user_id = invitation.user_id if "user_id" in invitation.model_fields_set else new_user_id()
     key = store().queries.key(user_id, survey_id)
     authenticator().limits.count("address_connections", client_address())
@@ -157,7 +157,7 @@ def create_link(user_id: str) -> flask.Response:
     if isinstance(principal, Participant):
         life_us = min(life_us, principal.expires_at - store().clock())
     if request.model_fields_set:
-        require_scope(principal, "sessions:write")
+        require_scope(principal, "sessions:write", key.survey_id)
         life_us = _life_us(request.hours) or life_us
     token, expires_at = authenticator().credentials.issue_token(key, life_us, granted_at=requester_granted_at())
     link = _link(token)
@@ -200,10 +200,12 @@ def revoke_tokens(user_id: str) -> flask.Response:
 def export(user_id: str) -> flask.Response:
     """Export all data about a participant.
 
-    In this survey; with an API key and without `survey`, in all surveys. The lists are empty if there is no data.
+    In this survey; with an API key for all surveys and without `survey`, in all of them. The lists are empty if there
+    is no data.
     """
     key = authorize_session(user_id, "export", "participant_exported", own=True)
-    is_one_survey = SURVEY.value() is not None or isinstance(authenticator().principal(key), Participant)
+    principal = authenticator().principal(key)
+    is_one_survey = SURVEY.value() is not None or isinstance(principal, Participant) or limits(principal) is not None
     pieces = export_participant(store(), key.user_id, key.survey_id if is_one_survey else None)
     response = flask.Response(pieces, mimetype="application/json")
     response.headers["Content-Disposition"] = "attachment; filename=participant.json"

@@ -9,7 +9,7 @@ from ...errors import InvalidInput, NoSuchSession, VersionConflict
 from ...sessions import MAX_STEP_LENGTH
 from ...survey import AnyCommand, Begin, Save, SessionKey, Snapshot, Update
 from ...writer import Committed
-from ..authorization import authorize_all, authorize_session, requester_granted_at
+from ..authorization import authorize_session, authorize_some, requester_granted_at
 from ..context import authenticator, store
 from ..ws import messages
 from ..ws.asyncapi import AckSent, PongSent, SessionSent
@@ -243,12 +243,15 @@ def get_history(user_id: str) -> flask.Response:
     parameters=(SURVEY_FILTER, STATUS, UPDATED_SINCE, STEP, USER_ID_PREFIX, AFTER, LIMIT),
 )
 def list_sessions() -> flask.Response:
-    """List sessions."""
-    authorize_all("sessions:read", "sessions_listed")
+    """List sessions.
+
+    Those of the API key's surveys, if it is limited to some.
+    """
     queries = store().queries
     survey_id, prefix = SURVEY_FILTER.value(), USER_ID_PREFIX.value()
+    surveys = authorize_some("sessions:read", "sessions_listed", survey_id)
     filters = {
-        "survey_id": None if survey_id is None else queries.survey_id(survey_id),
+        "survey_id": surveys if survey_id is None else queries.survey_id(survey_id),
         "status": STATUS.value(),
         "current_step": STEP.value(),
         "user_id_prefix": None if prefix is None else queries.stored_key(prefix).user_id,

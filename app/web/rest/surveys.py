@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import flask
 from pydantic import BaseModel, ConfigDict, Field
 
-from ...access import Participant, has_scope
+from ...access import Participant, Principal, has_scope
 from ...errors import NoSuchSurvey
 from ...survey import SessionKey
 from ...survey.types import StepType
@@ -79,13 +79,13 @@ class SurveyResponse(Response):
 def list_surveys() -> flask.Response:
     """List the surveys.
 
-    Closed surveys are listed only to callers who may read all sessions.
+    Closed surveys are listed only to their participants, and to callers who may read their sessions.
     """
-    sees_closed = _sees_closed_surveys()
+    principal = authenticator().principal()
     listed = [
         {**survey.model_dump(include=_SUMMARY), "revision": survey.revision, "steps": len(survey.steps)}
         for survey in store().catalogue.surveys.values()
-        if sees_closed or survey.access == "public"
+        if survey.access == "public" or _sees_closed_survey(principal, survey.id)
     ]
     return success(surveys=listed)
 
@@ -99,8 +99,11 @@ def list_surveys() -> flask.Response:
 )
 def get_survey(survey_id: str) -> flask.Response:
     """Get a survey."""
-    survey = store().catalogue.survey(survey_id)
-    if survey.access == "closed" and not _sees_closed_surveys(survey_id):
+    survey = store().catalogue.surveys.get(survey_id)
+    is_public = survey is not None and survey.access == "public"
+    # Credentials are checked for a survey that does not exist too: invalid ones would show which are closed.
+    is_seen = is_public or _sees_closed_survey(authenticator().principal(SessionKey(survey_id, "")), survey_id)
+    if survey is None or not is_seen:
         raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
     graph = survey.graph
     steps = [
@@ -115,8 +118,7 @@ def get_survey(survey_id: str) -> flask.Response:
     return success(survey={**fields, "revision": survey.revision, "steps": steps})
 
 
-def _sees_closed_surveys(survey_id: str | None = None) -> bool:
-    principal = authenticator().principal(None if survey_id is None else SessionKey(survey_id, ""))
+def _sees_closed_survey(principal: Principal, survey_id: str) -> bool:
     if isinstance(principal, Participant):
         return principal.key.survey_id == survey_id
-    return has_scope(principal, "sessions:read")
+    return has_scope(principal, "sessions:read", survey_id)

@@ -5,10 +5,14 @@ from typing import Annotated
 import flask
 from pydantic import Field
 
+from ...access import require_within
 from ...core.timestamps import parse_timestamp
+from ...errors import NoSuchWebhook
 from ...operations import webhooks as service
 from ...operations.webhooks import ID_PATTERN, MAX_URL, URL_PATTERN, WebhookEvent
-from ..authorization import authorize_all
+from ...sessions import Action
+from ...store import Webhook as StoredWebhook
+from ..authorization import authorize_some
 from ..context import store
 from .bodies import parse_body, success
 from .models import Done, Model, PartialModel, Response, Success, SurveyId, Time
@@ -118,9 +122,13 @@ class ReplayRequest(PartialModel):
 
 @Operation(webhooks, "GET /api/webhooks", responses={200: WebhookList}, security=_SECURITY)
 def list_webhooks() -> flask.Response:
-    """List the webhooks."""
-    authorize_all("webhooks", "webhooks_read")
-    listed = [service.webhook_to_dict(webhook) for webhook in service.list_webhooks(store())]
+    """List the webhooks.
+
+    Those of the API key's surveys, if it is limited to some.
+    """
+    surveys = authorize_some("webhooks", "webhooks_read")
+    seen = (webhook for webhook in service.list_webhooks(store()) if surveys is None or webhook.survey_id in surveys)
+    listed = [service.webhook_to_dict(webhook) for webhook in seen]
     return success(webhooks=listed)
 
 
@@ -136,10 +144,12 @@ def list_webhooks() -> flask.Response:
 def add_webhook() -> flask.Response:
     """Add a webhook.
 
-    By Standard Webhooks 1.0, for events from now on. The signing secret is in this response only.
+    By Standard Webhooks 1.0, for events from now on. An API key that is limited to surveys has to name one of them.
+    The signing secret is in this response only.
     """
-    authorize_all("webhooks", "webhook_added")
+    surveys = authorize_some("webhooks", "webhook_added")
     body = parse_body(WebhookRequest)
+    require_within(surveys, body.survey_id)
     added = service.add_webhook(store(), body.url, body.events, body.survey_id)
     webhook = service.webhook_to_dict(added.webhook)
     return success(201, webhook=webhook, secret=added.secret)
@@ -148,9 +158,8 @@ def add_webhook() -> flask.Response:
 @Operation(webhooks, "GET /api/webhooks/<webhook_id>", responses={200: WebhookResponse}, security=_SECURITY)
 def get_webhook(webhook_id: str) -> flask.Response:
     """Get a webhook."""
-    authorize_all("webhooks", "webhooks_read")
-    webhook = service.webhook_to_dict(service.get_webhook(store(), webhook_id))
-    return success(webhook=webhook)
+    webhook = _authorized("webhooks_read", webhook_id)
+    return success(webhook=service.webhook_to_dict(webhook))
 
 
 @Operation(
@@ -166,9 +175,8 @@ def change_webhook(webhook_id: str) -> flask.Response:
 
     Both secrets sign for 24 hours.
     """
-    authorize_all("webhooks", "webhook_changed", webhook=webhook_id[:40])
+    _authorized("webhook_changed", webhook_id)
     change = parse_body(WebhookChange)
-    service.get_webhook(store(), webhook_id)
     if "enabled" in change.model_fields_set:
         service.set_enabled(store(), webhook_id, enabled=change.enabled)
     secret = {"secret": service.rotate_secret(store(), webhook_id)} if change.rotate_secret else {}
@@ -179,7 +187,7 @@ def change_webhook(webhook_id: str) -> flask.Response:
 @Operation(webhooks, "DELETE /api/webhooks/<webhook_id>", responses={200: Done}, security=_SECURITY)
 def remove_webhook(webhook_id: str) -> flask.Response:
     """Remove a webhook and its deliveries."""
-    authorize_all("webhooks", "webhook_removed", webhook=webhook_id[:40])
+    _authorized("webhook_removed", webhook_id)
     service.remove_webhook(store(), webhook_id)
     return success()
 
@@ -193,7 +201,7 @@ def remove_webhook(webhook_id: str) -> flask.Response:
 )
 def list_deliveries(webhook_id: str) -> flask.Response:
     """List a webhook's deliveries, newest first."""
-    authorize_all("webhooks", "webhooks_read", webhook=webhook_id[:40])
+    _authorized("webhooks_read", webhook_id)
     page = service.list_deliveries(
         store(), webhook_id, AFTER_ID.value(), LIMIT.value() or 100, failed=FAILED.value() or False
     )
@@ -215,8 +223,17 @@ def replay(webhook_id: str) -> flask.Response:
 
     Each with the same `webhook-id`.
     """
-    authorize_all("webhooks", "webhooks_replayed", webhook=webhook_id[:40])
+    _authorized("webhooks_replayed", webhook_id)
     body = parse_body(ReplayRequest)
     since = parse_timestamp(body.since, "since") if "since" in body.model_fields_set else None
     count = service.replay_deliveries(store(), webhook_id, since=since, failed=body.failed)
     return success(replayed=count)
+
+
+def _authorized(action: Action, webhook_id: str) -> StoredWebhook:
+    """Return the webhook; one of a survey that is not the API key's is as unknown as one that does not exist."""
+    surveys = authorize_some("webhooks", action, webhook=webhook_id[:40])
+    webhook = service.get_webhook(store(), webhook_id)
+    if surveys is not None and webhook.survey_id not in surveys:
+        raise NoSuchWebhook(webhook_id)
+    return webhook

@@ -126,4 +126,4 @@ def contents(url: str) -> dict[str, list[Row]]:
 
 def without_audit(tables: dict[str, list[Row]]) -> dict[str, list[Row]]:
     """Return the rows of all tables but the audit log, which records each restore."""
-    return {name: rows for name, rows in tables.items() if name != "audit_log"}
+    return {name: rows for name, rows in tables.items() if not name.startswith("audit_")}

@@ -12,6 +12,7 @@ from app.operations.backup.migrate import move_database
 from app.operations.backup.restore import restore_backup
 from app.operations.backup.row_format import TABLES
 from app.operations.backup.verify import verify_backup
+from app.operations.integrity import verify_audit_log
 from app.store.engine import normalise_url, server_lock
 from app.store.tables import audit_log
 from app.survey.commands import Answer, Begin
@@ -53,6 +54,8 @@ def test_backup_restores_every_row_into_each_kind_of_database(
         assert without_audit(contents(target)) == without_audit(before)
         actions = [row[3] for row in contents(target)["audit_log"]]
         assert actions == [*(row[3] for row in before["audit_log"]), "backup_restored"]
+        check = verify_audit_log(restored)
+        assert (check.entries, check.problem) == (len(actions), None)
         _insert_new_rows(target, opened)
 
 

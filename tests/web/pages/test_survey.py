@@ -119,7 +119,7 @@ def test_expired_cookie_gets_401_without_a_new_cookie(clinic: Clinic) -> None:
 
 def test_closed_survey_is_never_begun_again(clinic: Clinic) -> None:
     answer = clinic.client.post("/s/follow-up/anew", base_url=SITE, headers={"Origin": SITE})
-    assert answer.status_code == 401
+    assert answer.status_code == 404
     assert "Set-Cookie" not in answer.headers
     assert clinic.client.post("/s/nothing/anew", base_url=SITE).status_code == 404
 

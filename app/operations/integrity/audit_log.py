@@ -1,0 +1,91 @@
+"""Verify the audit log's hash chain."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from ...core.progress import Progress, no_progress
+from ...sessions import SessionStore
+from ...store import audit_chain
+
+ENTRIES_A_PAGE = 1000
+
+FIRST_ID = -(2**62)
+"""Below those that a database gives: inserted rows may have any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditCheck:
+    """What was checked.
+
+    Attributes:
+        entries: in the chain, up to the first problem.
+        unchained: from before the chain began, which nothing protects.
+        erased: whose user id was erased.
+        unkeyed: made without SECRET_KEY, as in development: anyone could have made them.
+        newest: the last link, to compare with later: ``number:link``; empty without entries.
+        problem: the first; None if there is none.
+    """
+
+    entries: int
+    unchained: int
+    erased: int
+    unkeyed: int
+    newest: str
+    problem: str | None
+
+
+def verify_audit_log(
+    store: SessionStore, *, expected: str | None = None, progress: Progress = no_progress
+) -> AuditCheck:
+    """Check each entry, oldest first; read-only, in constant memory, while servers write.
+
+    Args:
+        expected: ``newest`` of an earlier check, which the chain must still contain.
+
+    Raises:
+        Unavailable: the database is unavailable.
+    """
+    verifier = audit_chain.ChainVerifier(audit_chain.AuditKeys.derive(store.settings.secret_keys))
+    problem: str | None = None
+    try:
+        is_found = _check_all(store, verifier, expected, progress)
+        if expected is not None and not is_found:
+            problem = f"the chain no longer contains {expected}: entries were removed, or a backup was restored"
+    except audit_chain.BrokenChain as error:
+        problem = str(error)
+    return AuditCheck(
+        entries=verifier.number,
+        unchained=verifier.unchained,
+        erased=verifier.erased,
+        unkeyed=verifier.unkeyed,
+        newest=_point(verifier),
+        problem=problem,
+    )
+
+
+def _check_all(
+    store: SessionStore, verifier: audit_chain.ChainVerifier, expected: str | None, progress: Progress
+) -> bool:
+    """Return whether the chain contains ``expected``."""
+    after_id, is_found, is_last = FIRST_ID, False, False
+    while True:
+        page = store.run_read(partial(audit_chain.read_rows, after_id=after_id, limit=ENTRIES_A_PAGE))
+        for row in page:
+            verifier.check(row)
+            is_found = is_found or _point(verifier) == expected
+            after_id = row.id
+        done = verifier.number + verifier.unchained
+        progress(done, done + ENTRIES_A_PAGE)
+        if page:
+            is_last = False
+            continue
+        # After the entries: a head that is behind them was set back. One that is ahead may have new ones: read again.
+        head = store.run_read(audit_chain.read_head)
+        if is_last or head is None or head.entries <= verifier.number:
+            verifier.finish(head)
+            return is_found
+        is_last = True
+
+
+def _point(verifier: audit_chain.ChainVerifier) -> str:
+    return f"{verifier.number}:{verifier.link}" if verifier.number else ""
