@@ -30,6 +30,10 @@ class DatabaseUnreachable(ConfigurationError):
     """The database can't be opened when the server starts."""
 
 
+class ReadOnlyDatabase(ConfigurationError):
+    """The database is a standby, or otherwise read-only."""
+
+
 class SchemaMismatch(ConfigurationError):
     """The database's schema belongs to another release."""
 
@@ -303,8 +307,8 @@ class DatabaseUnavailable(Unavailable):
         super().__init__(f"The database is unavailable ({problem}). Send the same command again later.")
 
 
-class DatabaseFileLost(DatabaseUnavailable):
-    """The SQLite file was deleted, moved or replaced; nothing is acknowledged until it is back."""
+class DatabaseNotWritable(DatabaseUnavailable):
+    """The database accepts no writes until an operator acts; ``str(error)`` says what to do."""
 
     def __init__(self, problem: str) -> None:
         self.problem = problem
@@ -312,8 +316,12 @@ class DatabaseFileLost(DatabaseUnavailable):
 
     @property
     def message(self) -> str:
-        """Without the file, which ``str(error)`` names for the log."""
+        """Without the problem, which ``str(error)`` names for the log."""
         return "The database is unavailable. Send the same command again later."
+
+
+class DatabaseFileLost(DatabaseNotWritable):
+    """The SQLite file was deleted, moved or replaced; nothing is acknowledged until it is back."""
 
 
 class Overloaded(Unavailable):

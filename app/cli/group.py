@@ -14,6 +14,7 @@ from flask.cli import AppGroup
 from ..access import Credentials
 from ..core.timestamps import parse_timestamp
 from ..errors import (
+    DatabaseNotWritable,
     DatabaseUnavailable,
     DatabaseUnreachable,
     InvalidInput,
@@ -139,8 +140,14 @@ def exit_code(error: StepkeepError) -> int:
 
 
 def audit(action: Action, *, survey_id: str | None = None, user_id: str | None = None, **detail: str | int) -> None:
-    """Record the operator's action in the audit log."""
-    store().audit_log.record("operator", action, survey_id=survey_id, user_id=user_id, detail=detail)
+    """Record the operator's action in the audit log, or warn that the database accepts no writes.
+
+    Refusing to read would protect nothing: the operator can read the database itself.
+    """
+    try:
+        store().audit_log.record("operator", action, survey_id=survey_id, user_id=user_id, detail=detail)
+    except DatabaseNotWritable as error:
+        click.echo(f"Warning: this is not in the audit log. {error}", err=True)
 
 
 def require_survey(survey: str) -> None:

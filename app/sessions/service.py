@@ -1,5 +1,6 @@
 """The session service, the entry point for every interface."""
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, Engine
 from ..catalogue import Catalogue, read_catalogue
 from ..core.clock import ForwardClock
 from ..core.fork_hooks import ForkAware, register
-from ..errors import ConfigurationError, DatabaseFileLost, MissingKey, Unavailable
+from ..errors import ConfigurationError, DatabaseFileLost, MissingKey, ReadOnlyDatabase, Unavailable
 from ..notifications import ChangeNotifier
 from ..settings import Settings
 from ..store import (
@@ -48,6 +49,8 @@ from .key_filter import SessionKeyFilter
 from .queries import SessionQueries, now_us
 from .subscribers import Subscribers
 from .turns import SessionTurns
+
+log = logging.getLogger("stepkeep.store")
 
 
 class AuditLog:
@@ -148,13 +151,25 @@ class SessionStore(ForkAware):
         )
         self.audit_log = AuditLog(self.run_read, self.run_transaction, clock)
 
-    def initialise(self) -> None:
+    def initialise(self, *, accepts_read_only: bool = False) -> None:
         """Check the database, store the definitions that sessions pin, and replay the erasure journal.
+
+        Args:
+            accepts_read_only: log a warning, and write nothing, if a database server is read-only.
 
         Raises:
             ConfigurationError: as :meth:`check`.
         """
-        self.check()
+        try:
+            self.check()
+        except ReadOnlyDatabase as error:
+            if not accepts_read_only:
+                raise
+            with startup_errors(self._url):
+                check_schema(self._write_engine)
+            self._check_content()
+            log.warning("%s", error)
+            return
         with startup_errors(self._url):
             self._store_definitions()
             self.erasure.reconcile()
@@ -170,6 +185,10 @@ class SessionStore(ForkAware):
             check_connections(self._write_engine, self.queries.engine)
             check_schema(self._write_engine)
             self.run_transaction(check_tables)
+        self._check_content()
+
+    def _check_content(self) -> None:
+        with startup_errors(self._url):
             if self.run_read(leases.migration_source) is not None:
                 raise ConfigurationError(
                     "A move into this database is unfinished. Run `flask backup move` on the old database again to "
@@ -259,10 +278,15 @@ _PARENTS: list[object] = []
 """What a child must not collect: that would close the parent's connections."""
 
 
-def open_store(settings: Settings, clock: Callable[[], int] = now_us) -> SessionStore:
+def open_store(
+    settings: Settings, clock: Callable[[], int] = now_us, *, accepts_read_only: bool = False
+) -> SessionStore:
     """Return the store that the settings describe.
 
     A SQLite database is created and upgraded; another must have the newest schema.
+
+    Args:
+        accepts_read_only: as :meth:`SessionStore.initialise`.
 
     Raises:
         ConfigurationError: a survey file, the database or its schema can't be used.
@@ -273,7 +297,7 @@ def open_store(settings: Settings, clock: Callable[[], int] = now_us) -> Session
         upgrade_schema(url)
     store = SessionStore(settings, catalogue, clock)
     try:
-        store.initialise()
+        store.initialise(accepts_read_only=accepts_read_only)
     except BaseException:
         store.close()
         raise

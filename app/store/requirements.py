@@ -8,7 +8,14 @@ from typing import NamedTuple
 from sqlalchemy import URL, Connection, Engine, String, delete, false, insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import ConfigurationError, DatabaseFileLost, DatabaseRefused, DatabaseUnavailable, DatabaseUnreachable
+from ..errors import (
+    ConfigurationError,
+    DatabaseFileLost,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    DatabaseUnreachable,
+    ReadOnlyDatabase,
+)
 from .drivers import sqlite
 from .tables import Key, metadata
 
@@ -19,6 +26,7 @@ class Requirement(NamedTuple):
     query: str
     pattern: str
     problem: str
+    error: type[ConfigurationError] = ConfigurationError
 
 
 _DROPPED = (
@@ -52,6 +60,7 @@ _REQUIREMENTS = {
             "off",
             "it is read-only (a standby, or default_transaction_read_only is on). Name the primary in DATABASE_URL, "
             "for example with target_session_attrs=read-write.",
+            ReadOnlyDatabase,
         ),
         Requirement(
             "SHOW synchronous_commit",
@@ -64,12 +73,19 @@ _REQUIREMENTS = {
         Requirement("SELECT @@character_set_connection", "utf8mb4", _DROPPED),
         Requirement("SELECT @@time_zone", r"\+00:00", _DROPPED),
         Requirement("SELECT @@sql_mode", ".*STRICT_ALL_TABLES.*", _DROPPED),
-        Requirement("SELECT @@read_only", "0|OFF", "it is read-only (a replica). Name the primary in DATABASE_URL."),
+        Requirement(
+            "SELECT @@read_only",
+            "0|OFF",
+            "it is read-only (a replica). Name the primary in DATABASE_URL.",
+            ReadOnlyDatabase,
+        ),
     ),
 }
 _REQUIREMENTS["mariadb"] = _REQUIREMENTS["mysql"]
 
 _LOCKED = "database is locked"
+_FULL = "disk I/O error|disk is full"
+_PASSING = f"{_LOCKED}|{_FULL}"
 
 _REMEDIES = {
     "readonly database": "Make the file and its folder writable for the user of this process.",
@@ -78,6 +94,7 @@ _REMEDIES = {
         "The file is damaged, or a -wal file of another copy is beside it. Move both away, and restore a backup with "
         "`flask backup restore FILE`."
     ),
+    _FULL: "Its disk is full or faulty: `df` shows which.",
     _LOCKED: "Another program holds its lock: `lsof FILE` shows which one.",
     "read[- ]only": "Name a server in DATABASE_URL that accepts writes.",
     "permission denied for table|command denied": (
@@ -116,7 +133,7 @@ def startup_errors(url: URL) -> Iterator[None]:
         problem = f"the database {shown(url)} can't be opened: {reason}"
         if remedy is None:
             raise DatabaseUnreachable(problem) from error
-        raise (DatabaseUnreachable if _LOCKED in reason else ConfigurationError)(
+        raise (DatabaseUnreachable if re.search(_PASSING, reason) else ConfigurationError)(
             f"{problem.rstrip('.')}. {remedy}"
         ) from error
 
@@ -139,13 +156,14 @@ def check_requirements(engine: Engine) -> None:
         engine: one that writes.
 
     Raises:
+        ReadOnlyDatabase: it can only be read; what follows from that is not checked.
         ConfigurationError: says what is wrong, and what to do.
     """
     with startup_errors(engine.url), engine.connect() as connection:
         for requirement in _requirements(engine.dialect.name):
             found = str(connection.exec_driver_sql(requirement.query).scalar())
             if not re.fullmatch(requirement.pattern, found):
-                raise ConfigurationError(f"the database {shown(engine.url)}: {requirement.problem.format(found)}")
+                raise requirement.error(f"the database {shown(engine.url)}: {requirement.problem.format(found)}")
 
 
 def _requirements(dialect: str) -> tuple[Requirement, ...]:

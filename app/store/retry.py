@@ -28,7 +28,7 @@ from typing import ParamSpec, TypeVar, cast
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from ..errors import DatabaseRefused, DatabaseUnavailable
+from ..errors import DatabaseNotWritable, DatabaseRefused, DatabaseUnavailable
 from ..observability import metrics, tracing
 from ..settings import Settings
 
@@ -43,6 +43,16 @@ MYSQL_NEW_CONNECTION = frozenset({2006, 2013, 2002, 2003, 1927, 4031, 1047, 1053
 SQLITE_BUSY = ("database is locked", "database table is locked")
 NO_ANSWER = "no answer within"
 """Start of ``postgresql.Connection``'s timeout message."""
+
+_FULL = (
+    "The database accepts no writes: its disk is full. Free some space there; deleting sessions does not, because it "
+    "has to write."
+)
+_READ_ONLY = "The database accepts no writes: it is read-only (a standby, or the file's permissions)."
+_NOT_WRITABLE: dict[str | int | None, str] = {
+    **dict.fromkeys(("53100", 1021, 1114, "database or disk is full"), _FULL),
+    **dict.fromkeys(("25006", 1290, 1792, 1836, "attempt to write a readonly database"), _READ_ONLY),
+}
 
 POSTGRESQL_DATA_CLASSES = ("22", "23", "54")
 MYSQL_DATA = frozenset({1153, 1292, 1366, 1406, 4025})
@@ -136,8 +146,13 @@ def translate_error(error: SQLAlchemyError) -> DatabaseUnavailable | DatabaseRef
 
     All but invalid data is unavailable, even a full disk: clients then keep their answers.
     """
-    kind = DatabaseRefused if is_data_error(error) and not is_duplicate_key(error) else DatabaseUnavailable
-    failure = kind(type(getattr(error, "orig", None) or error).__name__)
+    problem = _NOT_WRITABLE.get(_code(error)) if isinstance(error, DBAPIError) else None
+    failure: DatabaseUnavailable | DatabaseRefused
+    if problem is not None:
+        failure = DatabaseNotWritable(problem)
+    else:
+        kind = DatabaseRefused if is_data_error(error) and not is_duplicate_key(error) else DatabaseUnavailable
+        failure = kind(type(getattr(error, "orig", None) or error).__name__)
     failure.__cause__ = error
     return failure
 

@@ -63,7 +63,7 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
         "max_message_size": MAX_MESSAGE_BYTES,
         "subprotocols": [SUBPROTOCOL],
     }
-    context = _start_context(store or open_store(settings))
+    context = _start_context(store or open_store(settings, accepts_read_only=_is_cli_command()))
     app.extensions[EXTENSION] = context
     metrics.BUILD.labels(__version__, context.store.schema_revision, context.store.backend).set(1)
     if settings.tracing:
