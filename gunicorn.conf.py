@@ -51,6 +51,7 @@ max_requests = 0  # replacing a worker would disconnect its participants
 timeout = 120  # of the heartbeat: a busy worker may be late, and replacing it disconnects its participants
 graceful_timeout = 10
 keepalive = 5
+limit_request_field_size = 2**16  # cookies that an earlier release set without a bound; pages clear them
 control_socket_disable = True
 loglevel = _settings.log_level.lower()
 access_log_format = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s %(D)s'  # without the query, which may have ids

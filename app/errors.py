@@ -158,6 +158,37 @@ class ParticipantConflict(StepkeepError):
         )
 
 
+class LinkUnconfirmed(StepkeepError):
+    """A link of no invitation was opened: the participant must say that the session is theirs.
+
+    Attributes:
+        started_at: when the session, or its first token, was created; microseconds since 1970 UTC.
+        has_other_session: whether the browser has the cookie of another participant.
+    """
+
+    code = "link_unconfirmed"
+    http_status = 409
+
+    def __init__(self, survey_id: str, started_at: int, *, has_other_session: bool) -> None:
+        self.survey_id = survey_id
+        self.started_at = started_at
+        self.has_other_session = has_other_session
+        super().__init__(
+            "This link continues a session that was started on another device. Send confirm: true if it is the "
+            "participant's own."
+        )
+
+
+class LinkUsed(StepkeepError):
+    """The link was used before; it works once."""
+
+    code = "link_used"
+    http_status = 409
+
+    def __init__(self) -> None:
+        super().__init__("This link was used before, and works once. Create a new one on a device that continues.")
+
+
 class RateLimited(StepkeepError):
     """A rate limit was exceeded; nothing was done."""
 

@@ -65,6 +65,12 @@ class Settings(BaseSettings):
     link_hours: Annotated[float, Field(gt=0, le=8760)] = Field(
         24.0, description="hours after which a link for resuming on another device expires"
     )
+    kiosk_minutes: Annotated[float, Field(ge=0, le=1440)] = Field(
+        0.0,
+        description="for devices that participants share: minutes without input after which a survey's page clears the "
+        "device, as it does at the end; cookies then last until the browser is closed. 0: participants have devices of "
+        "their own",
+    )
     host: str = Field(
         "127.0.0.1", description="address to bind to; `HOST` is read too if it is an IP address or `localhost`"
     )

@@ -3,6 +3,7 @@
 from ..store import StoredKey
 from .credentials import IDLE_US, SIGNED_IN_US, Credentials
 from .principals import (
+    INVITATION,
     SCOPES,
     Anyone,
     Developer,
@@ -19,11 +20,12 @@ from .principals import (
     require_some_scope,
     require_within,
 )
-from .tokens import DAY_US, MAX_LENGTH, PREFIX, new_user_id, parse_key_id
+from .tokens import DAY_US, MAX_LENGTH, PREFIX, new_link_id, new_user_id, parse_key_id
 
 __all__ = [
     "DAY_US",
     "IDLE_US",
+    "INVITATION",
     "MAX_LENGTH",
     "PREFIX",
     "SCOPES",
@@ -40,6 +42,7 @@ __all__ = [
     "granted_at",
     "has_scope",
     "limits",
+    "new_link_id",
     "new_user_id",
     "parse_key_id",
     "require_scope",

@@ -3,10 +3,11 @@
 import secrets
 import threading
 from collections.abc import Sequence
+from functools import partial
 
-from ..errors import InvalidInput, Unauthorized
+from ..errors import InvalidInput, LinkUsed, Unauthorized
 from ..sessions import SessionStore
-from ..store import StoredKey, credentials
+from ..store import StoredKey, credentials, leases
 from ..survey import SessionKey
 from .principals import SCOPES, SERVER_SCOPES, Integrator, Participant
 from .revocations import Revocations
@@ -41,21 +42,38 @@ class Credentials:
         store.add_close_callback(self.revocations.close)
 
     def issue_token(
-        self, key: SessionKey, life_us: int | None = None, *, granted_at: int | None = None
+        self,
+        key: SessionKey,
+        life_us: int | None = None,
+        *,
+        granted_at: int | None = None,
+        mark: str | None = None,
     ) -> tuple[str, int]:
         """Return a new token for a session, existing or not, and its expiry in microseconds since 1970 UTC.
 
         Args:
             granted_at: of the participant whose token it renews; None grants access.
+            mark: INVITATION, or ``new_link_id()`` for a link that works once.
         """
         at = self._store.clock()
         if granted_at is None:  # the clock that revoked earlier tokens may be ahead
             at = max(at, self.revocations.revoked_at(key) + 1)
         life = self._life_us if life_us is None else min(life_us, self._life_us)
-        return self._tokens.issue(key, at, life, granted_at), at + life
+        return self._tokens.issue(key, at, life, granted_at, mark), at + life
 
     def verify_token(self, token: str) -> Participant:
         """Return the token's participant.
+
+        Raises:
+            Unauthorized: invalid, expired or revoked, or of a link that works once.
+        """
+        participant = self.verify_link(token)
+        if participant.link_id is not None:
+            raise Unauthorized
+        return participant
+
+    def verify_link(self, token: str) -> Participant:
+        """Return the participant of a link's token; only :meth:`use_link` gives access.
 
         Raises:
             Unauthorized: invalid, expired or revoked.
@@ -66,6 +84,28 @@ class Credentials:
         if at >= participant.issued_at + self._life_us or not self.revocations.is_valid(participant, at):
             raise Unauthorized
         return participant
+
+    def require_unused(self, participant: Participant, exchange_id: str) -> None:
+        """Raise LinkUsed if another exchange has used the link."""
+        name = _link_name(participant)
+        user = name and self._store.run_read(lambda connection: leases.holder(connection, name))
+        if user is not None and user != hash_secret(exchange_id):
+            raise LinkUsed
+
+    def use_link(self, participant: Participant, exchange_id: str) -> None:
+        """Record that a link is used, if it works once; the same exchange can be repeated.
+
+        Raises:
+            LinkUsed: by another exchange.
+        """
+        name = _link_name(participant)
+        if name is None:
+            return
+        at, user = self._store.clock(), hash_secret(exchange_id)
+        # Until it expires, whatever the clock says.
+        use = partial(leases.acquire, name=name, holder=user, at=at, for_us=participant.expires_at - at)
+        if not self._store.run_transaction(use):
+            raise LinkUsed
 
     def should_renew(self, participant: Participant) -> bool:
         return self._store.clock() - participant.issued_at > self._life_us // 2
@@ -212,6 +252,10 @@ def _require_limitable(scopes: Sequence[str], surveys: Sequence[str] | None) -> 
         raise InvalidInput(
             f"A key that is limited to surveys can't have {', '.join(wide)}, which concerns all of them."
         )
+
+
+def _link_name(participant: Participant) -> str | None:
+    return None if participant.link_id is None else leases.link_name(participant.link_id, participant.expires_at)
 
 
 def _integrator(stored: StoredKey) -> Integrator:

@@ -22,6 +22,9 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 SERVER_SCOPES: frozenset[Scope] = frozenset({"metrics", "admin"})
 """They concern all surveys: a limited key can't have them."""
 
+INVITATION = "invitation"
+"""Marks tokens that an integrator or the operator gave to the participant."""
+
 _PARTICIPANT_SCOPES: frozenset[Scope] = frozenset({"sessions:read"})
 
 
@@ -42,12 +45,22 @@ class Participant:
     Attributes:
         issued_at, expires_at: microseconds since 1970 UTC.
         granted_at: when the first of the tokens that this one renews was issued. A revocation covers them all.
+        mark: INVITATION; the id of a link that works once; None for other tokens.
     """
 
     key: SessionKey
     issued_at: int
     expires_at: int
     granted_at: int
+    mark: str | None = None
+
+    @property
+    def is_invited(self) -> bool:
+        return self.mark == INVITATION
+
+    @property
+    def link_id(self) -> str | None:
+        return None if self.is_invited else self.mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

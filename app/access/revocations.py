@@ -10,7 +10,7 @@ from time import monotonic
 from ..core.fork_hooks import ForkAware, register
 from ..errors import StepkeepError
 from ..sessions import SessionStore
-from ..store import TokenRevocation, credentials, hash_user_id
+from ..store import TokenRevocation, credentials, hash_user_id, leases
 from ..survey import SessionKey
 from .principals import Developer, Integrator, Participant, Principal
 
@@ -159,6 +159,9 @@ class Revocations(ForkAware):
     def _delete(self, before: int) -> None:
         if self._store.run_read(lambda connection: credentials.has_revocations(connection, before)):
             self._store.run_transaction(lambda connection: credentials.remove_revocations(connection, before))
+        at = self._store.clock()
+        if self._store.run_read(lambda connection: leases.has_expired_links(connection, at)):
+            self._store.run_transaction(lambda connection: leases.remove_expired_links(connection, at))
 
     def _drop_before(self, before: int) -> None:
         """Drop what only expired tokens needed."""

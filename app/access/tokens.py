@@ -1,8 +1,9 @@
 """Resume tokens and API keys.
 
 A token proves that the bearer is a participant: base64url JSON, ``[survey_id, user_id, issued_at, expires_at]``
-(microseconds since 1970 UTC; a token that renews another appends its ``granted_at``), and an HMAC-SHA256
-(itsdangerous) with a key derived from SECRET_KEY.
+(microseconds since 1970 UTC), and an HMAC-SHA256 (itsdangerous) with a key derived from SECRET_KEY. A token that renews
+another appends its ``granted_at``. After that, INVITATION marks an invitation, and any other text is the id of a link
+that works once.
 
 An API key, ``stepkeep_<id>_<secret>``, is shown once and stored as a hash. SHA-256 is enough for 256 random bits: slow
 hashes protect secrets that people choose (OWASP ASVS 5.0, 11.4; NIST SP 800-63B, 5.1.1).
@@ -23,7 +24,7 @@ from ..survey import SessionKey
 from .principals import Participant
 
 MAX_LENGTH = 1024
-"""Characters; the longest survey and user ids need 420."""
+"""Characters; the longest survey and user ids need 470."""
 
 _SHAPE = re.compile(r"\.?[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 """Canonical only: itsdangerous ignores foreign characters and spare bits in base64 (RFC 4648, 3.5 and 12)."""
@@ -36,6 +37,11 @@ PREFIX = "stepkeep_"
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _KEY = re.compile(rf"{PREFIX}([{_ALPHABET}]{{12}})_([A-Za-z0-9_-]{{43}})")
 _NONE = hashlib.sha256(b"no key").hexdigest()
+
+
+def new_link_id() -> str:
+    """Return 128 random bits: a mark that is no INVITATION."""
+    return secrets.token_urlsafe(16)
 
 
 def new_user_id() -> str:
@@ -57,13 +63,21 @@ class ResumeTokens:
             signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
         )
 
-    def issue(self, key: SessionKey, at: int, life_us: int, granted_at: int | None = None) -> str:
+    def issue(
+        self, key: SessionKey, at: int, life_us: int, granted_at: int | None = None, mark: str | None = None
+    ) -> str:
         """Return a new token, valid for ``life_us`` microseconds.
 
         Args:
             granted_at: of the token that it renews.
+            mark: INVITATION, or the id of a link.
         """
-        return self._serializer.dumps([*key, at, at + life_us, *([] if granted_at is None else [granted_at])])
+        payload: list[object] = [*key, at, at + life_us]
+        if granted_at is not None or mark is not None:
+            payload.append(at if granted_at is None else granted_at)
+        if mark is not None:
+            payload.append(mark)
+        return self._serializer.dumps(payload)
 
     def read(self, token: str, at: int) -> Participant:
         """Return the token's participant.
@@ -77,14 +91,15 @@ class ResumeTokens:
             payload: Any = self._serializer.loads(token)
         except BadData:
             raise Unauthorized from None
-        survey_id, user_id, issued_at, expires_at, *granted_at = payload  # well-formed: it is signed
+        survey_id, user_id, issued_at, expires_at, *more = payload  # well-formed: it is signed
         if at >= expires_at or issued_at > at + CLOCK_SKEW_US:  # no revocation reaches far into the future
             raise Unauthorized
         return Participant(
             key=SessionKey(survey_id, user_id),
             issued_at=issued_at,
             expires_at=expires_at,
-            granted_at=granted_at[0] if granted_at else issued_at,
+            granted_at=more[0] if more else issued_at,
+            mark=more[1] if more[1:] else None,
         )
 
 

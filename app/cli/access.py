@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..access import DAY_US, SCOPES, StoredKey, new_user_id
+from ..access import DAY_US, INVITATION, SCOPES, StoredKey, new_user_id
 from ..core.timestamps import format_timestamp
 from ..errors import InvalidInput, NotFound
 from ..operations.integrity import verify_audit_log
@@ -152,7 +152,7 @@ def create_invitations(survey: str, user_ids: tuple[str, ...], count: int, days:
         audit("token_issued", survey_id=survey, count=count)
     click.echo("user_id,link,expires_at")
     for key in keys:
-        token, expires_at = credentials().issue_token(key, life_us)
+        token, expires_at = credentials().issue_token(key, life_us, mark=INVITATION)
         click.echo(f"{key.user_id},{base}/resume#{token},{format_timestamp(expires_at)}")
 
 

@@ -3,12 +3,13 @@
 Times come from the holders' clocks. If these differ by more than what is left at a renewal, or a process was suspended
 for longer, there are two holders: work under a lease must be idempotent.
 
-A row also marks a database into which another is being moved; its holder is the hash of the source's URL.
+A row also marks a database into which another is being moved; its holder is the hash of the source's URL. And a row
+marks a link that works once as used until it expires; its holder is the hash of the exchange that used it.
 """
 
 from typing import cast
 
-from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ..core.timestamps import from_datetime
@@ -18,6 +19,8 @@ MAX_LENGTHS = 10
 """A lease expiring more lengths ahead comes from a wrong clock: it can be taken."""
 
 MIGRATION = "move"
+
+_LINK = "link "
 
 _NEVER = from_datetime("9999-12-31")
 
@@ -52,6 +55,30 @@ def release(connection: Connection, name: str, holder: str) -> None:
     connection.execute(delete(leases).where(and_(leases.c.name == name, leases.c.holder == holder)))
 
 
+def holder(connection: Connection, name: str) -> str | None:
+    """Return who has the lease, or had it last."""
+    return cast("str | None", connection.execute(select(leases.c.holder).where(leases.c.name == name)).scalar())
+
+
+def link_name(link_id: str, expires_at: int) -> str:
+    """Return the lease of a link's use; the expiry first, so that the primary key finds the expired ones."""
+    return f"{_LINK}{expires_at:016} {link_id}"
+
+
+def has_expired_links(connection: Connection, at: int) -> bool:
+    """Return whether there are uses of expired links."""
+    return connection.execute(select(leases.c.name).where(_expired_links(at)).limit(1)).first() is not None
+
+
+def remove_expired_links(connection: Connection, at: int) -> int:
+    """Remove the uses of links that have expired; return how many."""
+    return connection.execute(delete(leases).where(_expired_links(at))).rowcount
+
+
+def _expired_links(at: int) -> ColumnElement[bool]:
+    return and_(leases.c.name > _LINK, leases.c.name < link_name("", at))
+
+
 def mark_migration(connection: Connection, source: str) -> None:
     """Mark the database as the target of a move."""
     connection.execute(insert(leases).values(name=MIGRATION, holder=source, until=_NEVER))
@@ -59,8 +86,7 @@ def mark_migration(connection: Connection, source: str) -> None:
 
 def migration_source(connection: Connection) -> str | None:
     """Return the unfinished move's source, if any."""
-    query = select(leases.c.holder).where(leases.c.name == MIGRATION)
-    return cast("str | None", connection.execute(query).scalar())
+    return holder(connection, MIGRATION)
 
 
 def unmark_migration(connection: Connection) -> None:

@@ -16,7 +16,7 @@ from ..errors import ConfigurationError, DatabaseUnavailable, Unauthorized, Unav
 from ..sessions import SessionStore
 from ..settings import Settings
 from ..survey import SessionKey
-from .cookies import SignIns, resume_cookie
+from .cookies import ResumeCookies, SignIns
 from .rate_limits import RateLimits
 from .request_origin import client_address, require_same_origin
 from .security_log import record_credential, record_principal
@@ -50,6 +50,7 @@ class Authenticator:
         self.is_development = settings.environment == "development"
         self.credentials = Credentials(store, secrets)
         self.limits = RateLimits(settings)
+        self.resume_cookies = ResumeCookies(store, self.credentials)
         self.sign_ins = SignIns(settings, self.credentials, self.limits, secrets[-1])
 
     def principal(self, key: SessionKey | None = None) -> Principal:
@@ -85,9 +86,15 @@ class Authenticator:
             raise Unauthorized
         return principal
 
+    def link_participant(self, token: str) -> Participant:
+        """Return the participant of a link's token, which gives no access yet; raise as :meth:`principal`."""
+        record_credential(token)
+        with self.limits.counting_failures(client_address()):
+            return record_principal(self.credentials.verify_link(token))
+
     def participant_from_cookie(self, survey_id: str) -> Participant | None:
         """Return the survey's participant; raise Unauthorized if the cookie's token is invalid."""
-        token = resume_cookie(self._settings, survey_id).value
+        token = self.resume_cookies.token(survey_id)
         if token is None:
             return None
         participant = self.credentials.verify_token(token)
@@ -110,7 +117,7 @@ class Authenticator:
             renewed: whose token it renews; None grants access.
         """
         token, _ = self.credentials.issue_token(key, granted_at=None if renewed is None else renewed.granted_at)
-        resume_cookie(self._settings, key.survey_id).set(response, token)
+        self.resume_cookies.set(response, key.survey_id, token)
 
     def _bearer(self) -> str | None:
         header = flask.request.headers.get("Authorization")

@@ -2,19 +2,30 @@
 
 import hashlib
 import hmac
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import flask
 from werkzeug import Response
 
-from ..access import DAY_US, Credentials, Developer, Integrator
-from ..errors import Forbidden, Unauthorized
+from ..access import DAY_US, Credentials, Developer, Integrator, Participant
+from ..core.formats import SURVEY_ID
+from ..errors import Forbidden, StepkeepError, Unauthorized
+from ..sessions import SessionStore
 from ..settings import Settings
+from ..survey import SessionKey
 from .rate_limits import RateLimits
 from .request_origin import client_address, require_same_origin
 from .security_log import record_credential, record_principal
 
 SameSite = Literal["Lax", "Strict"]
+
+MAX_RESUME_BYTES = 6 * 1024
+"""Of a browser's resume cookies: many servers and proxies refuse a header of more than 8 KiB."""
+
+MAX_CLEARED = 10
+"""Cookies that one response clears: nginx accepts 4 KiB of headers."""
 
 
 class Cookie:
@@ -26,27 +37,94 @@ class Cookie:
 
     def __init__(self, settings: Settings, name: str, samesite: SameSite, max_age_s: int | None = None) -> None:
         is_secure = settings.environment != "development"
-        self._name = f"__Host-{name}" if is_secure else name
+        self.name = f"__Host-{name}" if is_secure else name
         self._max_age_s = max_age_s
         self._attributes: dict[str, Any] = {"secure": is_secure, "httponly": True, "samesite": samesite}
 
     @property
     def value(self) -> str | None:
         """The request's."""
-        return flask.request.cookies.get(self._name)
+        return flask.request.cookies.get(self.name)
 
     def set(self, response: Response, value: str) -> None:
-        response.set_cookie(self._name, value, max_age=self._max_age_s, **self._attributes)
+        response.set_cookie(self.name, value, max_age=self._max_age_s, **self._attributes)
 
     def clear(self, response: Response) -> None:
-        response.delete_cookie(self._name, **self._attributes)
+        response.delete_cookie(self.name, **self._attributes)
 
 
-def resume_cookie(settings: Settings, survey_id: str) -> Cookie:
-    """Return the cookie of a survey's participant."""
-    age_s = int(settings.token_days * DAY_US // 1_000_000)
-    # Strict is not sent from an e-mail's link: the participant would look new.
-    return Cookie(settings, f"stepkeep.{survey_id}", "Lax", age_s)
+class ResumeCookies:
+    """A cookie for each survey that the browser's participant takes; bounded: a browser sends all with each request."""
+
+    def __init__(self, store: SessionStore, credentials: Credentials) -> None:
+        self._store = store
+        self._credentials = credentials
+
+    def token(self, survey_id: str) -> str | None:
+        """Return the request's."""
+        return self._cookie(survey_id).value
+
+    def set(self, response: Response, survey_id: str, token: str) -> None:
+        self._cookie(survey_id).set(response, token)
+        self.limit(response, survey_id, token)
+
+    def clear(self, response: Response, survey_id: str) -> None:
+        self._cookie(survey_id).clear(response)
+
+    def limit(self, response: Response, kept: str, token: str | None = None) -> None:
+        """Clear cookies beyond MAX_RESUME_BYTES: first invalid ones, then those of completed sessions, then the oldest.
+
+        Args:
+            kept: the survey whose page is shown.
+            token: its new one, which the response sets.
+        """
+        tokens = self._tokens() if token is None else {**self._tokens(), kept: token}
+        sizes = {survey_id: len(f"{self._cookie(survey_id).name}={text}; ") for survey_id, text in tokens.items()}
+        excess = sum(sizes.values()) - MAX_RESUME_BYTES
+        candidates = self._least_valuable_first(tokens) if excess > 0 else []
+        for survey_id in [each for each in candidates if each != kept][:MAX_CLEARED]:
+            if excess > 0:
+                self.clear(response, survey_id)
+                excess -= sizes[survey_id]
+
+    def _tokens(self) -> dict[str, str]:
+        """Return the request's, by survey."""
+        prefix = self._cookie("").name
+        own = [(name, token) for name, token in flask.request.cookies.items() if name.startswith(prefix)]
+        tokens = {name.removeprefix(prefix): token for name, token in own}
+        return {survey_id: token for survey_id, token in tokens.items() if re.fullmatch(SURVEY_ID, survey_id)}
+
+    def _least_valuable_first(self, tokens: Mapping[str, str]) -> list[str]:
+        participants = {survey_id: self._participant(token) for survey_id, token in tokens.items()}
+        completed = self._completed([each.key for each in participants.values() if each is not None])
+
+        def value(survey_id: str) -> tuple[bool, bool, int]:
+            participant = participants[survey_id]
+            issued_at = 0 if participant is None else participant.issued_at
+            return participant is not None, survey_id not in completed, issued_at
+
+        return sorted(tokens, key=value)
+
+    def _participant(self, token: str) -> Participant | None:
+        try:
+            return self._credentials.verify_token(token)
+        except Unauthorized:
+            return None
+
+    def _completed(self, keys: Sequence[SessionKey]) -> frozenset[str]:
+        """Return the surveys that are completed; none if the database does not say."""
+        try:
+            snapshots = [self._store.queries.load(key) for key in keys]
+        except StepkeepError:
+            return frozenset()
+        present = [each for each in snapshots if each is not None]
+        return frozenset(each.key.survey_id for each in present if each.state.status == "completed")
+
+    def _cookie(self, survey_id: str) -> Cookie:
+        settings = self._store.settings
+        age_s = None if settings.kiosk_minutes else int(settings.token_days * DAY_US // 1_000_000)
+        # Strict is not sent from an e-mail's link: the participant would look new.
+        return Cookie(settings, f"stepkeep.{survey_id}", "Lax", age_s)
 
 
 class SignIns:

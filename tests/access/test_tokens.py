@@ -16,8 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.access.credentials import Credentials
-from app.access.principals import SCOPES, Participant, require_session_access
-from app.access.tokens import DAY_US, MAX_LENGTH, ResumeTokens, new_user_id
+from app.access.principals import INVITATION, SCOPES, Participant, require_session_access
+from app.access.tokens import DAY_US, MAX_LENGTH, ResumeTokens, new_link_id, new_user_id
 from app.errors import Forbidden, Unauthorized
 from app.sessions.service import SessionStore
 from app.store.credentials import CLOCK_SKEW_US
@@ -56,6 +56,26 @@ def test_token_reads_back_to_its_session(key: SessionKey, at: int, life_us: int)
     assert len(token) <= MAX_LENGTH
     expected = Participant(key=key, issued_at=at, expires_at=at + life_us, granted_at=at)
     assert TOKENS.read(token, at) == TOKENS.read(token, at + life_us - 1) == expected
+
+
+@given(key=KEYS, granted_at=st.none() | st.integers(0, AT), mark=st.sampled_from([INVITATION]) | st.builds(new_link_id))
+@example(key=SessionKey("s" * 64, "u" * 128), granted_at=AT, mark=new_link_id())
+def test_marked_token_reads_back_to_its_mark(key: SessionKey, granted_at: int | None, mark: str) -> None:
+    """An invitation is no link that works once, and the longest token is not longer than MAX_LENGTH."""
+    token = TOKENS.issue(key, AT, HOUR_US, granted_at, mark)
+    participant = TOKENS.read(token, AT)
+    assert len(token) <= MAX_LENGTH
+    assert participant.granted_at == (AT if granted_at is None else granted_at)
+    assert (participant.is_invited, participant.link_id) == ((True, None) if mark == INVITATION else (False, mark))
+
+
+def test_link_that_works_once_is_no_credential(credentials: Credentials) -> None:
+    """Its use is recorded when it is exchanged; an invitation is a credential, as before."""
+    link = credentials.issue_token(KEY, mark=new_link_id())[0]
+    with pytest.raises(Unauthorized):
+        credentials.verify_token(link)
+    assert credentials.verify_link(link).key == KEY
+    assert credentials.verify_token(credentials.issue_token(KEY, mark=INVITATION)[0]).key == KEY
 
 
 def test_token_from_the_future_is_rejected() -> None:

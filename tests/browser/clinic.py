@@ -12,6 +12,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from app.access.credentials import Credentials
+from app.access.principals import INVITATION
 from app.access.tokens import ResumeTokens
 from app.sessions.service import open_store
 from app.settings import Settings
@@ -57,21 +58,21 @@ class Clinic:
         self.server.reset(Authorization=f"Bearer {self.key}")
 
     def link(self, user_id: str, survey: str = CLOSED, *, made_at: int | None = None, life_us: int = HOUR_US) -> str:
-        """Return a resume link for a participant, issued now or at another time."""
+        """Return an invitation, issued now or at another time."""
         at = time.time_ns() // 1000 if made_at is None else made_at
-        token = ResumeTokens([self.secret]).issue(SessionKey(survey, user_id), at, life_us)
+        token = ResumeTokens([self.secret]).issue(SessionKey(survey, user_id), at, life_us, mark=INVITATION)
         return f"{self.url}/resume#{token}"
 
 
 @contextlib.contextmanager
-def open_clinic(folder: Path) -> Iterator[Clinic]:
-    """Start a clinic with an empty database."""
+def open_clinic(folder: Path, **environment: str) -> Iterator[Clinic]:
+    """Start a clinic with an empty database and these settings."""
     surveys = folder / "surveys"
     shutil.copytree(SURVEYS, surveys)
     closed = (surveys / "phq9.yaml").read_text().replace("id: phq9", f"id: {CLOSED}\naccess: closed")
     (surveys / f"{CLOSED}.yaml").write_text(re.sub("title: .*", f"title: {TITLE}", closed, count=1))
     secret = secrets.token_urlsafe(32)
-    environment = {
+    environment |= {
         "STEPKEEP_ENVIRONMENT": "production",
         "SECRET_KEY": secret,
         "STEPKEEP_ADDRESS_FAILURES": "10000/minute",
@@ -93,11 +94,17 @@ def open_panel(participant: Participant) -> None:
 
 
 def make_link(participant: Participant) -> str:
-    """Create a link with the panel, and return it."""
+    """Open the panel, and return the link that it creates."""
     open_panel(participant)
-    participant.page.get_by_role("button", name="Create a link").click()
     expect(participant.page.locator("#device-created")).to_be_visible()
     return participant.page.get_by_label("Your link", exact=True).input_value()
+
+
+def open_device_link(participant: Participant, link: str) -> None:
+    """Open a link that was created on another device, and confirm that it is one's own."""
+    participant.page.goto(link)
+    expect_heading(participant.page, "Was that you?")
+    participant.page.get_by_role("button", name="Yes, continue").click()
 
 
 def user_id_on(participant: Participant) -> str:

@@ -1,9 +1,11 @@
 """Resume links in production: a token is never in a URL, a log or the browser's storage."""
 
+import re
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, Route, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from app.access.tokens import ResumeTokens
 from app.survey.snapshot import SessionKey
@@ -16,6 +18,7 @@ from tests.browser.clinic import (
     Clinic,
     expect_heading,
     make_link,
+    open_device_link,
     user_id_on,
 )
 from tests.browser.participant import Participant
@@ -31,7 +34,8 @@ def test_second_device_resumes_when_it_opens_the_link(
     first_device.answer("Q1", "Several days")
     first_device.answer("Q2", "Not at all")
     first_device.expect_step("Q3")
-    second_device.page.goto(make_link(first_device))
+    link = make_link(first_device)
+    open_device_link(second_device, link)
     second_device.expect_step("Q3")
     assert user_id_on(second_device) == user_id_on(first_device)
     second_device.page.locator("#answers-panel summary").click()
@@ -49,7 +53,7 @@ def test_token_is_not_exposed_when_a_link_was_opened(
     first_device.open("phq9")
     token = make_link(first_device).partition("#")[2]
     second_device.page.goto(f"{clinic.url}/")
-    second_device.page.goto(f"{clinic.url}/resume#{token}")
+    open_device_link(second_device, f"{clinic.url}/resume#{token}")
     second_device.expect_step("Q1")
     assert second_device.page.url == f"{clinic.url}/s/phq9"
     assert token not in second_device.page.evaluate(STORED)
@@ -197,6 +201,27 @@ def test_client_is_authenticated_by_its_token(context: BrowserContext, clinic: C
 def every_view(participant: Participant, clinic: Clinic) -> Iterator[str]:
     """Open each page about access, and yield its name."""
     page = participant.page
+    yield from views_of_an_invitation(page, clinic)
+    participant.open("phq9")
+    link = make_link(participant)
+    yield "the panel"
+    page.get_by_role("button", name="Sign out other devices").click()
+    page.get_by_role("button", name="Leave this device").click()
+    yield "the panel's questions"
+    page.get_by_role("button", name="Yes, leave").click()
+    expect_heading(page, "This device is cleared")
+    yield "left"
+    yield from views_of_a_device_link(participant, link)
+    participant.open("phq9")
+    name = "__Host-stepkeep.phq9"
+    page.context.add_cookies([{"name": name, "value": "x", "url": clinic.url.replace("http", "https"), "secure": True}])
+    page.goto(f"{clinic.url}/s/phq9")
+    expect_heading(page, "You are signed out on this device")
+    yield "ended"
+
+
+def views_of_an_invitation(page: Page, clinic: Clinic) -> Iterator[str]:
+    """Open a survey without an invitation, and invitations that can't be used."""
     page.goto(f"{clinic.url}/s/{CLOSED}")
     yield "invitation"
     page.goto(clinic.link("p-1", made_at=1))
@@ -210,21 +235,19 @@ def every_view(participant: Participant, clinic: Clinic) -> Iterator[str]:
     expect_heading(page, "There is no connection at the moment")
     yield "no connection"
     page.unroute("**/resume")
-    participant.open("phq9")
-    make_link(participant)
-    yield "the panel"
-    page.get_by_role("button", name="Sign out other devices").click()
-    page.get_by_role("button", name="Leave this device").click()
-    yield "the panel's questions"
-    page.get_by_role("button", name="Yes, leave").click()
-    expect_heading(page, "You have left on this device")
-    yield "left"
-    participant.open("phq9")
-    name = "__Host-stepkeep.phq9"
-    page.context.add_cookies([{"name": name, "value": "x", "url": clinic.url.replace("http", "https"), "secure": True}])
-    page.goto(f"{clinic.url}/s/phq9")
-    expect_heading(page, "You are signed out on this device")
-    yield "ended"
+
+
+def views_of_a_device_link(participant: Participant, link: str) -> Iterator[str]:
+    """Open a link from another device twice."""
+    participant.page.goto(link)
+    expect_heading(participant.page, "Was that you?")
+    yield "a link from another device"
+    participant.page.get_by_role("button", name="Yes, continue").click()
+    participant.expect_step("Q1")
+    participant.page.context.clear_cookies()
+    participant.page.goto(link)
+    expect_heading(participant.page, "This link was already used")
+    yield "a used link"
 
 
 @in_every_appearance
@@ -240,17 +263,88 @@ def test_access_pages_are_accessible_when_axe_checks_them(
 def test_link_of_another_participant_asks_before_it_replaces_a_session(
     first_device: Participant, second_device: Participant, clinic: Clinic
 ) -> None:
-    """A stranger's link does not silently replace one's own session by the stranger's."""
+    """A stranger's link does not silently replace one's own session by the stranger's; their invitation neither."""
     first_device.open("phq9")
     second_device.open("phq9")
     second_device.answer("Q1", "Several days")
     before, link = user_id_on(second_device), make_link(first_device)
     second_device.page.goto(link)
-    expect(second_device.page.get_by_role("heading", name="This browser has another session")).to_be_visible()
-    second_device.page.goto(f"{clinic.url}/s/phq9")
+    expect_heading(second_device.page, "Was that you?")
+    expect(second_device.page.locator("#question-other")).to_be_visible()
+    second_device.page.get_by_role("link", name="No, continue my own").click()
     second_device.expect_step("Q2")
     assert user_id_on(second_device) == before
-    second_device.page.goto(link)
-    second_device.page.get_by_role("button", name="Continue with the link").click()
+    open_device_link(second_device, link)
     second_device.expect_step("Q1")
     assert user_id_on(second_device) == user_id_on(first_device)
+    second_device.page.goto(clinic.link("p-1", "phq9"))
+    expect_heading(second_device.page, "This browser has another session")
+    second_device.page.get_by_role("button", name="Continue with the link").click()
+    second_device.expect_step("Q1")
+    assert user_id_on(second_device) == "p-1"
+
+
+def test_link_of_someone_else_is_asked_about(
+    first_device: Participant, second_device: Participant, clinic: Clinic
+) -> None:
+    """The question says when the session began; nothing is exchanged before the answer, and one can begin one's own."""
+    first_device.open("phq9")
+    first_device.answer("Q1", "Several days")
+    first_device.expect_step("Q2")
+    link = make_link(first_device)
+    second_device.page.goto(link)
+    expect_heading(second_device.page, "Was that you?")
+    year = time.strftime("%Y")
+    expect(second_device.page.locator("#started-at")).to_contain_text(re.compile(rf"{year} at \d+:\d\d [AP]M"))
+    assert second_device.page.context.cookies() == []
+    second_device.page.get_by_role("link", name="No, begin my own").click()
+    second_device.expect_step("Q1")
+    assert user_id_on(second_device) != user_id_on(first_device)
+    second_device.page.reload()
+    second_device.expect_step("Q1")
+
+
+def test_used_link_says_what_to_do(
+    first_device: Participant, second_device: Participant, clinic: Clinic, new_context: Callable[..., BrowserContext]
+) -> None:
+    """A reload asks for the link again; on the device that used it, it opens the survey; on a third one it is refused."""
+    first_device.open("phq9")
+    link = make_link(first_device)
+    second_device.page.goto(link)
+    expect_heading(second_device.page, "Was that you?")
+    second_device.page.reload()
+    expect_heading(second_device.page, "Please open your link again")
+    open_device_link(second_device, link)
+    second_device.expect_step("Q1")
+    second_device.page.goto(link)
+    second_device.expect_step("Q1")
+    third = Participant(new_context(), clinic.url)
+    third.page.goto(link)
+    expect_heading(third.page, "This link was already used")
+    expect(third.page.locator("#used")).to_contain_text("create a new link")
+    assert third.page.context.cookies() == []
+
+
+def test_link_is_opened_when_the_response_to_its_exchange_was_lost(
+    first_device: Participant, second_device: Participant, clinic: Clinic
+) -> None:
+    """Trying again is the same exchange: the link is not taken for one that someone else used."""
+    first_device.open("phq9")
+    link = make_link(first_device)
+    lost: list[Route] = []
+
+    def lose_response(route: Route) -> None:
+        if route.request.method == "POST" and '"confirm":true' in (route.request.post_data or "") and not lost:
+            lost.append(route)
+            assert route.fetch().status == 200
+            second_device.page.context.clear_cookies()  # the fetch stored them
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+    second_device.page.route("**/resume", lose_response)
+    open_device_link(second_device, link)
+    expect_heading(second_device.page, "There is no connection at the moment")
+    second_device.page.get_by_role("button", name="Try again").click()
+    second_device.expect_step("Q1")
+    assert len(lost) == 1

@@ -84,7 +84,7 @@ def in_header(authorization: str | None) -> dict[str, Any]:
 
 
 def in_body(authorization: str | None) -> dict[str, Any]:
-    return {"json": {"token": credential_in(authorization)}}
+    return {"json": {"token": credential_in(authorization), "confirm": True}}
 
 
 def in_form(authorization: str | None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def test_cookies_are_host_only_secure_and_same_site(app: App) -> None:
     answers = [
         (app.request("GET", "/s/phq9"), COOKIE, "Lax"),
         (app.request("POST", "/s/phq9/anew"), COOKIE, "Lax"),
-        (app.request("POST", "/resume", json={"token": app.create_token("somebody")}), COOKIE, "Lax"),
+        (app.request("POST", "/resume", json={"token": app.create_token("somebody"), "confirm": True}), COOKIE, "Lax"),
         (app.request("POST", "/leave?survey=phq9"), COOKIE, "Lax"),
         (app.request("POST", "/sign-in", data={"key": app.create_key()}), SIGN_IN_COOKIE, "Strict"),
     ]

@@ -94,7 +94,7 @@ def redirect_to_sign_in(_error: Unauthorized) -> Response:
 @dashboard.errorhandler(InvalidInput)
 def show_not_found(_error: NotFound | InvalidInput) -> Response:
     """Show that there is no such page."""
-    return page("dashboard/not_found.html", status=404, scopes=_scopes(_principal()))
+    return _page("not_found.html", _principal(), status=404)
 
 
 def _principal() -> Integrator | Developer:
@@ -113,10 +113,10 @@ def _require_survey(principal: Integrator | Developer, survey_id: str) -> None:
         raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
 
 
-def _page(template: str, principal: Integrator | Developer, **variables: object) -> Response:
+def _page(template: str, principal: Integrator | Developer, *, status: int = 200, **variables: object) -> Response:
     name = principal.name if isinstance(principal, Integrator) else None
     csrf = authenticator().sign_ins.csrf_token()
-    return page(f"dashboard/{template}", status=200, scopes=_scopes(principal), name=name, csrf=csrf, **variables)
+    return page(f"dashboard/{template}", status=status, scopes=_scopes(principal), name=name, csrf=csrf, **variables)
 
 
 def _survey_rows() -> list[dict[str, Any]]:

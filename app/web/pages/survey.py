@@ -74,8 +74,8 @@ def resume() -> Response:
 
 @pages.get("/left")
 def left() -> Response:
-    """Show that the browser has left a survey."""
-    return page("left.html")
+    """Show that the browser has left a survey, and which ones it still has."""
+    return page("left.html", surveys=[survey for survey in _surveys().values() if _has_session(survey)])
 
 
 @pages.errorhandler(Forbidden)
@@ -103,9 +103,17 @@ def _not_found() -> Response:
 
 
 def _show(survey: Survey, key: SessionKey, participant: Participant | None = None) -> Response:
-    response = page("survey.html", survey=survey, user_id=key.user_id)
+    response = page(
+        "survey.html",
+        survey=survey,
+        user_id=key.user_id,
+        kiosk_minutes=store().settings.kiosk_minutes,
+        is_returning=participant is not None,
+    )
     if participant is None or authenticator().credentials.should_renew(participant):
         authenticator().set_resume_cookie(response, key, participant)
+    else:
+        authenticator().resume_cookies.limit(response, key.survey_id)  # an earlier release set any number
     return response
 
 
@@ -123,8 +131,10 @@ def _participant(survey_id: str) -> Participant | None:
 
 
 def _is_listed(survey: Survey) -> bool:
-    if survey.access == "public" or authenticator().is_development:
-        return True
+    return survey.access == "public" or authenticator().is_development or _has_session(survey)
+
+
+def _has_session(survey: Survey) -> bool:
     try:
         return _participant(survey.id) is not None
     except Unauthorized:

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, UnsupportedMediaType
 
 from ...core import strict_json
-from ...errors import ConfigurationError, InvalidInput, InvalidJson, RateLimited, StepkeepError
+from ...core.timestamps import format_timestamp
+from ...errors import ConfigurationError, InvalidInput, InvalidJson, LinkUnconfirmed, RateLimited, StepkeepError
 from .openapi.operation import current_operation
 
 M = TypeVar("M", bound=BaseModel)
@@ -72,11 +73,26 @@ def answer_error(error: Exception) -> flask.Response | HTTPException:
 def _stepkeep_problem(error: StepkeepError) -> flask.Response:
     if str(error) != error.message:  # the text for the operator
         log.error("%s", error)
-    extra: dict[str, Any] = {"place": error.place} if isinstance(error, InvalidJson) else {}
+    extra = _facts(error)
     response = problem(error.http_status, error.code, error.message, **extra)
     if isinstance(error, RateLimited):
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
+
+
+def _facts(error: StepkeepError) -> dict[str, Any]:
+    match error:
+        case InvalidJson():
+            return {"place": error.place}
+        case LinkUnconfirmed():
+            started_at = format_timestamp(error.started_at)
+            return {
+                "survey_id": error.survey_id,
+                "started_at": started_at,
+                "has_other_session": error.has_other_session,
+            }
+        case _:
+            return {}
 
 
 def _is_api_request() -> bool:

@@ -63,4 +63,9 @@ class Problem(PartialModel):
     place: Annotated[str, Field(description="with `invalid_json`: the location")] = ""
     id: Annotated[str, Field(description="of a rejected command")] = ""
     step: Annotated[dict[str, JsonValue] | None, Field(description="of a rejected command: the current step")] = None
+    survey_id: Annotated[SurveyId | None, Field(description="of `link_unconfirmed`: the link's survey")] = None
+    started_at: Annotated[Time | None, Field(description="of `link_unconfirmed`: when the session was started")] = None
+    has_other_session: Annotated[
+        bool, Field(description="of `link_unconfirmed`: whether the browser has another participant's cookie")
+    ] = False
     checks: Annotated[list[ReadyCheck], Field(description="of `/readyz`, only for callers who may see them")] = []

@@ -1,23 +1,23 @@
 """REST for invitations, resume links, cookies and participants' data."""
 
+from contextlib import suppress
 from typing import Annotated, Literal
 
 import flask
 import segno
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from ...access import Participant, has_scope, limits, new_user_id, require_scope
+from ...access import INVITATION, Participant, has_scope, limits, new_link_id, new_user_id, require_scope
 from ...core.timestamps import format_timestamp
-from ...errors import NoSuchSurvey, ParticipantConflict, Unauthorized
+from ...errors import LinkUnconfirmed, NoSuchSurvey, ParticipantConflict, StepkeepError, Unauthorized
 from ...operations.privacy import export_participant
 from ..authorization import audit, authorize_session, requester_granted_at
 from ..context import authenticator, store
-from ..cookies import resume_cookie
 from ..request_origin import client_address, public_url, require_same_origin
 from .bodies import json_object, parse_body, success
 from .models import Done, Model, PartialModel, Response, SurveyId, Time, UserId
 from .openapi.operation import PROTECTED, PUBLIC, Operation, Resource, anonymous, integrator, own_session
-from .openapi.parameters import ATTACHMENT, SET_COOKIE, SURVEY, USER_ID_SCHEMA
+from .openapi.parameters import ATTACHMENT, SET_COOKIE, STORAGE, SURVEY, USER_ID_SCHEMA, header
 from .openapi.strict_json_schema import NO_NUL
 
 participants = Resource("participants", __name__)
@@ -89,6 +89,17 @@ class ResumeRequest(Model):
 
     token: Annotated[str, Field(pattern=NO_NUL)]
     replace: Annotated[bool, Field(description="replace another participant's cookie in this browser")] = False
+    confirm: Annotated[
+        bool, Field(description="the participant said that the session is theirs; not needed with an invitation")
+    ] = False
+    exchange_id: Annotated[
+        str,
+        Field(
+            max_length=64,
+            pattern=NO_NUL,
+            description="a random id of the client: with the same one, a link that works once can be sent again",
+        ),
+    ] = ""
 
 
 class ResumeResponse(Response):
@@ -124,7 +135,9 @@ def create_participant(survey_id: str) -> flask.Response:
     key = store().queries.key(user_id, survey_id)
     authenticator().limits.count("address_connections", client_address())
     audit(principal, "token_issued", key)
-    token, expires_at = authenticator().credentials.issue_token(key, _life_us(invitation.hours))
+    token, expires_at = authenticator().credentials.issue_token(
+        key, _life_us(invitation.hours), mark=INVITATION if may_invite else None
+    )
     return success(
         201,
         user_id=key.user_id,
@@ -148,7 +161,7 @@ def create_participant(survey_id: str) -> flask.Response:
 def create_link(user_id: str) -> flask.Response:
     """Create a link to resume on another device.
 
-    A participant's link never outlives the token that created it.
+    A participant's link works once, never outlives the token that created it, and `POST /resume` alone accepts it.
     """
     key = authorize_session(user_id, "sessions:write", "token_issued", own=True)
     request = parse_body(LinkRequest)
@@ -159,7 +172,12 @@ def create_link(user_id: str) -> flask.Response:
     if request.model_fields_set:
         require_scope(principal, "sessions:write", key.survey_id)
         life_us = _life_us(request.hours) or life_us
-    token, expires_at = authenticator().credentials.issue_token(key, life_us, granted_at=requester_granted_at())
+    token, expires_at = authenticator().credentials.issue_token(
+        key,
+        life_us,
+        granted_at=requester_granted_at(),
+        mark=new_link_id() if isinstance(principal, Participant) else INVITATION,
+    )
     link = _link(token)
     code = segno.make(link, error="m", micro=False).svg_inline(scale=4, border=4, dark="#000", light="#fff")
     return success(link=link, expires_at=format_timestamp(expires_at), qr=code)
@@ -224,43 +242,63 @@ def export(user_id: str) -> flask.Response:
 def resume() -> flask.Response:
     """Set the browser's cookie from a link's token.
 
-    If another participant has a cookie of this survey in this browser, only with `replace`.
+    If another participant has a cookie of this survey in this browser, only with `replace`; unless it is an invitation,
+    only with `confirm`: someone else's link would make a participant answer there. A participant's own link works once.
     """
-    # Another's cookie is replaced only on request: a stranger's link would make a participant answer there.
     require_same_origin(store().settings)
     if not isinstance(json_object().get("token"), str):  # no credentials, not an invalid body
         raise Unauthorized
     body = parse_body(ResumeRequest)
-    participant = authenticator().participant(body.token)
-    if not body.replace and _has_other_participant(participant):
-        raise ParticipantConflict
+    participant = authenticator().link_participant(body.token)
+    present = _present_participant(participant.key.survey_id)
+    if present is None or present.key != participant.key:
+        _exchange(participant, body, has_other_session=present is not None)
     response = success(address=_path(f"/s/{participant.key.survey_id}"))
     authenticator().set_resume_cookie(response, participant.key, participant)
     return response
+
+
+def _exchange(participant: Participant, body: ResumeRequest, *, has_other_session: bool) -> None:
+    exchange_id = body.exchange_id or new_link_id()
+    credentials = authenticator().credentials
+    if not participant.is_invited and not body.confirm:
+        credentials.require_unused(participant, exchange_id)
+        raise LinkUnconfirmed(participant.key.survey_id, _started_at(participant), has_other_session=has_other_session)
+    if not body.replace and has_other_session:
+        raise ParticipantConflict
+    credentials.use_link(participant, exchange_id)
+
+
+def _started_at(participant: Participant) -> int:
+    with suppress(StepkeepError):  # it may be unreadable, which is not to be decided here
+        snapshot = store().queries.load(participant.key)
+        if snapshot is not None:
+            return snapshot.state.started_at
+    return participant.granted_at
 
 
 @Operation(
     participants,
     "POST /leave",
     responses={200: Done},
-    headers=_SETS_COOKIE,
-    parameters=(SURVEY,),
+    headers={**_SETS_COOKIE, **header("Clear-Site-Data", "cached pages, and storage if requested")},
+    parameters=(SURVEY, STORAGE),
     errors=(*PUBLIC, 403, 422),
 )
 def leave() -> flask.Response:
-    """Remove the survey's cookie from this browser."""
+    """Remove the survey's cookie from this browser, and the pages that it keeps in memory."""
     require_same_origin(store().settings)
     response = success()
-    resume_cookie(store().settings, store().queries.survey_id(SURVEY.value())).clear(response)
+    response.headers["Clear-Site-Data"] = '"cache", "storage"' if STORAGE.value() else '"cache"'
+    authenticator().resume_cookies.clear(response, store().queries.survey_id(SURVEY.value()))
     return response
 
 
-def _has_other_participant(participant: Participant) -> bool:
+def _present_participant(survey_id: str) -> Participant | None:
     try:
-        present = authenticator().participant_from_cookie(participant.key.survey_id)
+        return authenticator().participant_from_cookie(survey_id)
     except Unauthorized:
-        return False
-    return present is not None and present.key != participant.key
+        return None
 
 
 def _life_us(hours: float | None) -> int | None:

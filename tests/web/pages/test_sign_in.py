@@ -168,9 +168,21 @@ def test_sign_out_invalidates_the_cookie(browser: Browser) -> None:
     browser.sign_in()
     cookie = browser.client.get_cookie("__Host-stepkeep-sign-in", domain="clinic.test")
     assert cookie is not None
-    assert browser.post("/sign-out", csrf=browser.csrf()).headers["Location"] == "/sign-in"
+    answer = browser.post("/sign-out", csrf=browser.csrf())
+    assert (answer.headers["Location"], answer.headers["Clear-Site-Data"]) == ("/sign-in", '"cache"')
     browser.client.set_cookie(cookie.key, cookie.value, domain="clinic.test", secure=True)
     assert browser.get("/dashboard").status_code == 303
+
+
+def test_each_page_of_the_dashboard_can_sign_out(browser: Browser) -> None:
+    """Errors included."""
+    browser.store.turns.get_or_create(SessionKey("phq9", "p-1"), is_audio_mode=False)
+    browser.sign_in()
+    paths = ("", "/sessions", "/surveys/phq9", "/sessions/phq9/p-1", "/surveys/none", "/sessions/phq9/none")
+    for path in paths:
+        page = browser.get(f"/dashboard{path}").text
+        assert page.count('action="/sign-out"') == 1, path
+        assert re.search(r'name="csrf" value="[0-9a-f]{64}"', page), path
 
 
 @pytest.mark.parametrize("form", [{}, {"csrf": ""}, {"csrf": "0" * 64}, {"csrf": "é"}])

@@ -119,8 +119,8 @@ def test_link_resumes_the_session_on_another_device(app: App) -> None:
     answer = app.request("POST", "/api/session/lena/link?survey=phq9", app.create_token("lena"))
     token = token_in(answer.json["link"])
     assert answer.json["qr"].startswith("<svg")
-    assert app.credentials.verify_token(token).expires_at - app.clock() <= 24 * 3600 * 1_000_000
-    resumed = app.request("POST", "/resume", json={"token": token})
+    assert app.credentials.verify_link(token).expires_at - app.clock() <= 24 * 3600 * 1_000_000
+    resumed = app.request("POST", "/resume", json={"token": token, "confirm": True})
     assert resumed.json["address"] == "/s/phq9"
     cookie = {"Cookie": survey_cookie(resumed)}
     assert token not in cookie["Cookie"]
@@ -151,12 +151,16 @@ def test_revocation_ends_every_token_and_renews_the_callers_cookie(app: App) -> 
 
 
 def test_leave_removes_the_cookie(app: App) -> None:
-    """The session stays, and other sites' pages are refused."""
+    """The session stays, and other sites' pages are refused. Pages that Back would show from memory are removed."""
     app.begin_session("lea")
     token = app.create_token("lea")
     cookie = {"Cookie": f"{COOKIE}={token}"}
     answer = app.request("POST", "/leave?survey=phq9", headers=cookie)
     assert answer.headers["Set-Cookie"].startswith(f"{COOKIE}=; Expires=Thu, 01 Jan 1970")
+    assert answer.headers["Clear-Site-Data"] == '"cache"'
+    for storage, cleared in (("true", '"cache", "storage"'), ("false", '"cache"')):
+        answer = app.request("POST", f"/leave?survey=phq9&storage={storage}", headers=cookie)
+        assert answer.headers["Clear-Site-Data"] == cleared
     assert may_read(app, "lea", token)
     refused = app.request("POST", "/leave?survey=phq9", headers={**cookie, "Sec-Fetch-Site": "cross-site"})
     assert (refused.status_code, "Set-Cookie" in refused.headers) == (403, False)

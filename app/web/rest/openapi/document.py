@@ -21,7 +21,7 @@ CODES: dict[int, tuple[str, ...]] = {
     403: ("forbidden",),
     404: ("not_found", "no_such_session", "no_such_survey", "no_such_version", "no_such_webhook", "http"),
     405: ("http",),
-    409: ("message_id_reused", "participant_conflict", *get_args(RejectCode)),
+    409: ("message_id_reused", "participant_conflict", "link_unconfirmed", "link_used", *get_args(RejectCode)),
     412: ("version_conflict",),
     413: ("too_large",),
     415: ("http",),

@@ -171,6 +171,10 @@ SURVEY = text(
     SURVEY_ID_PATTERN,
     example="phq9",
 )
+STORAGE = flag(
+    "storage",
+    "whether the browser deletes all that this server's pages store: not if another survey has unsent answers there",
+)
 SURVEY_FILTER = replace(SURVEY, description="only sessions of this survey")
 AT_VERSION = integer("at_version", "the session as it was at this version", 1, example=1)
 LIMIT = integer("limit", "entries of the page", 1, MAX_LIMIT, default=100)

@@ -17,6 +17,7 @@ import { StorageTimeout, withTimeout } from "./timeout.js";
 
 const DATABASE = "stepkeep";
 const STORE = "outbox";
+const READ_TIMEOUT_MS = 2_000;
 const RETRY_TIMEOUT_MS = 100; // after storage has hung once, it is tried again but never waited for long
 
 export class Outbox {
@@ -125,6 +126,29 @@ export class Outbox {
       return null;
     }
   }
+}
+
+/**
+ * Return the owner of each stored command, "survey participant".
+ *
+ * @returns {Promise<string[] | null>} null if IndexedDB is forbidden, missing or hangs
+ */
+export async function storedOwners() {
+  try {
+    return await withTimeout(openDatabase().then(readOwners), READ_TIMEOUT_MS);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * @param {any} database closed afterwards: an open one would hold up its deletion
+ * @returns {Promise<string[]>}
+ */
+async function readOwners(database) {
+  const rows = await database.getAll(STORE);
+  database.close();
+  return rows.map((/** @type {{owner: string}} */ row) => row.owner);
 }
 
 /** @returns {Promise<any>} */

@@ -2,30 +2,24 @@
 /** The panel "Continue on another device": creates a link with its QR code, signs out other devices, leaves this one. */
 
 import { byId } from "../dom.js";
-
-/**
- * @typedef {object} Page functions of the survey page
- * @property {() => boolean} hasUnsaved whether leaving now would lose an answer
- * @property {() => void} disconnect
- * @property {() => Promise<void>} connect
- * @property {() => Promise<void>} forget delete the participant's data in this browser
- */
+import { UNSAVED, request } from "./departure.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const ENDED = "You are signed out on this device. Please open your link again.";
-const OFFLINE = "There is no connection at the moment. Please try again in a moment.";
-const FAILED = "That did not work just now. Please try again in a moment.";
-const UNSAVED = "Some of your answers are not saved yet. Please stay until they are, then leave.";
 
 export class DevicePanel {
   #page;
+  #departure;
   #urls;
 
-  /** @param {Page} page */
-  constructor(page) {
+  /**
+   * @param {import("./departure.js").Page} page
+   * @param {import("./departure.js").Departure} departure
+   */
+  constructor(page, departure) {
     this.#page = page;
-    const { linkUrl = "", tokensUrl = "", leaveUrl = "", leftUrl = "" } = byId("device").dataset;
-    this.#urls = { link: linkUrl, tokens: tokensUrl, leave: leaveUrl, left: leftUrl };
+    this.#departure = departure;
+    const { linkUrl = "", tokensUrl = "" } = byId("device").dataset;
+    this.#urls = { link: linkUrl, tokens: tokensUrl };
     const press = (/** @type {string} */ id, /** @type {() => void} */ act) => byId(id).addEventListener("click", act);
     press("device-link", () => void this.#createLink());
     press("device-copy", () => void this.#copy());
@@ -45,17 +39,17 @@ export class DevicePanel {
     if (created === null) return;
     byId("device-qr").replaceChildren(toElement(created.qr));
     /** @type {HTMLInputElement} */ (byId("device-url")).value = created.link;
-    byId("device-until").textContent = `It works until ${formatTime(created.expires_at)}.`;
+    byId("device-until").textContent = `It works once, until ${formatTime(created.expires_at)}.`;
     byId("device-created").hidden = false;
     byId("device-link").textContent = "Create another link";
     note("Your link is ready.");
   }
 
-  /** Hide the link when the panel is closed, from the next person at this device. */
+  /** Create a link each time the panel is opened: the last one may be used. Hide it from the next person here. */
   #handleToggle() {
-    if (/** @type {HTMLDetailsElement} */ (byId("device")).open) return;
     this.#hideLink();
     note("");
+    if (/** @type {HTMLDetailsElement} */ (byId("device")).open) void this.#createLink();
   }
 
   #hideLink() {
@@ -88,22 +82,15 @@ export class DevicePanel {
   }
 
   #askToLeave() {
-    if (this.#page.hasUnsaved()) note(UNSAVED);
+    if (this.#departure.hasUnsaved) note(UNSAVED);
     else ask("device-leave", true);
   }
 
   async #leave() {
-    if (this.#page.hasUnsaved()) {
-      ask("device-leave", false);
-      return note(UNSAVED);
-    }
-    this.#page.disconnect();
-    if ((await this.#request("POST", this.#urls.leave)) === null) {
-      ask("device-leave", false);
-      return void this.#page.connect();
-    }
-    await this.#page.forget();
-    location.replace(this.#urls.left);
+    const problem = await this.#departure.leave();
+    if (problem === "") return;
+    ask("device-leave", false);
+    note(problem);
   }
 
   /**
@@ -113,16 +100,10 @@ export class DevicePanel {
    */
   async #request(method, url) {
     byId("device").ariaBusy = "true";
-    try {
-      const response = await fetch(url, { method, headers: { Accept: "application/json" }, cache: "no-store" });
-      if (response.ok) return await response.json();
-      note(response.status === 401 || response.status === 403 ? ENDED : FAILED);
-    } catch {
-      note(OFFLINE);
-    } finally {
-      byId("device").ariaBusy = null;
-    }
-    return null;
+    const { body, problem } = await request(method, url);
+    byId("device").ariaBusy = null;
+    note(problem);
+    return body;
   }
 }
 

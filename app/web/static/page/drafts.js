@@ -8,10 +8,25 @@ import { sendProblem } from "../client/strict-json.js";
 
 /** @typedef {import("../client/protocol.js").Json} Json */
 
+const PREFIX = "stepkeep:drafts:";
 const SEND_DELAY_MS = 500;
 const FRESH_MS = 60_000; // the server saves a draft at most 30 s after its change; twice that to be safe
 
 /** @typedef {{value: Json, changedAtMs: number, isSent: boolean, isSubmitted?: boolean}} Draft */
+
+/**
+ * Return the owners of drafts in this browser, "survey participant".
+ *
+ * @returns {string[] | null} null if storage is forbidden
+ */
+export function draftOwners() {
+  try {
+    const keys = Object.keys(localStorage).filter((key) => key.startsWith(PREFIX));
+    return keys.map((key) => key.slice(PREFIX.length));
+  } catch {
+    return null;
+  }
+}
 
 export class Drafts {
   /** @type {Record<string, Draft>} by step */
@@ -31,7 +46,7 @@ export class Drafts {
    * @param {() => void} onChange called when `hasUnsent` may have changed
    */
   constructor(surveyId, userId, send, onChange) {
-    this.#key = `stepkeep:drafts:${surveyId} ${userId}`;
+    this.#key = `${PREFIX}${surveyId} ${userId}`;
     this.#send = send;
     this.#onChange = onChange;
     this.#drafts = this.#read();
@@ -94,6 +109,10 @@ export class Drafts {
     if (this.#unsent === step) this.#unsent = null;
     delete this.#drafts[step];
     this.#save();
+  }
+
+  get isEmpty() {
+    return Object.keys(this.#drafts).length === 0;
   }
 
   discardAll() {

@@ -4,22 +4,28 @@
  *
  * Browsers do not send the fragment to a server. The script removes it from the address and the history, keeps it in
  * memory only, and sends it in a request body; scripts can't read the cookie in the response.
+ *
+ * Unless the link is an invitation, the participant is asked first: someone who sends a link of their own session would
+ * read what is answered there.
  */
 
+import { newCommandId } from "../client/ids.js";
 import { byId } from "../dom.js";
 
 /** @typedef {(typeof PARTS)[number]} Part */
 
-const PARTS = /** @type {const} */ (["opening", "ended", "incomplete", "waiting", "other"]);
+const PARTS = /** @type {const} */ (["opening", "ended", "used", "incomplete", "waiting", "question", "other"]);
 const BUSY = "The server has too much to do. Please keep this page open and try again in a moment.";
 const UNREACHABLE = "The server can’t be reached. Please keep this page open and try again in a moment.";
 
 let token = "";
+let exchangeId = ""; // a link works once, but its exchange may have to be sent again
+let choices = { replace: false, confirm: false };
 
 /** @param {Part} part */
 function show(part) {
   for (const name of PARTS) byId(name).hidden = name !== part;
-  byId("elsewhere").hidden = part === "opening" || part === "waiting";
+  byId("elsewhere").hidden = part === "opening" || part === "waiting" || part === "question";
   byId("resume").dataset.part = part;
   if (part !== "opening") byId(part).querySelector("h1")?.focus();
 }
@@ -27,30 +33,51 @@ function show(part) {
 /** Remove the token from the address and the history entry, and exchange it. */
 function start() {
   token = location.hash.slice(1);
+  exchangeId = newCommandId();
+  choices = { replace: false, confirm: false };
   history.replaceState(null, "", location.pathname);
   if (token === "") show("incomplete");
   else void exchange();
 }
 
-/** @param {boolean} [replace] whether this browser's cookie of another participant may be replaced */
-async function exchange(replace = false) {
+async function exchange() {
   show("opening");
   try {
     const response = await fetch(location.pathname, {
       method: "POST",
       headers: { "Content-Type": "application/json", Accept: "application/json" },
-      body: JSON.stringify({ token, replace }),
+      body: JSON.stringify({ token, exchange_id: exchangeId, ...choices }),
       cache: "no-store",
       redirect: "error", // never send the token to another URL
     });
     if (response.ok) return openSurvey((await response.json()).address);
-    if (response.status === 409) return show("other");
+    if (response.status === 409) return refuse(await response.json());
     if (response.status >= 500 || response.status === 429) return wait(BUSY);
     token = "";
     show("ended");
   } catch {
     wait(UNREACHABLE);
   }
+}
+
+/** @param {{code: string, survey_id?: string, started_at?: string, has_other_session?: boolean}} problem */
+function refuse(problem) {
+  if (problem.code === "participant_conflict") return show("other");
+  if (problem.code !== "link_unconfirmed") {
+    token = "";
+    return show("used");
+  }
+  const hasOther = problem.has_other_session === true;
+  byId("started-at").textContent = formatTime(problem.started_at ?? "");
+  byId("question-other").hidden = !hasOther;
+  byId("own").textContent = hasOther ? "No, continue my own" : "No, begin my own";
+  /** @type {HTMLAnchorElement} */ (byId("own")).href = `${byId("resume").dataset.surveyUrl}${problem.survey_id}`;
+  show("question");
+}
+
+/** @param {string} time RFC 3339 */
+function formatTime(time) {
+  return new Date(time).toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
 }
 
 /** @param {string} url */
@@ -65,7 +92,14 @@ function wait(reason) {
   show("waiting");
 }
 
-byId("replace").addEventListener("click", () => void exchange(true));
+byId("replace").addEventListener("click", () => {
+  choices.replace = true;
+  void exchange();
+});
+byId("confirm").addEventListener("click", () => {
+  choices = { replace: !byId("question-other").hidden, confirm: true };
+  void exchange();
+});
 byId("again").addEventListener("click", () => void exchange());
 addEventListener("online", () => {
   if (byId("resume").dataset.part === "waiting") void exchange();

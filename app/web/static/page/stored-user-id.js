@@ -34,18 +34,6 @@ export async function storedUserId() {
   return id;
 }
 
-/**
- * Remove the stored id if it is this one.
- *
- * @param {string} id
- */
-export async function removeUserId(id) {
-  if (readLocal() === id) localStorage.removeItem(KEY);
-  await withDatabase(async (database) => {
-    if ((await database.get(STORE, KEY)) === id) await database.delete(STORE, KEY);
-  });
-}
-
 /** @returns {string | null} */
 function readLocal() {
   try {

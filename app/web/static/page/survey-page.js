@@ -8,11 +8,13 @@ import { END } from "../client/protocol.js";
 import { byId } from "../dom.js";
 import { showAnswers } from "./answer-list.js";
 import { AudioMode } from "./audio-mode.js";
+import { Departure } from "./departure.js";
 import { DevicePanel } from "./device-panel.js";
 import { Drafts } from "./drafts.js";
+import { Kiosk } from "./kiosk.js";
 import { StepCache } from "./step-cache.js";
 import { StepForm } from "./step-form.js";
-import { removeUserId, storedUserId } from "./stored-user-id.js";
+import { storedUserId } from "./stored-user-id.js";
 import { SurveyView } from "./survey-view.js";
 
 /**
@@ -52,14 +54,14 @@ class SurveyPage {
   #client;
   #drafts;
   #audio;
-  #userId;
+  /** @type {Kiosk | null} on a shared device */
+  #kiosk = null;
 
   /**
    * @param {string} surveyId
    * @param {string} userId
    */
   constructor(surveyId, userId) {
-    this.#userId = userId;
     byId("reference").textContent = userId;
     const { origin, language } = this.#view.root.dataset;
     const isAudio = new URLSearchParams(location.search).get("is_audio") === "true";
@@ -74,12 +76,15 @@ class SurveyPage {
       next: () => this.#form.submit(),
       skip: () => this.#form.skip(),
       back: () => this.#back(),
-      changed: () => this.#form.change(),
+      changed: () => {
+        this.#form.change();
+        this.#kiosk?.touch();
+      },
     });
     this.#listenToClient();
     this.#listenToParticipant();
     this.#listenToBrowser();
-    if (this.#view.root.dataset.userId !== undefined) this.#createDevicePanel();
+    if (this.#view.root.dataset.userId !== undefined) this.#createDevicePanel(surveyId, userId);
   }
 
   async start() {
@@ -124,7 +129,10 @@ class SurveyPage {
     addEventListener("beforeprint", () => this.#view.printAnswers(true));
     addEventListener("afterprint", () => this.#view.printAnswers(false));
     addEventListener("pageshow", (event) => {
-      if (event.persisted) this.#client.reconnectNow(); // from the back/forward cache, which closes sockets
+      if (!event.persisted) return;
+      // From the back/forward cache: the person may have left meanwhile. What is stored nowhere else stays.
+      if (navigator.onLine && (this.#client.isDurable || this.#client.unacknowledged === 0)) location.reload();
+      else this.#client.reconnectNow();
     });
   }
 
@@ -166,6 +174,7 @@ class SurveyPage {
     else if (step === null || session.status === "expired") this.#showUnresumable(session);
     else this.#showStep(step, before, cause);
     this.#showSurroundings();
+    this.#updateKiosk();
     if (before === null && isResumed) this.#view.showWelcome();
     this.#showSave();
     this.#audio.toggle(session.is_audio_mode);
@@ -327,20 +336,35 @@ class SurveyPage {
     this.#view.showStopped(reason);
   }
 
-  /** Create the panel for other devices; only pages of an authenticated participant have it. */
-  #createDevicePanel() {
-    new DevicePanel({
+  /**
+   * Create what only pages of an authenticated participant have: the panel for other devices, and ways to leave this one.
+   *
+   * @param {string} surveyId
+   * @param {string} userId
+   */
+  #createDevicePanel(surveyId, userId) {
+    const page = {
       hasUnsaved: () => {
         this.#drafts.flush();
         return this.#client.unacknowledged > 0 || this.#drafts.hasUnsent;
       },
       disconnect: () => this.#client.stop(),
       connect: () => this.#client.start(),
-      forget: async () => {
-        this.#drafts.discardAll();
-        await removeUserId(this.#userId);
-      },
+      forget: () => this.#drafts.discardAll(),
+    };
+    const departure = new Departure(page, surveyId, userId);
+    new DevicePanel(page, departure);
+    byId("finish").addEventListener("click", async () => {
+      byId("finish-note").textContent = await departure.leave();
     });
+    if (document.getElementById("kiosk") !== null) this.#kiosk = new Kiosk(departure);
+  }
+
+  #updateKiosk() {
+    const session = this.#session;
+    const hasAnswer = session !== null && (Object.keys(session.answers).length > 0 || session.draft !== null);
+    const isSaved = this.#client.unacknowledged === 0;
+    this.#kiosk?.update(hasAnswer || !this.#drafts.isEmpty, this.#view.part === "done" && isSaved);
   }
 
   #showSave() {

@@ -1,0 +1,103 @@
+// @ts-check
+/** Leaving this device: forgets the participant's cookie and what this browser stores of their session. */
+
+import { storedOwners } from "../client/outbox.js";
+import { byId } from "../dom.js";
+import { draftOwners } from "./drafts.js";
+
+/**
+ * @typedef {object} Page functions of the survey page
+ * @property {() => boolean} hasUnsaved whether leaving now would lose an answer
+ * @property {() => void} disconnect
+ * @property {() => Promise<void>} connect
+ * @property {() => void} forget delete the drafts of the session
+ */
+
+export const UNSAVED = "Some of your answers are not saved yet. Please stay until they are, then leave.";
+const LEFT = "stepkeep:left"; // written for other tabs, and removed at once
+const RETRY_MS = 1_000;
+const ENDED = "You are signed out on this device. Please open your link again.";
+const OFFLINE = "There is no connection at the moment. Please try again in a moment.";
+const FAILED = "That did not work just now. Please try again in a moment.";
+
+export class Departure {
+  #page;
+  #owner;
+  #urls;
+
+  /**
+   * @param {Page} page
+   * @param {string} surveyId
+   * @param {string} userId
+   */
+  constructor(page, surveyId, userId) {
+    this.#page = page;
+    this.#owner = `${surveyId} ${userId}`;
+    const { leaveUrl = "", leftUrl = "" } = byId("device").dataset;
+    this.#urls = { leave: leaveUrl, left: leftUrl };
+    addEventListener("storage", ({ key, newValue }) => {
+      if (key === LEFT && newValue === this.#owner) this.#follow();
+    });
+  }
+
+  get hasUnsaved() {
+    return this.#page.hasUnsaved();
+  }
+
+  /**
+   * Leave, unless an answer is not saved yet. The browser deletes all that this server's pages have stored in it, unless
+   * another session has unsent answers here.
+   *
+   * @returns {Promise<string>} why not; the page is replaced otherwise
+   */
+  async leave() {
+    const stored = await storedOwners();
+    if (this.hasUnsaved || stored?.includes(this.#owner)) return UNSAVED; // the latter are another tab's
+    this.#page.disconnect();
+    const isOnlyOwn = stored?.length === 0 && draftOwners()?.every((owner) => owner === this.#owner) === true;
+    const { problem } = await request("POST", `${this.#urls.leave}&storage=${isOnlyOwn}`);
+    if (problem !== "") {
+      void this.#page.connect();
+      return problem;
+    }
+    this.#tellOtherTabs();
+    this.#goAway();
+    return "";
+  }
+
+  #tellOtherTabs() {
+    try {
+      localStorage.setItem(LEFT, this.#owner);
+      localStorage.removeItem(LEFT);
+    } catch {
+      // storage is forbidden: the other tabs end when they connect again
+    }
+  }
+
+  /** Another tab has left: this one would go on showing the session. */
+  #follow() {
+    if (this.hasUnsaved) setTimeout(() => this.#follow(), RETRY_MS);
+    else this.#goAway();
+  }
+
+  #goAway() {
+    this.#page.disconnect();
+    this.#page.forget();
+    location.replace(this.#urls.left);
+  }
+}
+
+/**
+ * @param {string} method
+ * @param {string} url
+ * @returns {Promise<{body: any, problem: string}>} the response's JSON, or what to tell the participant
+ */
+export async function request(method, url) {
+  try {
+    const response = await fetch(url, { method, headers: { Accept: "application/json" }, cache: "no-store" });
+    if (response.ok) return { body: await response.json(), problem: "" };
+    return { body: null, problem: response.status === 401 || response.status === 403 ? ENDED : FAILED };
+  } catch {
+    return { body: null, problem: OFFLINE };
+  }
+}

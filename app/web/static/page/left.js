@@ -1,0 +1,25 @@
+// @ts-check
+/** The page after leaving: names the surveys that have unsent answers in this browser. */
+
+import { storedOwners } from "../client/outbox.js";
+import { byId, make } from "../dom.js";
+import { draftOwners } from "./drafts.js";
+
+const NOTE = "Answers on this device are not sent yet. Open it to send them.";
+
+async function start() {
+  const list = byId("remaining-surveys");
+  const { surveyUrl = "" } = list.dataset;
+  const owners = [...((await storedOwners()) ?? []), ...(draftOwners() ?? [])];
+  for (const id of new Set(owners.map((owner) => owner.split(" ")[0]))) {
+    let item = [...list.children].find((each) => /** @type {HTMLElement} */ (each).dataset.surveyId === id);
+    if (item === undefined) {
+      item = make("li", { "data-survey-id": id }, make("a", { href: surveyUrl + encodeURIComponent(id) }, id));
+      list.append(item);
+    }
+    item.append(make("span", { class: "hint unsent" }, NOTE));
+  }
+  byId("remaining").hidden = list.childElementCount === 0;
+}
+
+void start();
