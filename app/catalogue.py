@@ -58,7 +58,10 @@ def read_catalogue(settings: Settings) -> Catalogue:
     """
     surveys: dict[str, Survey] = {}
     files: dict[str, str] = {}
-    paths = settings.surveys_dir.iterdir() if settings.surveys_dir.is_dir() else ()
+    try:
+        paths = list(settings.surveys_dir.iterdir()) if settings.surveys_dir.is_dir() else []
+    except OSError as error:
+        raise SurveyFileError(str(settings.surveys_dir), "", f"cannot be read: {error.strerror}") from error
     for path in sorted(path for path in paths if path.suffix in _SUFFIXES and path.is_file()):
         survey = parse_survey(_read(path), str(path))
         if survey.id in surveys:

@@ -44,6 +44,12 @@ def start(tmp_path: Path, *arguments: str, **environment: str) -> "subprocess.Co
         ("DATABASE_URL", "oracle://u:secret@h/d", "oracle"),
         ("DATABASE_URL", "postgresql://u:secret@127.0.0.1:1/d", "can't be opened"),
         ("STEPKEEP_DEFAULT_SURVEY", "none", "STEPKEEP_DEFAULT_SURVEY"),
+        ("STEPKEEP_ARCHIVE_DIR", "/nowhere/at/all", "STEPKEEP_ARCHIVE_DIR"),
+        ("STEPKEEP_ARCHIVE_DIR", "/dev/null", "STEPKEEP_ARCHIVE_DIR"),
+        ("STEPKEEP_SURVEYS_DIR", "/nowhere/at/all", "STEPKEEP_SURVEYS_DIR"),
+        ("STEPKEEP_ERASURES_FILE", "/nowhere/at/all", "STEPKEEP_ERASURES_FILE"),
+        ("STEPKEEP_METRICS_DIR", "/dev/null/metrics", "STEPKEEP_METRICS_DIR"),
+        ("STEPKEEP_SECRETS_DIR", "/nowhere/at/all", "STEPKEEP_SECRETS_DIR"),
     ],
 )
 def test_wrong_setting_is_reported_in_one_line(tmp_path: Path, variable: str, value: str, problem: str) -> None:

@@ -1,5 +1,6 @@
 """create_app: the Flask application."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -160,13 +161,30 @@ def check_settings(settings: Settings) -> None:
     """Raise unless a server may start; open nothing.
 
     Raises:
-        ConfigurationError: in production, weak SECRET_KEY, or STEPKEEP_PUBLIC_URL without TLS.
+        ConfigurationError: in production, weak SECRET_KEY, or STEPKEEP_PUBLIC_URL without TLS; a folder is missing.
     """
     signing_secrets(settings)
     url = urlsplit(settings.public_url)
     if settings.environment == "production" and url.scheme == "http" and not is_loopback(url.hostname or ""):
         raise ConfigurationError(
             "STEPKEEP_PUBLIC_URL must begin with https:// in production: tokens and answers are sent over it."
+        )
+    if not _is_cli_command():
+        _check_folders(settings)
+
+
+def _check_folders(settings: Settings) -> None:
+    """Raise for a folder that is set, but which a server can't use: later, only the log would say so."""
+    archive, surveys = settings.archive_dir, settings.surveys_dir
+    if archive is not None and not (archive.is_dir() and os.access(archive, os.W_OK | os.X_OK)):
+        raise ConfigurationError(
+            f"STEPKEEP_ARCHIVE_DIR: {archive} is not a folder that the server can write to. Create it for the server's "
+            "user, or remove the setting."
+        )
+    is_set = "surveys_dir" in settings.model_fields_set or surveys.is_dir()
+    if is_set and not (surveys.is_dir() and os.access(surveys, os.R_OK | os.X_OK)):
+        raise ConfigurationError(
+            f"STEPKEEP_SURVEYS_DIR: {surveys} is not a folder that the server can read. Create it, or change this."
         )
 
 
