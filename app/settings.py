@@ -46,10 +46,10 @@ class Settings(BaseSettings):
     secret_key: SecretStr = Field(
         SecretStr(""),
         validation_alias=_well_known("secret_key"),
-        description="key that signs tokens: at least 32 random characters; required in production",
+        description="key that signs tokens and the audit log: at least 32 random characters; required in production",
     )
     secret_key_fallbacks: SecretStr = Field(
-        SecretStr(""), description="earlier secret keys, comma-separated; tokens that they signed remain valid"
+        SecretStr(""), description="earlier secret keys, comma-separated; what they signed remains valid"
     )
     public_url: Annotated[str, Field(pattern=r"^([hH][tT][tT][pP][sS]?://[^/?#@\s]+)?$")] = Field(
         "",

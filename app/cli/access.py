@@ -11,7 +11,7 @@ from ..access import DAY_US, INVITATION, SCOPES, StoredKey, new_user_id
 from ..core.timestamps import format_timestamp
 from ..errors import InvalidInput, NotFound
 from ..operations.integrity import verify_audit_log
-from .group import Days, DefaultGroup, audit, commands, credentials, require_known_survey, require_survey, store
+from .group import Days, DefaultGroup, Time, audit, commands, credentials, require_known_survey, require_survey, store
 from .output import PAGE_SIZE, Columns, pairs, print_json, print_records, progress, read_pages
 
 api_keys = commands.add_group("api-keys", "API keys, for programs and for signing in to the dashboard.")
@@ -217,6 +217,8 @@ def verify_audit(expected: str | None, *, as_json: bool) -> None:
         print_json(asdict(check))
     else:
         click.echo(f"{check.entries} entries are in the chain, {check.erased} of them about erased participants.")
+        if check.purged:
+            click.echo(f"{check.purged} of them were removed by `flask audit purge`.")
         if check.unchained:
             click.echo(
                 f"{check.unchained} entries are from before the chain began: nothing shows if they were changed."
@@ -228,6 +230,23 @@ def verify_audit(expected: str | None, *, as_json: bool) -> None:
     if check.problem is not None:
         click.echo(f"Not intact: {check.problem}.", err=True)
         raise click.exceptions.Exit(1)
+
+
+@audit_commands.command("purge")
+@click.option("--before", type=Time(), required=True, help="Remove entries from before this day or time (UTC).")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
+def purge_audit(before: int, *, yes: bool) -> None:
+    """Remove the oldest entries of the audit log; an entry records it, and from where `flask audit verify` goes on.
+
+    Deleted by other means, they would make the log not intact.
+
+    \b
+    Examples:
+      flask audit purge --before 2024-01-01
+    """
+    if not yes:
+        click.confirm(f"Permanently remove the entries before {format_timestamp(before)}?", abort=True, err=True)
+    click.echo(f"{store().audit_log.purge(before, 'operator')} entries were removed.")
 
 
 def _key_to_dict(key: StoredKey) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def usage_errors() -> Iterator[None]:
 def _message(error: StepkeepError) -> str:
     """An operator may see the names of all surveys."""
     if isinstance(error, NoSuchSurvey):
-        offered = ", ".join(error.offered) or "none"
+        offered = ", ".join(store().catalogue.surveys) or "none"
         return f"there is no survey {error.survey_id!r} in STEPKEEP_SURVEYS_DIR, which has {offered}"
     return str(error)
 

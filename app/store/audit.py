@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Connection, Row, func, or_, select, update
+from sqlalchemy import Connection, Row, delete, func, not_, or_, select, true, update
 
 from ..core.timestamps import format_timestamp
 from ..errors import InvalidInput
@@ -33,6 +33,7 @@ Action = Literal[
     "token_issued",
     "tokens_revoked",
     "audit_read",
+    "audit_purged",
     "answers_key_rotated",
     "analytics_read",
     "survey_exported",
@@ -94,6 +95,25 @@ def record(connection: Connection, entry: AuditEntry) -> None:
     """Add an entry; truncate a long actor."""
     detail = dumps(dict(entry.detail)) if entry.detail else None
     audit_chain.append(connection, {**asdict(entry), "actor": entry.actor[:ACTOR_LENGTH], "detail": detail})
+
+
+def purge(connection: Connection, before: int, at: int, actor: str) -> int:
+    """Remove the oldest entries, up to the first that is as recent as ``before``; return how many.
+
+    An entry records where the chain begins since then.
+    """
+    head = audit_chain.lock_head(connection)
+    column = audit_log.c
+    kept_from = connection.execute(select(func.min(column.id)).where(column.at >= before)).scalar()
+    is_old = true() if kept_from is None else column.id < kept_from
+    link = connection.execute(select(column.link).where(is_old).order_by(column.id.desc()).limit(1)).scalar()
+    kept = select(func.count()).where(not_(is_old), column.link.is_not(None))
+    number = 0 if head is None else head.entries - connection.execute(kept).scalar_one()
+    removed = connection.execute(delete(audit_log).where(is_old)).rowcount
+    if removed:
+        detail = {"entries": removed, "number": number, "link": link or ""}
+        record(connection, AuditEntry(at=at, actor=actor, action=audit_chain.PURGED, detail=detail))
+    return removed
 
 
 def read_page(

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, Engine, Row, insert, select, update
@@ -25,6 +25,9 @@ UNKEYED = "unkeyed"
 
 ERASED = "erased:"
 """Begins the user ids that replace those of erased participants."""
+
+PURGED: Literal["audit_purged"] = "audit_purged"
+"""The action of an entry whose detail says where the chain begins since older entries were removed."""
 
 HEAD_ID = 1
 SALT_BYTES = 16
@@ -64,7 +67,7 @@ def set_keys(engine: Engine, keys: AuditKeys) -> None:
 def append(connection: Connection, entry: Mapping[str, Any]) -> None:
     """Add an entry, the values of its columns; other writers wait until the transaction ends."""
     keys: AuditKeys = connection.get_execution_options().get(_OPTION) or AuditKeys.derive(())
-    head = connection.execute(select(audit_head).where(audit_head.c.id == HEAD_ID).with_for_update()).first()
+    head = lock_head(connection)
     number, previous = (1, "") if head is None else (head.entries + 1, head.link)
     salt = None if entry["user_id"] is None else secrets.token_hex(SALT_BYTES)
     row = {**entry, "salt": salt, "commitment": _commitment(salt, entry["user_id"]), "key_id": keys.current}
@@ -76,6 +79,11 @@ def append(connection: Connection, entry: Mapping[str, Any]) -> None:
         connection.execute(insert(audit_head).values(id=HEAD_ID, **values))
     else:
         connection.execute(update(audit_head).where(audit_head.c.id == HEAD_ID).values(values))
+
+
+def lock_head(connection: Connection) -> Row[Any] | None:
+    """Return the head's row, locked until the transaction ends; None before the first entry."""
+    return connection.execute(select(audit_head).where(audit_head.c.id == HEAD_ID).with_for_update()).first()
 
 
 class Head(NamedTuple):
@@ -91,6 +99,13 @@ class BrokenChain(Exception):
     """The log was changed by someone without the key; the message says where."""
 
 
+class Start(NamedTuple):
+    """The number and the link of the entry before the first."""
+
+    number: int = 0
+    link: str = ""
+
+
 class ChainVerifier:
     """Checks entries in order.
 
@@ -102,10 +117,10 @@ class ChainVerifier:
         unkeyed: entries whose links anyone could have made.
     """
 
-    def __init__(self, keys: AuditKeys) -> None:
+    def __init__(self, keys: AuditKeys, start: Start) -> None:
         self._keys = keys
-        self.number = self.unchained = self.erased = self.unkeyed = 0
-        self.link = ""
+        self.number, self.link = start
+        self.unchained = self.erased = self.unkeyed = 0
 
     def check(self, row: Row[Any]) -> None:
         """Check the next entry.
@@ -172,6 +187,16 @@ def read_rows(connection: Connection, after_id: int, limit: int) -> Sequence[Row
     """Return the next entries, oldest first."""
     query = select(*untyped_times(audit_log.c)).where(audit_log.c.id > after_id)
     return connection.execute(query.order_by(audit_log.c.id).limit(limit)).all()
+
+
+def read_start(connection: Connection) -> Start:
+    """Return where the newest purge left the beginning; it is right if the purge's own entry is in the chain."""
+    query = select(audit_log.c.detail).where(audit_log.c.action == PURGED).order_by(audit_log.c.id.desc()).limit(1)
+    try:
+        detail = orjson.loads(connection.execute(query).scalar() or "{}")
+        return Start(int(detail["number"]), str(detail["link"]))
+    except (ValueError, TypeError, KeyError):  # no purge, or an entry that was changed
+        return Start()
 
 
 def read_head(connection: Connection) -> Head | None:

@@ -199,6 +199,39 @@ def test_entries_without_secret_key_are_counted(settings: Settings) -> None:
         assert problem(store, lambda connection: connection.execute(change)) is not None
 
 
+def test_purge_keeps_the_chain_verifiable(store: SessionStore) -> None:
+    """From where it left the beginning; what is removed by other means is still noticed, at both ends."""
+    expected = verify_audit_log(store).newest
+    third = store.run_read(lambda connection: connection.execute(select(column.at).order_by(column.id)).all()[2].at)
+    assert store.audit_log.purge(third, "operator") == 2
+    assert store.audit_log.purge(third, "operator") == 0
+    record(store, 2)
+    result = verify_audit_log(store, expected=expected)
+    assert (result.problem, result.entries, result.purged) == (None, 8, 2)
+    assert store.audit_log.purge(2**52, "operator") == 6
+    result = verify_audit_log(store)
+    assert (result.problem, result.entries, result.purged) == (None, 9, 8)
+    record(store, 3)
+    first = ids(store)[0]
+    removed = problem(store, lambda connection: connection.execute(delete(audit_log).where(column.id == first)))
+    assert removed is not None
+
+
+def test_forged_purge_is_noticed(store: SessionStore) -> None:
+    """Someone without the key can't move the beginning of the chain."""
+    rows = store.run_read(lambda connection: connection.execute(select(audit_log).order_by(column.id)).all())
+    detail = f'{{"entries":1,"number":1,"link":"{rows[0].link}"}}'
+    forged = {"at": 1, "actor": "operator", "action": "audit_purged", "detail": detail}
+
+    def forge(connection: Connection) -> None:
+        connection.execute(delete(audit_log).where(column.id == rows[0].id))
+        connection.execute(insert(audit_log).values(forged))
+
+    found = problem(store, forge)
+    assert found is not None
+    assert "is not in the chain" in found
+
+
 def test_concurrent_writers_of_several_stores_make_one_chain(settings: Settings) -> None:
     """Also the first entries, and those of transactions that lock other rows."""
     stores = [open_store(with_secret(settings, SECRET)) for _ in range(3)]

@@ -18,7 +18,8 @@ class AuditCheck:
     """What was checked.
 
     Attributes:
-        entries: in the chain, up to the first problem.
+        entries: in the chain, up to the first problem, purged ones included.
+        purged: oldest entries that were removed by ``flask audit purge``.
         unchained: from before the chain began, which nothing protects.
         erased: whose user id was erased.
         unkeyed: made without SECRET_KEY, as in development: anyone could have made them.
@@ -27,6 +28,7 @@ class AuditCheck:
     """
 
     entries: int
+    purged: int
     unchained: int
     erased: int
     unkeyed: int
@@ -45,16 +47,20 @@ def verify_audit_log(
     Raises:
         Unavailable: the database is unavailable.
     """
-    verifier = audit_chain.ChainVerifier(audit_chain.AuditKeys.derive(store.settings.secret_keys))
+    start = store.run_read(audit_chain.read_start)
+    verifier = audit_chain.ChainVerifier(audit_chain.AuditKeys.derive(store.settings.secret_keys), start)
     problem: str | None = None
     try:
         is_found = _check_all(store, verifier, expected, progress)
         if expected is not None and not is_found:
             problem = f"the chain no longer contains {expected}: entries were removed, or a backup was restored"
     except audit_chain.BrokenChain as error:
+        if store.run_read(audit_chain.read_start) != start:  # a purge has just removed the first
+            return verify_audit_log(store, expected=expected, progress=progress)
         problem = str(error)
     return AuditCheck(
         entries=verifier.number,
+        purged=start.number,
         unchained=verifier.unchained,
         erased=verifier.erased,
         unkeyed=verifier.unkeyed,

@@ -56,7 +56,7 @@ def add_webhook(store: SessionStore, url: object, events: Iterable[str], survey_
     """
     url, events = validate_url(url, store.settings), _validate_events(events)
     if survey_id is not None and store.queries.survey_id(survey_id) not in store.catalogue.surveys:
-        raise NoSuchSurvey(survey_id, tuple(store.catalogue.surveys))
+        raise NoSuchSurvey(survey_id, store.catalogue.public_ids)
     webhook_id, secret = f"wh_{secrets.token_hex(_ID_BYTES)}", new_secret()
     webhook = Webhook(
         id=webhook_id,
