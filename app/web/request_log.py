@@ -27,6 +27,9 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 """Requested every few seconds: logged at DEBUG."""
 
+_ASSETS = "/assets/<path:filename>"
+"""Requested 30 times for a page: logged at DEBUG, unless there is an error."""
+
 
 def observe(respond: Callable[[], flask.Response]) -> flask.Response:
     """Respond to the current request; log, measure and trace it."""
@@ -70,10 +73,11 @@ def _log(method: str, route: str, status: int, duration_s: float) -> None:
     is_websocket = route.startswith("/ws/") and error is None
     if not is_websocket:
         metrics.REQUESTS.labels(method, route, str(status)).inc()
+    is_quiet = route in _PROBES or (route == _ASSETS and error is None)
     if status == 500:  # noqa: PLR2004 - others have metrics of their own
         metrics.INTERNAL_ERRORS.inc()
     log.log(
-        logging.DEBUG if route in _PROBES else logging.INFO,
+        logging.DEBUG if is_quiet else logging.INFO,
         "connection ended" if is_websocket else "answered",
         extra={"method": method, "route": route, "status": status, "ms": round(duration_s * 1000, 1)},
     )

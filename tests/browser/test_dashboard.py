@@ -41,6 +41,23 @@ def test_charts_are_drawn_when_there_are_sessions(desk: Desk) -> None:
     assert desk.problems == []
 
 
+def test_printing_shows_every_chart(desk: Desk) -> None:
+    """Charts far below the window are drawn too, and a report for paper is offered."""
+    desk.open_analytics()
+    expect(desk.page.get_by_text("flask report phq9 --output report.html")).to_be_visible()
+    charts = desk.page.locator(".canvas:visible")
+    assert charts.count() > desk.page.locator(".canvas[data-drawn]:visible").count()
+    desk.page.pdf()
+    for chart in charts.all():
+        expect(chart).to_have_attribute("data-drawn", "1")
+        pixels = chart.locator("canvas").evaluate(
+            """(canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
+                .filter((value, at) => at % 4 === 3 && value > 0).length"""
+        )
+        assert pixels > 500
+    assert desk.problems == []
+
+
 def test_tables_have_the_numbers_of_the_api(desk: Desk) -> None:
     """The tables by day, step, mode and answer have the numbers of the REST API."""
     desk.open_analytics()

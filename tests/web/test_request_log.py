@@ -103,6 +103,20 @@ def test_each_line_has_time_level_process_and_logger(tmp_path: Path) -> None:
     ]
 
 
+def test_probes_and_assets_are_logged_at_debug(app: App, caplog: pytest.LogCaptureFixture) -> None:
+    """A page needs 30 assets: their lines would hide the warnings of a server in development."""
+    caplog.set_level(logging.DEBUG, logger="stepkeep.requests")
+    for path in ("/assets/style.css", "/healthz", "/assets/none.css", "/docs"):
+        app.request("GET", path)
+    logged = [(vars(each)["route"], each.levelname) for each in caplog.records if each.name == "stepkeep.requests"]
+    assert logged == [
+        ("/assets/<path:filename>", "DEBUG"),
+        ("/healthz", "DEBUG"),
+        ("/assets/<path:filename>", "INFO"),
+        ("/docs", "INFO"),
+    ]
+
+
 def test_internal_errors_are_logged_without_their_message(
     app: App, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,7 +164,25 @@ def test_surveys_health_and_documents_are_served(client: FlaskClient) -> None:
     assert client.get("/openapi.json").get_json()["openapi"] == "3.1.0"
     assert client.get("/asyncapi.json").get_json()["asyncapi"] == "3.0.0"
     jsonschema.Draft202012Validator.check_schema(client.get("/survey.schema.json").get_json())
-    assert b"REST API" in client.get("/docs").data
+
+
+def test_page_of_the_api_links_each_operation_response_and_schema(client: FlaskClient) -> None:
+    """The contents name every operation, responses are in order, and no link leads nowhere."""
+    page = client.get("/docs").text
+    document = client.get("/openapi.json").get_json()
+    ids = set(re.findall(r' id="([^"]+)"', page))
+    links = re.findall(r'href="#([^"]+)"', page)
+    assert set(links) <= ids
+    operations = [
+        operation for item in document["paths"].values() for key, operation in item.items() if key != "parameters"
+    ]
+    assert {operation["operationId"] for operation in operations} <= set(links)
+    assert {f"schema-{name}" for name in document["components"]["schemas"]} <= ids
+    for section in re.findall(r"<dt>Responses</dt><dd>(.+?)</dd>", page):
+        statuses = re.findall(r">([1-5]\d\d)<", section)
+        assert statuses == sorted(statuses)
+        assert statuses
+    assert "`" not in re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL)
 
 
 def test_every_route_is_in_the_document(client: FlaskClient) -> None:

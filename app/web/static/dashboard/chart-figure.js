@@ -2,7 +2,7 @@
 /**
  * A chart with a heading, a sentence that says the same, and its numbers as a table.
  *
- * It is drawn when it comes near the viewport, and again when its data, its width or the colour scheme changes. Without
+ * It is drawn when it comes near the viewport or is printed, and again when its data, its width or the colour scheme changes. Without
  * data, a sentence replaces it.
  */
 
@@ -30,7 +30,7 @@ export class ChartFigure {
   #figure = null;
   /** The figure's text and table as JSON, to skip unchanged data. */
   #shown = "";
-  /** @type {{setOption: Function, resize: Function, dispose: Function} | null} */
+  /** @type {{setOption: Function, resize: Function, dispose: Function, getZr: Function} | null} */
   #chart = null;
   #isNear = false;
   #width = 0;
@@ -103,13 +103,23 @@ export class ChartFigure {
       { rootMargin: DRAW_MARGIN },
     );
     proximity.observe(this.element);
+    addEventListener("beforeprint", () => this.#print());
     new ResizeObserver(() => {
       if (this.#canvas.clientWidth !== this.#width) this.#draw();
     }).observe(this.#canvas);
     onPaletteChange(() => this.#draw());
   }
 
-  #draw() {
+  /** Draw the chart now if it isn't yet: the next frame would come too late for paper. */
+  #print() {
+    if (this.#chart !== null) return;
+    this.#isNear = true;
+    this.#draw(false);
+    /** @type {typeof this.#chart} */ (this.#chart)?.getZr().flush();
+  }
+
+  /** @param {boolean} [isAnimated] */
+  #draw(isAnimated = !prefersReducedMotion()) {
     const figure = this.#figure;
     if (figure?.option === undefined || this.#canvas.hidden) {
       this.#chart?.dispose();
@@ -124,7 +134,7 @@ export class ChartFigure {
     if (!isNew) this.#chart?.resize();
     this.#width = width;
     this.#chart?.setOption(
-      { animation: isNew && !prefersReducedMotion(), animationDuration: 300, ...figure.option(readPalette(), width) },
+      { animation: isNew && isAnimated, animationDuration: 300, ...figure.option(readPalette(), width) },
       { notMerge: true },
     );
     this.#canvas.dataset.drawn = String(Number(this.#canvas.dataset.drawn ?? 0) + 1);
