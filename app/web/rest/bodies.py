@@ -11,7 +11,17 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, Unsupporte
 
 from ...core import strict_json
 from ...core.timestamps import format_timestamp
-from ...errors import ConfigurationError, InvalidInput, InvalidJson, LinkUnconfirmed, RateLimited, StepkeepError
+from ...errors import (
+    ConfigurationError,
+    InvalidInput,
+    InvalidJson,
+    LinkUnconfirmed,
+    NoSuchSession,
+    NoSuchSurvey,
+    RateLimited,
+    StepkeepError,
+)
+from ..context import store
 from .openapi.operation import current_operation
 
 M = TypeVar("M", bound=BaseModel)
@@ -57,6 +67,8 @@ def answer_error(error: Exception) -> flask.Response | HTTPException:
     """Return an error's problem details; unexpected errors reveal nothing internal."""
     if isinstance(error, ConfigurationError):
         return problem(503, error.code, "the server is not ready")
+    if isinstance(error, NoSuchSession) and _is_misspelled(error.survey_id):
+        error = NoSuchSurvey(error.survey_id, store().catalogue.public_ids)
     if isinstance(error, StepkeepError):
         return _stepkeep_problem(error)
     if isinstance(error, HTTPException):
@@ -93,6 +105,11 @@ def _facts(error: StepkeepError) -> dict[str, Any]:
             }
         case _:
             return {}
+
+
+def _is_misspelled(survey_id: str) -> bool:
+    """Return whether the request names a survey that is not offered. The caller may know: the request was allowed."""
+    return flask.request.args.get("survey") == survey_id and survey_id not in store().catalogue.surveys
 
 
 def _is_api_request() -> bool:

@@ -166,6 +166,28 @@ def test_surveys_health_and_documents_are_served(client: FlaskClient) -> None:
     jsonschema.Draft202012Validator.check_schema(client.get("/survey.schema.json").get_json())
 
 
+@pytest.mark.parametrize(("method", "path", "body"), [("GET", "", None), ("GET", "/history", None), ("DELETE", "", None), ("PATCH", "", {"is_audio_mode": True})])  # fmt: skip
+def test_missing_session_of_a_misspelled_survey_is_a_missing_survey(
+    client: FlaskClient, method: str, path: str, body: dict[str, Any] | None
+) -> None:
+    """It would seem that the participant is missing. A survey that the request does not name is not misspelled."""
+
+    def refused(query: str) -> tuple[int, str]:
+        answer = client.open(f"/api/session/nobody{path}{query}", method=method, json=body)
+        return answer.status_code, answer.get_json()["code"]
+
+    assert refused("?survey=phq") == (404, "no_such_survey")
+    assert refused("?survey=phq9") == (404, "no_such_session")
+    assert refused("") == (404, "no_such_session")
+
+
+def test_session_of_a_survey_that_is_no_longer_offered_is_found(client: FlaskClient) -> None:
+    """Only sessions that do not exist are refused."""
+    state = {"current_step": "S1", "answers": {}, "step_history": []}
+    assert client.put("/api/session/ada?survey=gone", json=state).status_code == 201
+    assert client.get("/api/session/ada?survey=gone").get_json()["session"]["survey_id"] == "gone"
+
+
 def test_page_of_the_api_links_each_operation_response_and_schema(client: FlaskClient) -> None:
     """The contents name every operation, responses are in order, and no link leads nowhere."""
     page = client.get("/docs").text
