@@ -131,7 +131,7 @@ def test_valid_credentials_are_served_after_failures_of_their_address(sqlite_set
             assert app.request("GET", path, credential, **failing).status_code == 200
         cookie = {"Cookie": f"__Host-stepkeep.phq9={token}", "X-Forwarded-For": "192.0.2.1"}
         assert app.request("GET", path, headers=cookie).status_code == 200
-        assert app.request("POST", "/resume", json={"token": token}, **failing).status_code == 200
+        assert app.request("POST", "/resume", json={"token": token, "confirm": True}, **failing).status_code == 200
         assert app.request("POST", "/sign-in", data={"key": key}, **failing).status_code == 303
         with ExitStack() as stack:
             in_handshake = stack.enter_context(socket_to(port, "ada", token, X_Forwarded_For="192.0.2.1"))

@@ -133,18 +133,22 @@ def test_socket_whose_session_is_erased_before_it_is_stored_keeps_its_commands(
     other_process.close()
 
 
+def exchange(app: App, token: str) -> str:
+    """Open a link and confirm that the session is one's own; return the cookie's token."""
+    response = app.request("POST", "/resume", json={"token": token, "confirm": True})
+    assert response.status_code == 200
+    return response.headers["Set-Cookie"].partition(";")[0].partition("=")[2]
+
+
 def test_link_of_an_erased_participant_begins_no_session(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that has not read the revocation yet exchanges the link's token for a cookie, which does not begin one."""
     token = app.create_token("linked")
     app.begin_session("linked")
     app.store.erasure.delete(SessionKey("phq9", "linked"))
     monkeypatch.setattr(app.credentials.revocations, "revoked_at", lambda _key: -1)
-    response = app.request("POST", "/resume", json={"token": token}, headers={"Origin": "https://survey.test"})
-    assert response.status_code == 200
-    cookie = response.headers["Set-Cookie"].partition(";")[0]
-    tokens = {"cookie": cookie.partition("=")[2], "link": token}
+    tokens = {"cookie": exchange(app, token), "link": token}
     link = app.request("POST", "/api/session/linked/link?survey=phq9", tokens["cookie"])
-    tokens["link of the cookie"] = link.json["link"].partition("#")[2]  # type: ignore[index]
+    tokens["link of the cookie"] = exchange(app, link.json["link"].partition("#")[2])  # type: ignore[index]
     for name, renewed in tokens.items():
         path = "/api/session/linked/commands?survey=phq9"
         assert app.request("POST", path, renewed, json=answer(1)).status_code == 401, name
