@@ -5,6 +5,7 @@ import json
 import secrets
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,12 @@ FORGED = "203.0.113.77"
 """An address that a client claims in its headers."""
 
 
+PRODUCTION = {
+    "STEPKEEP_ENVIRONMENT": "production",
+    "SECRET_KEY": secrets.token_urlsafe(32),
+    "STEPKEEP_PROXIES": "1",
+}
+
 pytestmark = pytest.mark.xdist_group("proxies")
 
 
@@ -26,10 +33,8 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(
         tmp_path_factory.mktemp("behind"),
         environment={
-            "STEPKEEP_ENVIRONMENT": "production",
-            "SECRET_KEY": secrets.token_urlsafe(32),
+            **PRODUCTION,
             "STEPKEEP_PUBLIC_URL": f"https://{SITE}",
-            "STEPKEEP_PROXIES": "1",
         },
     )
     server.start()
@@ -73,6 +78,20 @@ def test_participant_answers_through_the_proxy(proxy: Proxy) -> None:
         ack = json.loads(ws.recv(timeout=30))
         assert (ack["type"], ack["version"]) == ("ack", 2)
         ws.ping().wait(30)
+
+
+@pytest.mark.parametrize("kind", ["nginx", "caddy"])
+def test_port_of_the_public_url_reaches_the_server(kind: str, tmp_path: Path) -> None:
+    """With STEPKEEP_PUBLIC_URL on another port, other hosts are refused."""
+    site = f"{SITE}:8443"
+    server = Server(tmp_path, environment={**PRODUCTION, "STEPKEEP_PUBLIC_URL": f"https://{site}"})
+    server.start()
+    try:
+        with started(kind, server.port, tmp_path) as proxy:
+            assert request(proxy, "GET", "/api/surveys", Host=site)[0] == 200
+            assert request(proxy, "GET", "/api/surveys", Host=SITE)[0] == 400
+    finally:
+        server.stop()
 
 
 def test_forged_client_address_is_ignored(proxy: Proxy, behind: Server) -> None:

@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ...errors import DatabaseRefused, DatabaseUnavailable
 from ...store import (
+    Action,
     check_schema,
     connect_or_explain,
     error_summary,
@@ -68,8 +69,11 @@ class BulkDatabase:
         return sum(map(self.count, TABLES))
 
     def occupied(self) -> list[str]:
-        """Return the tables with rows, except those that a starting server fills."""
-        return [table.name for table in TABLES if table not in _FILLED_AT_START and self.last_key(table)]
+        """Return the tables with rows, except those that a starting server fills, and entries of commands that read."""
+        occupied = [table.name for table in TABLES if table not in _FILLED_AT_START and self.last_key(table)]
+        column = tables.audit_log.c
+        entries = select(column.id).where(column.action.not_in(_READS)).limit(1)
+        return [*occupied, tables.audit_log.name] if self.connection.execute(entries).first() else occupied
 
     def last_key(self, table: Table) -> Row:
         """Return the greatest key; empty without rows."""
@@ -176,7 +180,20 @@ def _into(table: Table) -> str:
     return f"{table.name} ({', '.join(column_names(table))})"
 
 
-_FILLED_AT_START = {tables.survey_revisions, tables.erasures}
+_FILLED_AT_START = {tables.survey_revisions, tables.erasures, tables.audit_log, tables.audit_head}
+
+_READS: tuple[Action, ...] = (
+    "session_read",
+    "sessions_listed",
+    "history_read",
+    "participant_exported",
+    "audit_read",
+    "analytics_read",
+    "survey_exported",
+    "backup_created",
+    "webhooks_read",
+)
+"""Where there is nothing else, they read nothing."""
 
 LOCK_WAIT_S = 30
 

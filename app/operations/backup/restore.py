@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from ...core.progress import Progress, no_progress
 from ...errors import BackupBroken, InvalidInput
 from ...sessions import SessionStore, erasure_replay
-from ...store import ErasureRecord, audit, audit_chain, erasures, normalise_url, server_lock
+from ...store import ErasureRecord, audit, audit_chain, erasures, normalise_url, server_lock, tables
 from .bulk import BulkDatabase, transaction, write_engine
 from .row_format import TABLES, RowCounter
 from .verify import Verified, open_backup, require_matching_history, verify_archive
@@ -75,8 +75,13 @@ def restore_backup(
             audit_chain.set_keys(engine, audit_chain.AuditKeys.derive(store.settings.secret_keys))
             database.lock()
             _require_empty(database, replace=replace)
+            replaced = database.count(tables.audit_log)
             erased = _replace(database, archive, store, counter)
-            detail: audit.Detail = {"created_at": verified.created_at, "rows": sum(verified.rows.values())}
+            detail: audit.Detail = {
+                "created_at": verified.created_at,
+                "rows": sum(verified.rows.values()),
+                "replaced_audit_entries": replaced,
+            }
             entry = audit.AuditEntry(at=store.clock(), actor="operator", action="backup_restored", detail=detail)
             audit.record(database.connection, entry)
     store.erasure.replay(())  # the journal gets the erasures that only the backup has
