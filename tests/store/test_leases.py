@@ -1,8 +1,10 @@
 """A lease has one holder at a time, also under concurrency, and can be taken when it has expired."""
 
 import threading
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -130,6 +132,26 @@ def test_lease_follows_a_model_of_one_variable(store: SessionStore, steps: list[
         assert taken is is_free
         if taken:
             current, until = holder, at + LENGTH_US
+
+
+USES = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, LENGTH_US - 1)), min_size=1, max_size=10)
+
+
+@examples(20)
+@given(uses=USES, link_id=st.uuids())
+def test_link_is_used_by_the_first_exchange_only(
+    store: SessionStore, uses: list[tuple[str, int]], link_id: uuid.UUID
+) -> None:
+    """For any clocks of the servers, until it expires; that exchange may repeat."""
+    name, expires_at = leases.link_name(link_id.hex, AT + LENGTH_US), AT + LENGTH_US
+    for exchange, passed in uses:
+        at = AT + passed
+        use = partial(acquire, name=name, holder=exchange, at=at, for_us=expires_at - at)
+        assert store.run_transaction(use) is (exchange == uses[0][0])
+        store.run_transaction(lambda connection: leases.remove_expired_links(connection, expires_at - 1))
+    assert store.run_read(lambda connection: leases.holder(connection, name)) == uses[0][0]
+    store.run_transaction(lambda connection: leases.remove_expired_links(connection, expires_at + 1))
+    assert store.run_read(lambda connection: leases.holder(connection, name)) is None
 
 
 def test_module_documents_the_effect_of_different_clocks() -> None:
