@@ -111,6 +111,7 @@ def test_device_is_not_cleared_before_unsent_answers_are_sent(participant: Parti
     expect(dialog(participant)).to_be_visible()
     wait_for(participant, 0.6)
     expect(participant.page.locator("#kiosk-note")).to_contain_text("not sent yet")
+    expect(participant.page.locator("#kiosk-countdown")).to_be_hidden()
     wait_for(participant, 10)
     expect(dialog(participant)).to_be_visible()
     participant.page.context.set_offline(False)

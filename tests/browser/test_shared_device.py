@@ -139,6 +139,7 @@ def test_clearing_says_when_the_server_is_not_reached(first_device: Participant,
     first_device.page.get_by_role("button", name="Finish and clear this device").click()
     expect(first_device.page.locator("#finish-note")).to_contain_text("no connection")
     first_device.expect_done()
+    expect(first_device.page.get_by_role("button", name="Finish and clear this device")).to_be_focused()
     first_device.page.unroute("**/leave?**")
     finish(first_device)
 

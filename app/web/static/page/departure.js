@@ -53,10 +53,14 @@ export class Departure {
   async leave() {
     const stored = await storedOwners();
     if (this.hasUnsaved || stored?.includes(this.#owner)) return UNSAVED; // the latter are another tab's
+    const focused = document.activeElement;
     this.#page.disconnect();
+    byId("survey").inert = true; // an answer that is given now could not be sent
     const isOnlyOwn = stored?.length === 0 && draftOwners()?.every((owner) => owner === this.#owner) === true;
     const { problem } = await request("POST", `${this.#urls.leave}&storage=${isOnlyOwn}`);
     if (problem !== "") {
+      byId("survey").inert = false;
+      if (focused instanceof HTMLElement) focused.focus();
       void this.#page.connect();
       return problem;
     }

@@ -90,6 +90,7 @@ export class Kiosk {
     byId("kiosk-text").textContent = text;
     byId("kiosk-stay").textContent = stay;
     byId("kiosk-note").textContent = "";
+    byId("kiosk-timer").hidden = false;
     this.#dialog.showModal();
     this.#tick();
   }
@@ -124,6 +125,7 @@ export class Kiosk {
     this.#isClearing = true;
     const problem = this.#departure.hasUnsaved ? WAITING : await this.#departure.leave();
     if (problem === "" || !this.#isClearing) return; // the page is being replaced, or the participant stays
+    byId("kiosk-timer").hidden = true;
     byId("kiosk-note").textContent = problem;
     this.#timer = setTimeout(() => void this.#clear(), RETRY_MS);
   }
