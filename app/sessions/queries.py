@@ -267,11 +267,12 @@ class SessionQueries:
         limit: int = 100,
         filters: Mapping[str, Any] | None = None,
         updated_since: int | None = None,
+        newest_first: bool = False,
     ) -> tuple[Sequence[Snapshot], Cursor | None]:
         """Return a page of sessions, and the next page's cursor if there may be one.
 
-        By key, or by last change with ``updated_since`` (microseconds since 1970 UTC). A page may be short or empty
-        though more follow. Unreadable sessions are left out.
+        By key, or by last change with ``updated_since`` (microseconds since 1970 UTC) or ``newest_first``. A page may
+        be short or empty though more follow. Unreadable sessions are left out.
 
         Raises:
             UnreadableHere: a session can't be read here; left out, it would seem erased.
@@ -284,6 +285,7 @@ class SessionQueries:
                 limit=limit,
                 filters=filters or {},
                 updated_since=updated_since,
+                newest_first=newest_first,
                 at=self.clock(),
             )
             states = (

@@ -81,6 +81,11 @@ def up_to(columns: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> Colum
     return and_(within, or_(column < value, up_to(columns[1:], values[1:]))) if values[1:] else within
 
 
+def before(columns: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition of rows short of these values, one for each column."""
+    return and_(up_to(columns, values), or_(*(column != value for column, value in zip(columns, values, strict=True))))
+
+
 def after_key(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
     """Return the condition of later sessions' rows."""
     return after((table.c.user_id, table.c.survey_id), (key.user_id, key.survey_id))

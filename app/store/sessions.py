@@ -8,13 +8,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, Subquery, and_, case, func, not_, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    Subquery,
+    and_,
+    asc,
+    case,
+    desc,
+    func,
+    not_,
+    or_,
+    select,
+)
 
 from ..errors import InvalidInput, OtherRelease
 from ..survey import SessionKey
 from . import keyset
 from .encryption import SET_ASIDE, Cipher
-from .keyset import Page, after_key, any_of, next_sessions, up_to
+from .keyset import Page, after_key, any_of, before, next_sessions, up_to
 from .rows import STATE_COLUMNS, STATUSES, StoredSessions, parse_states
 from .tables import session_history, sessions
 
@@ -83,16 +97,17 @@ def read_keys_of_user(connection: Connection, user_id: str, limit: int) -> list[
     return [SessionKey(*row) for row in connection.execute(query.order_by(column.survey_id).limit(limit))]
 
 
-def read_page(
+def read_page(  # noqa: PLR0913 - a page has a place, a size, filters and an order
     connection: Connection,
     *,
     after: Cursor | None,
     limit: int,
     filters: Mapping[str, Any],
     updated_since: int | None,
+    newest_first: bool,
     at: int,
 ) -> Page[SessionKey, Cursor]:
-    """Return the next sessions, ordered by key or, with ``updated_since``, by last change.
+    """Return the next sessions, ordered by key or, with ``updated_since`` or ``newest_first``, by last change.
 
     An event's time is before its commit: poll from some seconds (STEPKEEP_QUEUE_TIMEOUT_S at most) before the last
     poll, and expect duplicates.
@@ -100,31 +115,36 @@ def read_page(
     Args:
         filters: values of columns, a set for any of them; ``status`` counts at ``at``; ``user_id_prefix`` limits the
             scan.
+        newest_first: a session that changes between two pages moves to the first, so a later page may lack it.
 
     Raises:
         InvalidInput: the cursor belongs to the other order.
     """
-    if after is not None and (after.event is None) != (updated_since is None):
+    is_by_change = updated_since is not None or newest_first
+    if after is not None and (after.event is None) == is_by_change:
         raise InvalidInput("The cursor belongs to another list; start without a cursor.")
     filters = dict(filters)
-    if updated_since is None:
+    if is_by_change:
+        scanned, order = _events(updated_since, after, newest_first=newest_first)
+    else:
         scanned, order = _sessions_after(after, filters.pop("user_id_prefix", None))
-    else:
-        scanned, order = _events_after(updated_since, after)
+    direction = desc if newest_first else asc
     # The window's end first: concurrent changes do not move it.
-    is_bounded = bool(filters) or updated_since is not None
-    end = connection.execute(scanned.order_by(*order).limit(1).offset(SCAN_LIMIT - 1)).first() if is_bounded else None
-    window = (scanned if end is None else scanned.where(up_to(order, end[:2]))).subquery()
-    if updated_since is None:
-        matches = select(window).where(*_conditions(window, filters, at))
-    else:
+    last_scanned = scanned.order_by(*map(direction, order)).limit(1).offset(SCAN_LIMIT - 1)
+    end = connection.execute(last_scanned).first() if filters or is_by_change else None
+    if end is not None:
+        scanned = scanned.where(not_(before(order, end[:2])) if newest_first else up_to(order, end[:2]))
+    window = scanned.subquery()
+    if is_by_change:
         matches = _last_events(window).where(*_conditions(sessions, filters, at))
-    rows = connection.execute(matches.order_by(*list(window.c)[:2]).limit(limit)).all()
+    else:
+        matches = select(window).where(*_conditions(window, filters, at))
+    rows = connection.execute(matches.order_by(*map(direction, list(window.c)[:2])).limit(limit)).all()
     keys = [SessionKey(row.survey_id, row.user_id) for row in rows]
     last = rows[-1] if len(rows) == limit else end
     if last is None:
         return Page(keys, None)
-    return Page(keys, Cursor(*last[:2]) if updated_since is None else Cursor(event=(last[0], last[1])))
+    return Page(keys, Cursor(event=(last[0], last[1])) if is_by_change else Cursor(*last[:2]))
 
 
 def count_sessions(connection: Connection, survey_id: str | None = None) -> int:
@@ -186,12 +206,14 @@ def _sessions_after(after: Cursor | None, prefix: str | None) -> Scanned:
     return query, (c.user_id, c.survey_id)
 
 
-def _events_after(since: int, after: Cursor | None) -> Scanned:
+def _events(since: int | None, after: Cursor | None, *, newest_first: bool) -> Scanned:
     c = session_history.c
     order = (c.timestamp, c.id)
     query = select(c.timestamp.label("updated_at"), c.id, c.user_id, c.survey_id, c.version)
-    is_later = c.timestamp >= since if after is None or after.event is None else keyset.after(order, after.event)
-    return query.where(is_later), order
+    query = query.where(c.timestamp.is_not(None) if since is None else c.timestamp >= since)
+    if after is not None and after.event is not None:
+        query = query.where((before if newest_first else keyset.after)(order, after.event))
+    return query, order
 
 
 def _last_events(window: Subquery) -> Select[Any]:

@@ -182,6 +182,18 @@ def test_session_is_found_by_the_prefix_of_its_id(desk: Desk) -> None:
     assert desk.problems == []
 
 
+def test_sessions_are_listed_by_their_last_change(desk: Desk) -> None:
+    """The order is kept in the URL, and the count says whether there are more."""
+    desk.page.goto(f"{desk.ward.url}/dashboard/sessions?survey=phq9&user_id_prefix=p-")
+    expect(desk.page.locator("#results")).to_have_text("12 sessions in all.")
+    expect(desk.page.locator("#rows a").first).to_have_text("p-00")
+    desk.page.get_by_label("Order").select_option("Last changed first")
+    expect(desk.page.locator("#rows a").first).to_have_text("p-11")
+    expect(desk.page.locator("#rows a").last).to_have_text("p-00")
+    desk.page.reload()
+    expect(desk.page.locator("#rows a").first).to_have_text("p-11")
+
+
 def test_figures_are_reachable_by_keyboard(desk: Desk) -> None:
     """Tab reaches every filter, table and download, and Enter opens a table."""
     desk.open_analytics()

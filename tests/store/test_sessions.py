@@ -93,11 +93,31 @@ def test_pages_have_each_matching_session_once_in_order(
         )
 
 
+@examples(30)
+@given(
+    filters=FILTERS,
+    limit=st.integers(1, 12),
+    scan_limit=st.integers(1, 30),
+    since=st.none() | st.integers(0, 11).map(lambda second: second * 1_000_000),
+)
+def test_newest_first_is_the_order_of_changes_reversed(
+    filled: SessionStore, filters: dict[str, str], limit: int, scan_limit: int, since: int | None
+) -> None:
+    """With any filters and page size."""
+    oldest_first = all_pages(filled, 1000, filters=filters, updated_since=since or 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "SCAN_LIMIT", max(limit, scan_limit))
+        listed = all_pages(filled, limit, filters=filters, updated_since=since, newest_first=True)
+    assert [snapshot.key for snapshot in listed] == [snapshot.key for snapshot in reversed(oldest_first)]
+
+
 def test_cursor_is_refused_by_a_list_in_another_order(filled: SessionStore) -> None:
     """An error, not a page with missing sessions."""
     _, by_key = filled.queries.list(limit=3)
     with pytest.raises(InvalidInput, match="another list"):
         filled.queries.list(after=by_key, updated_since=0)
+    with pytest.raises(InvalidInput, match="another list"):
+        filled.queries.list(after=by_key, newest_first=True)
 
 
 def test_session_is_listed_again_when_it_changes_between_two_pages(filled: SessionStore) -> None:

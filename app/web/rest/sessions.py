@@ -25,6 +25,7 @@ from .openapi.parameters import (
     IDEMPOTENCY_KEY,
     IF_MATCH,
     LIMIT,
+    ORDER,
     STATUS,
     STEP,
     SURVEY,
@@ -240,7 +241,7 @@ def get_history(user_id: str) -> flask.Response:
     "GET /api/sessions",
     responses={200: SessionPage},
     security=integrator("sessions:read"),
-    parameters=(SURVEY_FILTER, STATUS, UPDATED_SINCE, STEP, USER_ID_PREFIX, AFTER, LIMIT),
+    parameters=(SURVEY_FILTER, STATUS, UPDATED_SINCE, ORDER, STEP, USER_ID_PREFIX, AFTER, LIMIT),
 )
 def list_sessions() -> flask.Response:
     """List sessions.
@@ -261,6 +262,7 @@ def list_sessions() -> flask.Response:
         limit=LIMIT.value() or 100,
         filters={name: value for name, value in filters.items() if value is not None},
         updated_since=UPDATED_SINCE.value(),
+        newest_first=ORDER.value() is not None,
     )
     page = [_to_dict(snapshot) for snapshot in snapshots]
     return success(sessions=page, next=None if cursor is None else encode_cursor(cursor))

@@ -110,6 +110,27 @@ def test_history_and_sessions_are_paginated(client: FlaskClient) -> None:
     assert client.get("/api/session/u1?survey=phq9&at_version=1").get_json()["session"]["current_step"] == "Q2"
 
 
+def test_sessions_are_listed_with_the_last_changed_first(client: FlaskClient) -> None:
+    """In pages too; the other order's cursors are refused."""
+    for number in (*range(5), 1):
+        client.put(
+            f"/api/session/u{number}?survey=phq9",
+            json={**STATE, "answers": {"Q1": number}, "is_audio_mode": number == 1},
+        )
+    client.patch("/api/session/u3?survey=phq9", json={"current_step": "Q3"})
+    seen: list[str] = []
+    page: dict[str, Any] = {"next": ""}
+    while page["next"] is not None:
+        after = page["next"] and f"&after={page['next']}"
+        page = client.get(f"/api/sessions?order=newest&limit=2{after}").get_json()
+        seen += [session["user_id"] for session in page["sessions"]]
+    assert seen[0] == "u3"
+    assert sorted(seen) == [f"u{number}" for number in range(5)]
+    cursor = client.get("/api/sessions?limit=2").get_json()["next"]
+    assert client.get(f"/api/sessions?order=newest&after={cursor}").status_code == 422
+    assert client.get("/api/sessions?order=oldest").status_code == 422
+
+
 def test_misspelt_parameter_changes_nothing(client: FlaskClient) -> None:
     """Without `survey` the request would concern another session."""
     client.put(f"{USER}?survey=phq9", json=STATE)

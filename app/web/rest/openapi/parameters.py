@@ -188,6 +188,9 @@ UPDATED_SINCE = timestamp(
     "only sessions that changed since; in the order of their last change",
     example="2026-11-23T10:00:00Z",
 )
+ORDER = choice(
+    "order", "`newest`: the last changed first; default: by participant, or with `updated_since`", ("newest",)
+)
 STEP = text("step", "only sessions at this step", NO_NUL, parse=_step, example="Q2")
 USER_ID_PREFIX = text(
     "user_id_prefix",

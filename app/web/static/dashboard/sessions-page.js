@@ -4,7 +4,7 @@
 import { byId, make } from "../dom.js";
 import { RequestError, fetchJson } from "./fetch-json.js";
 import { Filters } from "./filters.js";
-import { NONE, formatCount, formatNumber, formatPercent, formatTime } from "./format.js";
+import { NONE, formatCount, formatPercent, formatTime } from "./format.js";
 
 /**
  * @typedef {import("../client/protocol.js").Session & {version: number, progress: number, updated_at: string}} ListedSession
@@ -109,8 +109,9 @@ class SessionsPage {
    * @param {boolean} mayContinue
    */
   #describeCount(shown, mayContinue) {
-    if (shown > 0) return mayContinue ? `The first ${formatNumber(shown)}; more may follow.` : `${formatCount(shown, "session")}.`;
-    if (mayContinue) return "None among the first sessions; search on with “Show more”.";
+    if (shown > 0 && mayContinue) return `The first ${formatCount(shown, "session")}. “Show more” continues.`;
+    if (shown > 0) return `${formatCount(shown, "session")} in all.`;
+    if (mayContinue) return "None among the first sessions. “Show more” continues the search.";
     return this.#filters.isActive ? "No session fits this search." : "There are no sessions yet.";
   }
 
