@@ -187,7 +187,7 @@ def test_sessions_are_listed_by_their_last_change(desk: Desk) -> None:
     desk.page.goto(f"{desk.ward.url}/dashboard/sessions?survey=phq9&user_id_prefix=p-")
     expect(desk.page.locator("#results")).to_have_text("12 sessions in all.")
     expect(desk.page.locator("#rows a").first).to_have_text("p-00")
-    desk.page.get_by_label("Order").select_option("Last changed first")
+    desk.page.get_by_label("Order").select_option("Last change")
     expect(desk.page.locator("#rows a").first).to_have_text("p-11")
     expect(desk.page.locator("#rows a").last).to_have_text("p-00")
     desk.page.reload()
