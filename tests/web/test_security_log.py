@@ -14,6 +14,7 @@ from websockets.typing import Origin
 
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
+from app.web.request_origin import ORIGIN_NOT_ALLOWED
 from app.web.security_log import REPEAT_S, SecurityLog
 from tests.conftest import SURVEYS
 from tests.databases import create_sqlite
@@ -68,7 +69,7 @@ def test_exceeded_limits_foreign_origins_and_wrong_hosts_are_logged(
             ):
                 ws.recv(timeout=10)
         wait_for(lambda: "limited" in server.log, lambda: server.log)
-        assert f"reason='origin not allowed' origin='{EVIL}'" in server.log
+        assert f"reason='{ORIGIN_NOT_ALLOWED}' origin='{EVIL}'" in server.log
         assert (
             "limited address='127.0.0.1' principal='participant' credential='token' request='GET /ws/survey/ada'"
             in server.log
