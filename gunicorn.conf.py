@@ -7,6 +7,7 @@ import fcntl
 import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -75,6 +76,9 @@ DRAIN_S = 2
 
 GARBAGE_THRESHOLDS = (10_000, 20, 20)
 """With Python's default, (700, 10, 10), the garbage collector takes 12 % of the time, and turns leave no cycles."""
+
+SEND_TIMEOUT_MS = 20_000
+"""Then the kernel drops a connection whose client does not read, as WebSockets have it: a response takes a thread."""
 
 UNREAD_BYTES, UNREAD_S = 64 * 2**20, 10
 """How much of a refused request's body is read, and for how long."""
@@ -167,6 +171,10 @@ def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn has no typ
     """Close the connections with 1001 when the worker is stopped; run the garbage collector less often."""
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
+    for listener in worker.sockets:
+        with suppress(OSError, AttributeError):  # not TCP, or not Linux
+            # Accepted connections inherit it.
+            listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_TIMEOUT_MS)
     context: AppContext = worker.wsgi.extensions[EXTENSION]
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         before = signal.getsignal(number)

@@ -129,6 +129,16 @@ class MessageIdReused(InvalidInput):
         super().__init__(f"Message id {message_id!r} was used for a different command. Use a new id for each command.")
 
 
+class SessionFull(StepkeepError):
+    """The session's history has reached STEPKEEP_SESSION_VERSIONS or STEPKEEP_SESSION_MIB; nothing was saved."""
+
+    code = "quota"
+    http_status = 409
+
+    def __init__(self) -> None:
+        super().__init__("Not saved: this session is full. All before it is saved. Please tell those who invited you.")
+
+
 class Unauthorized(StepkeepError):
     """The credentials are missing or invalid; the message does not say which."""
 
@@ -195,10 +205,10 @@ class RateLimited(StepkeepError):
     code = "rate_limited"
     http_status = 429
 
-    def __init__(self, retry_after_s: int) -> None:
+    def __init__(self, retry_after_s: int, problem: str = "Too many requests", code: str = "rate_limited") -> None:
         self.retry_after_s = retry_after_s
-        unit = "second" if retry_after_s == 1 else "seconds"
-        super().__init__(f"Too many requests. Retry in {retry_after_s} {unit}.")
+        self.code = code
+        super().__init__(f"{problem}. Retry in {retry_after_s} second{'s' if retry_after_s != 1 else ''}.")
 
 
 class NotFound(StepkeepError, LookupError):
@@ -363,6 +373,15 @@ class Overloaded(Unavailable):
     def __init__(self, waiting: int) -> None:
         self.waiting = waiting
         super().__init__(f"The server is overloaded: {waiting} commands are queued. Try again later.")
+
+
+class StorageLow(Unavailable):
+    """The disk has less than STEPKEEP_LOW_DISK_MIB free: public surveys admit no new participants."""
+
+    code = "storage_low"
+
+    def __init__(self) -> None:
+        super().__init__("No new participants are admitted now: the server's disk is almost full. Try again later.")
 
 
 class ErasureJournalUnavailable(Unavailable):

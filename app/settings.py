@@ -163,11 +163,36 @@ class Settings(BaseSettings):
     address_messages: Rate = Field(
         "60000/minute", description="rate of messages per client address, over all connections; in production"
     )
+    address_participants: Rate = Field(
+        "2000/hour", description="rate of new participants of public surveys per client address; in production"
+    )
+    public_participants: Rate = Field(
+        "20000/hour", description="rate of new participants of public surveys from all addresses; in production"
+    )
+    address_mib_per_hour: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        256,
+        description="MiB of commands that the participants of one client address may save in an hour; in production",
+    )
+    low_disk_mib: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
+        512,
+        description="MiB free on the disk of the SQLite file or the erasure journal below which public surveys admit "
+        "no new participants, and `/readyz` warns",
+    )
     address_requests: Rate = Field("6000/minute", description="rate of HTTP requests per client address; in production")
     address_failures: Rate = Field(
         "30/minute",
         description="rate of failed authentications per client address, beyond which invalid credentials get 429; in "
         "production",
+    )
+    session_versions: Annotated[int, Field(ge=100, le=100_000_000)] = Field(
+        10_000,
+        description="versions that a session may have before its participant's commands are refused with `quota`; "
+        "drafts count, and may be half of them",
+    )
+    session_mib: Annotated[int, Field(ge=1, le=32)] = Field(
+        16,
+        description="MiB of history that a session may have before its participant's commands are refused with "
+        "`quota`; drafts count, and may be half of them",
     )
     malformed_limit: Annotated[int, Field(ge=1, le=100_000)] = Field(
         20, description="consecutive malformed messages after which a connection is closed with 4400"

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
+from ..core.formats import MAX_COMMAND_BYTES
 from ..errors import ConfigurationError, InvalidInput, StepkeepError, Unavailable
-
-MAX_COMMAND_BYTES = 64 * 1024
-"""After a longer message the server closes with 1009 (docs/protocol.md)."""
 
 
 class _RefusedCommand(StepkeepError):

@@ -15,8 +15,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from ..core import strict_json
+from ..core.formats import MAX_COMMAND_BYTES
 from ..errors import InvalidInput, InvalidJson
-from .errors import MAX_COMMAND_BYTES, BadToken, CommandTooLarge, NotAdmitted, NotSendable, PermanentlyRefused
+from .errors import BadToken, CommandTooLarge, NotAdmitted, NotSendable, PermanentlyRefused
 from .timeouts import ABNORMAL_CLOSURE, ClientTimeouts
 
 _FINAL_CODES = frozenset({4400, 4404})

@@ -1,4 +1,4 @@
-"""Formats of ids, durations, rates and origins, and readable validation errors."""
+"""Formats of ids, durations, rates and origins, the size of a command, and readable validation errors."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,9 @@ ORIGIN = r"[a-z][a-z0-9+.-]*://([a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\])(
 """In lower case, as browsers send it: names in ASCII (xn--...), no default port."""
 
 RATE = r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$"
+
+MAX_COMMAND_BYTES = 64 * 1024
+"""Of a command's JSON, at every interface."""
 
 _PATTERN_MESSAGES = {
     STEP_ID: "must be a letter followed by letters, digits or _, at most 64 characters, such as Q1",

@@ -5,9 +5,10 @@ from . import erasure_replay
 from .queries import now_us
 from .service import SessionStore, check_store, open_store
 from .subscribers import Subscriber
-from .validation import MAX_STEP_LENGTH
+from .validation import MAX_STATE_BYTES, MAX_STEP_LENGTH
 
 __all__ = [
+    "MAX_STATE_BYTES",
     "MAX_STEP_LENGTH",
     "Action",
     "Cursor",

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -83,6 +84,10 @@ class SessionEraser:
         """Give the database and the journal the same erasures."""
         if self._journal is not None:
             self._clean_up(erasure_replay.reconcile(self._database, self._journal))
+
+    @property
+    def journal_path(self) -> Path | None:
+        return None if self._journal is None else self._journal.path
 
     def check_journal(self) -> None:
         """Raise ConfigurationError if the journal can't be kept."""

@@ -227,19 +227,30 @@ class SessionQueries:
         return snapshot
 
     def history(
-        self, key: SessionKey, *, after_version: int = 0, limit: int = 100, newest_first: bool = False
+        self,
+        key: SessionKey,
+        *,
+        after_version: int = 0,
+        limit: int = 100,
+        newest_first: bool = False,
+        is_page: bool = False,
     ) -> List[HistoryEntry]:
         """Return events after a version.
+
+        Args:
+            is_page: the caller reads on: at most ``PAGE_BYTES``, but at least one event if there is any.
 
         Raises:
             SessionUnreadable: one can't be decoded.
         """
-        return self._read_history(
-            key,
-            lambda connection: history.read_history(
-                connection, key, cipher=self.cipher, after_version=after_version, limit=limit, newest_first=newest_first
-            ),
-        )
+
+        def read(connection: Connection) -> List[HistoryEntry]:
+            count = history.page_length(connection, key, after_version, limit) if is_page else limit
+            return history.read_history(
+                connection, key, cipher=self.cipher, after_version=after_version, limit=count, newest_first=newest_first
+            )
+
+        return self._read_history(key, read)
 
     def at_version(self, key: SessionKey, version: int) -> Snapshot:
         """Return the session at a version.

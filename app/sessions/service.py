@@ -221,6 +221,12 @@ class SessionStore(ForkAware):
             self._notifier.start()  # first: sessions that others begin meanwhile are received, or read
         threading.Thread(target=self._key_filter.fill, name="stepkeep-keys", daemon=True).start()
 
+    @property
+    def local_folders(self) -> frozenset[Path]:
+        """The folders of the SQLite file and the erasure journal."""
+        paths = (self.sqlite_path, self.erasure.journal_path)
+        return frozenset(path.resolve().parent for path in paths if path is not None)
+
     def file_problem(self) -> str | None:
         """Return what happened to the SQLite file's name, and what to do; log when that begins or ends."""
         file = database_file(self._write_engine)

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core import strict_json
+from ..core.formats import MAX_COMMAND_BYTES
 from ..errors import InvalidInput
-from ..survey import AnyCommand, Note, Save, Update
+from ..survey import Answer, AnyCommand, Draft, Note, Save, Update
 
 MAX_STATE_BYTES = 1024 * 1024
-"""As JSON; a participant's answer is at most 64 KiB."""
+"""As JSON, of a whole state or an integrator's entry."""
 
 MAX_STEP_LENGTH = 255
 """Characters of an integrator's step or action."""
@@ -35,8 +36,12 @@ def check_command(command: AnyCommand) -> None:
             if command.step is not None:
                 _check_name(command.step, "step")
             strict_json.check(command.answer, "answer")
+            _check_size(command.answer, "the answer", MAX_STATE_BYTES)
+        case Answer() | Draft():
+            strict_json.check(command.value, "value")
+            _check_size(command.value, "the value", MAX_COMMAND_BYTES)
         case _:
-            strict_json.check(getattr(command, "value", None), "value")
+            pass
 
 
 def _check_state(state: Mapping[str, Any]) -> None:
@@ -45,8 +50,12 @@ def _check_state(state: Mapping[str, Any]) -> None:
             raise InvalidInput(f"a session has no {name!r}")
         if name != "session_data" or value is not None:
             _CHECKS[name](value, name)
-    if len(strict_json.encode(dict(state))) > MAX_STATE_BYTES:
-        raise InvalidInput(f"the state has more than {MAX_STATE_BYTES} bytes as JSON")
+    _check_size(dict(state), "the state", MAX_STATE_BYTES)
+
+
+def _check_size(value: object, what: str, max_bytes: int) -> None:
+    if len(strict_json.encode(value).encode()) > max_bytes:
+        raise InvalidInput(f"{what} has more than {max_bytes} bytes as JSON")
 
 
 def _check_name(value: object, what: str) -> None:

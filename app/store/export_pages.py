@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 from ..errors import SessionUnreadable
 from ..survey import SessionKey, Status
 from .encryption import Cipher
-from .keyset import Page, after_key
+from .keyset import PAGE_BYTES, Page, after_key
 from .rows import ENTRY_COLUMNS, STATE_COLUMNS, HistoryEntry, StoredSession, parse_entry, parse_state
 from .sessions import SCAN_LIMIT, has_status
 from .tables import session_history, sessions
@@ -67,10 +67,13 @@ def read_sessions(
     matching = select(*STATE_COLUMNS).where(*later, *_conditions(session_filter)).order_by(column.user_id)
     if end is not None:
         matching = matching.where(column.user_id <= end.user_id)
-    rows = [tuple(row) for row in connection.execute(matching.limit(SESSIONS_A_PAGE))]
-    stored = [(SessionKey(row[1], row[0]), parse_state(row, cipher)) for row in rows]
-    if len(rows) == SESSIONS_A_PAGE:
-        return Page(stored, stored[-1][0])
+    stored: list[tuple[SessionKey, StoredSession]] = []
+    size_bytes = 0
+    for row in map(tuple, connection.execute(matching.limit(SESSIONS_A_PAGE))):
+        stored.append((SessionKey(row[1], row[0]), parse_state(row, cipher)))
+        size_bytes += sum(len(value) for value in row if isinstance(value, str))
+        if len(stored) == SESSIONS_A_PAGE or size_bytes >= PAGE_BYTES:  # the values take most of the memory
+            return Page(stored, stored[-1][0])
     # The last user's session of this survey is in the page even if it sorts behind the window's end.
     return Page(stored, None if end is None else SessionKey(max(end.survey_id, session_filter.survey_id), end.user_id))
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, String, bindparam, delete, func, insert, sele
 from ..core.timestamps import from_datetime, to_datetime
 from ..survey import SessionKey, SessionState, fold, from_record
 from .encryption import SET_ASIDE, Cipher
-from .keyset import of_session
+from .keyset import fitting, of_session, text_size
 from .rows import ENTRY_COLUMNS, RECORD_COLUMNS, HistoryEntry, parse_entry, parse_record
 from .tables import session_history, sessions, webhook_deliveries
 
@@ -34,6 +34,14 @@ def read_history(
     query = select(*ENTRY_COLUMNS).where(of_session(session_history, key), column.version > after_version)
     order = column.version.desc() if newest_first else column.version
     return [parse_entry(row, key, cipher) for row in connection.execute(query.order_by(order).limit(limit))]
+
+
+def page_length(connection: Connection, key: SessionKey, after_version: int, limit: int) -> int:
+    """Return how many events after a version fit into PAGE_BYTES, at least 1."""
+    column = session_history.c
+    sizes = select(text_size(connection, (column.answer, column.data)))
+    query = sizes.where(of_session(session_history, key), column.version > after_version)
+    return fitting(connection.execute(query.order_by(column.version).limit(limit)).scalars())
 
 
 def replay_history(connection: Connection, key: SessionKey, version: int, *, cipher: Cipher) -> SessionState | None:

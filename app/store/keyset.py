@@ -1,9 +1,12 @@
 """Keyset pagination by user id, then survey id, the order in which all writers lock."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import reduce
+from itertools import accumulate
+from operator import add
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, or_, true
+from sqlalchemy import ColumnElement, Connection, FromClause, LargeBinary, Select, and_, cast, func, or_, true
 
 from ..survey import SessionKey
 from .encryption import SET_ASIDE
@@ -12,6 +15,10 @@ from .tables import sessions
 Position = TypeVar("Position")
 Item = TypeVar("Item")
 T = TypeVar("T")
+
+
+PAGE_BYTES = 2 * 2**20
+"""Of stored texts in a page of sessions or events: in memory several times, as rows, values and JSON."""
 
 
 class Page(NamedTuple, Generic[Item, Position]):
@@ -96,6 +103,18 @@ def next_sessions(query: Select[Any], after: SessionKey | None, limit: int) -> S
     if after is not None:
         query = query.where(after_key(sessions, after))
     return query.order_by(sessions.c.user_id, sessions.c.survey_id).limit(limit)
+
+
+def text_size(connection: Connection, columns: Iterable[ColumnElement[Any]]) -> ColumnElement[int]:
+    """Return the bytes of the columns' texts."""
+    is_sqlite = connection.dialect.name == "sqlite"  # octet_length is too new there
+    sizes = (func.length(cast(column, LargeBinary)) if is_sqlite else func.octet_length(column) for column in columns)
+    return reduce(add, (func.coalesce(size, 0) for size in sizes))
+
+
+def fitting(sizes: Iterable[int]) -> int:
+    """Return how many of the first items fit into PAGE_BYTES, at least 1, so that paging never stops."""
+    return max(1, sum(total <= PAGE_BYTES for total in accumulate(sizes)))
 
 
 def of_session(table: FromClause, key: SessionKey) -> ColumnElement[bool]:

@@ -27,14 +27,14 @@ STATE_COLUMNS = untyped_times(
     _columns(
         sessions,
         "user_id survey_id current_step answers step_history created_at updated_at is_audio_mode session_data "
-        "survey_revision version status drafts completed_at",
+        "survey_revision version status drafts completed_at history_bytes",
     )
 )
 KEY_COLUMNS = _columns(sessions, "user_id survey_id")
 UPDATE_COLUMNS = _columns(
     sessions,
     "current_step answers step_history updated_at is_audio_mode session_data survey_revision version status drafts "
-    "completed_at expires_at",
+    "completed_at expires_at history_bytes",
 )
 INSERT_COLUMNS = (*KEY_COLUMNS, *UPDATE_COLUMNS[:3], sessions.c.created_at, *UPDATE_COLUMNS[3:])
 EVENT_COLUMNS = _columns(session_history, "user_id survey_id version message_id action step answer timestamp data")
@@ -82,13 +82,20 @@ class RowFormat(NamedTuple):
 StoredSession = SessionState | SessionUnreadable | UnreadableHere
 
 StoredSessions = Mapping[SessionKey, StoredSession]
-FoundSessions = Mapping[SessionKey, Row | SessionState]
+
+
+class WrittenSession(NamedTuple):
+    """A session as a batch wrote it, with the bytes of its history."""
+
+    state: SessionState
+    history_bytes: int
+
+
+FoundSessions = Mapping[SessionKey, Row | WrittenSession]
 """Rows of STATE_COLUMNS, or cached."""
 
-WrittenSessions = Mapping[SessionKey, SessionState | None]
 
-
-def by_key(read: Iterable[Row]) -> dict[SessionKey, Row | SessionState]:
+def by_key(read: Iterable[Row]) -> dict[SessionKey, Row | WrittenSession]:
     """Return rows of STATE_COLUMNS by session key."""
     return {SessionKey(row[1], row[0]): row for row in read}
 
@@ -108,9 +115,10 @@ def parse_state(row: Row, cipher: Cipher = PLAIN) -> StoredSession:
         return SessionUnreadable(row[1], row[0], f"{type(error).__name__} in its row")
 
 
-def changed_row(key: SessionKey, state: SessionState, expires_at: int | None, row_format: RowFormat) -> Row:
+def changed_row(key: SessionKey, session: WrittenSession, expires_at: int | None, row_format: RowFormat) -> Row:
     """Return UPDATE_COLUMNS, then KEY_COLUMNS."""
     to_time, cipher = row_format
+    state, history_bytes = session
     answers = dumps(state.answers)
     data = None if state.session_data is None else dumps(state.session_data)
     drafts = dumps(state.drafts) if state.drafts else None
@@ -131,6 +139,7 @@ def changed_row(key: SessionKey, state: SessionState, expires_at: int | None, ro
         drafts,
         None if state.completed_at is None else to_time(state.completed_at),
         None if expires_at is None else to_time(expires_at),
+        history_bytes,
         key.user_id,
         key.survey_id,
     )
@@ -175,6 +184,13 @@ def event_row(
         to_time(at),
         data_text,
     )
+
+
+def event_bytes(row: Row) -> int:
+    """Return the bytes of an :func:`event_row`'s unbounded values, as UTF-8."""
+    answer, data = row[6] or "", row[8] or ""
+    is_ascii = answer.isascii() and data.isascii()  # as most are: no copy
+    return len(answer) + len(data) if is_ascii else len(answer.encode()) + len(data.encode())
 
 
 def parse_known_message(row: Row, cipher: Cipher = PLAIN) -> tuple[tuple[SessionKey, str], KnownMessage]:
@@ -234,7 +250,7 @@ STATUSES = frozenset(get_args(Status))
 
 def _state_of(row: Row, cipher: Cipher) -> SessionState:
     user_id, survey_id, step, answers_text, path_text, created, updated, *others = row
-    audio, data_text, revision, version, status, drafts, done = others
+    audio, data_text, revision, version, status, drafts, done, _history_bytes = others
     if status not in STATUSES:
         raise OtherRelease(f"The status {status!r} of a session is of another release.")
     decrypt, key = cipher.decrypt, (survey_id, user_id)

@@ -109,6 +109,8 @@ def read_page(  # noqa: PLR0913 - a page has a place, a size, filters and an ord
 ) -> Page[SessionKey, Cursor]:
     """Return the next sessions, ordered by key or, with ``updated_since`` or ``newest_first``, by last change.
 
+    At most ``PAGE_BYTES``.
+
     An event's time is before its commit: poll from some seconds (STEPKEEP_QUEUE_TIMEOUT_S at most) before the last
     poll, and expect duplicates.
 
@@ -141,10 +143,21 @@ def read_page(  # noqa: PLR0913 - a page has a place, a size, filters and an ord
         matches = select(window).where(*_conditions(window, filters, at))
     rows = connection.execute(matches.order_by(*map(direction, list(window.c)[:2])).limit(limit)).all()
     keys = [SessionKey(row.survey_id, row.user_id) for row in rows]
+    if keys and (count := keyset.fitting(_sizes(connection, keys))) < len(keys):
+        limit, rows, keys = count, rows[:count], keys[:count]
     last = rows[-1] if len(rows) == limit else end
     if last is None:
         return Page(keys, None)
     return Page(keys, Cursor(event=(last[0], last[1])) if is_by_change else Cursor(*last[:2]))
+
+
+def _sizes(connection: Connection, keys: Sequence[SessionKey]) -> list[int]:
+    """Return the bytes of the sessions' texts."""
+    column = sessions.c
+    texts = (column.answers, column.step_history, column.session_data, column.drafts)
+    query = select(column.survey_id, column.user_id, keyset.text_size(connection, texts)).where(any_of(sessions, keys))
+    sizes = {SessionKey(survey_id, user_id): size for survey_id, user_id, size in connection.execute(query)}
+    return [sizes.get(key, 0) for key in keys]
 
 
 def count_sessions(connection: Connection, survey_id: str | None = None) -> int:

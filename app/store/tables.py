@@ -94,6 +94,7 @@ sessions = _table(
     Column("drafts", LongText),
     Column("completed_at", Instant),
     Column("expires_at", Instant),
+    Column("history_bytes", Count, nullable=False, server_default="0"),
 )
 
 session_history = _table(

@@ -224,6 +224,9 @@ def _draft(survey: Survey, state: SessionState, command: Draft) -> AnyEvent | Re
         return _not_current(command.step)
     if state.drafts.get(command.step) == command.value:
         return Rejection("unchanged", "This draft is already stored.")
+    step = survey.step(command.step)
+    if step is not None and not step.accepts_draft(command.value):
+        return Rejection("invalid_answer", "The draft is longer than an answer may be.")
     return Drafted(at=command.at, step=command.step, answer=command.value)
 
 

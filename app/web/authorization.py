@@ -3,6 +3,8 @@
 An integrator's act is audited before it is done, and not done if recording fails.
 """
 
+from contextlib import ExitStack
+
 import flask
 
 from ..access import (
@@ -19,10 +21,11 @@ from ..access import (
     require_session_access,
     require_some_scope,
 )
-from ..errors import StepkeepError
+from ..errors import StepkeepError, StorageLow
 from ..sessions import Action
 from ..survey import SessionKey
 from .context import app_context, authenticator, store
+from .request_origin import client_address
 from .rest.openapi.operation import current_operation
 from .rest.openapi.parameters import SURVEY
 
@@ -108,6 +111,37 @@ def authorize_some(
 def requester_granted_at() -> int | None:
     """Return since when the participant whose request this is has access; None for other callers."""
     return granted_at(flask.g.get("principal") or Anyone())
+
+
+def acquire_own_read(key: SessionKey) -> ExitStack:
+    """Return a slot for a participant's long read, to be closed with the response; an empty one for other callers.
+
+    Raises:
+        RateLimited: the participant, their address or the server has too many.
+    """
+    if not isinstance(flask.g.get("principal"), Participant):
+        return ExitStack()
+    return app_context().export_slots.acquire_own(f"{key.survey_id}/{key.user_id}", client_address())
+
+
+def count_saved(size_bytes: int) -> None:
+    """Count what a participant saves; raise RateLimited if their address exceeds its rate."""
+    if isinstance(flask.g.get("principal"), Participant):
+        authenticator().limits.count("address_bytes", client_address(), size_bytes)
+
+
+def admit_new_participant() -> None:
+    """Raise unless a public survey may admit another participant, who was not invited.
+
+    Raises:
+        StorageLow: the disk is almost full.
+        RateLimited: too many from this address, or from all.
+    """
+    if app_context().health.is_storage_low():
+        raise StorageLow
+    limits = authenticator().limits
+    limits.count("address_participants", client_address())
+    limits.count("public_participants", "all")
 
 
 def audit(principal: Principal, action: Action, key: SessionKey | None, **detail: str | int) -> None:

@@ -11,6 +11,7 @@ from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from .. import __version__
+from ..core.formats import MAX_COMMAND_BYTES
 from ..errors import ConfigurationError
 from ..observability import metrics, tracing
 from ..observability.logging import configure_logging, resolve_log_format
@@ -33,10 +34,6 @@ from .rest.documents import RESOURCES, documents
 from .security_headers import add_security_headers, allow_origins
 from .security_log import SecurityLog
 from .ws.connection import sock
-from .ws.messages import MAX_MESSAGE_BYTES
-
-MAX_BODY_BYTES = 2 * 1024 * 1024
-"""A whole state (1 MiB), with what JSON's escapes may add."""
 
 AUDIT_REPEAT_US = 600 * 1_000_000
 """Each process audits an open page's repeated requests once in this."""
@@ -58,10 +55,10 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
     configure_logging(settings.log_level, resolve_log_format(settings.log_format, settings.environment))
     check_settings(settings)  # before a database is opened
     app = _Application(__name__, static_folder=None)  # the pages serve theirs under /assets
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = MAX_COMMAND_BYTES  # operations may take more
     app.config["SOCK_SERVER_OPTIONS"] = {
         "ping_interval": settings.ping_interval_s,
-        "max_message_size": MAX_MESSAGE_BYTES,
+        "max_message_size": MAX_COMMAND_BYTES,
         "subprotocols": [SUBPROTOCOL],
     }
     context = _start_context(store or open_store(settings, accepts_read_only=_is_cli_command()))
@@ -104,7 +101,7 @@ def _start_context(store: SessionStore) -> AppContext:
         metrics_keys=MetricsKeyCache(authenticator),
         webhooks=webhooks,
         analytics=SummaryCache(store, max(1, threads // 2)),  # the other threads stay free
-        export_slots=ExportSlots(max(1, threads // 4)),
+        export_slots=ExportSlots(store.settings),
         audit_throttle=Throttle(AUDIT_REPEAT_US, store.clock),
     )
 

@@ -5,6 +5,7 @@ Load balancers ask every few seconds: only changes are logged.
 
 import logging
 import shutil
+import sys
 import threading
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
@@ -17,9 +18,6 @@ from ..sessions import SessionStore
 from .rate_limits import ConnectionLimits
 
 log = logging.getLogger("stepkeep.readiness")
-
-LOW_DISK_BYTES = 256 * 2**20
-"""Below this the check warns."""
 
 MIN_DISK_BYTES = 16 * 2**20
 """Below this the check fails: the write-ahead log may grow by it."""
@@ -124,17 +122,31 @@ class HealthChecks:
             )
         return Check("writer")
 
+    def is_storage_low(self) -> bool:
+        """Return whether a local disk has less than STEPKEEP_LOW_DISK_MIB free; False if it can't be read."""
+        try:
+            return self._free_bytes() < self._store.settings.low_disk_mib * 2**20
+        except OSError:
+            return False  # the next write says what is wrong
+
+    def _free_bytes(self) -> int:
+        """Return the least free space of the disks of the SQLite file and the erasure journal."""
+        return min((shutil.disk_usage(folder).free for folder in self._store.local_folders), default=sys.maxsize)
+
     def _disk(self) -> list[Check]:
-        path = self._store.sqlite_path
-        if path is None:
+        if not self._store.local_folders:
             return []
         try:
-            free_bytes = shutil.disk_usage(path.resolve().parent).free
+            free_bytes = self._free_bytes()
         except OSError as error:
-            return [Check("disk", "failing", f"The database's folder cannot be read ({type(error).__name__}).")]
-        if free_bytes >= LOW_DISK_BYTES:
+            problem = f"The folder of the database or the erasure journal cannot be read ({type(error).__name__})."
+            return [Check("disk", "failing", problem)]
+        if free_bytes >= self._store.settings.low_disk_mib * 2**20 and free_bytes >= MIN_DISK_BYTES:
             return [Check("disk")]
-        hint = f"Only {free_bytes // 2**20} MiB are free on the database's disk. Free some space."
+        hint = (
+            f"Only {free_bytes // 2**20} MiB are free on the disk of the database or the erasure journal: public "
+            "surveys admit no new participants. Free some space."
+        )
         return [Check("disk", "failing" if free_bytes < MIN_DISK_BYTES else "warning", hint)]
 
     def _surveys(self) -> Check:

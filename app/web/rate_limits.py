@@ -5,14 +5,15 @@ everything comes from one address.
 """
 
 import logging
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Literal, get_args
 
-from limits import RateLimitItem, parse
+from limits import RateLimitItem, RateLimitItemPerHour, parse
 from limits.storage import storage_from_string
 from limits.strategies import SlidingWindowCounterRateLimiter
 
@@ -28,7 +29,16 @@ Rate = Literal[
     "address_messages",
     "address_requests",
     "address_failures",
+    "address_participants",
+    "public_participants",
+    "address_bytes",
 ]
+
+_PROBLEMS: Mapping[Rate, str] = {
+    "address_participants": "Too many new participants from this network",
+    "public_participants": "Too many new participants",
+    "address_bytes": "Too much was saved from this network in an hour",
+}
 
 REDIS_TIMEOUT_S = 0.5
 """After this, the rate is counted in memory."""
@@ -42,8 +52,17 @@ on each connection."""
 
 MESSAGE_CHUNK_S = 1.0
 
+BYTES_CHUNK = 16 * 1024
+"""Counted together, likewise."""
+
 BUFFERED_EXPORTS = 2
 """Concurrent exports written to a file first: they take disk space."""
+
+PARTICIPANT_READS = 2
+"""Concurrent exports and histories of a participant."""
+
+ADDRESS_READS = 8
+"""Likewise of all participants of an address, such as a clinic's."""
 
 EXPORT_RETRY_S = 10
 
@@ -53,7 +72,10 @@ class RateLimits:
 
     def __init__(self, settings: Settings) -> None:
         self._is_enabled = settings.environment == "production"
-        self._rates: dict[Rate, RateLimitItem] = {rate: parse(getattr(settings, rate)) for rate in get_args(Rate)}
+        per_hour = {"address_bytes": RateLimitItemPerHour(settings.address_mib_per_hour * 2**20)}
+        self._rates: dict[Rate, RateLimitItem] = {
+            rate: per_hour.get(rate) or parse(getattr(settings, rate)) for rate in get_args(Rate)
+        }
         self._redis_url = settings.redis_url if self._is_enabled else None
         self._mutex = threading.Lock()
         self._limiters: dict[str, SlidingWindowCounterRateLimiter] = {}
@@ -62,7 +84,8 @@ class RateLimits:
     def count(self, rate: Rate, subject: str, cost: int = 1) -> None:
         """Raise RateLimited if the rate is exceeded; the excess is not counted."""
         if self._is_enabled and not self._is_within(rate, subject, cost):
-            raise RateLimited(min(60, self._rates[rate].get_expiry()))
+            code = "too_many_participants" if rate.endswith("_participants") else "rate_limited"
+            raise RateLimited(min(60, self._rates[rate].get_expiry()), _PROBLEMS.get(rate, "Too many requests"), code)
 
     @contextmanager
     def counting_failures(self, address: str) -> Iterator[None]:
@@ -96,10 +119,22 @@ class RateLimits:
 
 
 class MessageBudget:
-    """The messages of one connection, counted also for its participant and address."""
+    """The messages of one connection, counted also for its participant and address, and the bytes that it saves.
 
-    def __init__(self, limits: RateLimits, settings: Settings, participant: str, address: str) -> None:
+    Args:
+        counts_bytes: not for integrators, who save for many participants.
+
+    Attributes:
+        saved_bytes: of commands since they were counted.
+    """
+
+    def __init__(
+        self, limits: RateLimits, settings: Settings, participant: str, address: str, *, counts_bytes: bool
+    ) -> None:
         self._limits = limits
+        self._address = address
+        self._counts_bytes = counts_bytes
+        self.saved_bytes = 0
         self._subjects: tuple[tuple[Rate, str], ...] = (
             ("participant_messages", participant),
             ("address_messages", address),
@@ -117,11 +152,71 @@ class MessageBudget:
         self._consumed_at = now
         if self._tokens < 0:
             raise RateLimited(1)
+        if self.saved_bytes >= BYTES_CHUNK:
+            self._count_bytes()
         self._uncounted += 1
         if self._uncounted >= MESSAGE_CHUNK or now - self._counted_at >= MESSAGE_CHUNK_S:
             count, self._uncounted, self._counted_at = self._uncounted, 0, now
             for rate, subject in self._subjects:
                 self._limits.count(rate, subject, count)
+
+    def close(self) -> None:
+        """Count what is left; short connections would save for nothing."""
+        with suppress(RateLimited):
+            self._count_bytes()
+
+    def _count_bytes(self) -> None:
+        count, self.saved_bytes = self.saved_bytes, 0
+        if count and self._counts_bytes:
+            self._limits.count("address_bytes", self._address, count)
+
+
+class Slots:
+    """Counts what is under way, by kind and name. Safe from any thread.
+
+    Args:
+        limits: by kind; none for others.
+    """
+
+    def __init__(self, limits: Mapping[str, int], retry_after_s: int) -> None:
+        self._limits = limits
+        self._retry_after_s = retry_after_s
+        self._changed = threading.Condition()
+        self._taken: Counter[tuple[str, str]] = Counter()
+
+    def taken(self, kind: str) -> int:
+        """Return the number over all names."""
+        with self._changed:
+            return sum(count for (other, _), count in self._taken.items() if other == kind)
+
+    @contextmanager
+    def slot(self, kind: str, name: str = "") -> Iterator[None]:
+        """Take a slot while the block runs; raise RateLimited if all are taken."""
+        slot = kind, name
+        with self._changed:
+            if self._taken[slot] >= self._limits.get(kind, sys.maxsize):
+                raise RateLimited(self._retry_after_s)
+            self._taken[slot] += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken[slot] -= 1
+                if not self._taken[slot]:
+                    del self._taken[slot]
+                self._changed.notify_all()
+
+    def acquire(self, *slots: tuple[str, str]) -> ExitStack:
+        """Return slots, to be closed; raise as :meth:`slot`."""
+        with ExitStack() as acquired:
+            for kind, name in slots:
+                acquired.enter_context(self.slot(kind, name))
+            return acquired.pop_all()
+
+    def wait_until_free(self, kind: str, timeout_s: float) -> bool:
+        """Return False on timeout."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._taken[kind, ""], timeout_s)
 
 
 class ConnectionLimits:
@@ -131,59 +226,53 @@ class ConnectionLimits:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._limits = {"open": settings.max_connections}
+        limits = {"open": settings.max_connections}
         if settings.environment == "production":
-            self._limits |= {
+            limits |= {
                 "address": settings.address_sockets,
                 "participant": settings.participant_sockets,
                 "anonymous": max(4, settings.max_connections // 10),
             }
-        self._changed = threading.Condition()
-        self._slots: Counter[tuple[str, str]] = Counter()
+        self.slots = Slots(limits, 1)
         self.stopping = False
 
     @property
     def open(self) -> int:
-        return self._slots["open", ""]
+        return self.slots.taken("open")
 
     @contextmanager
     def slot(self, kind: str, name: str = "") -> Iterator[None]:
         """Count a connection while the block runs; raise RateLimited if too many, or, when it opens, shutting down."""
-        slot = kind, name
-        with self._changed:
-            if self._slots[slot] >= self._limits.get(kind, self._limits["open"]) or (kind == "open" and self.stopping):
+        with self.slots.slot(kind, name):
+            if kind == "open" and self.stopping:  # only now: `wait_until_closed` sees the slots taken before
                 raise RateLimited(1)
-            self._slots[slot] += 1
-        try:
             yield
-        finally:
-            with self._changed:
-                self._slots[slot] -= 1
-                if not self._slots[slot]:
-                    del self._slots[slot]
-                self._changed.notify_all()
 
     def wait_until_closed(self, timeout_s: float) -> bool:
         """Return False on timeout; closed connections have saved their drafts."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self.open == 0, timeout_s)
+        return self.slots.wait_until_free("open", timeout_s)
 
 
 class ExportSlots:
-    """This process's exports: each takes a REST thread for minutes. Safe from any thread."""
+    """This process's exports and long reads: each takes memory and a thread until the client has read it.
 
-    def __init__(self, count: int) -> None:
-        self._all = threading.BoundedSemaphore(count)
-        self._buffered = threading.BoundedSemaphore(BUFFERED_EXPORTS)
+    Safe from any thread. Development does not limit participants and addresses, as :class:`ConnectionLimits`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        threads = settings.rest_threads  # the other ones stay free
+        limits = {"all": max(1, threads // 4), "buffered": BUFFERED_EXPORTS, "own": max(1, threads // 2)}
+        if settings.environment == "production":
+            limits |= {"participant": PARTICIPANT_READS, "address": ADDRESS_READS}
+        self.slots = Slots(limits, EXPORT_RETRY_S)
 
     def acquire(self, *, is_streamed: bool) -> ExitStack:
-        """Return a slot, to be closed at the export's end; raise RateLimited if all are taken."""
-        with ExitStack() as acquired:
-            for semaphore in (self._all,) if is_streamed else (self._all, self._buffered):
-                if not semaphore.acquire(blocking=False):
-                    raise RateLimited(EXPORT_RETRY_S)
-                acquired.callback(semaphore.release)
-            return acquired.pop_all()
+        """Return an integrator's slot, to be closed at the export's end; raise RateLimited if all are taken."""
+        return self.slots.acquire(("all", ""), *(() if is_streamed else (("buffered", ""),)))
+
+    def acquire_own(self, participant: str, address: str) -> ExitStack:
+        """Return a participant's slot for their export or history; as :meth:`acquire`."""
+        return self.slots.acquire(("participant", participant), ("address", address), ("own", ""))
 
 
 class Throttle:

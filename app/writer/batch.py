@@ -3,24 +3,30 @@
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import orjson
 
-from ..errors import MessageIdReused, MissingKey, StepkeepError, UnreadableHere
+from ..errors import MessageIdReused, MissingKey, SessionFull, StepkeepError, UnreadableHere
 from ..store import StoredSession, WebhookEvent, rows
 from ..store.drivers import Changes, TurnStatements
 from ..survey import (
+    Answer,
     Answered,
     AnyCommand,
     AnyEvent,
+    Back,
     Begin,
+    Draft,
     Expired,
+    Goto,
     ModeSet,
     Rejection,
     Restart,
     Restarted,
     SessionKey,
     SessionState,
+    SetMode,
     Snapshot,
     Started,
     Survey,
@@ -77,8 +83,29 @@ class Rejected:
 Result = Committed | Rejected
 
 
+class Quota(NamedTuple):
+    """What a session's history may have before its participant's commands are refused.
+
+    Drafts may take half of it: however many there are, answers are still accepted.
+    """
+
+    versions: int
+    size_bytes: int
+
+    def is_exceeded(self, command: AnyCommand, version: int, size_bytes: int) -> bool:
+        """Return whether the command would lead beyond it.
+
+        Integrators' writes count, but are not refused: they are in the audit log.
+        """
+        if version * 2 <= self.versions and size_bytes * 2 <= self.size_bytes:
+            return False
+        share = 2 if isinstance(command, Draft) else 1
+        is_beyond = version * share > self.versions or size_bytes * share > self.size_bytes
+        return is_beyond and isinstance(command, _PARTICIPANTS_COMMANDS)
+
+
 def commit_batch(
-    statements: TurnStatements, turns: Sequence[Turn], find_survey: FindSurvey
+    statements: TurnStatements, turns: Sequence[Turn], find_survey: FindSurvey, quota: Quota
 ) -> list[Result | StepkeepError]:
     """Commit the turns and return their results, in order; a rejected turn does not stop the others.
 
@@ -86,7 +113,7 @@ def commit_batch(
         Unauthorized: a Begin's participant has no access any more; nothing was committed.
         the driver's errors: nothing was committed, or the outcome is unknown.
     """
-    batch = _Batch(statements, turns, find_survey)
+    batch = _Batch(statements, turns, find_survey, quota)
     results = [batch.decide(key, command) for key, command in turns]
     batch.commit()
     return results
@@ -107,23 +134,31 @@ _CONTENT_FIELDS = {
     for kind in AnyCommand.__args__
 }
 
+_PARTICIPANTS_COMMANDS = (Answer, Back, Goto, SetMode, Draft, Restart)
+
 _OWNED_EVENTS = (Answered, WentBack, WentTo, ModeSet, Started, Restarted)
 """Without objects that the caller could modify after the call."""
 
 
 class _Batch:
-    def __init__(self, statements: TurnStatements, turns: Sequence[Turn], find_survey: FindSurvey) -> None:
+    def __init__(
+        self, statements: TurnStatements, turns: Sequence[Turn], find_survey: FindSurvey, quota: Quota
+    ) -> None:
         self._statements = statements
         self._turns = turns
         self._find_survey = find_survey
+        self._quota = quota
         self._format = rows.RowFormat(statements.to_time, statements.cipher)
         keys = dict.fromkeys(key for key, _ in turns)
         messages = dict.fromkeys((key, command.message_id) for key, command in turns if command.message_id is not None)
         existing, known = statements.begin(list(keys), list(messages))
         self._states: dict[SessionKey, StoredSession] = {
-            key: session if isinstance(session, SessionState) else rows.parse_state(session, statements.cipher)
+            key: session.state
+            if isinstance(session, rows.WrittenSession)
+            else rows.parse_state(session, statements.cipher)
             for key, session in existing.items()
         }
+        self._history_bytes: dict[SessionKey, int] = {key: session[-1] for key, session in existing.items()}
         self._known = dict(rows.parse_known_message(row, statements.cipher) for row in known)
         self._existing = frozenset(self._states)
         self._changed: dict[SessionKey, tuple[SessionState, Survey | None]] = {}
@@ -151,12 +186,30 @@ class _Batch:
         if isinstance(event, Rejection):
             before = None if state is None else Snapshot(key=key, state=state, survey=survey)
             return Rejected(snapshot=before, rejection=event)
+        return self._accept(key, (state, survey), command, event, fingerprint)
+
+    def _accept(
+        self,
+        key: SessionKey,
+        before: tuple[SessionState | None, Survey | None],
+        command: AnyCommand,
+        event: AnyEvent,
+        fingerprint: str | None,
+    ) -> Committed | SessionFull:
+        """Apply the event, unless the session is full."""
+        state, survey = before
+        message_id = command.message_id
         after = apply(state, event)
+        row = rows.event_row(key, after.version, event, message_id, fingerprint, self._format)
+        history_bytes = self._history_bytes.get(key, 0) + rows.event_bytes(row)
+        if self._quota.is_exceeded(command, after.version, history_bytes):
+            return SessionFull()
         self._states[key] = after
+        self._history_bytes[key] = history_bytes
         self._changed[key] = after, survey
         if not isinstance(event, _OWNED_EVENTS):
             self._shared.add(key)
-        self._events.append(rows.event_row(key, after.version, event, message_id, fingerprint, self._format))
+        self._events.append(row)
         self._add_webhook_events(key, state, event, after)
         if message_id is not None:
             self._known[key, message_id] = rows.KnownMessage(version=after.version, fingerprint=fingerprint)
@@ -179,15 +232,16 @@ class _Batch:
     def commit(self) -> None:
         new: list[rows.Row] = []
         changed: list[rows.Row] = []
-        states: dict[SessionKey, SessionState | None] = {}
+        written: dict[SessionKey, rows.WrittenSession | None] = {}
         for key, (state, survey) in self._changed.items():
-            row = rows.changed_row(key, state, expires_at(survey, state), self._format)
+            session = rows.WrittenSession(state, self._history_bytes[key])
+            row = rows.changed_row(key, session, expires_at(survey, state), self._format)
             if key in self._existing:
                 changed.append(row)
             else:
                 new.append(rows.new_row(row, self._format.to_time(state.started_at)))
-            states[key] = None if key in self._shared or rows.text_length(row) > CACHEABLE_LENGTH else state
-        self._statements.commit(Changes(new, changed, self._events, states, self._webhook_events, self._granted()))
+            written[key] = None if key in self._shared or rows.text_length(row) > CACHEABLE_LENGTH else session
+        self._statements.commit(Changes(new, changed, self._events, written, self._webhook_events, self._granted()))
 
     def _granted(self) -> dict[SessionKey, int]:
         """Return since when participants who begin a session have access, also if somebody else has begun it."""

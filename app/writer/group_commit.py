@@ -25,7 +25,7 @@ from ..store import retry, translate_error, with_retries
 from ..store.drivers import WriterConnection
 from ..survey import AnyCommand, SessionKey
 from . import batch_metrics
-from .batch import FindSurvey, Result, RevisionNotLoaded, Turn, commit_batch
+from .batch import FindSurvey, Quota, Result, RevisionNotLoaded, Turn, commit_batch
 from .request import GreenletWaiter, ThreadWaiter, Waiter, WriteRequest, threads_are_greenlets
 
 log = logging.getLogger("stepkeep.store")
@@ -56,6 +56,7 @@ class Writer:
     ) -> None:
         self._connection = connection
         self._settings = settings
+        self._quota = Quota(settings.session_versions, settings.session_mib * 2**20)
         self._find_survey = find_survey
         self._load_revision = load_revision
         self._without_retries = settings.model_copy(update={"retry_attempts": 1})
@@ -312,7 +313,9 @@ class Writer:
     def _transact(self, turns: list[Turn], *, retry_lock_waits: bool) -> list[Result | StepkeepError]:
         began_at = monotonic()
         try:
-            results = self._connection.transact(lambda statements: commit_batch(statements, turns, self._find_survey))
+            results = self._connection.transact(
+                lambda statements: commit_batch(statements, turns, self._find_survey, self._quota)
+            )
         except DBAPIError as error:
             if not retry_lock_waits and retry.is_lock_timeout(error):
                 raise retry.LockTimedOut(retry.error_summary(error)) from error

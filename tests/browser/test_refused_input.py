@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
@@ -95,7 +96,7 @@ def entry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (surveys / "entry.yaml").write_text(SURVEY)
     (surveys / "dates.yaml").write_text(DATES)
     create_sqlite(folder / "sessions.db")
-    server = Server(folder, surveys)
+    server = Server(folder, surveys, environment={"STEPKEEP_SESSION_VERSIONS": "100"})
     server.start()
     yield server
     server.stop()
@@ -212,6 +213,21 @@ def test_text_that_cannot_be_saved_is_refused_in_words_and_blocks_nothing(
     participant.write("S2", "3")
     participant.expect_step("S3")
     assert participant.answered("entry") == [("S1", "knee"), ("S2", 3)]
+
+
+def test_full_session_is_told_in_words_and_keeps_what_was_saved(participant: Participant, entry: Server) -> None:
+    """The refused answer leaves the outbox, so the page does not say that it is still saving."""
+    with httpx.Client(base_url=entry.url) as client:
+        for number in range(99):
+            body = {"type": "mode", "id": f"{number}", "audio": False}
+            client.post("/api/session/full/commands?survey=entry", json=body).raise_for_status()
+    participant.open("entry", user="full")
+    participant.expect_step("S1")
+    participant.type("My knee")
+    participant.next()
+    expect(participant.page.get_by_text("This session is full")).to_be_visible()
+    participant.expect_step("S1")
+    expect(participant.field()).to_have_value("My knee")
 
 
 @pytest.mark.parametrize("digits", ["9007199254740993", "9" * 400, "123456789012345678.5"])

@@ -64,14 +64,14 @@ def skipped_event(_settings: Settings) -> None:
     before: dict[SessionKey, SessionState] = {}
     count = 0
 
-    def stale_row(key: SessionKey, state: SessionState, expires_at: Any, form: Any) -> Any:
+    def stale_row(key: SessionKey, session: rows.WrittenSession, expires_at: Any, form: Any) -> Any:
         nonlocal count
         count += 1
         previous = before.get(key)
-        before[key] = state
+        before[key] = session.state
         if previous is not None and count % SKIP_EVERY == 0:
-            state = replace(previous, version=state.version)
-        return changed_row(key, state, expires_at, form)
+            session = session._replace(state=replace(previous, version=session.state.version))
+        return changed_row(key, session, expires_at, form)
 
     rows.changed_row = stale_row
 

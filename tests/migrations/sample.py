@@ -35,6 +35,7 @@ REVISIONS = (
     "0019",
     "0021",
     "0022",
+    "0023",
 )
 
 # SQLite: the SQL of existing installations. The others: the same tables in their dialects.

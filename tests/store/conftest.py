@@ -36,9 +36,9 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     real = writer_module.commit_batch
 
-    def commit_and_count(gateway: Any, turns: list[Turn], survey_for: Any) -> Any:
+    def commit_and_count(gateway: Any, turns: list[Turn], *others: Any) -> Any:
         sizes.append(len(turns))
-        return real(gateway, turns, survey_for)
+        return real(gateway, turns, *others)
 
     monkeypatch.setattr(writer_module, "commit_batch", commit_and_count)
     return sizes

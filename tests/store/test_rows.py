@@ -19,7 +19,7 @@ def row(**texts: str | None) -> tuple[object, ...]:
     at = to_datetime(AT)
     return (
         "u", "phq9", "Q2", values["answers"], values["step_history"], at, at, 0, values["session_data"], "r", 2,
-        "in_progress", values["drafts"], None,
+        "in_progress", values["drafts"], None, 0,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The registry of step types: no type lacks a part, and the parts of each type agree."""
 
 import datetime
+import json
 import random
 from typing import Any, NamedTuple, get_args
 
@@ -59,6 +60,32 @@ def test_step_accepts_its_samples_and_possible_answers_as_they_are(step: Step) -
             assert not (step.takes_answer and step.required) or getattr(step, "pattern", None)
         else:
             assert step.check(answer) == answer
+
+
+@examples
+def test_whatever_is_an_answer_may_be_a_draft(step: Step) -> None:
+    """And what is half of one; no draft is much longer than the longest answer."""
+    for answer in [*samples(step), *(step.possible_answers() or ())]:
+        assert step.accepts_draft(answer)
+        assert step.accepts_draft([answer])
+    for value in (None, "", "3 o'cl", 1, [], {"a": 1}):
+        assert step.accepts_draft(value)
+    for value in ("x" * 100_000, ["x"] * 100_000, [0] * 100_000, {"a": "x" * 100_000}):
+        assert not step.accepts_draft(value)
+
+
+def test_draft_of_options_may_be_as_long_as_all_of_them() -> None:
+    """Fewer options than an answer needs are a draft, however long their values are."""
+    options = [f"{'x' * 900}{number}" for number in range(40)]
+    step = parse_survey(
+        json.dumps({
+            "id": "long", "title": "T", "language": "en",
+            "steps": [{"id": "S1", "type": "choices", "prompt": "P", "options": options, "min_choices": 40}],
+        }),
+        "long.json",
+    ).steps[0]  # fmt: skip
+    assert step.accepts_draft(options[:39])
+    assert not step.accepts_draft(options * 2)
 
 
 @examples

@@ -4,7 +4,8 @@ import itertools
 import json
 import urllib.error
 import urllib.request
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,7 @@ def test_requests_are_not_limited_in_development(sqlite_settings: Settings) -> N
 def open_sockets(app: App, kind: str) -> int:
     """Return the number of open sockets over all addresses, participants or strangers."""
     connections: ConnectionLimits = app.flask.extensions["stepkeep"].connections
-    return sum(count for (counted, _), count in connections._slots.items() if counted == kind)
+    return connections.slots.taken(kind)
 
 
 @pytest.mark.parametrize(
@@ -306,3 +307,40 @@ def status(server: Server) -> int:
     except urllib.error.HTTPError as error:
         with error:
             return error.code
+
+
+READS = ("/api/session/{}/history?survey=phq9", "/api/session/{}/export?survey=phq9")
+
+
+@contextmanager
+def unread(app: App, path: str, token: str, address: str = "192.0.2.1") -> Iterator[int]:
+    """Yield the status of a request whose response the client does not read."""
+    environ = {"REMOTE_ADDR": address}
+    headers = {"Authorization": f"Bearer {token}"}
+    response = app.client().get(path, base_url="https://survey.test", headers=headers, environ_overrides=environ)
+    yield response.status_code
+    response.close()
+
+
+@pytest.mark.parametrize("path", READS)
+def test_long_reads_at_once_are_limited_by_participant_and_address(sqlite_settings: Settings, path: str) -> None:
+    """200 participants' unread exports took 2.4 GB. A response that ended frees its place; integrators are not limited."""
+    users = [f"user{number}" for number in range(10)]
+    with production_app(sqlite_settings) as app, ExitStack() as stack:
+        tokens = {user: app.create_token(user) for user in users if app.begin_session(user)}
+        enter = stack.enter_context
+
+        def read(user: str, address: str = "192.0.2.1") -> int:
+            return enter(unread(app, path.format(user), tokens[user], address))
+
+        with unread(app, path.format(users[0]), tokens[users[0]]) as first:
+            assert (first, read(users[0]), read(users[0])) == (200, 200, 429)
+            assert read(users[1]) == 200
+        assert read(users[0]) == 200
+        assert [read(user) for user in users[2:8]] == [200] * 5 + [429]
+        refused = app.request("GET", path.format(users[0]), tokens[users[0]])
+        assert int(refused.headers["Retry-After"]) > 0
+        assert read(users[8], "192.0.2.2") == 200
+        key = app.create_key()
+        assert [enter(unread(app, path.format(users[0]), key)) for _ in range(10)] == [200] * 10
+    assert app.flask.extensions["stepkeep"].export_slots.slots.taken("own") == 0

@@ -90,10 +90,10 @@ def test_only_the_turns_that_the_database_refuses_fail(
     too_long = "x" * 300  # the column allows 64; SQLite does not enforce it, so there the patch refuses
     real = writer_module.commit_batch
 
-    def commit_or_refuse(gateway: Any, turns: list[Turn], survey_for: Any) -> Any:
+    def commit_or_refuse(gateway: Any, turns: list[Turn], *others: Any) -> Any:
         if started.queries.database_facts()["database"] == "sqlite" and any(c.message_id == too_long for _, c in turns):
             raise ValueError("a row that the database refuses")
-        return real(gateway, turns, survey_for)
+        return real(gateway, turns, *others)
 
     monkeypatch.setattr(writer_module, "commit_batch", commit_or_refuse)
     turns = [(key, answer(message_id=too_long if number in bad else f"m{number}")) for number, key in enumerate(USERS)]
@@ -111,7 +111,7 @@ def test_batch_is_not_bisected_when_the_database_is_unavailable(
     """Thirty turns are retried together, as often as one turn."""
     attempts: list[int] = []
 
-    def fail(_gateway: object, turns: list[Turn], _survey_for: object) -> Any:
+    def fail(_gateway: object, turns: list[Turn], *_others: object) -> Any:
         attempts.append(len(turns))
         raise started._write_engine.dialect.loaded_dbapi.OperationalError(
             *UNAVAILABLE[started._write_engine.dialect.name]

@@ -30,12 +30,12 @@ def test_followers_fail_with_unknown_outcome_when_their_leader_is_killed(
     real = writer_module.commit_batch
     ended: list[bool] = []
 
-    def end_once(gateway: Any, turns: list[Turn], survey_for: Any) -> Any:
+    def end_once(gateway: Any, turns: list[Turn], *others: Any) -> Any:
         result = None if ended else gateway.begin([key for key, _ in turns], [])
         if result is not None:
             ended.append(True)
             raise LeaderEnded
-        return real(gateway, turns, survey_for)
+        return real(gateway, turns, *others)
 
     monkeypatch.setattr(writer_module, "commit_batch", end_once)
     outcomes: list[object] = []
@@ -106,10 +106,10 @@ def test_followers_are_woken_when_the_caller_before_them_leaves(
     is_committing, may_commit = threading.Event(), threading.Event()
     real = writer_module.commit_batch
 
-    def commit_when_allowed(gateway: Any, turns: list[Turn], survey_for: Any) -> Any:
+    def commit_when_allowed(gateway: Any, turns: list[Turn], *others: Any) -> Any:
         is_committing.set()
         assert may_commit.wait(30)
-        return real(gateway, turns, survey_for)
+        return real(gateway, turns, *others)
 
     class Interrupting(ThreadWaiter):
         def wait(self, _timeout_s: float) -> bool:

@@ -17,6 +17,7 @@ from app.survey.definition import Survey
 from app.survey.flow import Rejection, decide
 from app.survey.snapshot import SessionKey, Snapshot
 from app.survey.state import SessionState, apply, fold
+from app.writer import pending
 from app.writer.batch import Committed, Rejected, Result, Turn
 from app.writer.pending import PendingQueue, Queued
 from tests.conftest import SURVEYS
@@ -173,12 +174,15 @@ def test_draft_is_not_replaced_while_it_is_committed(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("bound", [{"pending_limit": 3}, {"pending_mib": 1}])
-def test_accepted_turns_are_committed_when_further_ones_exceed_the_bound(bound: dict[str, int]) -> None:
+def test_accepted_turns_are_committed_when_further_ones_exceed_the_bound(
+    monkeypatch: pytest.MonkeyPatch, bound: dict[str, int]
+) -> None:
     """A bound on the number, or on the size; the sender keeps what is refused."""
+    if "pending_mib" in bound:
+        monkeypatch.setattr(pending, "TURN_BYTES", 300_000)
     bench = Bench(**bound)
     key = bench.start("one")
-    text = "x" * 300_000 if "pending_mib" in bound else "x"
-    drafts = [Draft(at=2, step=f"Q{number % 2 + 1}", value=f"{text}{number}") for number in range(10)]
+    drafts = [Draft(at=2, step=f"Q{number % 2 + 1}", value=f"x{number}") for number in range(10)]
     for draft in drafts[:3]:
         bench.accept(key, draft)
     with pytest.raises(Overloaded):

@@ -26,8 +26,8 @@ COMPRESS_LEVEL = 3
 """A tenth larger than level 6, in half the time."""
 
 BLOCK_BYTES = 1024 * 1024
-MAX_LINE_BYTES = 256 * 1024 * 1024
-"""About ten times the longest accepted row, encrypted."""
+MAX_LINE_BYTES = 64 * 1024 * 1024
+"""A row with a state as large as a session's whole history may be (STEPKEEP_SESSION_MIB), encrypted."""
 
 MAX_MANIFEST_BYTES = 1024 * 1024
 MAX_DIRECTORY_BYTES = 1024 * 1024

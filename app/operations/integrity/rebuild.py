@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, func, select, update
 
 from ...errors import InvalidInput, NoSuchSession, UnreadableHere
 from ...sessions import SessionStore
@@ -128,7 +128,11 @@ def _missing_version(
 def _write(
     connection: Connection, store: SessionStore, key: SessionKey, state: SessionState, survey: Survey | None
 ) -> None:
-    values = rows.changed_row(key, state, expires_at(survey, state), rows.RowFormat(int, store.cipher))
+    column = tables.session_history.c
+    size = func.sum(keyset.text_size(connection, (column.answer, column.data)))
+    history_bytes = connection.execute(select(size).where(keyset.of_session(tables.session_history, key))).scalar()
+    session = rows.WrittenSession(state, int(history_bytes or 0))
+    values = rows.changed_row(key, session, expires_at(survey, state), rows.RowFormat(int, store.cipher))
     # The values end with the key, which does not change.
     row = dict(zip((column.name for column in rows.UPDATE_COLUMNS), values, strict=False))
     row["created_at"] = state.started_at

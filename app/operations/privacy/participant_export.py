@@ -32,8 +32,8 @@ from ..webhooks import origin
 
 FORMAT = "stepkeep-participant-1"
 
-EVENTS_A_PAGE = 50
-"""Events in memory at once: each can be a state of 1 MiB."""
+EVENTS_A_PAGE = 500
+"""Events in memory at once, of at most ``keyset.PAGE_BYTES``."""
 
 ROWS_A_PAGE = 1000
 
@@ -129,7 +129,7 @@ class _Export:
         while version < newest:
             limit = min(EVENTS_A_PAGE, newest - version)
             try:
-                page = self._store.queries.history(key, after_version=version, limit=limit)
+                page = self._store.queries.history(key, after_version=version, limit=limit, is_page=True)
             except SessionUnreadable:
                 yield from read_stored_history(self._store, key, version)
                 return

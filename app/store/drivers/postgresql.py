@@ -33,7 +33,7 @@ _KEPT_ALIVE = {
     "keepalives_count": 3,
 }
 
-_INTEGERS = TIMES | {"version", "is_audio_mode"}
+_INTEGERS = TIMES | {"version", "is_audio_mode", "history_bytes"}
 
 BY_KEY = {
     "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",

@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 
 from ...errors import DatabaseFileLost
-from ...survey import SessionKey, SessionState
+from ...survey import SessionKey
 from .. import rows
 from ..retry import SQLITE_BUSY
 from .sqlite_file import DatabaseFile, database_file_at
@@ -190,7 +190,7 @@ class SqliteTurnStatements(CursorTurnStatements):
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
         super().__init__(connection)
-        self._recent: dict[SessionKey, SessionState] = {}
+        self._recent: dict[SessionKey, rows.WrittenSession] = {}
         self._data_version: object = None
 
     def begin(
@@ -203,8 +203,8 @@ class SqliteTurnStatements(CursorTurnStatements):
         if data_version != self._data_version:
             self._recent.clear()
             self._data_version = data_version
-        existing: dict[SessionKey, rows.Row | SessionState] = {
-            key: state for key in keys if (state := self._recent.get(key)) is not None
+        existing: dict[SessionKey, rows.Row | rows.WrittenSession] = {
+            key: session for key in keys if (session := self._recent.get(key)) is not None
         }
         for key in keys:
             if key not in existing and (row := self.load(key)) is not None:
@@ -218,10 +218,10 @@ class SqliteTurnStatements(CursorTurnStatements):
 
     def commit(self, changes: Changes) -> None:
         super().commit(changes)
-        for key, state in changes.states.items():
+        for key, session in changes.states.items():
             self._recent.pop(key, None)
-            if state is not None:
-                self._recent[key] = state
+            if session is not None:
+                self._recent[key] = session
         while len(self._recent) > CACHED_SESSIONS:
             del self._recent[next(iter(self._recent))]
 

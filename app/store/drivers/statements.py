@@ -15,7 +15,7 @@ from ...errors import Unauthorized
 from ...survey import SessionKey
 from ..encryption import PLAIN
 from ..erasure_journal import hash_user_id
-from ..rows import FoundSessions, Row, WrittenSessions
+from ..rows import FoundSessions, Row, WrittenSession
 from ..tables import webhook_deliveries
 
 WEBHOOK_EVENT_COLUMNS = tuple(
@@ -36,7 +36,7 @@ class Changes(NamedTuple):
     new: Sequence[Row]
     changed: Sequence[Row]
     events: Sequence[Row]
-    states: WrittenSessions
+    states: Mapping[SessionKey, WrittenSession | None]
     webhook_events: Sequence[Row]
     granted: Mapping[SessionKey, int]
 

@@ -80,6 +80,13 @@ class OptionsStep(BaseStep):
         """The values by themselves: an equal one (1.0) leads to the one in the file (1)."""
         return {option.value: option.value for option in self.options}
 
+    def accepts_draft(self, value: object) -> bool:
+        chosen = value if isinstance(value, list) else [value]
+        are_options = len(chosen) <= len(self.options) and all(
+            find_option(self.values, one) is not None for one in chosen
+        )
+        return are_options or super().accepts_draft(value)
+
     def check_option(self, value: object) -> OptionValue:
         chosen = find_option(self.values, value)
         if chosen is None:

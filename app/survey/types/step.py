@@ -7,11 +7,15 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from ...core import strict_json
 from ...core.formats import STEP_ID
 from ..state import END
 from .columns import AnswerColumns
 
 T = TypeVar("T")
+
+DRAFT_LENGTH = 1000
+"""The most characters of a draft's JSON, where answers are shorter."""
 
 Value = str | int | float | bool
 """An answer, or one item of a list."""
@@ -142,6 +146,10 @@ class BaseStep(StrictModel):
 
     def is_empty(self, value: object) -> bool:
         return value is None
+
+    def accepts_draft(self, value: object) -> bool:
+        """Return whether a draft, which is not checked, is no longer than an answer may be."""
+        return len(strict_json.encode(value)) <= DRAFT_LENGTH
 
     def possible_answers(self) -> tuple[object, ...] | None:
         """Return all answers in stored form; None if too many."""

@@ -65,6 +65,9 @@ class TextStep(BaseStep):
     def is_empty(self, value: object) -> bool:
         return value is None or value == ""
 
+    def accepts_draft(self, value: object) -> bool:
+        return len(value) <= self.max_length if isinstance(value, str) else super().accepts_draft(value)
+
     def sample(self, request: SampleRequest) -> object:
         if self.pattern is not None:
             return next((text for text in _FOR_PATTERNS if self.accepts(text)), None)

@@ -10,11 +10,14 @@ import flask
 from werkzeug import Response
 
 from ...access import Participant, new_user_id
-from ...errors import Forbidden, StepkeepError, Unauthorized
+from ...errors import Forbidden, RateLimited, StepkeepError, StorageLow, Unauthorized
 from ...survey import SessionKey, Survey
+from ..authorization import admit_new_participant
 from ..context import authenticator, store
 from ..request_origin import require_same_origin
 from .direction import text_direction
+
+STORAGE_RETRY_S = 600
 
 pages = flask.Blueprint(
     "pages",
@@ -84,6 +87,15 @@ def refuse(error: Forbidden) -> Response:
     return page("refused.html", status=403, why=error.message)
 
 
+@pages.errorhandler(RateLimited)
+@pages.errorhandler(StorageLow)
+def postpone(error: RateLimited | StorageLow) -> Response:
+    """Show what is not possible now."""
+    response = page("refused.html", status=error.http_status, heading="This is not possible now", why=error.message)
+    response.headers["Retry-After"] = str(error.retry_after_s if isinstance(error, RateLimited) else STORAGE_RETRY_S)
+    return response
+
+
 @pages.app_template_global()
 def is_signed_in() -> bool:
     """Return whether there is a sign-in; False if the database is unavailable."""
@@ -118,6 +130,7 @@ def _show(survey: Survey, key: SessionKey, participant: Participant | None = Non
 
 
 def _new_key(survey: Survey) -> SessionKey:
+    admit_new_participant()
     return store().queries.key(new_user_id(), survey.id)
 
 

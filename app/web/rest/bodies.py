@@ -57,9 +57,14 @@ def json_object(max_depth: int = BODY_DEPTH) -> dict[str, Any]:
 
 
 def _data() -> bytes:
+    """Return the body; raise RequestEntityTooLarge, before it is read or parsed, if the operation takes less."""
     encoding = flask.request.headers.get("Content-Encoding", "identity").strip()
     if encoding.lower() not in {"", "identity"}:
         raise UnsupportedMediaType(f"Content-Encoding {encoding[:40]!r} is not supported: send the body uncompressed")
+    limit = current_operation().max_body_bytes
+    flask.request.max_content_length = limit + 1  # without Content-Length, werkzeug cuts the body off there
+    if (flask.request.content_length or 0) > limit or len(flask.request.get_data()) > limit:
+        raise RequestEntityTooLarge(f"The body has more than the {limit} bytes that are accepted here")
     return flask.request.get_data()
 
 

@@ -11,7 +11,7 @@ from ...access import INVITATION, Participant, has_scope, limits, new_link_id, n
 from ...core.timestamps import format_timestamp
 from ...errors import LinkUnconfirmed, NoSuchSurvey, ParticipantConflict, StepkeepError, Unauthorized
 from ...operations.privacy import export_participant
-from ..authorization import audit, authorize_session, requester_granted_at
+from ..authorization import acquire_own_read, admit_new_participant, audit, authorize_session, requester_granted_at
 from ..context import authenticator, store
 from ..request_origin import client_address, public_url, require_same_origin
 from .bodies import json_object, parse_body, success
@@ -133,6 +133,8 @@ def create_participant(survey_id: str) -> flask.Response:
         require_scope(principal, "sessions:write", survey_id)
     user_id = invitation.user_id if "user_id" in invitation.model_fields_set else new_user_id()
     key = store().queries.key(user_id, survey_id)
+    if not may_invite:
+        admit_new_participant()
     authenticator().limits.count("address_connections", client_address())
     audit(principal, "token_issued", key)
     token, expires_at = authenticator().credentials.issue_token(
@@ -224,8 +226,10 @@ def export(user_id: str) -> flask.Response:
     key = authorize_session(user_id, "export", "participant_exported", own=True)
     principal = authenticator().principal(key)
     is_one_survey = SURVEY.value() is not None or isinstance(principal, Participant) or limits(principal) is not None
-    pieces = export_participant(store(), key.user_id, key.survey_id if is_one_survey else None)
-    response = flask.Response(pieces, mimetype="application/json")
+    with acquire_own_read(key) as slot:
+        pieces = export_participant(store(), key.user_id, key.survey_id if is_one_survey else None)
+        response = flask.Response(pieces, mimetype="application/json")
+        response.call_on_close(slot.pop_all().close)
     response.headers["Content-Disposition"] = "attachment; filename=participant.json"
     return response
 

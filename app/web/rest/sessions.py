@@ -6,10 +6,16 @@ import flask
 from pydantic import AfterValidator, Field, JsonValue, RootModel
 
 from ...errors import InvalidInput, NoSuchSession, VersionConflict
-from ...sessions import MAX_STEP_LENGTH
+from ...sessions import MAX_STATE_BYTES, MAX_STEP_LENGTH
 from ...survey import AnyCommand, Begin, Save, SessionKey, Snapshot, Update
 from ...writer import Committed
-from ..authorization import authorize_session, authorize_some, requester_granted_at
+from ..authorization import (
+    acquire_own_read,
+    authorize_session,
+    authorize_some,
+    count_saved,
+    requester_granted_at,
+)
 from ..context import authenticator, store
 from ..ws import messages
 from ..ws.asyncapi import AckSent, PongSent, SessionSent
@@ -37,6 +43,9 @@ from .openapi.parameters import (
 from .openapi.strict_json_schema import NO_NUL
 
 sessions = Resource("sessions", __name__)
+
+MAX_STATE_BODY_BYTES = 2 * MAX_STATE_BYTES
+"""With what JSON's escapes may add."""
 
 StepName = Annotated[str, Field(min_length=1, max_length=MAX_STEP_LENGTH, pattern=NO_NUL)]
 StepNames = Annotated[list[StepName], AfterValidator(tuple)]  # as in commands
@@ -124,7 +133,10 @@ def get_session(user_id: str) -> flask.Response:
     """Get a session."""
     key = authorize_session(user_id, "sessions:read", "session_read")
     version = AT_VERSION.value()
-    snapshot = store().queries.load(key) if version is None else store().queries.at_version(key, version)
+    if version is not None:
+        with acquire_own_read(key):  # replays the history
+            return _session_response(store().queries.at_version(key, version))
+    snapshot = store().queries.load(key)
     if snapshot is None:
         raise NoSuchSession(key.survey_id, key.user_id)
     return _session_response(snapshot)
@@ -138,6 +150,7 @@ def get_session(user_id: str) -> flask.Response:
     security=integrator("sessions:write"),
     parameters=_CHANGE,
     request=WholeState,
+    max_body_bytes=MAX_STATE_BODY_BYTES,
     example={"current_step": "Q2", "answers": {"Q1": 1}, "step_history": ["Q1"]},
     errors=(*PROTECTED, 409, 412),
 )
@@ -155,6 +168,7 @@ def put_session(user_id: str) -> flask.Response:
     security=integrator("sessions:write"),
     parameters=_CHANGE,
     request=PartialState,
+    max_body_bytes=MAX_STATE_BODY_BYTES,
     example={"is_audio_mode": True},
     errors=(*PROTECTED, 409, 412),
 )
@@ -205,6 +219,7 @@ def post_command(user_id: str) -> flask.Response:
     """
     key = authorize_session(user_id, "sessions:write", "session_written", own=True)
     body = json_object(messages.VALUE_DEPTH)
+    count_saved(len(flask.request.get_data()))
     message_id = COMMAND_KEY.value()
     if message_id is not None and body.get("type") != "draft":
         if body.get("id", message_id) != message_id:
@@ -228,12 +243,17 @@ def post_command(user_id: str) -> flask.Response:
 def get_history(user_id: str) -> flask.Response:
     """List the session's events, oldest first."""
     key = authorize_session(user_id, "sessions:read", "history_read")
-    if store().queries.load(key) is None:
+    snapshot = store().queries.load(key)
+    if snapshot is None:
         raise NoSuchSession(key.survey_id, key.user_id)
-    limit = LIMIT.value() or 100
-    entries = store().queries.history(key, after_version=AFTER_VERSION.value() or 0, limit=limit)
-    following = entries[-1].version if len(entries) == limit else None
-    return success(events=[entry.to_dict() for entry in entries], next=following)
+    after, limit = AFTER_VERSION.value() or 0, LIMIT.value() or 100
+    with acquire_own_read(key) as slot:
+        entries = store().queries.history(key, after_version=after, limit=limit, is_page=True)
+        has_more = bool(entries) and entries[-1].version < snapshot.state.version
+        following = entries[-1].version if has_more else None
+        response = success(events=[entry.to_dict() for entry in entries], next=following)
+        response.call_on_close(slot.pop_all().close)
+    return response
 
 
 @Operation(

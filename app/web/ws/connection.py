@@ -13,13 +13,14 @@ import flask
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed
 
-from ...access import Anyone, Principal, granted_at, require_session_access
+from ...access import Anyone, Participant, Principal, granted_at, require_session_access
 from ...core import strict_json
 from ...errors import (
     Forbidden,
     InvalidInput,
     NoSuchSurvey,
     RateLimited,
+    SessionFull,
     SessionUnreadable,
     StepkeepError,
     Unauthorized,
@@ -116,7 +117,8 @@ def _authenticate(ws: Any, context: AppContext, key: SessionKey) -> tuple[Princi
     audit(principal, "session_written", key, interface="socket")
     # An integrator connects for many participants: each is counted alone.
     authenticator.limits.count("participant_connections", participant)
-    return principal, MessageBudget(authenticator.limits, context.store.settings, participant, address)
+    limits, is_own = authenticator.limits, isinstance(principal, Participant)
+    return principal, MessageBudget(limits, context.store.settings, participant, address, counts_bytes=is_own)
 
 
 def _close_with_error(ws: Any, close_code: int, code: messages.ErrorCode, text: str) -> None:  # noqa: ANN401 - flask-sock has no types
@@ -149,6 +151,7 @@ class _Connection:
         self._budget = budget
         self._draft: Draft | None = None
         self._draft_since = 0.0
+        self._draft_bytes = 0
         self._malformed = 0
         self._sent_version = 0
         self._results: deque[tuple[str | None, Result | Exception]] = deque()
@@ -181,6 +184,7 @@ class _Connection:
             self._store.subscribers.unsubscribe(self._key, self)
             with contextlib.suppress(StepkeepError):  # the client has the draft too
                 self._save_draft()
+            self._budget.close()
 
     def publish(self, snapshot: Snapshot) -> None:
         self._remember(snapshot, snapshot.state.version)
@@ -283,12 +287,14 @@ class _Connection:
                 self._close(4400, "Repeated malformed messages.")
             return
         self._malformed = 0
+        size_bytes = len(frame.encode() if isinstance(frame, str) else frame)
         command = messages.to_command(message, self._store.clock())
         if command is None:
             self._send({"type": "pong"})
         elif isinstance(command, Draft):
-            self._keep_draft(command)
+            self._keep_draft(command, size_bytes)
         else:
+            self._budget.saved_bytes += size_bytes
             with tracing.span(f"socket {message.type}", kind="SERVER"):
                 self._handle_command(command)
 
@@ -321,7 +327,7 @@ class _Connection:
         if isinstance(result, Unavailable):
             self._close(1013, result.message)
         if isinstance(result, StepkeepError) and not isinstance(result, SessionUnreadable):
-            self._send(_error("malformed", result.message, message_id))
+            self._send(_error("quota" if isinstance(result, SessionFull) else "malformed", result.message, message_id))
             return
         if isinstance(result, Exception):  # the next connection sets an unreadable session aside
             self._close(server.INTERNAL_ERROR, "The command could not be saved. Reconnect.")
@@ -341,18 +347,20 @@ class _Connection:
             if self._shows_another_than(snapshot):
                 self._close(1001, ERASED)
 
-    def _keep_draft(self, draft: Draft) -> None:
+    def _keep_draft(self, draft: Draft, size_bytes: int) -> None:
         if self._draft is None:
             self._draft_since = time.monotonic()
         elif self._draft.step != draft.step:
             with contextlib.suppress(StepkeepError):  # the newest wins
                 self._save_draft()
             self._draft_since = time.monotonic()
-        self._draft = draft
+        self._draft, self._draft_bytes = draft, size_bytes
 
     def _save_draft(self) -> None:
         if self._draft is not None:
-            self._submit(self._draft, None)
+            self._budget.saved_bytes += self._draft_bytes
+            with contextlib.suppress(SessionFull):  # the answer may still fit; the client keeps the draft
+                self._submit(self._draft, None)
             self._draft = None
 
     def _send_results(self) -> None:

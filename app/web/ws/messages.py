@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ...core import strict_json
+from ...core.formats import MAX_COMMAND_BYTES
 from ...errors import InvalidJson
 from ...survey import Snapshot, commands
-
-MAX_MESSAGE_BYTES = 64 * 1024
 
 VALUE_DEPTH = strict_json.MAX_DEPTH + 1
 """``value`` is a field of an object."""
@@ -21,7 +20,7 @@ MAX_AUTH_LENGTH = 2048
 _PARTS = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\]:,]|[^\s"{}\[\]:,]+', re.DOTALL)
 """Of JSON; a last string may be cut off."""
 
-ErrorCode = Literal["malformed", "unknown_type", "too_large", "unauthorized", "rate_limited", "unavailable"]
+ErrorCode = Literal["malformed", "unknown_type", "too_large", "unauthorized", "rate_limited", "unavailable", "quota"]
 
 RejectCode = Literal["not_current", "invalid_answer", "required", "at_start", "completed", "expired"]
 
@@ -154,8 +153,8 @@ def parse_value(value: object) -> ClientMessage:
 
 
 def too_large(beginning: str) -> dict[str, Any]:
-    """Return the answer to a message of more than MAX_MESSAGE_BYTES."""
-    text = f"A message has at most {MAX_MESSAGE_BYTES} bytes."
+    """Return the answer to a message of more than MAX_COMMAND_BYTES."""
+    text = f"A message has at most {MAX_COMMAND_BYTES} bytes."
     return {"type": "error", "id": readable_id(beginning), "code": "too_large", "message": text}
 
 

@@ -20,7 +20,7 @@ from app.settings import Settings
 from app.store import encryption
 from app.store.encryption import Cipher, key_id
 from app.store.tables import session_history, sessions
-from app.survey.commands import Answer, Begin, Draft, Save
+from app.survey.commands import Answer, Begin, Draft, Save, Update
 from app.survey.snapshot import SessionKey
 from app.writer.batch import Committed
 from tests.conftest import ROOT, SURVEYS, NewStore
@@ -220,7 +220,7 @@ def test_batches_of_long_texts_are_small(opened: Open, engine: Engine) -> None:
     old.turns.submit_many([(key, Begin(at=1)) for key in keys])
     for start in range(0, len(keys), 50):
         part = keys[start : start + 50]
-        old.turns.submit_many([(key, Draft(at=2, step="Q1", value="x" * 60_000)) for key in part])
+        old.turns.submit_many([(key, Update(at=2, changes={"session_data": {"text": "x" * 60_000}})) for key in part])
     store, seen = opened(keys_of(NEW, OLD)), []
     tracemalloc.start()
     done = rotate_keys(store, progress=lambda at, _total: seen.append(at))

@@ -95,7 +95,7 @@ def test_invalid_keys_get_the_same_response(browser: Browser) -> None:
     revoked = browser.create_key()
     browser.access.credentials.revoke_key(revoked.split("_")[1])
     valid = browser.create_key()
-    invalid = ["", "x", '"><script>', "\x00", revoked, f"{valid[:-1]}{'a' if valid[-1] != 'a' else 'b'}", "é" * 100_000]
+    invalid = ["", "x", '"><script>', "\x00", revoked, f"{valid[:-1]}{'a' if valid[-1] != 'a' else 'b'}", "é" * 10_000]
     answers = [browser.post("/sign-in", key=key) for key in invalid]
     assert [answer.status_code for answer in answers] == [401] * len(invalid)
     assert len({answer.text for answer in answers}) == 1

@@ -14,7 +14,7 @@ from app.settings import Settings
 from app.store import history
 from app.store.drivers import sqlite
 from app.web import health as checks_module
-from app.web.health import DATABASE_CALLS, LOW_DISK_BYTES, MIN_DISK_BYTES
+from app.web.health import DATABASE_CALLS, MIN_DISK_BYTES
 from app.web.rest import health
 from app.web.rest.models import Problem
 from app.writer.pending import Backlog
@@ -23,6 +23,7 @@ from tests.databases import create_sqlite
 from tests.proxy import Proxy
 from tests.web.production import App, production_app
 
+LOW_DISK = Settings().low_disk_mib * 2**20
 NAMES = ["database", "schema", "answers_key", "writer", "disk", "surveys", "server"]
 
 
@@ -154,8 +155,8 @@ def test_blocked_writer_is_failing_and_full_queue_is_a_warning(app: App, monkeyp
 @pytest.mark.parametrize(
     ("free", "status", "check"),
     [
-        (LOW_DISK_BYTES, 200, "ok"),
-        (LOW_DISK_BYTES - 1, 200, "warning"),
+        (LOW_DISK, 200, "ok"),
+        (LOW_DISK - 1, 200, "warning"),
         (MIN_DISK_BYTES, 200, "warning"),
         (MIN_DISK_BYTES - 1, 503, "failing"),
     ],
@@ -163,7 +164,7 @@ def test_blocked_writer_is_failing_and_full_queue_is_a_warning(app: App, monkeyp
 def test_low_disk_space_is_a_warning_then_failing(
     app: App, monkeypatch: pytest.MonkeyPatch, free: int, status: int, check: str
 ) -> None:
-    """Of the file system of the SQLite file."""
+    """Of the file systems of the SQLite file and the erasure journal."""
     usage = shutil.disk_usage("/")._replace(free=free)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     report = readiness(app)
@@ -200,6 +201,8 @@ def test_change_of_readiness_is_logged_once(
 
 
 def test_database_servers_have_no_disk_check(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PostgreSQL and MariaDB monitor their own."""
+    """PostgreSQL and MariaDB monitor their own; only a journal is on this machine."""
     monkeypatch.setattr(app.store, "sqlite_path", None)
+    assert "disk" in readiness(app).checks
+    monkeypatch.setattr(app.store.erasure, "_journal", None)
     assert "disk" not in readiness(app).checks

@@ -25,11 +25,12 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from app import errors
 from app.access.principals import SCOPES
+from app.core.formats import MAX_COMMAND_BYTES
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
 from app.web.authentication import Authenticator
-from app.web.factory import MAX_BODY_BYTES, create_app
+from app.web.factory import create_app
 from app.web.rest.openapi.document import CODES
 from app.web.rest.openapi.parameters import IDEMPOTENCY_KEY_PATTERN
 from app.web.ws import server
@@ -265,7 +266,7 @@ def test_any_response_fits_the_document(
 @pytest.mark.parametrize("path", ["/api/session/user123/commands", "/resume"])
 def test_response_to_an_oversized_body_fits_the_document(running_app: RunningApp, path: str) -> None:
     """No schema can say how large a body may be, so Schemathesis sends none."""
-    large = b" " * (MAX_BODY_BYTES + 1)
+    large = b" " * (MAX_COMMAND_BYTES + 1)
     answer = httpx.post(
         running_app.url + path, content=large, headers={"Authorization": f"Bearer {running_app.api_key()}"}
     )

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import flask
 from pydantic import BaseModel
 
+from ....core.formats import MAX_COMMAND_BYTES
 from ....errors import InvalidInput
 from .parameters import Parameter, Schema
 from .strict_json_schema import REFERENCE
@@ -72,6 +73,7 @@ class Operation:
     headers: Mapping[str, Schema] = field(default_factory=dict)
     files: Mapping[str, Schema] = field(default_factory=dict)
     request: type[BaseModel] | str | None = None
+    max_body_bytes: int = MAX_COMMAND_BYTES
     is_request_optional: bool = False
     example: object = None
     _docstring: str = field(default="", init=False)
@@ -117,6 +119,7 @@ class Operation:
         if self.request is not None:
             content: Schema = {"schema": _reference(self.request), "example": self.example}
             document["requestBody"] = {
+                "description": f"At most {self.max_body_bytes // 1024} KiB.",
                 "required": not self.is_request_optional,
                 "content": {"application/json": content},
             }

@@ -7,7 +7,7 @@
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 export type RejectCode = "not_current" | "invalid_answer" | "required" | "at_start" | "completed" | "expired";
-export type ErrorCode = "malformed" | "unknown_type" | "too_large" | "unauthorized" | "rate_limited" | "unavailable";
+export type ErrorCode = "malformed" | "unknown_type" | "too_large" | "unauthorized" | "rate_limited" | "unavailable" | "quota";
 
 export interface Option {
   /** Sent as the answer, in this JSON type. */

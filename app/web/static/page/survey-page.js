@@ -304,7 +304,8 @@ class SurveyPage {
     const { submittedStep } = this.#form;
     const command = this.#receive(message);
     const step = command === null ? submittedStep : command.step; // null: too large, and never in the outbox
-    const text = message.type === "reject" && message.message ? message.message : NOT_ACCEPTED;
+    const isForParticipant = message.type === "reject" || message.code === "quota";
+    const text = isForParticipant && message.message ? message.message : NOT_ACCEPTED;
     const isAnswer = command === null || command.type === "answer";
     if (!isAnswer || !this.#form.reject(step ?? "", text, command?.value)) this.#view.showNotice(text);
     this.#showSurroundings();
