@@ -361,10 +361,15 @@ def new_store() -> Iterator[NewStore]:
         yield open_one
 
 
-def find_chromium() -> str | None:
-    """Return the path of an installed Chromium, or None; the one without windows starts and runs faster."""
-    programs = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-    return next(filter(None, map(shutil.which, programs)), None)
+WHOLE_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+HEADLESS = "chromium-headless-shell"
+"""Starts and runs faster than the whole browser, and has no back/forward cache."""
+
+
+def find_chromium(*programs: str) -> str | None:
+    """Return the path of an installed Chromium, one of the programs if they are named; or None."""
+    found = map(shutil.which, programs or (HEADLESS, *WHOLE_BROWSERS))
+    return next(filter(None, found), None)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Nothing personal comes back after signing out or leaving, in a browser that keeps pages in memory."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +9,7 @@ from tests.browser.clinic import Clinic, expect_heading, open_panel
 from tests.browser.conftest import ARGUMENTS
 from tests.browser.desk import Ward
 from tests.browser.participant import Participant
+from tests.conftest import WHOLE_BROWSERS, find_chromium, skip_or_fail
 
 pytestmark = pytest.mark.browser
 
@@ -22,9 +22,9 @@ COUNT_RESTORED = "addEventListener('pageshow', (event) => event.persisted && ses
 @pytest.fixture(scope="module")
 def caching_browser(driver: Playwright) -> Iterator[Browser]:
     """Chromium with its back/forward cache, as people use it."""
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    path = find_chromium(*WHOLE_BROWSERS)
     if path is None:
-        pytest.skip("Chromium was not found; chromium-headless-shell has no back/forward cache")
+        skip_or_fail("the whole Chromium was not found (Debian: apt install chromium)")
     running = driver.chromium.launch(executable_path=path, args=ARGUMENTS, ignore_default_args=[DISABLE])
     yield running
     running.close()
