@@ -189,7 +189,7 @@ class Settings(BaseSettings):
         description="versions that a session may have before its participant's commands are refused with `quota`; "
         "drafts count, and may be half of them",
     )
-    session_mib: Annotated[int, Field(ge=1, le=32)] = Field(
+    session_mib: Annotated[int, Field(ge=1, le=24)] = Field(
         16,
         description="MiB of history that a session may have before its participant's commands are refused with "
         "`quota`; drafts count, and may be half of them",

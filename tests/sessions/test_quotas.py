@@ -97,7 +97,7 @@ def test_bytes_of_a_session_are_those_of_its_history(
 ) -> None:
     """In batches and alone, from another process, after a rebuild; as they are stored."""
     keys = SecretStr(base64.b64encode(bytes(range(32))).decode() if is_encrypted else "")
-    settings = settings.model_copy(update={"answers_keys": keys, "session_versions": 100_000, "session_mib": 32})
+    settings = settings.model_copy(update={"answers_keys": keys, "session_versions": 100_000, "session_mib": 24})
     stores = (
         [new_store(settings), new_store(settings)] if "sqlite" not in settings.database_url else [new_store(settings)]
     )
