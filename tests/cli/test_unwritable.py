@@ -90,6 +90,7 @@ def check(results: list[Any], words: str, out: Path) -> None:
     assert {"all.zip", "all.csv", "all.html"} <= {path.name for path in out.iterdir()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["postgresql"])
 def test_commands_read_a_read_only_server_and_say_what_the_audit_log_lacks(
     servers: Servers, kind: str, tmp_path: Path

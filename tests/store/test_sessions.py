@@ -93,7 +93,7 @@ def test_pages_have_each_matching_session_once_in_order(
         )
 
 
-@examples(30)
+@examples(12)
 @given(
     filters=FILTERS,
     limit=st.integers(1, 12),

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import pytest
 
 from app.survey.snapshot import SessionKey
 from tests.conftest import Server
@@ -33,6 +34,7 @@ def unread(server: Server, authorization: str) -> socket.socket:
     return connection
 
 
+@pytest.mark.long
 def test_client_that_does_not_read_loses_its_connection_and_its_place(tmp_path: Path) -> None:
     """50 such connections took 3.5 GB. The kernel drops them; the participant's next export is served."""
     surveys = tmp_path / "surveys"

@@ -14,11 +14,11 @@ from app.operations.webhooks import management
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.store.tables import webhook_deliveries
-from tests.conftest import KINDS, SURVEYS, Server, Servers, migrated_database
+from tests.conftest import SERVER_KINDS, SURVEYS, Server, Servers, migrated_database
 from tests.operations.webhooks.receiver import Receiver
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["sqlite", *(pytest.param(kind, marks=pytest.mark.long) for kind in SERVER_KINDS)])
 def server(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path, receiver: Receiver) -> Iterator[Server]:
     """Yield a development server with a webhook to the receiver."""
     with migrated_database(request.param, servers, tmp_path) as url:

@@ -38,7 +38,7 @@ from app.web.ws.asyncapi import CLOSE_CODES, asyncapi_document
 from tests.conftest import ROOT, SURVEYS, examples
 from tests.databases import create_sqlite
 
-EXAMPLES = examples(25).max_examples
+EXAMPLES = examples(8).max_examples
 """Random requests for each operation, in addition to those at the document's bounds."""
 
 WEB = ROOT / "app" / "web" / "ws"
