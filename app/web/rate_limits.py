@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import Literal, get_args
 
 from limits import RateLimitItem, RateLimitItemPerHour, parse
@@ -53,7 +53,7 @@ on each connection."""
 MESSAGE_CHUNK_S = 1.0
 
 BYTES_CHUNK = 16 * 1024
-"""Counted together, likewise."""
+"""Counted together, and in advance: a connection that is closed before it has saved so many wastes the rest."""
 
 BUFFERED_EXPORTS = 2
 """Concurrent exports written to a file first: they take disk space."""
@@ -123,9 +123,6 @@ class MessageBudget:
 
     Args:
         counts_bytes: not for integrators, who save for many participants.
-
-    Attributes:
-        saved_bytes: of commands since they were counted.
     """
 
     def __init__(
@@ -134,7 +131,8 @@ class MessageBudget:
         self._limits = limits
         self._address = address
         self._counts_bytes = counts_bytes
-        self.saved_bytes = 0
+        self._bytes_left = 0
+        self._chunk_bytes = 0  # the first command alone, so that many short connections waste nothing
         self._subjects: tuple[tuple[Rate, str], ...] = (
             ("participant_messages", participant),
             ("address_messages", address),
@@ -152,23 +150,22 @@ class MessageBudget:
         self._consumed_at = now
         if self._tokens < 0:
             raise RateLimited(1)
-        if self.saved_bytes >= BYTES_CHUNK:
-            self._count_bytes()
         self._uncounted += 1
         if self._uncounted >= MESSAGE_CHUNK or now - self._counted_at >= MESSAGE_CHUNK_S:
             count, self._uncounted, self._counted_at = self._uncounted, 0, now
             for rate, subject in self._subjects:
                 self._limits.count(rate, subject, count)
 
-    def close(self) -> None:
-        """Count what is left; short connections would save for nothing."""
-        with suppress(RateLimited):
-            self._count_bytes()
-
-    def _count_bytes(self) -> None:
-        count, self.saved_bytes = self.saved_bytes, 0
-        if count and self._counts_bytes:
+    def count_bytes(self, size_bytes: int) -> None:
+        """Count a command or draft before it is saved; raise RateLimited if it exceeds the address's rate."""
+        if not self._counts_bytes:
+            return
+        if size_bytes > self._bytes_left:
+            count = max(size_bytes - self._bytes_left, self._chunk_bytes)
             self._limits.count("address_bytes", self._address, count)
+            self._bytes_left += count
+            self._chunk_bytes = BYTES_CHUNK
+        self._bytes_left -= size_bytes
 
 
 class Slots:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.client import CommandRefused, FileOutbox, SurveyClient
+from app.errors import RateLimited
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
 from tests.web.conftest import Participant, no_servers, running_server
@@ -127,6 +128,31 @@ def test_bytes_are_limited_by_address_over_the_socket(texts: Settings) -> None:
         snapshot = app.store.queries.load(SessionKey("phq9", "ada"))
         assert snapshot is not None
         assert snapshot.state.version == acks + 1
+
+
+def test_new_connections_save_nothing_when_the_bytes_of_their_address_are_used_up(texts: Settings) -> None:
+    """Neither an answer nor a draft; an integrator from there still saves."""
+    with production_app(texts, address_mib_per_hour=1) as app, listening(app.flask) as port:
+        token = app.create_token("ada")
+        assert [answer(app, token, number).status_code for number in range(21)] == [200] * 20 + [429]
+        limits = app.flask.extensions["stepkeep"].authenticator.limits
+        with pytest.raises(RateLimited):  # what is left is less than any command
+            while True:
+                limits.count("address_bytes", "127.0.0.1", 20)
+        for number in range(5):
+            with socket_to(port, "ada", token) as ws:
+                assert json.loads(ws.recv(timeout=30))["type"] == "state"
+                ws.send(json.dumps({"type": "draft", "step": "S1", "value": f"typed {number}"}))
+                ws.send(json.dumps({"type": "answer", "id": f"s{number}", "step": "S1", "value": LONG[:50_000]}))
+                assert json.loads(ws.recv(timeout=30))["code"] == "rate_limited"
+                assert close_code(ws) == 4429
+        snapshot = app.store.queries.load(SessionKey("phq9", "ada"))
+        assert snapshot is not None
+        assert (snapshot.state.version, snapshot.state.drafts) == (21, {})
+        with socket_to(port, "ada", app.create_key("sessions:write")) as ws:
+            assert json.loads(ws.recv(timeout=30))["type"] == "state"
+            ws.send(json.dumps({"type": "answer", "id": "i1", "step": "S1", "value": "from elsewhere"}))
+            assert json.loads(ws.recv(timeout=30))["type"] == "ack"
 
 
 def test_almost_full_disk_refuses_new_public_participants_only(

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -18,7 +20,7 @@ from app.sessions.service import open_store
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
 from app.web.factory import create_app
-from app.web.rate_limits import MESSAGE_CHUNK, ConnectionLimits, RateLimits
+from app.web.rate_limits import BYTES_CHUNK, MESSAGE_CHUNK, ConnectionLimits, MessageBudget, RateLimits
 from tests.conftest import Server
 from tests.notifications.conftest import redis
 from tests.notifications.redis_server import RedisServer
@@ -344,3 +346,22 @@ def test_long_reads_at_once_are_limited_by_participant_and_address(sqlite_settin
         key = app.create_key()
         assert [enter(unread(app, path.format(users[0]), key)) for _ in range(10)] == [200] * 10
     assert app.flask.extensions["stepkeep"].export_slots.slots.taken("own") == 0
+
+
+@given(st.lists(st.lists(st.integers(1, 3 * BYTES_CHUNK), max_size=20), max_size=20))
+def test_connections_of_an_address_never_save_more_than_its_bytes(connections: list[list[int]]) -> None:
+    """Each command is counted before it is saved; at most BYTES_CHUNK of a connection's count are not used."""
+    settings = Settings(environment="production", address_mib_per_hour=1)
+    limits, limit = RateLimits(settings), 2**20
+    saved = 0
+    for sizes in connections:
+        budget = MessageBudget(limits, settings, "phq9/ada", "192.0.2.1", counts_bytes=True)
+        for size in sizes:
+            try:
+                budget.count_bytes(size)
+            except RateLimited:
+                wasted = BYTES_CHUNK * (1 + len(connections))
+                assert saved + size > limit - wasted
+                break
+            saved += size
+    assert saved <= limit

@@ -184,7 +184,6 @@ class _Connection:
             self._store.subscribers.unsubscribe(self._key, self)
             with contextlib.suppress(StepkeepError):  # the client has the draft too
                 self._save_draft()
-            self._budget.close()
 
     def publish(self, snapshot: Snapshot) -> None:
         self._remember(snapshot, snapshot.state.version)
@@ -294,7 +293,7 @@ class _Connection:
         elif isinstance(command, Draft):
             self._keep_draft(command, size_bytes)
         else:
-            self._budget.saved_bytes += size_bytes
+            self._budget.count_bytes(size_bytes)
             with tracing.span(f"socket {message.type}", kind="SERVER"):
                 self._handle_command(command)
 
@@ -358,8 +357,9 @@ class _Connection:
 
     def _save_draft(self) -> None:
         if self._draft is not None:
-            self._budget.saved_bytes += self._draft_bytes
-            with contextlib.suppress(SessionFull):  # the answer may still fit; the client keeps the draft
+            # The answer may still fit; the client keeps the draft.
+            with contextlib.suppress(SessionFull, RateLimited):
+                self._budget.count_bytes(self._draft_bytes)
                 self._submit(self._draft, None)
             self._draft = None
 
