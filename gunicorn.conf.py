@@ -52,7 +52,9 @@ max_requests = 0  # replacing a worker would disconnect its participants
 timeout = 120  # of the heartbeat: a busy worker may be late, and replacing it disconnects its participants
 graceful_timeout = 10
 keepalive = 5
-limit_request_field_size = 2**16  # cookies that an earlier release set without a bound; pages clear them
+# Together 800 KiB: gunicorn keeps an unfinished header of this size for a client that has not authenticated.
+limit_request_fields = 50
+limit_request_field_size = 2**14  # cookies of 6 KiB, or of more from an earlier release, which pages clear
 control_socket_disable = True
 loglevel = _settings.log_level.lower()
 access_log_format = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s %(D)s'  # without the query, which may have ids
