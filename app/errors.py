@@ -1,8 +1,7 @@
 """Every error that Stepkeep raises, in one tree.
 
 Each has a stable ``code``, an HTTP status, and its facts as attributes. A retry can succeed after ``Unavailable`` and
-``RateLimited``. Only ``app/store`` translates driver errors into these. The Python client adds its own
-(``app/client/errors.py``).
+``RateLimited``. Only ``app/store`` translates driver errors. The Python client has its own (``app/client/errors.py``).
 """
 
 from typing import ClassVar
@@ -379,6 +378,7 @@ class StorageLow(Unavailable):
     """The disk has less than STEPKEEP_LOW_DISK_MIB free: public surveys admit no new participants."""
 
     code = "storage_low"
+    retry_after_s = 600
 
     def __init__(self) -> None:
         super().__init__("No new participants are admitted now: the server's disk is almost full. Try again later.")

@@ -17,8 +17,6 @@ from ..context import authenticator, store
 from ..request_origin import require_same_origin
 from .direction import text_direction
 
-STORAGE_RETRY_S = 600
-
 pages = flask.Blueprint(
     "pages",
     __name__,
@@ -92,7 +90,7 @@ def refuse(error: Forbidden) -> Response:
 def postpone(error: RateLimited | StorageLow) -> Response:
     """Show what is not possible now."""
     response = page("refused.html", status=error.http_status, heading="This is not possible now", why=error.message)
-    response.headers["Retry-After"] = str(error.retry_after_s if isinstance(error, RateLimited) else STORAGE_RETRY_S)
+    response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 
 

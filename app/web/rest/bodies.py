@@ -20,6 +20,7 @@ from ...errors import (
     NoSuchSurvey,
     RateLimited,
     StepkeepError,
+    StorageLow,
 )
 from ..context import store
 from .openapi.operation import current_operation
@@ -92,7 +93,7 @@ def _stepkeep_problem(error: StepkeepError) -> flask.Response:
         log.error("%s", error)
     extra = _facts(error)
     response = problem(error.http_status, error.code, error.message, **extra)
-    if isinstance(error, RateLimited):
+    if isinstance(error, RateLimited | StorageLow):
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 
