@@ -46,7 +46,7 @@ export class Departure {
 
   /**
    * Leave, unless an answer is not saved yet. The browser deletes all that this server's pages have stored in it, unless
-   * another session has unsent answers here.
+   * another session has unsent answers here. A draft of the last seconds was sent, but may be refused when the connection closes.
    *
    * @returns {Promise<string>} why not; the page is replaced otherwise
    */
