@@ -35,7 +35,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from app.observability.logging import LineFormatter, resolve_log_format
 from app.sessions import open_store
 from app.store import mark_in_use, normalise_url, server_lock, unmark_in_use
-from app.web import EXTENSION, AppContext, check_settings, config_warnings
+from app.web import EXTENSION, SEND_TIMEOUT_MS, AppContext, check_settings, config_warnings
 
 try:
     check_settings(_settings)  # here, because gunicorn would restart a failing worker for ever
@@ -78,9 +78,6 @@ DRAIN_S = 2
 
 GARBAGE_THRESHOLDS = (10_000, 20, 20)
 """With Python's default, (700, 10, 10), the garbage collector takes 12 % of the time, and turns leave no cycles."""
-
-SEND_TIMEOUT_MS = 20_000
-"""Then the kernel drops a connection whose client does not read, as WebSockets have it: a response takes a thread."""
 
 UNREAD_BYTES, UNREAD_S = 64 * 2**20, 10
 """How much of a refused request's body is read, and for how long."""

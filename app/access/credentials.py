@@ -88,7 +88,7 @@ class Credentials:
     def require_unused(self, participant: Participant, exchange_id: str) -> None:
         """Raise LinkUsed if another exchange has used the link."""
         name = _link_name(participant)
-        user = name and self._store.run_read(lambda connection: leases.holder(connection, name))
+        user = name and self._store.run_read(lambda connection: leases.read_holder(connection, name))
         if user is not None and user != hash_secret(exchange_id):
             raise LinkUsed
 

@@ -97,16 +97,7 @@ def require_scope(principal: Principal, scope: Scope, survey_id: str | None = No
         Unauthorized: no credentials were given.
         Forbidden: they lack the scope, or are limited to other surveys; whether the survey exists does not matter.
     """
-    if isinstance(principal, Developer):
-        return
-    if isinstance(principal, Integrator):
-        if scope not in principal.scopes:
-            raise Forbidden(f"The API key lacks the scope {scope}.")
-        require_within(principal.surveys, survey_id)
-        return
-    if isinstance(principal, Participant):
-        raise Forbidden("A participant token gives access to that participant's session only.")
-    raise Unauthorized
+    require_within(require_some_scope(principal, scope), survey_id)
 
 
 def require_within(surveys: frozenset[str] | None, survey_id: str | None) -> None:
@@ -126,9 +117,15 @@ def require_some_scope(principal: Principal, scope: Scope) -> frozenset[str] | N
     Raises:
         Unauthorized, Forbidden: as :func:`require_scope`.
     """
-    surveys = limits(principal)
-    require_scope(principal, scope, None if surveys is None else next(iter(surveys), ""))
-    return surveys
+    if isinstance(principal, Developer):
+        return None
+    if isinstance(principal, Integrator):
+        if scope not in principal.scopes or principal.surveys == frozenset():
+            raise Forbidden(f"The API key lacks the scope {scope}.")
+        return principal.surveys
+    if isinstance(principal, Participant):
+        raise Forbidden("A participant token gives access to that participant's session only.")
+    raise Unauthorized
 
 
 def require_session_access(principal: Principal, scope: Scope, key: SessionKey, *, own: bool = False) -> None:

@@ -55,7 +55,7 @@ def release(connection: Connection, name: str, holder: str) -> None:
     connection.execute(delete(leases).where(and_(leases.c.name == name, leases.c.holder == holder)))
 
 
-def holder(connection: Connection, name: str) -> str | None:
+def read_holder(connection: Connection, name: str) -> str | None:
     """Return who has the lease, or had it last."""
     return cast("str | None", connection.execute(select(leases.c.holder).where(leases.c.name == name)).scalar())
 
@@ -86,7 +86,7 @@ def mark_migration(connection: Connection, source: str) -> None:
 
 def migration_source(connection: Connection) -> str | None:
     """Return the unfinished move's source, if any."""
-    return holder(connection, MIGRATION)
+    return read_holder(connection, MIGRATION)
 
 
 def unmark_migration(connection: Connection) -> None:

@@ -165,11 +165,11 @@ class MetricsKeyCache:
         self._mutex = threading.Lock()
         self._keys: dict[bytes, tuple[Integrator, float]] = {}
 
-    def principal(self, *, is_cached: bool = False) -> Principal:
+    def principal(self, *, cached_only: bool = False) -> Principal:
         """Raise as :meth:`Authenticator.principal`, and Unavailable if the key is not cached.
 
         Args:
-            is_cached: do not ask the database.
+            cached_only: do not ask the database.
         """
         digest = hashlib.sha256(flask.request.headers.get("Authorization", "").encode(errors="replace")).digest()
         cached, read_at = self._keys.get(digest, (None, 0.0))
@@ -178,7 +178,7 @@ class MetricsKeyCache:
         if cached is not None and monotonic() - read_at < METRICS_KEY_AGE_S:
             return cached
         try:
-            if is_cached:
+            if cached_only:
                 raise DatabaseUnavailable("slow")
             principal = self._authenticator.principal()
         except Unavailable:

@@ -150,18 +150,18 @@ def audit(principal: Principal, action: Action, key: SessionKey | None, **detail
         store().audit_log.record(audit_name(principal), action, key, detail)
 
 
-def may_see_internals(*scopes: Scope, is_cached: bool = False) -> bool:
+def may_see_internals(*scopes: Scope, cached_only: bool = False) -> bool:
     """Return whether development mode or one of the scopes allows it; never raises.
 
     Args:
-        is_cached: do not ask the database.
+        cached_only: do not ask the database.
     """
     if authenticator().is_development:
         return True
     if "Authorization" not in flask.request.headers and not flask.request.cookies:
         return False  # a load balancer
     try:
-        principal = app_context().metrics_keys.principal(is_cached=is_cached)
+        principal = app_context().metrics_keys.principal(cached_only=cached_only)
     except StepkeepError:
         return False
     return any(has_scope(principal, scope) for scope in scopes)

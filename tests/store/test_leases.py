@@ -149,9 +149,9 @@ def test_link_is_used_by_the_first_exchange_only(
         use = partial(acquire, name=name, holder=exchange, at=at, for_us=expires_at - at)
         assert store.run_transaction(use) is (exchange == uses[0][0])
         store.run_transaction(lambda connection: leases.remove_expired_links(connection, expires_at - 1))
-    assert store.run_read(lambda connection: leases.holder(connection, name)) == uses[0][0]
+    assert store.run_read(lambda connection: leases.read_holder(connection, name)) == uses[0][0]
     store.run_transaction(lambda connection: leases.remove_expired_links(connection, expires_at + 1))
-    assert store.run_read(lambda connection: leases.holder(connection, name)) is None
+    assert store.run_read(lambda connection: leases.read_holder(connection, name)) is None
 
 
 def test_module_documents_the_effect_of_different_clocks() -> None:

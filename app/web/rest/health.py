@@ -40,7 +40,7 @@ def healthz() -> flask.Response:
 def readyz() -> flask.Response:
     """Return whether the server is ready."""
     result = app_context().health.run()
-    sees_internals = may_see_internals("metrics", "admin", is_cached=result.is_database_hanging)
+    sees_internals = may_see_internals("metrics", "admin", cached_only=result.is_database_hanging)
     checks = [check.to_dict() for check in result.checks]
     if (failing := result.failing) is not None:
         if not sees_internals:

@@ -34,7 +34,7 @@ from ...observability import metrics
 from . import messages
 
 SEND_TIMEOUT_MS = 20_000
-"""Then the kernel drops a connection with unacknowledged bytes."""
+"""Then the kernel drops a connection with unacknowledged bytes; also of gunicorn.conf.py: a response takes a thread."""
 
 BUFFERED_MESSAGES = 256
 """More close the connection with 1013."""
