@@ -13,14 +13,14 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 from ..errors import SessionUnreadable
 from ..survey import SessionKey, Status
 from .encryption import Cipher
-from .keyset import PAGE_BYTES, Page, after_key
+from .keyset import Page, after_key, fitting, text_size
 from .rows import ENTRY_COLUMNS, STATE_COLUMNS, HistoryEntry, StoredSession, parse_entry, parse_state
-from .sessions import SCAN_LIMIT, has_status
+from .sessions import SCAN_LIMIT, TEXTS, has_status
 from .tables import session_history, sessions
 
 SESSIONS_A_PAGE = 500
 EVENTS_A_PAGE = 500
-"""In memory at once; each can be a draft of 64 KiB."""
+"""Or fewer: a page ends at PAGE_BYTES. The drivers of PostgreSQL and MariaDB fetch all rows of a statement at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +67,16 @@ def read_sessions(
     matching = select(*STATE_COLUMNS).where(*later, *_conditions(session_filter)).order_by(column.user_id)
     if end is not None:
         matching = matching.where(column.user_id <= end.user_id)
-    stored: list[tuple[SessionKey, StoredSession]] = []
-    size_bytes = 0
-    for row in map(tuple, connection.execute(matching.limit(SESSIONS_A_PAGE))):
-        stored.append((SessionKey(row[1], row[0]), parse_state(row, cipher)))
-        size_bytes += sum(len(value) for value in row if isinstance(value, str))
-        if len(stored) == SESSIONS_A_PAGE or size_bytes >= PAGE_BYTES:  # the values take most of the memory
-            return Page(stored, stored[-1][0])
+    sizes = matching.with_only_columns(column.user_id, text_size(connection, TEXTS)).limit(SESSIONS_A_PAGE)
+    found = connection.execute(sizes).all()
+    count = fitting(size for _, size in found)
+    is_full = count < len(found) or count == SESSIONS_A_PAGE
+    if is_full:  # by the key: another transaction may have changed the matches
+        matching = matching.where(column.user_id <= found[count - 1].user_id)
+    rows = map(tuple, connection.execute(matching))
+    stored = [(SessionKey(row[1], row[0]), parse_state(row, cipher)) for row in rows]
+    if is_full:
+        return Page(stored, SessionKey(session_filter.survey_id, found[count - 1].user_id))
     # The last user's session of this survey is in the page even if it sorts behind the window's end.
     return Page(stored, None if end is None else SessionKey(max(end.survey_id, session_filter.survey_id), end.user_id))
 
@@ -89,7 +92,9 @@ def read_events(
     )
     if after is not None:
         query = query.where(or_(column.user_id > after[0], column.version > after[1]))
-    rows = connection.execute(query.order_by(column.user_id, column.version).limit(EVENTS_A_PAGE))
+    query = query.order_by(column.user_id, column.version).limit(EVENTS_A_PAGE)
+    sizes = query.with_only_columns(text_size(connection, (column.answer, column.data)))
+    rows = connection.execute(query.limit(fitting(connection.execute(sizes).scalars())))
     return [_event(tuple(row), keys[0].survey_id, cipher) for row in rows]
 
 

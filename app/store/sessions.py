@@ -35,6 +35,9 @@ from .tables import session_history, sessions
 SCAN_LIMIT = 5000
 """Examined for one page: about 5 ms on SQLite."""
 
+TEXTS = (sessions.c.answers, sessions.c.step_history, sessions.c.session_data, sessions.c.drafts)
+"""The columns that take most of a session's bytes."""
+
 _AFTER_ALL = "\U0010ffff"
 """Sorts after all other characters in UTF-8."""
 
@@ -154,8 +157,7 @@ def read_page(  # noqa: PLR0913 - a page has a place, a size, filters and an ord
 def _sizes(connection: Connection, keys: Sequence[SessionKey]) -> list[int]:
     """Return the bytes of the sessions' texts."""
     column = sessions.c
-    texts = (column.answers, column.step_history, column.session_data, column.drafts)
-    query = select(column.survey_id, column.user_id, keyset.text_size(connection, texts)).where(any_of(sessions, keys))
+    query = select(column.survey_id, column.user_id, keyset.text_size(connection, TEXTS)).where(any_of(sessions, keys))
     sizes = {SessionKey(survey_id, user_id): size for survey_id, user_id, size in connection.execute(query)}
     return [sizes.get(key, 0) for key in keys]
 

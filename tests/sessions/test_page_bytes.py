@@ -1,9 +1,12 @@
 """Pages of histories and sessions end at a number of bytes, and lose nothing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from app.sessions.service import SessionStore
 from app.store import export_pages, keyset
@@ -67,20 +70,59 @@ def test_pages_of_sessions_are_bounded_and_complete(store: SessionStore, order: 
     assert 5 < len(pages) < len(SIZES)
 
 
-def test_pages_of_an_export_are_bounded_and_complete(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page ends with the session that exceeds its bytes."""
-    monkeypatch.setattr(export_pages, "PAGE_BYTES", PAGE_BYTES)
+@contextmanager
+def recording_rows(store: SessionStore, columns: str) -> Iterator[list[int]]:
+    """Yield the numbers of rows of statements that select these columns first; -1 where the driver fetches one by one."""
+    counts: list[int] = []
+
+    def record(_connection: Any, cursor: Any, statement: str, *_: object) -> None:
+        if statement.startswith(f"SELECT {columns}"):
+            counts.append(cursor.rowcount)
+
+    event.listen(store.queries.engine, "after_cursor_execute", record)
+    yield counts
+    event.remove(store.queries.engine, "after_cursor_execute", record)
+
+
+def test_pages_of_an_export_are_bounded_and_complete(store: SessionStore) -> None:
+    """Each session once; nothing beyond the page is fetched."""
     save_all(store)
     found: list[str] = []
-    pages, after = 0, None
+    pages, after = [], None
     wanted = export_pages.SessionFilter(survey_id="phq9", at=store.clock())
-    while True:
-        page = store.run_read(
-            partial(export_pages.read_sessions, session_filter=wanted, after=after, cipher=store.cipher)
-        )
-        found += [key.user_id for key, _ in page.items]
-        pages, after = pages + 1, page.following
-        if after is None:
-            break
+    with recording_rows(store, "sessions.user_id, sessions.survey_id, sessions.current_step") as fetched:
+        while True:
+            page = store.run_read(
+                partial(export_pages.read_sessions, session_filter=wanted, after=after, cipher=store.cipher)
+            )
+            found += [key.user_id for key, _ in page.items]
+            pages.append([len(state.answers["Q1"].encode()) for _, state in page.items])  # type: ignore[union-attr]
+            after = page.following
+            if after is None:
+                break
     assert found == [f"user{number:02}" for number in range(len(SIZES))]
-    assert pages > 3
+    assert all(map(is_bounded, pages))
+    assert 5 < len(pages) < len(SIZES)
+    assert fetched in ([len(page) for page in pages], [-1] * len(pages))
+
+
+def test_pages_of_events_are_bounded_and_complete(store: SessionStore) -> None:
+    """Likewise, over two sessions."""
+    keys = [SessionKey("phq9", "ada"), SessionKey("phq9", "ben")]
+    for key in keys:
+        store.turns.get_or_create(key, is_audio_mode=False)
+        for size in SIZES:
+            note = Note(at=store.clock(), action="note", step=None, answer="é" * (size // 2))
+            store.turns.submit_or_raise(key, note)
+    found: list[tuple[str, int]] = []
+    pages = []
+    with recording_rows(store, "session_history.user_id, session_history.message_id") as fetched:
+        while page := store.run_read(
+            partial(export_pages.read_events, keys=keys, after=found[-1] if found else None, cipher=store.cipher)
+        ):
+            pages.append([len((each.entry.record.answer or "").encode()) for each in page])  # type: ignore[union-attr]
+            found += [(each.user_id, each.version) for each in page]
+    assert found == [(key.user_id, version) for key in keys for version in range(1, len(SIZES) + 2)]
+    assert all(map(is_bounded, pages))
+    assert 10 < len(pages) < 2 * len(SIZES)
+    assert fetched in ([*map(len, pages), 0], [-1] * (len(pages) + 1))

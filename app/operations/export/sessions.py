@@ -124,7 +124,6 @@ class SessionReader:
                 lambda connection, after: export_pages.read_events(connection, keys, after, store.cipher),
                 start,
                 lambda event: (event.user_id, event.version),
-                export_pages.EVENTS_A_PAGE,
             ):
                 yield from page
 
