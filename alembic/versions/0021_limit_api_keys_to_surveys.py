@@ -22,7 +22,7 @@ TABLE = "api_keys"
 
 def upgrade() -> None:
     # MariaDB keeps what an interrupted run did.
-    if op.get_context().as_sql or not has_surveys():
+    if not has_surveys():
         long_text = sa.Text().with_variant(
             mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
         )
@@ -30,7 +30,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    if op.get_context().as_sql or has_surveys():
+    if has_surveys():
         revoke_limited_keys()
         op.drop_column(TABLE, "surveys")
 
@@ -43,7 +43,7 @@ def revoke_limited_keys() -> None:
     """Revoke the limited keys and end their sign-ins if there are none, or if the operator accepts it."""
     keys = sa.table(TABLE, *map(sa.column, ("id", "surveys", "created_at", "revoked_at")))
     is_limited = sa.and_(keys.c.surveys.is_not(None), keys.c.revoked_at.is_(None))
-    is_lossy = op.get_context().as_sql or context.get_x_argument(as_dictionary=True).get("lossy") == "yes"
+    is_lossy = context.get_x_argument(as_dictionary=True).get("lossy") == "yes"
     if not is_lossy and op.get_bind().execute(sa.select(keys.c.id).where(is_limited).limit(1)).first():
         raise CommandError(
             f"{TABLE} has keys that are limited to surveys, which earlier releases would accept for all surveys; "

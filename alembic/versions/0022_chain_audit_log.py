@@ -33,11 +33,11 @@ def key(length: int) -> sa.types.TypeEngine[str]:
 
 def upgrade() -> None:
     # MariaDB keeps what an interrupted run did.
-    existing = set() if op.get_context().as_sql else columns()
+    existing = columns()
     for name, length in COLUMNS.items():
         if name not in existing:
             op.add_column(TABLE, sa.Column(name, key(length)))
-    if op.get_context().as_sql or not sa.inspect(op.get_bind()).has_table(HEAD):
+    if not sa.inspect(op.get_bind()).has_table(HEAD):
         op.create_table(
             HEAD,
             sa.Column("id", sa.Integer(), nullable=False, autoincrement=False),
@@ -54,11 +54,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    is_offline = op.get_context().as_sql
-    if is_offline or sa.inspect(op.get_bind()).has_table(HEAD):
+    if sa.inspect(op.get_bind()).has_table(HEAD):
         require_accepted()
         op.drop_table(HEAD)
-    existing = set(COLUMNS) if is_offline else columns()
+    existing = columns()
     for name in COLUMNS:
         if name in existing:
             op.drop_column(TABLE, name)
@@ -70,7 +69,7 @@ def columns() -> set[str]:
 
 def require_accepted() -> None:
     """Raise unless there is no chain, or the operator accepts its loss."""
-    is_lossy = op.get_context().as_sql or context.get_x_argument(as_dictionary=True).get("lossy") == "yes"
+    is_lossy = context.get_x_argument(as_dictionary=True).get("lossy") == "yes"
     if not is_lossy and op.get_bind().execute(sa.select(sa.literal(1)).select_from(sa.table(HEAD))).first():
         raise CommandError(
             f"{TABLE} has a hash chain, which earlier releases don't continue: nothing would show any more that its "

@@ -18,13 +18,13 @@ depends_on = None
 
 def upgrade() -> None:
     # MariaDB keeps what an interrupted run did.
-    if op.get_context().as_sql or not has_column():
+    if not has_column():
         count = sa.BigInteger().with_variant(sa.Integer, "sqlite")
         op.add_column("sessions", sa.Column("history_bytes", count, nullable=False, server_default="0"))
 
 
 def downgrade() -> None:
-    if op.get_context().as_sql or has_column():
+    if has_column():
         op.drop_column("sessions", "history_bytes")
 
 

@@ -11,6 +11,7 @@ from ..access import DAY_US, INVITATION, SCOPES, StoredKey, new_user_id
 from ..core.timestamps import format_timestamp
 from ..errors import InvalidInput, NotFound
 from ..operations.integrity import verify_audit_log
+from ..operations.maintenance import purge_audit_log
 from .group import Days, DefaultGroup, Time, audit, commands, credentials, require_known_survey, require_survey, store
 from .output import PAGE_SIZE, Columns, pairs, print_json, print_records, progress, read_pages
 
@@ -236,9 +237,9 @@ def verify_audit(expected: str | None, *, as_json: bool) -> None:
 @click.option("--before", type=Time(), required=True, help="Remove entries from before this day or time (UTC).")
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def purge_audit(before: int, *, yes: bool) -> None:
-    """Remove the oldest entries of the audit log; an entry records it, and from where `flask audit verify` goes on.
+    """Remove the oldest entries of the audit log; new ones record it, and from where `flask audit verify` goes on.
 
-    Deleted by other means, they would make the log not intact.
+    Deleted by other means, they would make the log not intact. The server can keep running.
 
     \b
     Examples:
@@ -246,7 +247,7 @@ def purge_audit(before: int, *, yes: bool) -> None:
     """
     if not yes:
         click.confirm(f"Permanently remove the entries before {format_timestamp(before)}?", abort=True, err=True)
-    click.echo(f"{store().audit_log.purge(before, 'operator')} entries were removed.")
+    click.echo(f"{purge_audit_log(store(), before)} entries were removed.")
 
 
 def _key_to_dict(key: StoredKey) -> dict[str, Any]:

@@ -90,10 +90,6 @@ class AuditLog:
         )
         self._run_transaction(lambda connection: audit.record(connection, entry))
 
-    def purge(self, before: int, actor: str) -> int:
-        """Remove the entries before a time, in microseconds since 1970 UTC; return how many."""
-        return self._run_transaction(lambda connection: audit.purge(connection, before, self._clock(), actor))
-
     def page(
         self, after_id: int | None = None, limit: int = 100, filters: Mapping[str, str] | None = None
     ) -> Page[RecordedEntry, int]:

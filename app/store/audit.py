@@ -5,17 +5,18 @@ It is a hash chain (audit_chain.py).
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from itertools import takewhile
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Connection, Row, delete, func, not_, or_, select, true, update
+from sqlalchemy import Connection, Row, case, delete, func, or_, select, update
 
 from ..core.timestamps import format_timestamp
 from ..errors import InvalidInput
 from . import audit_chain
 from .keyset import Page, belongs_to
 from .rows import dumps
-from .tables import audit_log
+from .tables import audit_head, audit_log
 
 Action = Literal[
     "session_read",
@@ -53,7 +54,7 @@ Detail = Mapping[str, str | int | bool | None]
 ACTOR_LENGTH = 160
 
 SCAN_LIMIT = 50_000
-"""Entries examined for a page filtered without an index."""
+"""Entries examined at once without an index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,8 @@ class RecordedEntry:
 
 _COLUMNS = (audit_log.c.id, *(audit_log.c[entry_field.name] for entry_field in fields(AuditEntry)))
 
+_ENTRIES = select(audit_head.c.entries).scalar_subquery()
+
 _FILTERS = ("actor", "action", "survey_id", "user_id")
 
 
@@ -97,23 +100,58 @@ def record(connection: Connection, entry: AuditEntry) -> None:
     audit_chain.append(connection, {**asdict(entry), "actor": entry.actor[:ACTOR_LENGTH], "detail": detail})
 
 
-def purge(connection: Connection, before: int, at: int, actor: str) -> int:
-    """Remove the oldest entries, up to the first that is as recent as ``before``; return how many.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purge:
+    """The removal of the oldest entries, in any number of transactions: retryable work for each.
 
-    An entry records where the chain begins since then.
+    Each records where the chain begins since then.
+
+    Attributes:
+        before: the first entry as recent as this stays, and all after it.
+        last_id: the newest entry's id before the first transaction.
+        number: of the entry before the first in the chain at that time.
     """
-    head = audit_chain.lock_head(connection)
+
+    before: int
+    actor: str
+    last_id: int
+    number: int
+
+    def __call__(self, connection: Connection, at: int, limit: int) -> int:
+        """Remove up to ``limit`` entries; return how many."""
+        column = audit_log.c
+        is_kept = case((column.at >= self.before, 1), else_=0).label("is_kept")
+        oldest = select(column.id, column.link, is_kept).order_by(column.id).limit(limit)
+        # Entries, then the head, as an erasure locks them.
+        removed = list(takewhile(lambda row: not row.is_kept, connection.execute(oldest.with_for_update())))
+        if not removed:
+            return 0
+        audit_chain.lock_head(connection)
+        # An earlier transaction's, or that of another purge.
+        number, link = audit_chain.read_start(connection, self.last_id, audit_chain.Start(self.number))
+        number += sum(row.link is not None for row in removed)
+        connection.execute(delete(audit_log).where(column.id <= removed[-1].id))
+        detail = {"entries": len(removed), "number": number, "link": removed[-1].link or link}
+        record(connection, AuditEntry(at=at, actor=self.actor, action=audit_chain.PURGED, detail=detail))
+        return len(removed)
+
+
+def read_newest(connection: Connection) -> tuple[int, int]:
+    """Return the newest entry's id and its number in the chain, 0 without any."""
+    newest = select(func.coalesce(func.max(audit_log.c.id), 0), func.coalesce(_ENTRIES, 0))  # one snapshot for both
+    last_id, number = connection.execute(newest).one()
+    return last_id, number
+
+
+def count_chained(connection: Connection, after_id: int | None, last_id: int) -> tuple[int, int | None]:
+    """Return how many of the next SCAN_LIMIT entries are in the chain, and the last id, None at the end."""
     column = audit_log.c
-    kept_from = connection.execute(select(func.min(column.id)).where(column.at >= before)).scalar()
-    is_old = true() if kept_from is None else column.id < kept_from
-    link = connection.execute(select(column.link).where(is_old).order_by(column.id.desc()).limit(1)).scalar()
-    kept = select(func.count()).where(not_(is_old), column.link.is_not(None))
-    number = 0 if head is None else head.entries - connection.execute(kept).scalar_one()
-    removed = connection.execute(delete(audit_log).where(is_old)).rowcount
-    if removed:
-        detail = {"entries": removed, "number": number, "link": link or ""}
-        record(connection, AuditEntry(at=at, actor=actor, action=audit_chain.PURGED, detail=detail))
-    return removed
+    entries = select(column.id, column.link).where(column.id <= last_id)
+    if after_id is not None:
+        entries = entries.where(column.id > after_id)
+    page = entries.order_by(column.id).limit(SCAN_LIMIT).subquery()
+    count, after_id = connection.execute(select(func.count(page.c.link), func.max(page.c.id))).one()
+    return count, after_id
 
 
 def read_page(

@@ -2,8 +2,15 @@
 
 An entry's link is HMAC-SHA256 over its number, the previous link, its fields, and a commitment to the user id: SHA-256
 of a random salt and the id. Erasing a participant removes the id and the salt; the links stay valid, and the commitment
-can't be guessed. ``audit_head`` has the number of entries and the last link, authenticated too: without it, removed
-newest entries would not be missed.
+can't be checked against a guess. ``audit_head`` has the number of entries and the last link, authenticated too: without
+it, removed newest entries would not be missed.
+
+Not noticed: an erasure that never happened. Someone who replaces a user id by ``erased:`` and any text, and removes the
+salt, hides whose entry it is; only the number of erased entries hints at it.
+
+Anyone can make links without a key, so these only count before the first link with one, which includes them. A log of
+such links alone is not intact once there is a key, as it may be a forgery; the next entry with the key accepts it, and
+the number of unkeyed entries remains.
 """
 
 import hashlib
@@ -121,6 +128,7 @@ class ChainVerifier:
         self._keys = keys
         self.number, self.link = start
         self.unchained = self.erased = self.unkeyed = 0
+        self._is_keyed = False
 
     def check(self, row: Row[Any]) -> None:
         """Check the next entry.
@@ -140,6 +148,8 @@ class ChainVerifier:
             values["at"] = from_datetime(row.at)
         if not hmac.compare_digest(row.link, _link(self._keys, self.number + 1, self.link, values)):
             raise BrokenChain(f"{place} was changed, or entries before it were removed or moved")
+        if key_id == UNKEYED and self._is_keyed:
+            raise BrokenChain(f"{place} was made without SECRET_KEY, unlike earlier entries: anyone could have made it")
         if row.commitment is not None:
             self._check_user(row, place)
         elif row.user_id is not None:
@@ -147,6 +157,7 @@ class ChainVerifier:
         self.number += 1
         self.link = row.link
         self.unkeyed += key_id == UNKEYED
+        self._is_keyed = key_id != UNKEYED
 
     def finish(self, head: Head | None) -> None:
         """Check that the last entry is the chain's last.
@@ -163,6 +174,11 @@ class ChainVerifier:
             raise BrokenChain("the row of audit_head was changed")
         if head.entries > self.number:
             raise BrokenChain(f"the newest {head.entries - self.number} entries were removed")
+        if key_id == UNKEYED and self._keys.current != UNKEYED:
+            raise BrokenChain(
+                "the row of audit_head was made without SECRET_KEY, which is set now: anyone could have made it, and "
+                "changed the newest entries"
+            )
         if (head.entries, head.link) != (self.number, self.link):
             raise BrokenChain("audit_head was set back to an earlier entry")
 
@@ -189,14 +205,22 @@ def read_rows(connection: Connection, after_id: int, limit: int) -> Sequence[Row
     return connection.execute(query.order_by(audit_log.c.id).limit(limit)).all()
 
 
-def read_start(connection: Connection) -> Start:
-    """Return where the newest purge left the beginning; it is right if the purge's own entry is in the chain."""
-    query = select(audit_log.c.detail).where(audit_log.c.action == PURGED).order_by(audit_log.c.id.desc()).limit(1)
+def read_start(connection: Connection, after_id: int | None = None, known: Start = Start()) -> Start:  # noqa: B008 - immutable
+    """Return where the newest purge left the beginning; it is right if the purge's own entry is in the chain.
+
+    Args:
+        after_id: search only later entries, to read few of a large log; None for all.
+        known: if there is none.
+    """
+    column = audit_log.c
+    query = select(column.detail).where(column.action == PURGED, column.link.is_not(None))
+    if after_id is not None:
+        query = query.where(column.id > after_id)
     try:
-        detail = orjson.loads(connection.execute(query).scalar() or "{}")
+        detail = orjson.loads(connection.execute(query.order_by(column.id.desc()).limit(1)).scalar() or "{}")
         return Start(int(detail["number"]), str(detail["link"]))
     except (ValueError, TypeError, KeyError):  # no purge, or an entry that was changed
-        return Start()
+        return known
 
 
 def read_head(connection: Connection) -> Head | None:

@@ -86,9 +86,10 @@ class Purge:
         old = sorted(session.key for session in _still_stale(connection, self.stale, self.cutoffs))
         for key in old:
             erase(connection, key)
+        # Before the first entry: other writers wait for the audit log's head, and erasures lock it last.
+        erasures.anonymise_purged(connection, old)
         for survey_id, keys in groupby(old, key=lambda key: key.survey_id):
             self._record(connection, survey_id, len(list(keys)))
-        erasures.anonymise_purged(connection, old)
         erased_before = self._attempted - locked
         self._attempted.update(old)
         return sorted(erased_before.union(old))

@@ -11,11 +11,13 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
+from sqlalchemy import create_engine
 
 from app.errors import SchemaMismatch
 from app.operations.maintenance.key_rotation import rotate_keys
 from app.sessions.service import open_store
 from app.settings import Settings
+from app.store.audit_chain import Start, read_start
 from app.store.engine import normalise_url
 from app.survey.commands import Answer
 from app.survey.snapshot import SessionKey
@@ -218,11 +220,12 @@ def test_limited_keys_are_revoked_when_downgraded(empty_url: str) -> None:
 
 
 def test_chain_of_the_audit_log_is_lost_when_downgraded(empty_url: str) -> None:
-    """The error names the flag that accepts it; the entries are kept."""
+    """The error names the flag that accepts it; the entries are kept, and a later chain begins anew."""
     below = REVISIONS[REVISIONS.index("0022") - 1]
     migrate(empty_url, below)
-    row = "(id, at, actor, action) VALUES (1, '2026-01-02 03:04:05.000006', 'operator', 'audit_read')"
-    execute(empty_url, f"INSERT INTO audit_log {row}")
+    detail = '{"entries":3,"number":3,"link":"a"}'
+    row = f"VALUES (1, '2026-01-02 03:04:05.000006', 'operator', 'audit_purged', '{detail}')"
+    execute(empty_url, f"INSERT INTO audit_log (id, at, actor, action, detail) {row}")
     before = dump(empty_url)["audit_log"]
     migrate(empty_url, "0022")
     migrate(empty_url, below, down=True)
@@ -235,3 +238,8 @@ def test_chain_of_the_audit_log_is_lost_when_downgraded(empty_url: str) -> None:
     rows = dump(empty_url)
     assert rows["audit_log"] == before
     assert "audit_head" not in rows
+    migrate(empty_url, "0022")
+    engine = create_engine(normalise_url(empty_url))
+    with engine.connect() as connection:
+        assert read_start(connection) == Start()
+    engine.dispose()

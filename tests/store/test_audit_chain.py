@@ -11,9 +11,10 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, delete, insert, select, update
 
 from app.operations.integrity import verify_audit_log
+from app.operations.maintenance import purge_audit_log
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.audit_chain import AuditKeys
+from app.store.audit_chain import UNKEYED, AuditKeys, _link
 from app.store.tables import audit_head, audit_log
 from app.survey.snapshot import SessionKey
 
@@ -129,6 +130,56 @@ CHANGES: dict[str, tuple[Callable[[list[int]], Change], str]] = {
 }
 
 
+def relink(connection: Connection, kept: int, ends_at: int | None = None) -> None:
+    """Link all but the first ``kept`` entries again, without a key, and remove those after ``ends_at``."""
+    rows = connection.execute(select(audit_log).order_by(column.id)).all()
+    keys, link = AuditKeys.derive(()), rows[kept - 1].link if kept else ""
+    for number, row in enumerate(rows[kept:ends_at], kept + 1):
+        values = {**row._asdict(), "actor": "anyone", "key_id": UNKEYED}
+        link = _link(keys, number, link, values)
+        changed = {"actor": "anyone", "key_id": UNKEYED, "link": link}
+        connection.execute(update(audit_log).where(column.id == row.id).values(changed))
+    connection.execute(delete(audit_log).where(column.id > rows[:ends_at][-1].id))
+    count = len(rows[:ends_at])
+    mac = keys.digest(UNKEYED, count, link)
+    connection.execute(update(audit_head).values(entries=count, link=link, key_id=UNKEYED, mac=mac))
+
+
+@pytest.mark.parametrize("kept", range(5))
+def test_entries_linked_again_without_the_key_are_noticed(store: SessionStore, kept: int) -> None:
+    """Also after a server added an entry with the key, unless the whole log was linked again: those are counted."""
+    before = ids(store)
+    found = problem(store, lambda it: relink(it, kept))
+    expected = f"entry {before[kept]}" if kept else "the row of audit_head"
+    assert found is not None
+    assert found.startswith(f"{expected} was made without SECRET_KEY")
+    record(store, 1)
+    result = verify_audit_log(store)
+    assert (result.problem, result.unkeyed) == ((found, 0) if kept else (None, 5))
+
+
+def test_entries_removed_with_a_head_made_without_the_key_are_noticed(store: SessionStore) -> None:
+    """The entries that are left are intact."""
+    found = problem(store, lambda it: relink(it, 3, 3))
+    assert found is not None
+    assert found.startswith("the row of audit_head was made without SECRET_KEY")
+
+
+def test_secret_key_can_be_set_after_the_first_entries(settings: Settings) -> None:
+    """Until the first entry with the key, this can't be told from a forgery; later, those before it are counted."""
+    with closing(open_store(with_secret(settings, ""))) as development:
+        record(development, 2)
+    with closing(open_store(with_secret(settings, SECRET))) as store:
+        found = verify_audit_log(store).problem
+        assert found is not None
+        assert found.startswith("the row of audit_head was made without SECRET_KEY")
+        record(store, 1)
+        result = verify_audit_log(store)
+        assert (result.problem, result.entries, result.unkeyed) == (None, 3, 2)
+        change = update(audit_log).where(column.id == ids(store)[0]).values(actor="x")
+        assert problem(store, lambda connection: connection.execute(change)) is not None
+
+
 @pytest.mark.parametrize("name", CHANGES)
 def test_first_entry_that_was_changed_removed_or_moved_is_named(store: SessionStore, name: str) -> None:
     change, text = CHANGES[name]
@@ -203,12 +254,12 @@ def test_purge_keeps_the_chain_verifiable(store: SessionStore) -> None:
     """From where it left the beginning; what is removed by other means is still noticed, at both ends."""
     expected = verify_audit_log(store).newest
     third = store.run_read(lambda connection: connection.execute(select(column.at).order_by(column.id)).all()[2].at)
-    assert store.audit_log.purge(third, "operator") == 2
-    assert store.audit_log.purge(third, "operator") == 0
+    assert purge_audit_log(store, third) == 2
+    assert purge_audit_log(store, third) == 0
     record(store, 2)
     result = verify_audit_log(store, expected=expected)
     assert (result.problem, result.entries, result.purged) == (None, 8, 2)
-    assert store.audit_log.purge(2**52, "operator") == 6
+    assert purge_audit_log(store, 2**52) == 6
     result = verify_audit_log(store)
     assert (result.problem, result.entries, result.purged) == (None, 9, 8)
     record(store, 3)
@@ -217,19 +268,23 @@ def test_purge_keeps_the_chain_verifiable(store: SessionStore) -> None:
     assert removed is not None
 
 
-def test_forged_purge_is_noticed(store: SessionStore) -> None:
+@pytest.mark.parametrize(
+    ("link", "text"), [(None, "entry {1} was changed, or entries before it were removed"), ("x", "with the key None")]
+)
+def test_forged_purge_is_noticed(store: SessionStore, link: str | None, text: str) -> None:
     """Someone without the key can't move the beginning of the chain."""
     rows = store.run_read(lambda connection: connection.execute(select(audit_log).order_by(column.id)).all())
     detail = f'{{"entries":1,"number":1,"link":"{rows[0].link}"}}'
-    forged = {"at": 1, "actor": "operator", "action": "audit_purged", "detail": detail}
+    forged = {"at": 1, "actor": "operator", "action": "audit_purged", "detail": detail, "link": link}
 
     def forge(connection: Connection) -> None:
         connection.execute(delete(audit_log).where(column.id == rows[0].id))
         connection.execute(insert(audit_log).values(forged))
 
+    before = ids(store)
     found = problem(store, forge)
     assert found is not None
-    assert "is not in the chain" in found
+    assert text.format(*before) in found
 
 
 def test_concurrent_writers_of_several_stores_make_one_chain(settings: Settings) -> None:

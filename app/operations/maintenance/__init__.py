@@ -1,5 +1,6 @@
-"""Maintenance: expiry, retention, key rotation, and their schedule."""
+"""Maintenance: expiry, retention, the audit log, key rotation, and their schedule."""
 
+from .audit_log import purge_audit_log
 from .expiry import ExpiryResult, expire
 from .key_rotation import RotationResult, rotate_keys
 from .purge_archive import PurgeArchive, read_archive
@@ -13,6 +14,7 @@ __all__ = [
     "RotationResult",
     "expire",
     "purge",
+    "purge_audit_log",
     "read_archive",
     "rotate_keys",
 ]

@@ -3,12 +3,8 @@
 Expiry does not count as a change. Safe to run together with servers and other runs, to interrupt and to repeat.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
-
-from sqlalchemy import Connection
 
 from ...core.progress import Progress, no_progress
 from ...sessions import SessionStore
@@ -16,8 +12,6 @@ from ...store import retention
 from ...survey import SessionKey
 from .purge_archive import PurgeArchive
 from .sweep import SESSION_WEIGHT, TransactionPacer, sweep
-
-T = TypeVar("T")
 
 
 def purge(
@@ -84,7 +78,7 @@ class _Eraser:
                 if session.version > self._event_pacer.limit:
                     self._shrink(session)
             work = retention.Purge(archived, self._cutoffs, at=self._store.clock(), actor=self._actor)
-            keys = self._run(work, self._session_pacer)
+            keys = self._session_pacer.run(self._store, work)
             self._drop(keys)
             if self._archive is not None:
                 self._archive.record_erased(session for session in archived if session.key in keys)
@@ -99,19 +93,7 @@ class _Eraser:
         pacer = self._event_pacer
         blank = partial(retention.blank, session=session, cutoffs=self._cutoffs)
         trim = partial(retention.trim_history, session=session, cutoffs=self._cutoffs)
-        if self._run(blank, pacer):
+        if pacer.run(self._store, blank):
             self._drop([session.key])
-            while self._run(partial(trim, limit=pacer.limit), pacer):
+            while pacer.run(self._store, partial(trim, limit=pacer.limit)):
                 pass
-
-    def _run(self, work: Callable[[Connection], T], pacer: TransactionPacer) -> T:
-        """Measure only the last attempt."""
-        started: list[float] = []
-
-        def timed(connection: Connection) -> T:
-            started.append(time.monotonic())
-            return work(connection)
-
-        result = self._store.run_transaction(timed)
-        pacer.pause(time.monotonic() - started[-1])
-        return result

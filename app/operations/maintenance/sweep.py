@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
+from sqlalchemy import Connection
+
 from ...core.progress import Progress
 from ...sessions import SessionStore
 from ...store import sessions
@@ -77,6 +79,18 @@ class TransactionPacer:
             self.limit = max(MIN_EVENTS, self.limit // 2)
         elif took_s < TARGET_S / 2:
             self.limit = min(MAX_EVENTS, self.limit + self.limit // 4)
+
+    def run(self, store: SessionStore, work: Callable[[Connection], T]) -> T:
+        """Run a transaction, then pause for as long as its last attempt took."""
+        started: list[float] = []
+
+        def timed(connection: Connection) -> T:
+            started.append(time.monotonic())
+            return work(connection)
+
+        result = store.run_transaction(timed)
+        self.pause(time.monotonic() - started[-1])
+        return result
 
     def pause(self, took_s: float) -> None:
         """Adjust the limit, and let others write for as long as the transaction took."""
