@@ -12,9 +12,10 @@ import orjson
 import pytest
 
 from app.errors import InvalidInput
-from app.operations.maintenance import retention, sweep
+from app.operations.maintenance import sweep
 from app.operations.maintenance.purge_archive import ArchivedSession, PurgeArchive, read_archive
 from app.operations.maintenance.retention import purge
+from app.operations.maintenance.sweep import TransactionPacer
 from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store.retention import BLANKED_ANSWERS, trim_history
@@ -168,18 +169,18 @@ def test_participant_starts_again_when_the_session_is_being_erased(
     long_session(keeping, ANN, 60, old(keeping))
     told = Connection()
     keeping.subscribers.subscribe(ANN, told)
-    shrink = retention._Eraser._run
+    run = TransactionPacer.run
     calls: list[Any] = []
 
-    def write(eraser: Any, work: Any, pace: Any) -> Any:
-        result = shrink(eraser, work, pace)
+    def run_and_begin_again(pacer: TransactionPacer, store: SessionStore, work: Any) -> Any:
+        result = run(pacer, store, work)
         if getattr(work, "func", None) is trim_history and not calls:
             calls.append(work)
             assert not keeping.turns.get_or_create(ANN, is_audio_mode=False)[1]
             keeping.turns.submit(ANN, Answer(at=keeping.clock(), step="Q1", value=2))
         return result
 
-    monkeypatch.setattr(retention._Eraser, "_run", write)
+    monkeypatch.setattr(TransactionPacer, "run", run_and_begin_again)
     purge(keeping)
     purge(keeping)
     snapshot = keeping.queries.load(ANN)
