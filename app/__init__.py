@@ -3,11 +3,15 @@
 The packages, from the interfaces down to the core; imports go this way only (``make check`` enforces it):
 
 =================  ================================================================================================
-``serve``          starts the server: ``python -m app.serve``
+``__main__``       the command ``stepkeep``; ``project`` has what ``stepkeep new`` writes
+``serve``          starts the server: ``python -m app.serve``; ``gunicorn_config`` configures it
+``flask``          a Flask extension: Stepkeep in an existing application
+``testing``        pytest fixtures for programs that use Stepkeep
 ``web/``           REST, the WebSocket, and the pages
 ``cli/``           the operator's commands
 ``client/``        the Python client of the WebSocket; independent of the server
 ``operations/``    backup, export, statistics, webhooks, maintenance, integrity checks, privacy, demo data
+``aio``            the simple Python API and the store for asyncio
 ``access/``        tokens, API keys, sign-ins, permissions
 ``database``       :func:`get_database`, the simple Python API
 ``sessions/``      :class:`SessionStore`: every interface reads and changes sessions through it
@@ -20,6 +24,7 @@ The packages, from the interfaces down to the core; imports go this way only (``
 ``survey/``        the pure core: surveys, step types, commands, events, and what a command does to a session
 ``core/``          small mechanisms: JSON, timestamps, files, deadlines
 ``errors``         every error
+``installation``   from the wheel, as ``stepkeep``, or as a clone, as ``app``
 =================  ================================================================================================
 
 docs/architecture.md follows an answer through them.
@@ -29,17 +34,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .core.session_dicts import EventDict, HistoryDict, SessionDict, SessionFields
     from .database import Database, get_database
     from .sessions import SessionStore, open_store
     from .settings import read_settings
-    from .survey import Answer, Begin, SessionKey
+    from .survey import Answer, Begin, Rejection, SessionKey, SessionState, Snapshot
+    from .writer import Committed, Rejected
 
 __all__ = [
     "Answer",
     "Begin",
+    "Committed",
     "Database",
+    "EventDict",
+    "HistoryDict",
+    "Rejected",
+    "Rejection",
+    "SessionDict",
+    "SessionFields",
     "SessionKey",
+    "SessionState",
     "SessionStore",
+    "Snapshot",
     "__version__",
     "get_database",
     "open_store",
@@ -51,9 +67,18 @@ __version__ = "0.1.0"
 _HOMES = {
     "Answer": "survey",
     "Begin": "survey",
+    "Committed": "writer",
     "Database": "database",
+    "EventDict": "core.session_dicts",
+    "HistoryDict": "core.session_dicts",
+    "Rejected": "writer",
+    "Rejection": "survey",
+    "SessionDict": "core.session_dicts",
+    "SessionFields": "core.session_dicts",
     "SessionKey": "survey",
+    "SessionState": "survey",
     "SessionStore": "sessions",
+    "Snapshot": "survey",
     "get_database": "database",
     "open_store": "sessions",
     "read_settings": "settings",

@@ -14,45 +14,39 @@ STEPKEEP_DEFAULT_SURVEY, else to ``default``, whatever survey files there are.
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict, cast
+from typing import Any
 
 from .catalogue import UNNAMED_SURVEY
+from .core.session_dicts import HistoryDict, SessionDict
 from .core.strict_json import MAX_INTEGER
 from .core.timestamps import format_timestamp
-from .errors import InvalidInput, NoSuchSession
+from .errors import ConfigurationError, InvalidInput, NoSuchSession
 from .sessions import SessionStore, open_store
 from .settings import read_settings
 from .store import HistoryEntry
 from .survey import Note, Save, SessionKey, Snapshot, Update
 
 
-class SessionDict(TypedDict):
-    """A session; times are RFC 3339 in UTC."""
+class Requests:
+    """Checks the arguments of the API's functions and makes keys and commands of them, which the caller submits."""
 
-    user_id: str
-    survey_id: str
-    survey_revision: str | None
-    status: str
-    current_step: str
-    answers: dict[str, Any]
-    step_history: list[str]
-    is_audio_mode: bool
-    draft: Any
-    session_data: dict[str, Any] | None
-    version: int
-    created_at: str
-    updated_at: str
-    completed_at: str | None
+    def __init__(self, store: SessionStore) -> None:
+        self._store = store
+        self._survey_id = store.settings.default_survey or UNNAMED_SURVEY
 
+    def key(self, user_id: str, survey_id: str | None) -> SessionKey:
+        return self._store.queries.key(user_id, self._survey_id if survey_id is None else survey_id)
 
-class HistoryDict(TypedDict):
-    """An entry of a session's history; the time is RFC 3339 in UTC."""
+    def save(self, step_history: Sequence[str], **state: Any) -> Save:  # noqa: ANN401 - the service checks them
+        return Save(at=self._store.clock(), step_history=_path(step_history), **state)
 
-    action: str
-    step: str | None
-    answer: Any
-    timestamp: str
-    version: int
+    def update(self, step_history: Sequence[str] | None, **state: object) -> Update:
+        fields = {**state, "step_history": None if step_history is None else _path(step_history)}
+        changes = {name: value for name, value in fields.items() if value is not None}
+        return Update(at=self._store.clock(), changes=changes)
+
+    def note(self, action: str, step: str | None, answer: object) -> Note:
+        return Note(at=self._store.clock(), action=action, step=step, answer=answer)
 
 
 class Database:
@@ -60,7 +54,7 @@ class Database:
 
     def __init__(self, store: SessionStore) -> None:
         self.store = store
-        self._survey_id = store.settings.default_survey or UNNAMED_SURVEY
+        self.requests = Requests(store)
 
     def save_session(  # noqa: PLR0913 - one argument for each part of the state
         self,
@@ -83,13 +77,11 @@ class Database:
             InvalidInput: nothing was written.
             Unavailable: not saved now; repeating it is safe.
         """
-        key = self._key(user_id, survey_id)
-        path = tuple(step_history) if isinstance(step_history, list | tuple) else step_history
-        command = Save(
-            at=self.store.clock(),
+        key = self.requests.key(user_id, survey_id)
+        command = self.requests.save(
+            step_history,
             current_step=current_step,
             answers=answers,
-            step_history=path,  # type: ignore[arg-type]  # the service checks it
             is_audio_mode=is_audio_mode,
             session_data=session_data,
         )
@@ -97,7 +89,7 @@ class Database:
         return True
 
     def load_session(self, user_id: str, *, survey_id: str | None = None) -> SessionDict | None:
-        snapshot = self.store.queries.load(self._key(user_id, survey_id))
+        snapshot = self.store.queries.load(self.requests.key(user_id, survey_id))
         return None if snapshot is None else self._to_dict(snapshot)
 
     def update_session_state(  # noqa: PLR0913 - as above
@@ -119,16 +111,14 @@ class Database:
         Raises:
             InvalidInput, Unavailable: as :meth:`save_session`.
         """
-        fields = {
-            "current_step": current_step,
-            "answers": answers,
-            "step_history": tuple(step_history) if isinstance(step_history, list) else step_history,
-            "is_audio_mode": is_audio_mode,
-            "session_data": session_data,
-        }
-        changes = {name: value for name, value in fields.items() if value is not None}
-        command = Update(at=self.store.clock(), changes=changes)
-        return self._submit(self._key(user_id, survey_id), command)
+        command = self.requests.update(
+            step_history,
+            current_step=current_step,
+            answers=answers,
+            is_audio_mode=is_audio_mode,
+            session_data=session_data,
+        )
+        return self._submit(self.requests.key(user_id, survey_id), command)
 
     def add_history_entry(
         self,
@@ -144,12 +134,12 @@ class Database:
         Returns:
             True: committed. False: no such session.
         """
-        command = Note(at=self.store.clock(), action=action, step=step, answer=answer)
-        return self._submit(self._key(user_id, survey_id), command)
+        command = self.requests.note(action, step, answer)
+        return self._submit(self.requests.key(user_id, survey_id), command)
 
     def get_session_history(self, user_id: str, limit: int = 100, *, survey_id: str | None = None) -> list[HistoryDict]:
         """Return the newest entries, newest first."""
-        key = self._key(user_id, survey_id)
+        key = self.requests.key(user_id, survey_id)
         entries = self.store.queries.history(key, limit=_limit(limit), newest_first=True)
         return [_entry_dict(entry) for entry in entries]
 
@@ -168,13 +158,15 @@ class Database:
 
     def delete_session(self, user_id: str, *, survey_id: str | None = None) -> bool:
         """Erase the session; return whether there was one."""
-        return self.store.erasure.delete(self._key(user_id, survey_id))
+        return self.store.erasure.delete(self.requests.key(user_id, survey_id))
 
     def close(self) -> None:
+        """Commit what was submitted, and close; the next :func:`get_database` opens the database again."""
+        global _instance  # noqa: PLW0603 - one instance per process
+        with _guard:
+            if _instance is self:
+                _instance = None
         self.store.close()
-
-    def _key(self, user_id: str, survey_id: str | None) -> SessionKey:
-        return self.store.queries.key(user_id, self._survey_id if survey_id is None else survey_id)
 
     def _submit(self, key: SessionKey, command: Update | Note) -> bool:
         try:
@@ -184,7 +176,7 @@ class Database:
         return True
 
     def _to_dict(self, snapshot: Snapshot) -> SessionDict:
-        return cast("SessionDict", snapshot.to_full_dict(self.store.clock()))
+        return snapshot.to_full_dict(self.store.clock())
 
 
 _instance: Database | None = None
@@ -202,8 +194,16 @@ def get_database() -> Database:
     global _instance  # noqa: PLW0603 - one instance per process
     with _guard:
         if _instance is None:
-            _instance = Database(open_store(read_settings()))
+            try:
+                _instance = Database(open_store(read_settings()))
+            except ConfigurationError as error:
+                raise error.with_traceback(None) from None  # its message says what the driver's errors say
         return _instance
+
+
+def opened_database() -> Database | None:
+    """Return this process's database if it is open; never waits."""
+    return _instance
 
 
 def _reset_after_fork() -> None:
@@ -220,6 +220,10 @@ def _limit(limit: object) -> int:
     if type(limit) is not int or not 1 <= limit <= MAX_INTEGER:
         raise InvalidInput(f"limit must be a whole number of at least 1, not {limit!r}"[:200])
     return limit
+
+
+def _path(step_history: object) -> Any:  # noqa: ANN401 - the service checks it
+    return tuple(step_history) if isinstance(step_history, list | tuple) else step_history
 
 
 def _entry_dict(entry: HistoryEntry) -> HistoryDict:

@@ -1,10 +1,12 @@
 """Every error that Stepkeep raises, in one tree.
 
-Each has a stable ``code``, an HTTP status, and its facts as attributes. A retry can succeed after ``Unavailable`` and
-``RateLimited``. Only ``app/store`` translates driver errors. The Python client has its own (``app/client/errors.py``).
+Each has a stable ``code``, an HTTP status and its facts. A retry can succeed after ``Unavailable`` and ``RateLimited``.
+Only ``app/store`` translates driver errors. The Python client has its own (``app/client/errors.py``).
 """
 
 from typing import ClassVar
+
+from .installation import DOWNGRADE, UPGRADE
 
 
 class StepkeepError(Exception):
@@ -12,11 +14,13 @@ class StepkeepError(Exception):
 
     code: str = "internal"
     http_status: ClassVar[int] = 500
+    client_message: ClassVar[str | None] = None
+    """What clients get instead of ``str(error)``, whose details are for the log."""
 
     @property
     def message(self) -> str:
-        """For clients; ``str(error)`` may add details for operators."""
-        return str(self)
+        """For clients."""
+        return self.client_message or str(self)
 
 
 class ConfigurationError(StepkeepError):
@@ -43,11 +47,9 @@ class SchemaMismatch(ConfigurationError):
         self.needed = needed
         self.is_newer = is_newer
         state = f"Database schema is at revision {found}" if found else "Database has no schema"
-        remedy = (
-            f"It was upgraded by a newer release: install that one, or run `alembic downgrade {needed}` with it."
-            if is_newer
-            else "Run `alembic upgrade head` with the same DATABASE_URL."
-        )
+        remedy = f"Run `{UPGRADE}` with the same DATABASE_URL."
+        if is_newer:
+            remedy = f"It was upgraded by a newer release: install that, or run `{DOWNGRADE} {needed}` with it."
         super().__init__(f"{state}; this release needs {needed}. {remedy}")
 
 
@@ -65,15 +67,19 @@ class StoreInUse(ConfigurationError):
 
 
 class SurveyFileError(ConfigurationError):
-    """A survey file is invalid; the message says where."""
+    """A survey file is invalid; the message has a line for each error.
+
+    Attributes:
+        place, problem: of the first error.
+    """
 
     code = "survey_file"
 
-    def __init__(self, file: str, place: str, problem: str) -> None:
+    def __init__(self, file: str, place: str, problem: str, message: str | None = None) -> None:
         self.file = file
         self.place = place
         self.problem = problem
-        super().__init__(f"{file}: {place}: {problem}" if place else f"{file}: {problem}")
+        super().__init__(message or (f"{file}: {place}: {problem}" if place else f"{file}: {problem}"))
 
 
 class BackupBroken(ConfigurationError):
@@ -91,6 +97,10 @@ class InvalidInput(StepkeepError, ValueError):
 
     code = "invalid_input"
     http_status = 422
+
+
+class UnsuitableTransaction(InvalidInput):
+    """A turn can't be part of the caller's transaction; nothing was done."""
 
 
 class InvalidUserId(InvalidInput):
@@ -134,9 +144,6 @@ class SessionFull(StepkeepError):
     code = "quota"
     http_status = 409
 
-    def __init__(self) -> None:
-        super().__init__("Not saved: this session is full. All before it is saved. Please tell those who invited you.")
-
 
 class Unauthorized(StepkeepError):
     """The credentials are missing or invalid; the message does not say which."""
@@ -162,9 +169,7 @@ class ParticipantConflict(StepkeepError):
     http_status = 409
 
     def __init__(self) -> None:
-        super().__init__(
-            "This browser has a session of another participant in this survey. Send replace: true to replace it."
-        )
+        super().__init__("This browser has a session of another participant. Send replace: true to replace it.")
 
 
 class LinkUnconfirmed(StepkeepError):
@@ -313,30 +318,22 @@ class OtherRelease(UnreadableHere):
     """Another release wrote it: an event, a definition, a status or the schema."""
 
     code = "other_release"
+    client_message = "This server is being upgraded. Nothing is lost; try again later."
 
     def __init__(self, problem: str) -> None:
         self.problem = problem
         super().__init__(f"{problem} {REPLACE_SERVER}")
-
-    @property
-    def message(self) -> str:
-        """Without the details, which ``str(error)`` has for the log."""
-        return "This server is being upgraded. Nothing is lost; try again later."
 
 
 class MissingKey(UnreadableHere):
     """Answers are encrypted with a key that this server lacks."""
 
     code = "missing_key"
+    client_message = "Answers can't be decrypted at the moment because the server lacks a key. Nothing is lost."
 
     def __init__(self, key_id: str) -> None:
         self.key_id = key_id
         super().__init__(f"Answers are encrypted with the key {key_id}, which STEPKEEP_ANSWERS_KEYS lacks.")
-
-    @property
-    def message(self) -> str:
-        """Without the key's id, which ``str(error)`` has for the log."""
-        return "Answers can't be decrypted at the moment because the server lacks a key. Nothing is lost."
 
 
 class DatabaseUnavailable(Unavailable):
@@ -350,14 +347,11 @@ class DatabaseUnavailable(Unavailable):
 class DatabaseNotWritable(DatabaseUnavailable):
     """The database accepts no writes until an operator acts; ``str(error)`` says what to do."""
 
+    client_message = "The database is unavailable. Send the same command again later."
+
     def __init__(self, problem: str) -> None:
         self.problem = problem
         Unavailable.__init__(self, problem)
-
-    @property
-    def message(self) -> str:
-        """Without the problem, which ``str(error)`` names for the log."""
-        return "The database is unavailable. Send the same command again later."
 
 
 class DatabaseFileLost(DatabaseNotWritable):
@@ -374,6 +368,13 @@ class Overloaded(Unavailable):
         super().__init__(f"The server is overloaded: {waiting} commands are queued. Try again later.")
 
 
+class SessionBlocked(Overloaded):
+    """A transaction of this program has turns of the session; others are accepted after its end."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+
 class StorageLow(Unavailable):
     """The disk has less than STEPKEEP_LOW_DISK_MIB free: public surveys admit no new participants."""
 
@@ -388,13 +389,8 @@ class ErasureJournalUnavailable(Unavailable):
     """The erasure journal could not be written, so nothing was erased."""
 
     code = "erasure_journal_unavailable"
+    client_message = "The erasure journal is unavailable; nothing was erased. Try again later."
 
     def __init__(self, path: str, problem: str) -> None:
-        self.path = path
-        self.problem = problem
+        self.path, self.problem = path, problem
         super().__init__(f"The erasure journal {path} can't be used ({problem}); nothing was erased.")
-
-    @property
-    def message(self) -> str:
-        """Without the file, which ``str(error)`` names for the log."""
-        return "The erasure journal is unavailable; nothing was erased. Try again later."

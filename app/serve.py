@@ -1,4 +1,4 @@
-"""``python -m app.serve``, which is ``make run``: check the configuration once, then become gunicorn.
+"""``stepkeep serve``, ``python -m app.serve`` and ``make run``: check the configuration once, then become gunicorn.
 
 So an error is one clear line, not a worker that restarts for ever. ``--check`` only checks, also while a server runs.
 """
@@ -7,23 +7,34 @@ import os
 import socket
 import sys
 
+import flask
+
+from .core.commands import exit_code
 from .errors import ConfigurationError
 from .sessions import check_store, open_store
 from .settings import Settings, is_loopback, read_settings
-from .store import normalise_url, server_lock
-from .web import check_settings
+from .store import database_url, server_lock
+from .web import check_settings, create_app
+
+_FLASK_OPTIONS = frozenset({"-A", "--app", "-e", "--env-file"})
+"""Options of ``flask`` with a value."""
 
 
 def main() -> None:
-    """Serve, or exit with code 1 and one line."""
+    """Serve, or with ``--check`` only check."""
     if sys.argv[1:] == ["--check"]:
         check()
-        return
+    else:
+        serve()
+
+
+def serve() -> None:
+    """Become the server, or exit with code 1 and one line."""
     try:
         settings = effective_settings(read_settings())
         check_settings(settings)
         _check_port(settings)
-        lock = server_lock(normalise_url(settings.database_url))
+        lock = server_lock(database_url(settings))
         store = open_store(settings)
         store.close()
         if lock is not None:
@@ -39,8 +50,40 @@ def main() -> None:
     print("Press Ctrl-C to stop; all answers are kept.", flush=True)  # noqa: T201 - the operator's terminal
     os.environ["STEPKEEP_ENVIRONMENT"] = settings.environment
     os.execv(  # noqa: S606 - the running Python
-        sys.executable, [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "wsgi:app"]
+        sys.executable,
+        [
+            *(sys.executable, "-m", "gunicorn", "--config", f"python:{__package__}.gunicorn_config"),
+            f"{__package__}.serve:load_application()",
+        ],
     )
+
+
+def load_application() -> flask.Flask:
+    """Return the application for gunicorn, or with the operator's commands for ``flask``; or exit with one line."""
+    is_command = os.environ.get("FLASK_RUN_FROM_CLI") == "true"
+    try:
+        app = flask.Flask(__name__) if is_command and _is_for_authors(sys.argv[1:]) else create_app()
+    except ConfigurationError as error:
+        print(f"stepkeep: {error.message}", file=sys.stderr)  # noqa: T201 - the log is not configured yet
+        if not is_command:  # exit codes 3 and 4 of a worker have a meaning for gunicorn, which would stop
+            sys.exit(1)
+        sys.exit(exit_code(error))
+    if is_command:
+        from .cli import register  # noqa: PLC0415 - a server starts sooner without the commands
+
+        register(app)
+    return app
+
+
+def _is_for_authors(arguments: list[str]) -> bool:
+    """Return whether the command is one of ``surveys``, which needs no database and no valid survey."""
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("-"):
+            return word == "surveys"
+        if word in _FLASK_OPTIONS:
+            next(words, None)
+    return False
 
 
 def check() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from .core.formats import DURATION, ORIGIN, RATE, SURVEY_ID, normalize_origin, validation_message
+from .core.formats import DURATION, ORIGIN, RATE, SCHEMA, SURVEY_ID, normalize_origin, validation_message
 from .errors import ConfigurationError
 
 PREFIX = "STEPKEEP_"
@@ -30,6 +30,9 @@ Duration = Annotated[str, Field(pattern=DURATION)]
 
 def _well_known(name: str) -> AliasChoices:
     return AliasChoices(f"{PREFIX}{name}".lower(), name)
+
+
+_ALIASES = {"database_schema": f"{PREFIX}schema".lower()}  # `schema` is a method of pydantic's models
 
 
 class Settings(BaseSettings):
@@ -82,6 +85,16 @@ class Settings(BaseSettings):
         validation_alias=_well_known("database_url"),
         description="SQLAlchemy URL of the database: SQLite, PostgreSQL, MariaDB or MySQL",
     )
+    database_schema: Annotated[str | None, Field(pattern=SCHEMA)] = Field(
+        None,
+        validation_alias=_ALIASES["database_schema"],
+        description="PostgreSQL's schema for the tables; default: the search path of the account, which is `public`",
+    )
+    migration_url: str | None = Field(
+        None,
+        description="URL of the same database for `alembic` alone, with an account that may create tables; default: "
+        "`DATABASE_URL`",
+    )
     answers_keys: SecretStr = Field(
         SecretStr(""),
         description="keys that encrypt answers at rest: base64 of 32 bytes each, comma-separated; the first encrypts, "
@@ -97,6 +110,11 @@ class Settings(BaseSettings):
         None,
         description="survey to use where a request names none; default: the only survey, if there is just one. The "
         "Python API uses this survey too; its default is always `default`",
+    )
+    languages_dir: Path | None = Field(
+        None,
+        description="folder of JSON files with the server's own texts, one a language, such as `sv.json`: they add "
+        "languages or replace texts",
     )
     expires_after: Duration | None = Field(
         None,
@@ -129,15 +147,20 @@ class Settings(BaseSettings):
         1, validation_alias=_well_known("web_concurrency"), description="server processes; always 1 with SQLite"
     )
     max_connections: Annotated[int, Field(ge=1, le=20_000)] = Field(
-        1000, description="simultaneous WebSocket connections per process; further ones are closed with 1013"
+        10_000, description="simultaneous WebSocket connections per process; further ones are closed with 1013"
     )
     rest_threads: Annotated[int, Field(ge=1, le=1000)] = Field(
-        24, description="threads reserved for REST and pages, in addition to one for each WebSocket connection"
+        24, description="threads for REST and pages; WebSockets have their own"
     )
     allowed_origins: str = Field(
         "",
         description="further origins whose pages may use the WebSocket and REST interfaces, comma-separated, e.g. "
         "`https://app.example.org`; exact, without patterns",
+    )
+    frame_ancestors: str = Field(
+        "",
+        description="origins whose pages may show a survey in a frame (`/embed/{survey_id}`), comma-separated, e.g. "
+        "`https://www.example.org`; exact, without patterns; default: none",
     )
     messages_per_second: Annotated[float, Field(gt=0, le=100_000)] = Field(
         100.0, description="sustained messages per second on one connection; more close it with 4429"
@@ -267,7 +290,7 @@ class Settings(BaseSettings):
             return url
         return normalize_origin(url)
 
-    @field_validator("allowed_origins")
+    @field_validator("allowed_origins", "frame_ancestors")
     @classmethod
     def _as_origins(cls, text: str) -> str:
         """Return the origins as in the header Origin; a pattern or a path would never match, or match too much."""
@@ -281,8 +304,18 @@ class Settings(BaseSettings):
         return ",".join(map(normalize_origin, items))
 
 
-def read_settings() -> Settings:
+def is_set(name: str) -> bool:
+    """Return whether the environment or ``STEPKEEP_SECRETS_DIR`` has a setting's variable, with the prefix."""
+    variable = f"{PREFIX}{name}".upper()
+    folder = os.environ.get(SECRETS_DIR)
+    return bool(os.environ.get(variable)) or (folder is not None and Path(folder, variable.lower()).is_file())
+
+
+def read_settings(**values: object) -> Settings:
     """Return the settings from the environment and from ``STEPKEEP_SECRETS_DIR``.
+
+    Args:
+        values: of settings by name; they take precedence.
 
     Raises:
         ConfigurationError: names each invalid variable.
@@ -293,7 +326,7 @@ def read_settings() -> Settings:
     host = os.environ.get("HOST", "")
     fallback: dict[str, Any] = {"host": host} if is_address(host) and not os.environ.get(f"{PREFIX}HOST") else {}
     try:
-        return Settings(_secrets_dir=folder, **fallback)
+        return Settings(_secrets_dir=folder, **{**fallback, **values})
     except ValidationError as error:
         # Without the values: DATABASE_URL contains a password.
         problems = "; ".join(
@@ -305,7 +338,8 @@ def read_settings() -> Settings:
 
 def environment_warnings() -> Iterator[str]:
     """Yield a warning for each environment variable that only looks like a setting."""
-    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | {SECRETS_DIR}
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields.keys() - _ALIASES} | {SECRETS_DIR}
+    known |= set(map(variable_name, _ALIASES))
     for variable in sorted(os.environ):
         if variable.startswith(PREFIX) and variable not in known:
             yield f"{variable} is not a setting"
@@ -318,6 +352,7 @@ def environment_warnings() -> Iterator[str]:
 
 def variable_name(setting: str) -> str:
     """Return the environment variable of a setting or alias."""
+    setting = _ALIASES.get(setting, setting)
     is_complete = setting in WELL_KNOWN or setting.startswith(PREFIX.lower())
     return setting.upper() if is_complete else f"{PREFIX}{setting.upper()}"
 

@@ -10,7 +10,8 @@ import time
 from app.core import strict_json
 from app.survey.commands import Answer, Begin
 from app.survey.definition import Survey, parse_definition
-from app.survey.flow import Rejection, decide
+from app.survey.flow import decide
+from app.survey.rejection import Rejection
 from app.survey.state import SessionState, apply
 
 ROUNDS = 7
@@ -61,7 +62,7 @@ def main() -> None:
     times: dict[tuple[int, str], list[float]] = {}
     for _ in range(ROUNDS):
         for count, (survey, state) in sessions.items():
-            for name, step in (("last", survey.steps[-1].id), ("first", survey.first_step)):
+            for name, step in (("last", survey.steps[-1].id), ("first", survey.steps[0].id)):
                 command = Answer(at=1, step=step, value=8)
                 started = time.perf_counter()
                 for _ in range(REPEATS):

@@ -21,8 +21,8 @@ Walked = tuple[dict[str, Any], dict[str, Any]]
 
 
 def answer_to(step: str) -> int:
-    """Return every participant's answer: 1, 2 or 3 depending on the step, so that Q10 is reached."""
-    return int(step[1:]) % 3 + 1
+    """Return every participant's answer: 0, 1 or 2 depending on the step, so that Q10 follows Q9."""
+    return int(step[1:]) % 3
 
 
 def after(step: str) -> str:

@@ -2,7 +2,8 @@
 
 - Tests mirror `app/`: tests/survey/test_flow.py tests app/survey/flow.py. Beside them are tests/migrations,
   tests/durability (crashes and outages), tests/browser (Chromium) and tests/docs (examples and links).
-- Parts are real: a copied database, a store on it, the server as a process. The fixtures `store`, `settings` and
+- Parts are real: a copied database, a store on it, the server as a process (forked from one that has imported the
+  libraries: `start_module`). The fixtures `store`, `settings` and
   `database_url` run a test on SQLite, PostgreSQL and MariaDB; `server` is on SQLite and shared by the tests of a worker.
 - A test that needs another store, or other settings, opens it with `new_store`, which also closes it.
 - `make test` leaves out what has the marker `long`, and the repetition of interface tests (`INTERFACES`) on database
@@ -14,12 +15,12 @@
 """
 
 import contextlib
-import functools
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -31,16 +32,22 @@ import httpx
 import hypothesis
 import pytest
 
-from app import catalogue
 from app.sessions.queries import now_us
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
+from tests.checked_surveys import check_files_once
 from tests.database_servers import NoServer, OwnServer, missing_servers, ordinary_server, own_server
 from tests.databases import Databases, create_sqlite
+from tests.forked import ForkedProcess, start_module
+from tests.temporary_files import write_to_memory
 from tests.waiting import START_S, free_port, wait_for
+
+pytest_plugins = ["app.testing"]  # the kit for integrators: our own tests use it too
 
 ROOT = Path(__file__).resolve().parent.parent
 SURVEYS = ROOT / "surveys"
+SHIPPED = sorted(path.stem for path in SURVEYS.glob("*.yaml"))
+"""The ids of the shipped surveys."""
 KINDS = ("sqlite", "postgresql", "mysql")
 SERVER_KINDS = ("postgresql", "mysql")
 
@@ -48,12 +55,13 @@ Servers = Callable[[str], Databases]
 NewStore = Callable[..., SessionStore]
 T = TypeVar("T")
 
+write_to_memory()
+
 # Without bytecode files each of the hundreds of processes would compile its modules again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# Parsing the survey files would take half of the time of opening a store.
-catalogue.parse_survey = functools.cache(catalogue.parse_survey)
+check_files_once()
 
 
 for profile, percent in {"dev": 25, "ci": 100, "nightly": 1000}.items():
@@ -144,7 +152,7 @@ class Server:
     port: int = field(default_factory=free_port)
     environment: dict[str, str] = field(default_factory=dict)
     database: str | None = None
-    process: "subprocess.Popen[bytes] | None" = None
+    process: "subprocess.Popen[bytes] | ForkedProcess | None" = None
 
     @property
     def url(self) -> str:
@@ -161,6 +169,14 @@ class Server:
     @property
     def log(self) -> str:
         return (self.folder / "server.log").read_text()
+
+    @property
+    def secrets(self) -> Path:
+        return self.folder / "secrets"
+
+    def change_secret(self) -> None:
+        """Let the next SIGHUP replace the server, as after an upgrade."""
+        (self.secrets / "unused").write_text(str(time.monotonic()))
 
     @property
     def command(self) -> list[str]:
@@ -184,17 +200,11 @@ class Server:
             "DATABASE_URL": self.database_url,
             "STEPKEEP_SURVEYS_DIR": str(self.surveys),
             "STEPKEEP_MAX_CONNECTIONS": "200",
+            "STEPKEEP_SECRETS_DIR": str(self.secrets),
             **self.environment,
         }
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *self.command],
-                cwd=ROOT,
-                env=environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self.secrets.mkdir(exist_ok=True)
+        self.process = start_module(self.command, environment, self.folder / "server.log")
 
     def wait_until_it_answers(self) -> None:
         """Wait until the server answers."""

@@ -1,32 +1,18 @@
 """Databases of the tests: without tables, or copied from a template that the migrations made."""
 
-import tempfile
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import cache, cached_property
-from pathlib import Path
 
 from pymysql.constants.CLIENT import MULTI_STATEMENTS
 from sqlalchemy import URL, Engine, NullPool, create_engine, text
 
 from app.store.engine import normalise_url
 from app.store.migrations import upgrade_schema
+from app.testing import create_sqlite
 
-
-def create_sqlite(file: Path) -> str:
-    """Write a SQLite file at the newest schema and return its URL."""
-    file.write_bytes(_migrated_sqlite())
-    return f"sqlite:///{file}"
-
-
-@cache
-def _migrated_sqlite() -> bytes:
-    """Return the content of a migrated SQLite file."""
-    with tempfile.TemporaryDirectory(prefix="stepkeep-template-") as folder:
-        file = Path(folder) / "template.db"
-        upgrade_schema(normalise_url(f"sqlite:///{file}"))
-        return file.read_bytes()
+__all__ = ["Databases", "GivenServer", "create_sqlite"]
 
 
 class Databases(ABC):

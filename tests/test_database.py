@@ -1,5 +1,7 @@
 """The Python API: which survey its sessions belong to, and how strict its arguments are."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 from app.database import Database
 from app.errors import InvalidInput, InvalidUserId
 from app.settings import Settings
-from tests.conftest import NewStore
+from tests.conftest import ROOT, NewStore
 from tests.databases import create_sqlite
 from tests.test_catalogue import CLOSED, VISIT
 
@@ -115,3 +117,15 @@ def test_refused_user_id_is_named(open_database: Any, user_id: object, named: st
     with pytest.raises(InvalidUserId) as refused:
         open_database().load_session(user_id)
     assert str(refused.value).endswith(f"it was {named}")
+
+
+def test_database_that_cannot_be_opened_is_one_error_without_those_of_the_driver(tmp_path: Path) -> None:
+    """Its last line says what to do."""
+    script = "from database import get_database; get_database()"
+    environment = {"DATABASE_URL": f"sqlite:///{tmp_path}/missing/s.db", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    assert "Its folder must exist" in done.stderr.splitlines()[-1]

@@ -1,6 +1,7 @@
 """The layout rules of docs/architecture.md."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,3 +69,20 @@ def test_package_has_a_face_without_logic(package: str) -> None:
 def test_no_module_is_too_long(folder: str) -> None:
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sources(ROOT / folder)}
     assert not {str(path.relative_to(ROOT)): lines for path, lines in lengths.items() if lines > MAX_LINES}
+
+
+COMMANDS_OF_A_CLONE = re.compile(
+    r"(?<!`)`flask |^ +(\w+=\S+ )?flask |\balembic (upgrade|downgrade|stamp|-x)|`pip install", re.MULTILINE
+)
+NAMES_COMMANDS = {APP / "installation.py", APP / "store" / "migrations.py"}
+
+
+def test_messages_name_commands_by_the_constants_of_their_installation() -> None:
+    """Else those of the wheel would name commands that it does not have. In help texts, ``%(prog)s`` stands for them."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in set(sources(APP)) - NAMES_COMMANDS
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and COMMANDS_OF_A_CLONE.search(str(node.value))
+    ]
+    assert not wrong, "\n".join(wrong)

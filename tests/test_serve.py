@@ -4,36 +4,33 @@ import contextlib
 import os
 import socket
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
-from app.serve import effective_settings
+from app.serve import effective_settings, main
 from app.settings import Settings
 from app.store import normalise_url, server_lock
-from tests.conftest import ROOT, SURVEYS, free_port
+from tests.conftest import SURVEYS, free_port
 from tests.databases import create_sqlite
+from tests.forked import run_module
+from tests.programs import Done, run_here
 
 
-def start(tmp_path: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    variables = {
-        **os.environ,
+def variables(tmp_path: Path, **environment: str) -> dict[str, str]:
+    return {
         "PORT": str(free_port()),
         "DATABASE_URL": f"sqlite:///{tmp_path / 's.db'}",
         "STEPKEEP_SURVEYS_DIR": str(SURVEYS),
         **environment,
     }
-    return subprocess.run(
-        [sys.executable, "-m", "app.serve", *arguments],
-        cwd=ROOT,
-        env=variables,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+
+
+def start(tmp_path: Path, *arguments: str, **environment: str) -> Done:
+    """Run the start in this process, up to gunicorn."""
+    with mock.patch.object(os, "execv", side_effect=AssertionError("the server started")):
+        return run_here(main, *arguments, **variables(tmp_path, **environment))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +45,6 @@ def start(tmp_path: Path, *arguments: str, **environment: str) -> "subprocess.Co
         ("STEPKEEP_ARCHIVE_DIR", "/dev/null", "STEPKEEP_ARCHIVE_DIR"),
         ("STEPKEEP_SURVEYS_DIR", "/nowhere/at/all", "STEPKEEP_SURVEYS_DIR"),
         ("STEPKEEP_ERASURES_FILE", "/nowhere/at/all", "STEPKEEP_ERASURES_FILE"),
-        ("STEPKEEP_METRICS_DIR", "/dev/null/metrics", "STEPKEEP_METRICS_DIR"),
         ("STEPKEEP_SECRETS_DIR", "/nowhere/at/all", "STEPKEEP_SECRETS_DIR"),
     ],
 )
@@ -65,7 +61,7 @@ def test_invalid_survey_file_is_reported_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("id: a\ntitle: t\nlanguage: en\nsteps: [{id: S1, type: info}]\n")
     done = start(tmp_path, STEPKEEP_SURVEYS_DIR=str(tmp_path))
     assert done.returncode == 1
-    assert "mine.yaml: steps[0].prompt" in done.stderr
+    assert "mine.yaml:4:9: step S1: the field prompt is required" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -100,13 +96,16 @@ def test_check_names_an_invalid_survey_file(tmp_path: Path) -> None:
     assert not (tmp_path / "s.db").exists()
 
 
-def test_port_in_use_is_reported_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("variable", ["PORT", "STEPKEEP_METRICS_DIR"])
+def test_process_reports_what_it_cannot_use_in_one_line(tmp_path: Path, variable: str) -> None:
+    """A port in use is found before gunicorn starts, a wrong folder of the metrics by its configuration file."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        done = start(tmp_path, PORT=str(taken.getsockname()[1]))
+        values = {"PORT": str(taken.getsockname()[1]), "STEPKEEP_METRICS_DIR": "/dev/null/metrics"}
+        done = run_module(["app.serve"], {**os.environ, **variables(tmp_path, **{variable: values[variable]})})
     assert done.returncode == 1
-    assert "PORT=" in done.stderr
+    assert variable in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -118,19 +117,19 @@ def test_loopback_is_development_unless_the_server_is_public(monkeypatch: pytest
     for name in ("STEPKEEP_ENVIRONMENT", "STEPKEEP_PUBLIC_URL", "STEPKEEP_PROXIES", "HOST"):
         monkeypatch.delenv(name, raising=False)
     assert effective_settings(Settings()).environment == "development"
-    for variables in PUBLIC:
+    for public in PUBLIC:
         with monkeypatch.context() as environment:
-            for name, value in variables.items():
+            for name, value in public.items():
                 environment.setenv(name, value)
             assert effective_settings(Settings()).environment == "production"
             environment.setenv("STEPKEEP_ENVIRONMENT", "development")
             assert effective_settings(Settings()).environment == "development"
 
 
-@pytest.mark.parametrize("variables", PUBLIC, ids=["STEPKEEP_PUBLIC_URL", "STEPKEEP_PROXIES"])
-def test_public_server_requires_a_secret_key(tmp_path: Path, variables: dict[str, str]) -> None:
+@pytest.mark.parametrize("public", PUBLIC, ids=["STEPKEEP_PUBLIC_URL", "STEPKEEP_PROXIES"])
+def test_public_server_requires_a_secret_key(tmp_path: Path, public: dict[str, str]) -> None:
     """Also on loopback behind a proxy; the message says how to create one."""
-    done = start(tmp_path, SECRET_KEY="", **variables)
+    done = start(tmp_path, SECRET_KEY="", **public)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "SECRET_KEY" in line

@@ -1,6 +1,7 @@
 """Other processes: their ports and children, and waits for conditions with a timeout and a message."""
 
 import contextlib
+import secrets
 import socket
 import time
 from collections.abc import Callable
@@ -10,11 +11,16 @@ START_S = 60
 
 
 def free_port() -> int:
-    """Return a free port of loopback."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        port: int = trial.getsockname()[1]
-        return port
+    """Return a free port of loopback.
+
+    It lies below the ports that kernels choose for outgoing connections and for port 0: one of those could be taken
+    before the caller's server binds it.
+    """
+    while True:
+        port = secrets.SystemRandom().randrange(10_000, 30_000)
+        with socket.socket() as trial, contextlib.suppress(OSError):
+            trial.bind(("127.0.0.1", port))
+            return port
 
 
 def children(pid: int) -> list[int]:

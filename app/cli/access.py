@@ -10,6 +10,7 @@ import click
 from ..access import DAY_US, INVITATION, SCOPES, StoredKey, new_user_id
 from ..core.timestamps import format_timestamp
 from ..errors import InvalidInput, NotFound
+from ..installation import COMMAND
 from ..operations.integrity import verify_audit_log
 from ..operations.maintenance import purge_audit_log
 from .group import Days, DefaultGroup, Time, audit, commands, credentials, require_known_survey, require_survey, store
@@ -69,8 +70,8 @@ def create_key(
 
     \b
     Examples:
-      flask api-keys create --name 'clinic import' --scope sessions:read --scope sessions:write --days 90
-      flask api-keys create --name 'ward 3' --scope sessions:read,export --survey phq9 --survey intake
+      %(prog)s api-keys create --name 'clinic import' --scope sessions:read --scope sessions:write --days 90
+      %(prog)s api-keys create --name 'ward 3' --scope sessions:read,export --survey phq9 --survey intake
     """
     if never_expires and days is not None:
         raise click.UsageError("--days and --never-expires exclude each other.")
@@ -98,8 +99,8 @@ def list_keys(*, as_json: bool) -> None:
 
     \b
     Examples:
-      flask api-keys list
-      flask api-keys list --json
+      %(prog)s api-keys list
+      %(prog)s api-keys list --json
     """
     print_records(map(_key_to_dict, credentials().keys()), _KEY_COLUMNS, as_json=as_json, is_array=True)
 
@@ -113,12 +114,12 @@ def revoke_key(key: str) -> None:
 
     \b
     Examples:
-      flask api-keys revoke ab12cd34ef56
+      %(prog)s api-keys revoke ab12cd34ef56
     """
     parts = key.split("_")
     key_id = parts[1] if key.startswith("stepkeep_") and len(parts) > 1 else key
     if not credentials().revoke_key(key_id):
-        raise NotFound(f"there is no valid API key {key_id[:20]!r}: see `flask api-keys list`")
+        raise NotFound(f"there is no valid API key {key_id[:20]!r}: see `{COMMAND} api-keys list`")
     audit("key_revoked", key_id=key_id)
     click.echo(f"{key_id} is revoked.")
 
@@ -137,8 +138,8 @@ def create_invitations(survey: str, user_ids: tuple[str, ...], count: int, days:
 
     \b
     Examples:
-      flask invitations create intake --user-id patient-7
-      flask invitations create intake --count 100 > links.csv
+      %(prog)s invitations create intake --user-id patient-7
+      %(prog)s invitations create intake --count 100 > links.csv
     """
     sessions = store()
     require_survey(survey)
@@ -167,7 +168,7 @@ def revoke_invitations(survey: str, user_id: str) -> None:
 
     \b
     Examples:
-      flask invitations revoke intake patient-7
+      %(prog)s invitations revoke intake patient-7
     """
     key = store().queries.stored_key(user_id, survey)
     require_known_survey(user_id, survey)
@@ -185,12 +186,12 @@ commands.add_command(audit_commands)
 @click.option("--user-id", help="Only entries about this participant.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: one object per entry.")
 def show_audit(limit: int, user_id: str | None, *, as_json: bool) -> None:
-    """Show the audit log: who read, exported or erased what, newest first; `flask audit` is short for it.
+    """Show the audit log: who read, exported or erased what, newest first; `%(prog)s audit` is short for it.
 
     \b
     Examples:
-      flask audit list
-      flask audit list --user-id patient-7 --json
+      %(prog)s audit list
+      %(prog)s audit list --user-id patient-7 --json
     """
     filters = {} if user_id is None else {"user_id": user_id}
     entries = read_pages(lambda after: store().audit_log.page(after, min(limit, PAGE_SIZE), filters))
@@ -209,8 +210,8 @@ def verify_audit(expected: str | None, *, as_json: bool) -> None:
 
     \b
     Examples:
-      flask audit verify
-      flask audit verify --expect 1204:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+      %(prog)s audit verify
+      %(prog)s audit verify --expect 1204:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     """
     with progress("Verifying") as show:
         check = verify_audit_log(store(), expected=expected, progress=show)
@@ -219,7 +220,7 @@ def verify_audit(expected: str | None, *, as_json: bool) -> None:
     else:
         click.echo(f"{check.entries} entries are in the chain, {check.erased} of them about erased participants.")
         if check.purged:
-            click.echo(f"{check.purged} of them were removed by `flask audit purge`.")
+            click.echo(f"{check.purged} of them were removed by `{COMMAND} audit purge`.")
         if check.unchained:
             click.echo(
                 f"{check.unchained} entries are from before the chain began: nothing shows if they were changed."
@@ -237,13 +238,13 @@ def verify_audit(expected: str | None, *, as_json: bool) -> None:
 @click.option("--before", type=Time(), required=True, help="Remove entries from before this day or time (UTC).")
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def purge_audit(before: int, *, yes: bool) -> None:
-    """Remove the oldest entries of the audit log; new ones record it, and from where `flask audit verify` goes on.
+    """Remove the oldest entries of the audit log; new ones record it, and from where `%(prog)s audit verify` goes on.
 
     Deleted by other means, they would make the log not intact. The server can keep running.
 
     \b
     Examples:
-      flask audit purge --before 2024-01-01
+      %(prog)s audit purge --before 2024-01-01
     """
     if not yes:
         click.confirm(f"Permanently remove the entries before {format_timestamp(before)}?", abort=True, err=True)

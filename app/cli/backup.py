@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..installation import COMMAND
 from ..operations.backup import (
     ReplayCounts,
     Verified,
@@ -15,6 +16,7 @@ from ..operations.backup import (
     restore_backup,
     verify_backup,
 )
+from ..store import database_url
 from .group import audit, commands, store
 from .output import print_counts, print_json, printable, progress
 
@@ -34,7 +36,7 @@ def create(file: Path, *, as_json: bool) -> None:
 
     \b
     Examples:
-      flask backup create backups/2026-11-27.stepkeep
+      %(prog)s backup create backups/2026-11-27.stepkeep
     """
     with progress("Writing") as show:
         created = create_backup(store(), file, progress=show)
@@ -57,7 +59,7 @@ def verify(file: Path, *, as_json: bool) -> None:
 
     \b
     Examples:
-      flask backup verify backups/2026-11-27.stepkeep
+      %(prog)s backup verify backups/2026-11-27.stepkeep
     """
     with progress("Reading") as show:
         verified = verify_backup(file, store().cipher, progress=show)
@@ -85,8 +87,8 @@ def restore(file: Path, *, replace: bool, accept_differing: bool, as_json: bool)
 
     \b
     Examples:
-      DATABASE_URL=postgresql://user@host/new flask backup restore backups/2026-11-27.stepkeep
-      flask backup restore backups/2026-11-27.stepkeep --replace
+      DATABASE_URL=postgresql://user@host/new %(prog)s backup restore backups/2026-11-27.stepkeep
+      %(prog)s backup restore backups/2026-11-27.stepkeep --replace
     """
     with progress("Restoring") as show:
         result = restore_backup(store(), file, replace=replace, accepts_differing=accept_differing, progress=show)
@@ -99,7 +101,8 @@ def restore(file: Path, *, replace: bool, accept_differing: bool, as_json: bool)
     click.echo(f"Restored. {result.erased_again} sessions were erased again.")
     if result.left:
         click.echo(
-            f"{result.left} sessions changed after their erasure and were kept: `flask erasures apply` erases them.",
+            f"{result.left} sessions changed after their erasure and were kept: "
+            f"`{COMMAND} erasures apply` erases them.",
             err=True,
         )
 
@@ -120,16 +123,17 @@ def move(target: str, *, restart: bool, as_json: bool) -> None:
     """Copy everything from the database of DATABASE_URL into another one: SQLite, PostgreSQL or MariaDB.
 
     Stop the servers first. Run the command again to resume an interrupted move. At the end both databases are compared
-    row by row; the old one is not changed. Other users of this machine can see passwords on a command line: set
-    TARGET_URL instead.
+    row by row; the old one is not changed. With PostgreSQL, ?schema= in the URL names the schema. Other users of this
+    machine can see passwords on a command line: set TARGET_URL instead.
 
     \b
     Examples:
-      DATABASE_URL=postgresql://user@host/new alembic upgrade head
-      flask backup move --to postgresql://user@host/new
+      DATABASE_URL=postgresql://user@host/new %(upgrade)s
+      %(prog)s backup move --to postgresql://user@host/new
     """
+    source = database_url(store().settings)
     with progress("Moving") as show:
-        result = move_database(store().settings.database_url, target, restart=restart, progress=show)
+        result = move_database(source.render_as_string(hide_password=False), target, restart=restart, progress=show)
     if as_json:
         print_json({"rows": result.rows, "resumed": result.resumed})
         return

@@ -24,12 +24,12 @@ demo = commands.add_group("demo", "Simulated sessions, to try the program, to sh
 def create_sessions(sessions: int, days: int, surveys: tuple[str, ...], seed: int, *, yes: bool) -> None:
     """Create sessions as participants would have left them, with typing, pauses, edits, drop-outs and expiry.
 
-    Their user ids begin with demo-; `flask demo clear` erases them.
+    Their user ids begin with demo-; `%(prog)s demo clear` erases them.
 
     \b
     Examples:
-      flask demo fill --sessions 2000 --days 14
-      flask demo fill --survey phq9 --seed 7
+      %(prog)s demo fill --sessions 2000 --days 14
+      %(prog)s demo fill --survey phq9 --seed 7
     """
     plan = DemoPlan(sessions=sessions, days=days, surveys=surveys or None, seed=seed, until=store().clock())
     started = time.monotonic()
@@ -42,11 +42,11 @@ def create_sessions(sessions: int, days: int, surveys: tuple[str, ...], seed: in
 @demo.command("clear")
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def erase_sessions(*, yes: bool) -> None:
-    """Erase the sessions that `flask demo fill` created, and no others.
+    """Erase the sessions that `%(prog)s demo fill` created, and no others.
 
     \b
     Examples:
-      flask demo clear --yes
+      %(prog)s demo clear --yes
     """
     total = count_demo(store())
     if total and not yes:

@@ -28,8 +28,8 @@ def expire_sessions(*, dry_run: bool, as_json: bool) -> None:
 
     \b
     Examples:
-      flask sessions expire --dry-run
-      flask sessions expire
+      %(prog)s sessions expire --dry-run
+      %(prog)s sessions expire
     """
     with progress("Reading") as show:
         result = expire(store(), dry_run=dry_run, progress=show)
@@ -70,9 +70,9 @@ def purge_sessions(*, dry_run: bool, archive: Path | None, yes: bool, as_json: b
 
     \b
     Examples:
-      flask sessions purge --dry-run
-      flask sessions purge --archive old-2026.jsonl.gz
-      flask sessions purge --yes         from cron
+      %(prog)s sessions purge --dry-run
+      %(prog)s sessions purge --archive old-2026.jsonl.gz
+      %(prog)s sessions purge --yes         from cron
     """
     with nullcontext() if archive is None else PurgeArchive(store(), archive) as file:
         with progress("Counting") as show:

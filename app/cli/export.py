@@ -40,6 +40,7 @@ _MISSING = {
 @click.option("--updated-since", type=Time(), help="Only sessions changed since.")
 @click.option("--mode", type=click.Choice(MODES), help="Only sessions in this mode.")
 @click.option("--labels/--values", default=False, help="Write the labels of choices (csv, parquet, xlsx).")
+@click.option("--language", help="Write labels in this language of the survey, such as de.")
 @click.option("--spreadsheet-safe", is_flag=True, help="Escape formulas with an apostrophe (csv, long).")
 @click.option("--history", is_flag=True, help="Include the events of each session (jsonl).")
 @click.option("--drafts", is_flag=True, help="Include the text of drafts (long, jsonl with --history).")
@@ -48,11 +49,11 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **options:
 
     \b
     Examples:
-      flask export intake --output intake.csv
-      flask export intake --format sav --status completed --output intake.sav
-      flask export intake --format long --since 2026-11-01 --until 2026-11-30 > events.csv
+      %(prog)s export intake --output intake.csv
+      %(prog)s export intake --format sav --status completed --output intake.sav
+      %(prog)s export intake --format long --since 2026-11-01 --until 2026-11-30 > events.csv
 
-    `flask codebook` describes the columns.
+    `%(prog)s codebook` describes the columns.
     """
     with usage_errors():
         request = ExportRequest(survey_id=store().queries.survey_id(survey), format=format_name, **options)
@@ -72,15 +73,16 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **options:
 
 @commands.command("codebook")
 @click.argument("survey")
+@click.option("--language", help="Show texts in this language of the survey, such as de.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (default: Markdown).")
-def show_codebook(survey: str, *, as_json: bool) -> None:
+def show_codebook(survey: str, language: str | None, *, as_json: bool) -> None:
     """Describe each column of a survey's export: step, prompt, values with labels, revisions.
 
     \b
     Examples:
-      flask codebook intake > intake-codebook.md
+      %(prog)s codebook intake > intake-codebook.md
     """
-    layout = Export(store(), ExportRequest(survey_id=store().queries.survey_id(survey))).layout
+    layout = Export(store(), ExportRequest(survey_id=store().queries.survey_id(survey), language=language)).layout
     if as_json:
         print_json(codebook_to_dict(layout))
     else:

@@ -1,10 +1,8 @@
 """Groups of commands: errors and exit codes, types of options, and the application's parts."""
 
 import math
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -12,24 +10,12 @@ import flask
 from flask.cli import AppGroup
 
 from ..access import Credentials
+from ..core.commands import Command
 from ..core.timestamps import parse_timestamp
-from ..errors import (
-    DatabaseNotWritable,
-    DatabaseUnavailable,
-    DatabaseUnreachable,
-    InvalidInput,
-    NoSuchSurvey,
-    NotFound,
-    Overloaded,
-    StepkeepError,
-)
+from ..errors import DatabaseNotWritable, InvalidInput, NoSuchSurvey, StepkeepError
 from ..sessions import Action, SessionStore
 
 MAX_DAYS = 3650.0
-
-NOT_FOUND = 3
-UNAVAILABLE = 4
-"""Exit codes besides click's, 0 to 2."""
 
 
 class Days(click.FloatRange):
@@ -67,18 +53,14 @@ class Time(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
-class _Command(click.Command):
-    """Prints a StepkeepError as one line, and maps it to an exit code."""
+class _Command(Command):
+    """Names the surveys, all of which an operator may see."""
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's return type
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):  # of a latin-1 terminal: participants' texts have any character
-                stream.reconfigure(errors="backslashreplace")
-        try:
-            return super().invoke(ctx)
-        except StepkeepError as error:
-            click.ClickException(_message(error)).show()
-            raise click.exceptions.Exit(exit_code(error)) from error
+    def describe(self, error: StepkeepError) -> str:
+        if isinstance(error, NoSuchSurvey):
+            offered = ", ".join(store().catalogue.surveys) or "none"
+            return f"there is no survey {error.survey_id!r} in STEPKEEP_SURVEYS_DIR, which has {offered}"
+        return super().describe(error)
 
 
 class CommandGroup(AppGroup):
@@ -122,21 +104,6 @@ def usage_errors() -> Iterator[None]:
         yield
     except InvalidInput as error:
         raise click.UsageError(str(error)) from error
-
-
-def _message(error: StepkeepError) -> str:
-    """An operator may see the names of all surveys."""
-    if isinstance(error, NoSuchSurvey):
-        offered = ", ".join(store().catalogue.surveys) or "none"
-        return f"there is no survey {error.survey_id!r} in STEPKEEP_SURVEYS_DIR, which has {offered}"
-    return str(error)
-
-
-def exit_code(error: StepkeepError) -> int:
-    """Return the exit code."""
-    if isinstance(error, NotFound):
-        return NOT_FOUND
-    return UNAVAILABLE if isinstance(error, DatabaseUnavailable | DatabaseUnreachable | Overloaded) else 1
 
 
 def audit(action: Action, *, survey_id: str | None = None, user_id: str | None = None, **detail: str | int) -> None:

@@ -27,8 +27,8 @@ def rotate_keys(*, to_plain: bool) -> None:
 
     \b
     Examples:
-      flask keys rotate
-      flask keys rotate --to-plain
+      %(prog)s keys rotate
+      %(prog)s keys rotate --to-plain
     """
     with progress("Decrypting" if to_plain else "Encrypting") as show:
         result = maintenance.rotate_keys(store(), to_plain=to_plain, progress=show)
@@ -56,8 +56,8 @@ def export(user_id: str, survey: str | None, output: Path | None) -> None:
 
     \b
     Examples:
-      flask sessions export patient-7 --output patient-7.json
-      flask sessions export patient-7 --survey intake | jq .counts
+      %(prog)s sessions export patient-7 --output patient-7.json
+      %(prog)s sessions export patient-7 --survey intake | jq .counts
     """
     require_known_survey(user_id, survey)
     pieces = export_participant(store(), user_id, survey)
@@ -81,8 +81,8 @@ def erase(user_id: str, survey: str | None, *, yes: bool, as_json: bool) -> None
 
     \b
     Examples:
-      flask sessions erase patient-7
-      flask sessions erase patient-7 --survey intake --yes
+      %(prog)s sessions erase patient-7
+      %(prog)s sessions erase patient-7 --survey intake --yes
     """
     require_known_survey(user_id, survey)
     where = f"the survey {survey}" if survey else "all surveys"
@@ -103,7 +103,7 @@ def export_list() -> None:
 
     \b
     Examples:
-      flask erasures export > erased.jsonl
+      %(prog)s erasures export > erased.jsonl
     """
     for line in read_erasures(store()):
         click.echo(line)
@@ -116,7 +116,7 @@ def apply_list(file: Path) -> None:
 
     \b
     Examples:
-      flask erasures apply erased.jsonl
+      %(prog)s erasures apply erased.jsonl
     """
     with file.open("rb") as lines:
         count = apply_erasures(store(), lines, file.name)

@@ -31,10 +31,10 @@ def report(survey: str, output: Path | None, folder: Path | None, *, as_json: bo
 
     \b
     Examples:
-      flask report intake --output report.html
-      flask report intake --output november.html --since 2026-11-01 --until 2026-11-30
-      flask report intake --csv report/
-      flask report intake --json | jq .sessions
+      %(prog)s report intake --output report.html
+      %(prog)s report intake --output november.html --since 2026-11-01 --until 2026-11-30
+      %(prog)s report intake --csv report/
+      %(prog)s report intake --json | jq .sessions
 
     The HTML page is self-contained. Reports contain no user ids and no free texts.
     """

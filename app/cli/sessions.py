@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ..errors import NoSuchSession, NotFound
+from ..installation import COMMAND
 from ..operations.integrity import (
     is_set_aside,
     list_set_aside,
@@ -80,10 +81,10 @@ def list_sessions(
 
     \b
     Examples:
-      flask sessions list --status in_progress --survey intake --limit 5
-      flask sessions list --user-id-prefix patient-
-      flask sessions list --updated-since 2026-11-01 --all --json > changed.jsonl
-      flask sessions list --set-aside --user-id-prefix patient-7
+      %(prog)s sessions list --status in_progress --survey intake --limit 5
+      %(prog)s sessions list --user-id-prefix patient-
+      %(prog)s sessions list --updated-since 2026-11-01 --all --json > changed.jsonl
+      %(prog)s sessions list --set-aside --user-id-prefix patient-7
     """
     if is_aside:
         if updated_since or options["status"] or options["step"]:
@@ -110,10 +111,10 @@ def show(user_id: str, survey: str | None, at_version: int | None, *, as_json: b
 
     \b
     Examples:
-      flask sessions show patient-7
-      flask sessions show patient-7 --survey intake --at-version 4
-      flask sessions show patient-7 --json
-      flask sessions show 'patient-7~set-aside-20261124T100000123456'
+      %(prog)s sessions show patient-7
+      %(prog)s sessions show patient-7 --survey intake --at-version 4
+      %(prog)s sessions show patient-7 --json
+      %(prog)s sessions show 'patient-7~set-aside-20261124T100000123456'
 
     An unreadable session that was set aside is shown as it is stored.
     """
@@ -151,10 +152,10 @@ def show_history(user_id: str, survey: str | None, after: int, limit: int, *, as
 
     \b
     Examples:
-      flask sessions history patient-7
-      flask sessions history patient-7 --survey intake --after 4 --limit 3
-      flask sessions history patient-7 --json | tail -1
-      flask sessions history 'patient-7~set-aside-20261124T100000123456'
+      %(prog)s sessions history patient-7
+      %(prog)s sessions history patient-7 --survey intake --after 4 --limit 3
+      %(prog)s sessions history patient-7 --json | tail -1
+      %(prog)s sessions history 'patient-7~set-aside-20261124T100000123456'
 
     Events of a session that was set aside are shown as they are stored.
     """
@@ -177,7 +178,9 @@ def session_keys(user_id: str, survey: str | None) -> list[SessionKey]:
     keys = [key for key in keys if survey in {None, key.survey_id}]
     if not keys:
         where = "" if survey is None else f" of {survey!r}"
-        raise NotFound(f"{user_id!r} has no session{where}; find user ids with `flask sessions list --user-id-prefix`")
+        raise NotFound(
+            f"{user_id!r} has no session{where}; find user ids with `{COMMAND} sessions list --user-id-prefix`"
+        )
     return keys
 
 

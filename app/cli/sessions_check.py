@@ -21,13 +21,13 @@ VERDICTS = ("same", "adopted", "set_aside", "locked", "differs")
 def verify(survey: str | None, *, as_json: bool) -> None:
     """Check that every session equals the replay of its history, and print the differing fields of those that don't.
 
-    Read-only; the server can keep running. The exit code is 1 if a session differs: `flask sessions rebuild` repairs
+    Read-only; the server can keep running. The exit code is 1 if a session differs: `%(prog)s sessions rebuild` repairs
     it.
 
     \b
     Examples:
-      flask sessions verify
-      flask sessions verify --survey intake --json
+      %(prog)s sessions verify
+      %(prog)s sessions verify --survey intake --json
     """
     if survey is not None:
         require_survey(survey)
@@ -58,9 +58,9 @@ def rebuild_from_history(
 
     \b
     Examples:
-      flask sessions rebuild --all --dry-run
-      flask sessions rebuild patient-7
-      flask sessions rebuild patient-7 --survey intake --lossy
+      %(prog)s sessions rebuild --all --dry-run
+      %(prog)s sessions rebuild patient-7
+      %(prog)s sessions rebuild patient-7 --survey intake --lossy
     """
     if (user_id is None) != is_all or (user_id is None and survey is not None):
         raise click.UsageError("give a user id, optionally with --survey, or --all")

@@ -56,8 +56,8 @@ def add_webhook(url: str, events: tuple[str, ...], survey: str | None, *, as_jso
 
     \b
     Examples:
-      flask webhooks add https://clinic.example.org/stepkeep --event session.completed
-      flask webhooks add https://clinic.example.org/stepkeep --event session.expired --survey phq9
+      %(prog)s webhooks add https://clinic.example.org/stepkeep --event session.completed
+      %(prog)s webhooks add https://clinic.example.org/stepkeep --event session.expired --survey phq9
     """
     added = operations.add_webhook(store(), url, events, survey)
     audit("webhook_added", survey_id=survey, webhook=added.webhook.id)
@@ -78,8 +78,8 @@ def list_webhooks(*, as_json: bool) -> None:
 
     \b
     Examples:
-      flask webhooks list
-      flask webhooks list --json
+      %(prog)s webhooks list
+      %(prog)s webhooks list --json
     """
     listed = map(operations.webhook_to_dict, operations.list_webhooks(store()))
     print_records(listed, _COLUMNS, as_json=as_json, is_array=True)
@@ -92,7 +92,7 @@ def remove_webhook(webhook: str) -> None:
 
     \b
     Examples:
-      flask webhooks remove wh_0123456789abcdef
+      %(prog)s webhooks remove wh_0123456789abcdef
     """
     operations.get_webhook(store(), webhook)
     audit("webhook_removed", webhook=webhook)
@@ -108,7 +108,7 @@ def disable_webhook(webhook: str) -> None:
 
     \b
     Examples:
-      flask webhooks disable wh_0123456789abcdef
+      %(prog)s webhooks disable wh_0123456789abcdef
     """
     operations.set_enabled(store(), webhook, enabled=False)
     audit("webhook_changed", webhook=webhook, enabled=0)
@@ -122,7 +122,7 @@ def enable_webhook(webhook: str) -> None:
 
     \b
     Examples:
-      flask webhooks enable wh_0123456789abcdef
+      %(prog)s webhooks enable wh_0123456789abcdef
     """
     operations.set_enabled(store(), webhook, enabled=True)
     audit("webhook_changed", webhook=webhook, enabled=1)
@@ -143,8 +143,8 @@ def rotate_secret(webhook: str, overlap_hours: float) -> None:
 
     \b
     Examples:
-      flask webhooks rotate-secret wh_0123456789abcdef
-      flask webhooks rotate-secret wh_0123456789abcdef --overlap-hours 1
+      %(prog)s webhooks rotate-secret wh_0123456789abcdef
+      %(prog)s webhooks rotate-secret wh_0123456789abcdef --overlap-hours 1
     """
     secret = operations.rotate_secret(store(), webhook, overlap_hours)
     audit("webhook_changed", webhook=webhook, secret="rotated")  # noqa: S106 - not a secret
@@ -159,7 +159,7 @@ def send_test(webhook: str) -> None:
 
     \b
     Examples:
-      flask webhooks test wh_0123456789abcdef
+      %(prog)s webhooks test wh_0123456789abcdef
     """
     result = operations.send_test(store(), webhook)
     if not result.succeeded:
@@ -177,8 +177,8 @@ def show_deliveries(webhook: str | None, *, failed: bool, limit: int, as_json: b
 
     \b
     Examples:
-      flask webhooks deliveries --failed
-      flask webhooks deliveries wh_0123456789abcdef --limit 20 --json
+      %(prog)s webhooks deliveries --failed
+      %(prog)s webhooks deliveries wh_0123456789abcdef --limit 20 --json
     """
     if webhook is not None:
         operations.get_webhook(store(), webhook)
@@ -202,8 +202,8 @@ def replay(webhook: str, since: int | None, *, failed: bool) -> None:
 
     \b
     Examples:
-      flask webhooks replay wh_0123456789abcdef --failed
-      flask webhooks replay wh_0123456789abcdef --since 2026-11-26
+      %(prog)s webhooks replay wh_0123456789abcdef --failed
+      %(prog)s webhooks replay wh_0123456789abcdef --since 2026-11-26
     """
     operations.get_webhook(store(), webhook)
     audit("webhooks_replayed", webhook=webhook)

@@ -1,10 +1,12 @@
 """Unacknowledged commands, and their order."""
 
+import asyncio
 import contextlib
 from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 from ..errors import StepkeepError
+from .messages import AckMessage
 
 DRAFT = ""
 """The draft's key in the queue; no command has this id."""
@@ -22,13 +24,13 @@ class PendingCommand:
         self.id: str = command["id"]
         self.command = command
         self.is_pending = False
-        self.future: Future[dict[str, Any]] = Future()
+        self.future: Future[AckMessage] = Future()
 
     @property
     def done(self) -> bool:
         return self.future.done()
 
-    def result(self, timeout_s: float | None = None) -> dict[str, Any]:
+    def result(self, timeout_s: float | None = None) -> AckMessage:
         """Wait for the ``ack``, which means committed. Not to be called by the listener.
 
         Raises:
@@ -44,13 +46,46 @@ class PendingCommand:
                 raise
             raise TimeoutError(f"not acknowledged within {timeout_s} s; it stays in the outbox") from None
 
-    def resolve(self, result: dict[str, Any] | StepkeepError) -> None:
+    def resolve(self, result: AckMessage | StepkeepError) -> None:
         """Set the result once: the ack and the closing of the client can coincide."""
         with contextlib.suppress(InvalidStateError):
             if isinstance(result, StepkeepError):
                 self.future.set_exception(result)
             else:
                 self.future.set_result(result)
+
+
+class AsyncPendingCommand:
+    """An unacknowledged command of an :class:`AsyncSurveyClient`."""
+
+    def __init__(self, pending: PendingCommand) -> None:
+        self._pending = pending
+
+    @property
+    def id(self) -> str:
+        return self._pending.id
+
+    @property
+    def command(self) -> dict[str, Any]:
+        return self._pending.command
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the server will commit it after its outage."""
+        return self._pending.is_pending
+
+    @property
+    def done(self) -> bool:
+        return self._pending.done
+
+    async def result(self, timeout_s: float | None = None) -> AckMessage:
+        """Wait for the ``ack``; raises as :meth:`PendingCommand.result`. A cancellation does not end the command."""
+        waiting = asyncio.wrap_future(self._pending.future)
+        waiting.add_done_callback(lambda future: future.cancelled() or future.exception())  # retrieved, if not here
+        done, _ = await asyncio.wait([waiting], timeout=timeout_s)
+        if not done:
+            raise TimeoutError(f"not acknowledged within {timeout_s} s; it stays in the outbox")
+        return waiting.result()
 
 
 class SendQueue:

@@ -10,7 +10,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from tenacity import Retrying, retry_if_not_exception_type, sleep_using_event, stop_after_attempt, wait_incrementing
+from tenacity import (
+    AsyncRetrying,
+    Retrying,
+    retry_if_not_exception_type,
+    sleep_using_event,
+    stop_after_attempt,
+    wait_incrementing,
+)
+from websockets.asyncio import client
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -63,7 +71,9 @@ def encode(command: dict[str, Any]) -> str:
     return text
 
 
-def socket_url(origin: str, user_id: str, survey_id: str | None, *, is_audio_mode: bool) -> str:
+def socket_url(
+    origin: str, user_id: str, survey_id: str | None, *, is_audio_mode: bool, language: str | None = None
+) -> str:
     """Return the WebSocket URL of a session.
 
     Raises:
@@ -74,7 +84,8 @@ def socket_url(origin: str, user_id: str, survey_id: str | None, *, is_audio_mod
     if scheme not in schemes or not host:
         raise InvalidInput(f"The origin must be like https://host:port/prefix, not {origin!r}.")
     survey = {} if survey_id is None else {"survey": survey_id}
-    query = urlencode({**survey, "is_audio": "true" if is_audio_mode else "false"})
+    lang = {} if language is None else {"lang": language}
+    query = urlencode({**survey, "is_audio": "true" if is_audio_mode else "false", **lang})
     path = f"{prefix.rstrip('/')}/ws/survey/{quote(user_id, safe='')}"
     return urlunsplit((schemes[scheme], host, path, query, ""))
 
@@ -92,20 +103,28 @@ def authorization_header(token: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+def _options(headers: Mapping[str, str], timeouts: ClientTimeouts) -> dict[str, Any]:
+    return {
+        "additional_headers": headers,
+        "logger": _LibraryLog(logging.getLogger("stepkeep.client")),
+        "compression": None,  # useless for short commands, and not offered by the server
+        "open_timeout": timeouts.open_timeout_s,
+        "ping_interval": timeouts.ping_interval_s,
+        "ping_timeout": timeouts.ping_timeout_s,
+        "close_timeout": timeouts.close_timeout_s,
+        "max_size": _MAX_SERVER_MESSAGE_BYTES,
+    }
+
+
+def open_async_connection(url: str, headers: Mapping[str, str], timeouts: ClientTimeouts) -> client.connect:
+    """Return a context manager that opens a connection; raises what ``websockets`` raises."""
+    return client.connect(url, **_options(headers, timeouts))
+
+
 @contextlib.contextmanager
 def open_connection(url: str, headers: Mapping[str, str], timeouts: ClientTimeouts) -> Iterator[ClientConnection]:
     """Open a connection for the block; raises what ``websockets`` raises."""
-    with connect(
-        url,
-        additional_headers=headers,
-        logger=_LibraryLog(logging.getLogger("stepkeep.client")),
-        compression=None,  # useless for short commands, and not offered by the server
-        open_timeout=timeouts.open_timeout_s,
-        ping_interval=timeouts.ping_interval_s,
-        ping_timeout=timeouts.ping_timeout_s,
-        close_timeout=timeouts.close_timeout_s,
-        max_size=_MAX_SERVER_MESSAGE_BYTES,
-    ) as connection:
+    with connect(url, **_options(headers, timeouts)) as connection:
         _limit_unacknowledged(connection, timeouts.ping_timeout_s)
         yield connection
 
@@ -117,14 +136,21 @@ def send(connection: ClientConnection, text: str, timeouts: ClientTimeouts, clos
         ConnectionClosed: at once.
         Exception: the last failure.
     """
-    policy = Retrying(
-        retry=retry_if_not_exception_type(ConnectionClosed),
-        stop=stop_after_attempt(timeouts.send_attempts),
-        wait=wait_incrementing(start=timeouts.send_delay_s, increment=timeouts.send_delay_s),
-        sleep=sleep_using_event(closing),
-        reraise=True,
-    )
-    policy(connection.send, text)
+    Retrying(**_send_policy(timeouts), sleep=sleep_using_event(closing))(connection.send, text)
+
+
+async def send_async(connection: client.ClientConnection, text: str, timeouts: ClientTimeouts) -> None:
+    """Send a message as :func:`send`."""
+    await AsyncRetrying(**_send_policy(timeouts))(connection.send, text)
+
+
+def _send_policy(timeouts: ClientTimeouts) -> dict[str, Any]:
+    return {
+        "retry": retry_if_not_exception_type(ConnectionClosed),
+        "stop": stop_after_attempt(timeouts.send_attempts),
+        "wait": wait_incrementing(start=timeouts.send_delay_s, increment=timeouts.send_delay_s),
+        "reraise": True,
+    }
 
 
 def close_code(error: Exception) -> tuple[int, str]:

@@ -2,49 +2,95 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from time import monotonic
-from typing import TypeVar
+from queue import SimpleQueue
+from typing import Generic, TypeVar, cast
 
 from ..errors import DatabaseUnavailable
 
 T = TypeVar("T")
 
-MAX_CALLS = 64
-"""More than the reading connections, each of which can hang for half a minute."""
+SLOW = "slow"
+"""The problem of a DatabaseUnavailable by timeout."""
 
 
-def run_with_timeout(slots: threading.Semaphore, timeout_s: float, call: Callable[[], T]) -> T:
-    """Return the result of a blocking database call, made in a daemon thread.
+class _Call(Generic[T]):
+    def __init__(self, function: Callable[[], T]) -> None:
+        self._function = function
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self._done = threading.Lock()
+        self._done.acquire()
 
-    After a timeout the call runs on; its result is dropped.
+    def run(self) -> None:
+        try:
+            self._result = self._function()
+        except BaseException as error:  # noqa: BLE001 - raised again by `wait`
+            self._error = error
+        self._done.release()
+
+    def wait(self, timeout_s: float) -> T:
+        if not self._done.acquire(timeout=timeout_s):
+            raise DatabaseUnavailable(SLOW)
+        if self._error is not None:
+            raise self._error
+        return cast("T", self._result)
+
+
+class DeadlineThreads:
+    """Threads for blocking calls that may take longer than their callers can wait.
+
+    They are daemons, which the standard library's executors are not: a frozen database must not keep the process from
+    ending. A thread for each call would take longer than the call.
 
     Args:
-        slots: of MAX_CALLS calls; waiting for one is part of the timeout.
-
-    Raises:
-        DatabaseUnavailable: no result in time, or no thread.
+        limit: threads, each of which may hang; further calls wait, as part of their timeout.
     """
-    until = monotonic() + timeout_s
-    if not slots.acquire(timeout=timeout_s):
-        raise DatabaseUnavailable("slow")
-    future = Future[T]()
 
-    def run() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - raised again by result()
-            future.set_exception(error)
-        finally:
-            slots.release()
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._mutex = threading.Lock()
+        self._threads = self._busy = 0
+        self._is_closed = False
 
-    # A daemon: a frozen database must not keep the process from ending.
-    try:
-        threading.Thread(target=run, name="stepkeep-reading", daemon=True).start()
-    except RuntimeError:  # no more threads
-        slots.release()
-        raise DatabaseUnavailable("no thread can be started") from None
-    try:
-        return future.result(max(0.0, until - monotonic()))
-    except TimeoutError:
-        raise DatabaseUnavailable("slow") from None
+    def run(self, timeout_s: float, function: Callable[[], T]) -> T:
+        """Return the function's result, or raise its exception. After a timeout it runs on, and its result is dropped.
+
+        Raises:
+            DatabaseUnavailable: no result in time, or no thread.
+        """
+        call = _Call(function)
+        self.start(call.run)
+        return call.wait(timeout_s)
+
+    def start(self, function: Callable[[], None]) -> None:
+        """Run the function in one of the threads, and return at once; it must not raise.
+
+        Raises:
+            DatabaseUnavailable: no thread, or closed.
+        """
+        with self._mutex:
+            if self._is_closed:
+                raise DatabaseUnavailable("closed")
+            if self._busy >= self._threads and self._threads < self._limit:
+                try:
+                    threading.Thread(target=self._serve, name="stepkeep-reading", daemon=True).start()
+                except RuntimeError:  # no more threads
+                    raise DatabaseUnavailable("no thread can be started") from None
+                self._threads += 1
+            self._busy += 1
+            self._calls.put(function)  # before the end mark of `close`
+
+    def close(self) -> None:
+        """End each thread once the calls so far are done, without waiting for them; later calls are refused."""
+        with self._mutex:
+            if not self._is_closed:
+                self._is_closed = True
+                for _ in range(self._threads):
+                    self._calls.put(None)
+
+    def _serve(self) -> None:
+        while (function := self._calls.get()) is not None:
+            function()
+            with self._mutex:
+                self._busy -= 1

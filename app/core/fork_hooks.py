@@ -15,7 +15,7 @@ class ForkAware:
         """Resume."""
 
     def after_fork_in_child(self) -> None:
-        """Start anew: threads and connections are the parent's."""
+        """Start again: threads and connections are the parent's."""
 
 
 _REGISTERED: "weakref.WeakKeyDictionary[ForkAware, None]" = weakref.WeakKeyDictionary()

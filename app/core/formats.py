@@ -1,10 +1,18 @@
 """Formats of ids, durations, rates and origins, the size of a command, and readable validation errors."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 STEP_ID = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
 SURVEY_ID = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+SCHEMA = r"^[a-z_][a-z0-9_]{0,45}$"
+"""Of PostgreSQL; names a notification channel too, which has at most 63 bytes with its prefix."""
+LANGUAGE = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"
+"""A BCP 47 tag, with at most ``MAX_LANGUAGE_LENGTH`` characters: see :func:`is_language`."""
+MAX_LANGUAGE_LENGTH = 35
+"""What BCP 47 (4.4.1) recommends to allow for a tag."""
+MEDIA_FILE = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$"
 DURATION = r"^[1-9][0-9]{0,5}[smhdw]$"
 ORIGIN = r"[a-z][a-z0-9+.-]*://([a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?"
 """In lower case, as browsers send it: names in ASCII (xn--...), no default port."""
@@ -17,6 +25,9 @@ MAX_COMMAND_BYTES = 64 * 1024
 _PATTERN_MESSAGES = {
     STEP_ID: "must be a letter followed by letters, digits or _, at most 64 characters, such as Q1",
     SURVEY_ID: "must be lowercase letters, digits, - or _, at most 64 characters, such as phq9",
+    SCHEMA: "must be lowercase letters, digits or _, at most 46 characters, beginning with no digit and not with pg_",
+    LANGUAGE: "must be a language as BCP 47 writes it, such as en or de-AT",
+    MEDIA_FILE: "must be the name of a file in the folder media, of letters, digits, ., _ and -, such as body.png",
     DURATION: "must be a number and a unit (s, m, h, d or w), such as 30d",
     RATE: "must be a number and second, minute, hour or day, such as 10/second",
 }
@@ -44,6 +55,11 @@ def validation_message(error: Mapping[str, Any]) -> str:
     context = error.get("ctx", {})
     message = _PATTERN_MESSAGES.get(context.get("pattern")) or _TYPE_MESSAGES.get(error["type"])
     return message.format_map(context) if message else str(error["msg"]).removeprefix("Value error, ")
+
+
+def is_language(text: str) -> bool:
+    """Return whether a text is a language tag."""
+    return len(text) <= MAX_LANGUAGE_LENGTH and re.fullmatch(LANGUAGE, text) is not None
 
 
 def duration_us(duration: str | None) -> int | None:

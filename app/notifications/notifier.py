@@ -2,8 +2,9 @@
 
 import threading
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 
 from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,7 +17,7 @@ from ..survey import SessionKey
 from .postgresql import postgresql_transport
 from .publisher import Publisher
 from .redis import redis_transport
-from .subscriber import ChangeListener
+from .subscriber import SAFETY_POLL_S, ChangeListener
 from .transport import OutageLog, Transport, decode, envelope_prefix, log
 
 OnChange = Callable[[SessionKey, int], None]
@@ -25,11 +26,23 @@ OnChange = Callable[[SessionKey, int], None]
 OnKey = Callable[[SessionKey], None]
 """Takes every session in a notification, shown here or not."""
 
+OwnWrites = Callable[[], tuple[int, int]]
+"""Returns how often this process has committed, and how often it saw that others had before (``WriterConnection``)."""
+
 ReadVersions = Callable[[Sequence[SessionKey]], Mapping[SessionKey, int]]
 """May raise Unavailable."""
 
+ReadChanges = Callable[[int | None, int], tuple[int, Mapping[SessionKey, int] | None]]
+"""Takes the id of an event and a limit (``store.history.read_changes``). May raise Unavailable."""
+
 POLL_SIZE = 1000
 """Sessions that one statement reads."""
+
+CHANGES_LIMIT = 5000
+"""Events that are read instead of all subscribed sessions."""
+
+LATE_COMMIT_S = 2.0
+"""A transaction may commit after another one that got a higher id. What is later is found after SAFETY_POLL_S."""
 
 
 class ChangeNotifier:
@@ -39,10 +52,21 @@ class ChangeNotifier:
         ConfigurationError: REDIS_URL can't be used.
     """
 
-    def __init__(
-        self, settings: Settings, url: URL, read_versions: ReadVersions, on_change: OnChange, on_key: OnKey
+    def __init__(  # noqa: PLR0913 - each is another function of the store
+        self,
+        settings: Settings,
+        url: URL,
+        read_versions: ReadVersions,
+        on_change: OnChange,
+        on_key: OnKey,
+        own_writes: OwnWrites = lambda: (0, 0),
+        *,
+        read_changes: ReadChanges = lambda _after_id, _limit: (0, None),
     ) -> None:
         self._read_versions = read_versions
+        self._read_changes = read_changes
+        self._newest_ids: deque[tuple[float, int]] = deque()  # of the last polls, with their times
+        self._polled_all_at = float("-inf")
         self._on_change = on_change
         self._on_key = on_key
         self._connect: Callable[[], Transport] | None = None  # polls only
@@ -60,7 +84,7 @@ class ChangeNotifier:
         self._versions: dict[SessionKey, int] = {}
         self._subscriptions: Counter[SessionKey] = Counter()
         self._publisher = Publisher(token, self._connect, outages) if self._connect is not None else None
-        self._probe = _FileProbe(url) if has_file else None
+        self._probe = _FileProbe(url, own_writes) if has_file else None
         self._listener = ChangeListener(
             poll=self._poll,
             on_message=self._on_message,
@@ -132,11 +156,31 @@ class ChangeNotifier:
     def _poll(self, closing: threading.Event) -> None:
         with self._mutex:
             keys = list(self._versions)
+        if len(keys) > POLL_SIZE and (changes := self._recent_changes()) is not None:
+            for key, version in changes.items():
+                self._notify(key, version)
+            return
+        self._polled_all_at = monotonic()  # first: a change that could not be handled resets it
         for start in range(0, len(keys), POLL_SIZE):
             if closing.is_set():
                 return
-            for key, version in self._read_versions(keys[start : start + POLL_SIZE]).items():
+            try:
+                versions = self._read_versions(keys[start : start + POLL_SIZE])
+            except BaseException:
+                self._polled_all_at = float("-inf")
+                raise
+            for key, version in versions.items():
                 self._notify(key, version)
+
+    def _recent_changes(self) -> Mapping[SessionKey, int] | None:
+        """Return what has changed since LATE_COMMIT_S before the last poll; None if all sessions must be polled."""
+        now = monotonic()
+        # The last poll missed what had not been committed by then, with ids from LATE_COMMIT_S before it.
+        while len(self._newest_ids) > 1 and self._newest_ids[1][0] <= self._newest_ids[-1][0] - LATE_COMMIT_S:
+            self._newest_ids.popleft()
+        newest, changes = self._read_changes(self._newest_ids[0][1] if self._newest_ids else None, CHANGES_LIMIT)
+        self._newest_ids.append((now, newest))
+        return changes if now - self._polled_all_at < SAFETY_POLL_S else None
 
     def _notify(self, key: SessionKey, version: int) -> None:
         if not self._advance(key, version):
@@ -163,15 +207,23 @@ class ChangeNotifier:
         with self._mutex:
             if self._versions.get(key) == version:
                 self._versions[key] = version - 1
+        self._polled_all_at = float("-inf")
         self._listener.schedule_poll()
 
 
 class _FileProbe:
-    """Detects writes by ``PRAGMA data_version`` (sqlite.org/pragma.html). Not thread-safe."""
+    """Detects other processes' writes by ``PRAGMA data_version`` (sqlite.org/pragma.html). Not thread-safe.
 
-    def __init__(self, url: URL) -> None:
+    It changes with this process's commits too. Those have seen all writes before them; one that came after the last of
+    them is certain when the next commit, or the absence of one, tells.
+    """
+
+    def __init__(self, url: URL, own_writes: OwnWrites) -> None:
         self.engine = sqlite.reader_engine(url, 1, 0)  # the value belongs to a connection: always the same one
+        self._own_writes = own_writes
         self._version: object = None
+        self._commits = self._foreign_writes = 0
+        self._is_unsure = False
 
     def has_changed(self) -> bool:
         try:
@@ -179,5 +231,9 @@ class _FileProbe:
                 version = connection.exec_driver_sql("PRAGMA data_version").scalar()
         except (SQLAlchemyError, Unavailable):
             return True  # the poll meets and logs the same error
-        before, self._version = self._version, version
-        return before != version
+        commits, foreign_writes = self._own_writes()
+        may_be_foreign = version != self._version or self._is_unsure
+        has_committed, is_foreign = commits != self._commits, foreign_writes != self._foreign_writes
+        self._version, self._commits, self._foreign_writes = version, commits, foreign_writes
+        self._is_unsure = may_be_foreign and has_committed
+        return is_foreign or (may_be_foreign and not has_committed)

@@ -14,7 +14,7 @@ from .transport import Transport, translated
 
 CHANNEL = "stepkeep_changes"
 
-_SEND = f"SELECT pg_notify('{CHANNEL}', payload) FROM unnest(%s::text[]) payload"  # noqa: S608 - a constant
+_SEND = "SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) payload"
 
 
 def postgresql_transport(url: URL) -> Callable[[], Transport]:
@@ -23,13 +23,17 @@ def postgresql_transport(url: URL) -> Callable[[], Transport]:
     engine = postgresql.engine(
         url, settings={"synchronous_commit": "off"}, isolation_level="AUTOCOMMIT", poolclass=NullPool
     )
-    return lambda: PostgresqlTransport(engine)
+    # Channels belong to the database, not to a schema.
+    schema = url.query.get("schema", "public")
+    channel = CHANNEL if schema == "public" else f"{CHANNEL}_{schema}"
+    return lambda: PostgresqlTransport(engine, channel)
 
 
 class PostgresqlTransport:
     """A :class:`~app.notifications.transport.Transport`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, channel: str) -> None:
+        self._channel = channel
         self._translated = partial(translated, engine.dialect.loaded_dbapi.Error)
         with self._translated():
             self._pooled = engine.raw_connection()
@@ -37,7 +41,7 @@ class PostgresqlTransport:
 
     def listen(self) -> None:
         with self._translated():
-            self._driver.execute(f"LISTEN {CHANNEL}")
+            self._driver.execute(f"LISTEN {self._channel}")
 
     def receive(self, timeout_s: float) -> Sequence[str]:
         with self._translated():
@@ -49,7 +53,7 @@ class PostgresqlTransport:
 
     def send(self, payloads: Sequence[str]) -> None:
         with self._translated():
-            self._driver.execute(_SEND, (list(payloads),))
+            self._driver.execute(_SEND, (self._channel, list(payloads)))
 
     def close(self) -> None:
         self._pooled.invalidate()  # not pooled again: that would send a rollback

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import URL
 
 from ..errors import ConfigurationError
+from ..installation import install_extra
 from .transport import Transport, translated
 
 CONNECT_S = 1.0
@@ -34,8 +35,7 @@ def redis_transport(redis_url: str, database: URL) -> Callable[[], Transport]:
         import redis  # noqa: PLC0415 - an extra
     except ImportError:
         raise ConfigurationError(
-            "REDIS_URL is set, but the redis library is not installed. Run `pip install '.[redis]'` in the program's "
-            "folder."
+            f"REDIS_URL is set, but the redis library is not installed. Run {install_extra('redis')}."
         ) from None
     # RESP 2: in version 3, push messages bypass the reader.
     options: dict[str, Any] = {"protocol": 2, "socket_timeout": ANSWER_S}
@@ -46,9 +46,12 @@ def redis_transport(redis_url: str, database: URL) -> Callable[[], Transport]:
         pool.make_connection()  # does not connect; raises on an unknown parameter
     except (ValueError, TypeError):  # its text could hold the password
         raise ConfigurationError("REDIS_URL is not a valid Redis URL; example: redis://host:6379/0") from None
-    # Redis channels are global: database number and name keep installations apart.
+    # Redis channels are global: database number, name and schema keep installations apart.
     number = pool.connection_kwargs.get("db") or 0
     channel = f"stepkeep:changes:{number}:{PurePath(database.database or '').name}"
+    schema = database.query.get("schema", "public")
+    if schema != "public":
+        channel += f".{schema}"
     return lambda: RedisTransport(pool.make_connection(), channel, (redis.RedisError, OSError))
 
 

@@ -1,6 +1,6 @@
 """The metrics, in Prometheus' format; ``docs/observability.md`` describes each.
 
-No label identifies a participant. ``gunicorn.conf.py`` must set PROMETHEUS_MULTIPROC_DIR before this is imported. Turns
+No label identifies a participant. ``gunicorn_config.py`` sets PROMETHEUS_MULTIPROC_DIR before this is imported. Turns
 are counted once a batch, so that a turn takes no lock.
 """
 
@@ -55,6 +55,16 @@ EVENTS: Final = _counter(
 VERSION_CONFLICTS: Final = _counter("stepkeep_version_conflicts", "Commands refused because the session had changed")
 FAILED_CONDITIONS: Final = _counter(
     "stepkeep_failed_conditions", "Conditions of surveys that could not be evaluated for the answers of a session"
+)
+SURVEY_RELOADS: Final = _counter(
+    "stepkeep_survey_reloads",
+    "Times that this process read the survey files again; errors: not all were taken",
+    ("outcome",),
+)
+SURVEY_FILE_ERRORS: Final = _gauge(
+    "stepkeep_survey_file_errors",
+    "Errors in survey files that were not taken at the last reload",
+    multiprocess_mode="livemax",
 )
 TURN_SECONDS: Final = _histogram(
     "stepkeep_turn_seconds",

@@ -12,14 +12,20 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
+from ..installation import install_extra
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.trace import Span
 
 SetAttribute = Callable[[str, str | int], None]
 """``error.type`` also marks the span as failed."""
 
+Ending = AbstractContextManager[object]
+"""The last block of a span, which it ends."""
+
 _NO_SPAN: AbstractContextManager[SetAttribute] = nullcontext(lambda _name, _value: None)
+_NO_SPAN_START: AbstractContextManager[Ending] = nullcontext(_NO_SPAN)
 
 
 class _Tracer:
@@ -42,36 +48,53 @@ class _Tracer:
         self.provider.add_span_processor(processor)
         self._tracer = self.provider.get_tracer("stepkeep")
 
-    @contextmanager
-    def span(
+    def start_span(
         self,
         name: str,
         kind: str,
-        links: Iterable[Any],
-        headers: Mapping[str, str] | None,
-        attributes: Mapping[str, Any],
-    ) -> Iterator[SetAttribute]:
+        links: Iterable[Any] = (),
+        headers: Mapping[str, str] | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> Span:
         carrier = None if headers is None else {name.lower(): text for name, text in headers.items()}
-        with self._tracer.start_as_current_span(
+        span: Span = self._tracer.start_span(
             name,
             context=None if carrier is None else self._propagator.extract(carrier),
             kind=self.api.SpanKind[kind],
             links=[self.api.Link(link) for link in links if link is not None],
-            attributes=dict(attributes),
+            attributes=attributes,
+        )
+        return span
+
+    @contextmanager
+    def record(self, span: Span, *, ends: bool) -> Iterator[SetAttribute]:
+        """Make the span the current one of the block, and end it at its end if ``ends``."""
+        with self.api.use_span(
+            span,
+            end_on_exit=ends,
             record_exception=False,  # its message may quote an answer
             set_status_on_exception=False,
-        ) as current:
+        ):
 
             def set_attribute(name: str, value: str | int) -> None:
-                current.set_attribute(name, value)
+                span.set_attribute(name, value)
                 if name == "error.type":
-                    current.set_status(self.api.StatusCode.ERROR)
+                    span.set_status(self.api.StatusCode.ERROR)
 
             try:
                 yield set_attribute
             except Exception as error:
                 set_attribute("error.type", type(error).__name__)
                 raise
+
+    @contextmanager
+    def record_start(self, span: Span) -> Iterator[Ending]:
+        try:
+            with self.record(span, ends=False):
+                yield self.record(span, ends=True)
+        except BaseException:
+            span.end()
+            raise
 
 
 _active: _Tracer | None = None
@@ -93,8 +116,7 @@ def start(exporter: SpanExporter | None = None) -> None:
         _active = _Tracer(exporter)
     except ImportError as error:
         raise ConfigurationError(
-            "STEPKEEP_TRACING needs OpenTelemetry. Run `pip install '.[tracing]'` in the program's folder, "
-            "or remove the setting."
+            f"STEPKEEP_TRACING needs OpenTelemetry. Run {install_extra('tracing')}, or remove the setting."
         ) from error
 
 
@@ -115,7 +137,17 @@ def span(
         headers: the span continues their trace (W3C Trace Context).
         attributes: never a participant, a session or an answer.
     """
-    return _NO_SPAN if _active is None else _active.span(name, kind, links, headers, attributes)
+    if _active is None:
+        return _NO_SPAN
+    return _active.record(_active.start_span(name, kind, links, headers, attributes), ends=True)
+
+
+def span_start(name: str, *, kind: str = "INTERNAL") -> AbstractContextManager[Ending]:
+    """Record a span whose work continues after the block, e.g. in a callback.
+
+    The block gets the span's last block, to be entered once, in any thread; an exception in either ends the span.
+    """
+    return _NO_SPAN_START if _active is None else _active.record_start(_active.start_span(name, kind))
 
 
 def current() -> object | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from ..installation import COMMAND
 from ..store import (
     ErasureJournal,
     ErasureRecord,
@@ -150,9 +151,10 @@ def _log_result(result: erasures.ReplayResult, missing: int, journal: ErasureJou
     if result.left:
         log.warning(
             "%d sessions in the erasure journal %s changed after their erasure, which may have failed, and were kept. "
-            "To erase them, run `flask erasures apply %s`.",
+            "To erase them, run `%s erasures apply %s`.",
             len(result.left),
             journal.path,
+            COMMAND,
             journal.path,
         )
 

@@ -76,6 +76,8 @@ class SessionKeyFilter:
             for page in all_keys(self._run_read):
                 bloom.update(page)
         except StepkeepError as error:
+            if self._closing.is_set():
+                return False
             log.warning("Session-key filter is not ready; new participants cannot start during an outage: %s", error)
             return False
         with self._mutex:

@@ -12,17 +12,14 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..catalogue import Catalogue
-from ..core import strict_json
 from ..core.formats import SURVEY_ID
 from ..errors import (
+    DatabaseUnavailable,
     InvalidInput,
-    InvalidJson,
     InvalidUserId,
     NoSuchSession,
     NoSuchVersion,
-    OtherRelease,
     SessionUnreadable,
-    SurveyFileError,
     UnreadableHere,
 )
 from ..settings import Settings
@@ -47,8 +44,8 @@ from ..store import (
     with_retries,
 )
 from ..store.drivers import REVISION, CheckSchema, SessionLoader
-from ..survey import SessionKey, SessionState, Snapshot, Survey, parse_definition
-from ..writer import RevisionNotLoaded
+from ..survey import SessionKey, SessionState, Snapshot, Survey
+from .survey_revisions import SurveyRevisions
 
 log = logging.getLogger("stepkeep.service")
 
@@ -57,6 +54,9 @@ _SURVEY_ID = re.compile(SURVEY_ID)
 
 KEYS_PER_PAGE = 10_000
 """Read in some 10 ms."""
+
+KEPT_REVISIONS = 1000
+"""In memory, at least."""
 
 _CORRUPT_HISTORY = (ValueError, TypeError, AttributeError)
 
@@ -72,65 +72,6 @@ def all_keys(run: keyset.Run) -> Iterator[Sequence[SessionKey]]:
     """Yield pages of all sessions' keys, in order."""
     start: SessionKey | None = None
     return keyset.pages(run, partial(sessions.read_keys, limit=KEYS_PER_PAGE), start, lambda key: key, KEYS_PER_PAGE)
-
-
-class SurveyRevisions:
-    """Looks up and caches surveys by revision. Safe from any thread.
-
-    Args:
-        read_definition: returns a revision's stored definition; None if there is none.
-    """
-
-    def __init__(self, catalogue: Catalogue, read_definition: Callable[[str, str], str | None]) -> None:
-        self._catalogue = catalogue
-        self._read_definition = read_definition
-        self._cache: dict[
-            tuple[str, str], Survey | OtherRelease | None
-        ] = {}  # unbounded: a stored revision never changes
-
-    def cached(self, survey_id: str, revision: str | None) -> Survey | None:
-        """Return the survey at a revision, the newest for None. Never blocks.
-
-        Raises:
-            RevisionNotLoaded: :meth:`get` must read it first.
-            OtherRelease: this release does not know its definition.
-        """
-        newest = self._catalogue.surveys.get(survey_id)
-        if revision is None or (newest is not None and newest.revision == revision):
-            return newest
-        try:
-            survey = self._cache[survey_id, revision]
-        except KeyError:
-            raise RevisionNotLoaded(survey_id, revision) from None
-        if isinstance(survey, OtherRelease):
-            raise survey
-        return survey
-
-    def get(self, survey_id: str, revision: str | None) -> Survey | None:
-        """Return as :meth:`cached`, reading the database if necessary.
-
-        Raises:
-            Unavailable: the database did not answer, or OtherRelease.
-        """
-        try:
-            return self.cached(survey_id, revision)
-        except RevisionNotLoaded as missing:
-            name = (missing.survey_id, missing.revision)
-        definition = self._read_definition(*name)
-        self._cache[name] = None if definition is None else self._parse(definition, "@".join(name))
-        return self.cached(*name)
-
-    def _parse(self, definition: str, name: str) -> Survey | OtherRelease | None:
-        """Return None for a damaged definition; one that is JSON was valid for the release that wrote it."""
-        try:
-            return self._catalogue.with_defaults(parse_definition(definition, name))
-        except SurveyFileError as error:
-            try:
-                strict_json.decode(definition)
-            except InvalidJson:
-                log.warning("Stored survey revision can't be loaded: %s", error)
-                return None
-            return OtherRelease(f"The survey definition is of another release ({error}).")
 
 
 class SessionQueries:
@@ -155,9 +96,12 @@ class SessionQueries:
         self.catalogue = catalogue
         self.cipher = cipher
         self.clock = clock
+        self._is_closed = False
         self.engine: Engine = reader_engine(url)
         self._loader = SessionLoader(self.engine, turn_statements(url), check_schema)
-        self.revisions = SurveyRevisions(catalogue, self._read_definition)
+        self.revisions = SurveyRevisions(
+            catalogue, self._read_definition, kept=max(KEPT_REVISIONS, settings.batch_limit)
+        )
 
     def key(self, user_id: object, survey_id: str | None = None) -> SessionKey:
         """Return the key of a session; None is the default survey.
@@ -202,6 +146,7 @@ class SessionQueries:
             UnreadableHere: its key is not configured, or another release wrote it.
             DatabaseUnavailable: the database did not answer.
         """
+        self._check_open()
         try:
             row = with_retries(self._settings, self._loader.load, key)
         except SQLAlchemyError as error:
@@ -321,6 +266,7 @@ class SessionQueries:
         Raises:
             ConfigurationError: it is unreachable or has another schema.
         """
+        self._check_open()
         connect_or_explain(self.engine)
         check_schema(self.engine)
         return database_facts(self.engine)
@@ -352,7 +298,7 @@ class SessionQueries:
         """Return the result of ``work``, which only reads; transient errors are retried.
 
         Raises:
-            Unavailable: the database did not answer.
+            Unavailable: the database did not answer, or :meth:`close` was called.
         """
 
         def attempt() -> T:
@@ -360,6 +306,7 @@ class SessionQueries:
                 self._check_schema(lambda: connection.exec_driver_sql(REVISION).all())
                 return work(connection)
 
+        self._check_open()
         try:
             return with_retries(self._settings, attempt)
         except SQLAlchemyError as error:
@@ -369,8 +316,21 @@ class SessionQueries:
         """Return the versions of existing sessions."""
         return self.run(lambda connection: sessions.read_versions(connection, keys))
 
+    def changes(self, after_id: int | None, limit: int) -> tuple[int, Mapping[SessionKey, int] | None]:
+        """See ``store.history.read_changes``."""
+        return self.run(lambda connection: history.read_changes(connection, after_id, limit))
+
     def keys_of_user(self, user_id: str, limit: int) -> List[SessionKey]:
         return self.run(lambda connection: sessions.read_keys_of_user(connection, user_id, limit))
+
+    def close(self) -> None:
+        """Close the connections; later reads raise DatabaseUnavailable."""
+        self._is_closed = True  # a disposed engine would connect again
+        self.engine.dispose()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise DatabaseUnavailable("closed")
 
     def _read_history(self, key: SessionKey, read: Callable[[Connection], T]) -> T:
         try:

@@ -2,16 +2,20 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from ..catalogue import Catalogue, read_catalogue
 from ..core.clock import ForwardClock
+from ..core.deadline import DeadlineThreads
 from ..core.fork_hooks import ForkAware, register
 from ..errors import ConfigurationError, DatabaseFileLost, MissingKey, ReadOnlyDatabase, Unavailable
+from ..installation import COMMAND
+from ..languages import use_directory
 from ..notifications import ChangeNotifier
 from ..settings import Settings
 from ..store import (
@@ -22,35 +26,41 @@ from ..store import (
     SchemaGuard,
     audit,
     audit_chain,
+    callers_engine,
     check_connections,
     check_requirements,
     check_schema,
     check_tables,
     cipher_from_keys,
     database_file,
+    database_url,
     definitions,
     head_revision,
     history,
     keyset,
     leases,
     needs_upgrade,
-    normalise_url,
     open_journal,
     startup_errors,
+    translate_error,
     turn_statements,
     upgrade_schema,
     writer_engine,
 )
-from ..store.drivers import WriterConnection
+from ..store.drivers import CallersTransactions, WriterConnection
 from ..survey import SessionKey
-from ..writer import Backlog, Writer
+from ..writer import Backlog, TransactionTurns, Writer
 from .erasure import SessionEraser
 from .key_filter import SessionKeyFilter
 from .queries import SessionQueries, now_us
 from .subscribers import Subscribers
+from .survey_reload import SurveyReloader
 from .turns import SessionTurns
 
 log = logging.getLogger("stepkeep.store")
+
+BLOCKING_CALLS = 8
+"""At once, of callers that must not wait: the connections that the readers' pool keeps open."""
 
 
 class AuditLog:
@@ -104,25 +114,30 @@ class SessionStore(ForkAware):
         clock: returns microseconds since 1970 UTC; never goes back.
         run_read: as ``SessionQueries.run``.
         run_transaction: as ``Writer.run``.
+        threads: run blocking calls of callers that must not wait.
+        engine: of transactions that a program shares with the store (``SessionTurns.submit_in``). On SQLite each begins
+            as BEGIN IMMEDIATE: it waits for the writer, and others wait for it.
 
     Raises:
         ConfigurationError: STEPKEEP_ANSWERS_KEYS, STEPKEEP_ERASURES_FILE or REDIS_URL can't be used.
     """
 
     def __init__(self, settings: Settings, catalogue: Catalogue, clock: Callable[[], int] = now_us) -> None:
-        self._url = url = normalise_url(settings.database_url)
+        self._url = url = database_url(settings)
         self.settings = settings
         self.backend = url.get_backend_name()
         self.sqlite_path = Path(url.database) if self.backend == "sqlite" and url.database else None
         self.catalogue = catalogue
         self.clock = ForwardClock(clock)
         self.schema_revision = head_revision()
+        self._is_read_only = False
         self._close_callbacks: list[Callable[[], None]] = []
         self._open()
         register(self)
 
     def _open(self) -> None:
         settings, url, clock = self.settings, self._url, self.clock
+        self.threads = DeadlineThreads(BLOCKING_CALLS)
         self.cipher = cipher_from_keys(settings.answers_keys.get_secret_value())
         check_schema = SchemaGuard().check
         self.queries = SessionQueries(settings, self.catalogue, url, self.cipher, clock, check_schema)
@@ -131,8 +146,16 @@ class SessionStore(ForkAware):
         audit_chain.set_keys(self._write_engine, audit_chain.AuditKeys.derive(settings.secret_keys))
         self._connection = WriterConnection(self._write_engine, turn_statements(url), self.cipher, check_schema)
         revisions = self.queries.revisions
-        self._writer = Writer(self._connection, settings, revisions.cached, revisions.get)
+        self._writer = Writer(self._connection, settings, revisions.cached, revisions.load)
         self.run_transaction = self._writer.run
+        self.engine: Engine = callers_engine(url)
+        transactions = CallersTransactions(
+            self.queries.engine,
+            turn_statements(url),
+            self.cipher,
+            check_schema,
+            outbox_callback=lambda: self._connection.outbox_callback(),  # noqa: PLW0108 - set later
+        )
         self._key_filter = SessionKeyFilter(self.run_read)
         self._notifier = ChangeNotifier(
             settings,
@@ -140,16 +163,47 @@ class SessionStore(ForkAware):
             self.queries.versions,
             on_change=lambda key, version: self.turns.receive(key, version),  # noqa: PLW0108 - created below
             on_key=self._key_filter.add,
+            own_writes=lambda: (self._connection.commits, self._connection.foreign_writes),
+            read_changes=self.queries.changes,
         )
         # Without a broadcast, this process misses sessions that another one begins.
         self._key_filter.is_complete = self._notifier.is_broadcast or settings.web_concurrency == 1
         self.subscribers = Subscribers(self._notifier)
+        self.surveys = SurveyReloader(
+            settings, self.catalogue, self.queries, self.run_transaction, is_alone=self.backend == "sqlite"
+        )
         journal = open_journal(settings.erasures_file, url)
         self.erasure = SessionEraser(self.queries, self.run_transaction, self.subscribers, journal)
         self.turns = SessionTurns(
-            settings, self._writer, self.queries, self.erasure, self.subscribers, self._key_filter
+            settings,
+            self._writer,
+            self.queries,
+            self.erasure,
+            self.subscribers,
+            self._key_filter,
+            transaction_turns=TransactionTurns(self._writer, transactions, settings, revisions.cached, revisions.load),
         )
         self.audit_log = AuditLog(self.run_read, self.run_transaction, clock)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Yield a connection of ``engine``; commit at the end, or roll back after an exception.
+
+        Raises:
+            Unavailable: it can't connect or begin, e.g. a SQLite file is locked; or the outcome of its commit is
+                unknown.
+        """
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(self.engine.connect())
+                connection.begin()
+            except SQLAlchemyError as error:
+                raise translate_error(error) from error
+            yield connection
+            try:
+                connection.commit()
+            except SQLAlchemyError as error:
+                raise translate_error(error) from error
 
     def initialise(self, *, accepts_read_only: bool = False) -> None:
         """Check the database, store the definitions that sessions pin, and replay the erasure journal.
@@ -169,6 +223,7 @@ class SessionStore(ForkAware):
                 check_schema(self._write_engine)
             self._check_content()
             log.warning("%s", error)
+            self._is_read_only = True
             return
         with startup_errors(self._url):
             self._store_definitions()
@@ -191,8 +246,8 @@ class SessionStore(ForkAware):
         with startup_errors(self._url):
             if self.run_read(leases.migration_source) is not None:
                 raise ConfigurationError(
-                    "A move into this database is unfinished. Run `flask backup move` on the old database again to "
-                    "resume."
+                    f"A move into this database is unfinished. Run `{COMMAND} backup move` on the old database again "
+                    "to resume."
                 )
             key_id = self.queries.missing_key()
         if key_id is not None:
@@ -213,8 +268,9 @@ class SessionStore(ForkAware):
 
     def start_background(self) -> None:
         """Start reading all session keys, for new participants during an outage."""
-        if self._notifier.is_broadcast:
+        if self._notifier.is_broadcast and not self._is_read_only:  # a standby refuses LISTEN
             self._notifier.start()  # first: sessions that others begin meanwhile are received, or read
+        self.surveys.start()
         threading.Thread(target=self._key_filter.fill, name="stepkeep-keys", daemon=True).start()
 
     @property
@@ -245,17 +301,24 @@ class SessionStore(ForkAware):
         return self.turns.pending.wait_until_empty(timeout_s)
 
     def close(self) -> None:
-        """Commit queued turns; later ones are rejected."""
+        """Commit the submitted turns, and close the connections; later turns and reads raise DatabaseUnavailable.
+
+        Turns that wait in memory for an unavailable database are dropped: their clients were told that they are not
+        saved yet, and send them again.
+        """
         for callback in self._close_callbacks:
             callback()
-        self.turns.pending.close()
+        self.surveys.close()
+        self.threads.close()
+        self.turns.close()
         self._key_filter.close()
         try:
             self._writer.close()
         finally:
             self._notifier.close()
             self._write_engine.dispose()
-            self.queries.engine.dispose()
+            self.engine.dispose()
+            self.queries.close()
 
     def set_outbox_callback(self, callback: Callable[[], None]) -> None:
         """Call ``callback``, from any thread, after commits that queued a webhook delivery."""
@@ -273,7 +336,7 @@ class SessionStore(ForkAware):
         self._connection.after_fork_in_parent()
 
     def after_fork_in_child(self) -> None:
-        """Open anew: locks, threads and connections are the parent's."""
+        """Open again: locks, threads and connections are the parent's."""
         outbox_callback = self._connection.outbox_callback
         _PARENTS.append(vars(self).copy())
         self._open()
@@ -295,12 +358,13 @@ def open_store(
         accepts_read_only: as :meth:`SessionStore.initialise`.
 
     Raises:
-        ConfigurationError: a survey file, the database or its schema can't be used.
+        ConfigurationError: a file of surveys or texts, the database or its schema can't be used.
     """
+    use_directory(settings.languages_dir)
     catalogue = read_catalogue(settings)
-    url = normalise_url(settings.database_url)
+    url = database_url(settings)
     if url.get_backend_name() == "sqlite":
-        upgrade_schema(url)
+        upgrade_schema(url, catalogue.default_id)
     store = SessionStore(settings, catalogue, clock)
     try:
         store.initialise(accepts_read_only=accepts_read_only)
@@ -316,10 +380,11 @@ def check_store(settings: Settings) -> None:
     A SQLite file may have an older schema, or not exist: the start creates and upgrades it.
 
     Raises:
-        ConfigurationError: a survey file, the database or its schema can't be used.
+        ConfigurationError: a file of surveys or texts, the database or its schema can't be used.
     """
+    use_directory(settings.languages_dir)
     catalogue = read_catalogue(settings)
-    url = normalise_url(settings.database_url)
+    url = database_url(settings)
     if url.get_backend_name() == "sqlite" and needs_upgrade(url):
         return
     store = SessionStore(settings, catalogue)

@@ -1,19 +1,23 @@
 """Begins sessions and submits commands to them."""
 
 import logging
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
+from typing import NotRequired, TypedDict, Unpack
 
-from ..core.deadline import MAX_CALLS, run_with_timeout
+from sqlalchemy import Connection
+
+from ..core.deadline import SLOW, DeadlineThreads
 from ..core.message_ids import new_message_id
 from ..errors import (
     DatabaseUnavailable,
     NoSuchSession,
+    Overloaded,
     SessionUnreadable,
+    StepkeepError,
     Unavailable,
     UnreadableHere,
     VersionConflict,
@@ -21,7 +25,21 @@ from ..errors import (
 from ..observability import metrics
 from ..settings import Settings
 from ..survey import Answered, AnyCommand, Begin, Draft, Expire, SessionKey, SessionState, Snapshot, Survey
-from ..writer import Committed, PendingQueue, Queued, Rejected, Result, ResultCallback, Turn, Writer
+from ..writer import (
+    Committed,
+    OrmSession,
+    PendingQueue,
+    Queued,
+    Rejected,
+    Result,
+    ResultCallback,
+    TransactionTurns,
+    Turn,
+    Writer,
+    WriteRequest,
+)
+from .command_stream import CommandStream
+from .deferred_turns import DeferredTurns
 from .erasure import SessionEraser
 from .key_filter import SessionKeyFilter
 from .queries import SessionQueries
@@ -31,20 +49,36 @@ from .validation import check_command, validate_command
 JOIN_TIMEOUT_S = 3.0
 """For a connecting participant's session."""
 
+BUSY_S = 1.0
+"""When turns wait so long for the writer, no new participant is admitted: those under way are served first."""
+
+JOINS = 64
+"""At once; more than the reading connections, each of which can hang for half a minute."""
+
 READ_RETRY_S = 1.0
 """No participant waits for a database that failed this recently."""
 
-
 log = logging.getLogger("stepkeep.service")
+
+
+class NewSession(TypedDict):
+    """How a session begins if there is none; see ``Begin``."""
+
+    is_audio_mode: bool
+    granted_at: NotRequired[int | None]
+    languages: NotRequired[tuple[str, ...]]
 
 
 class SessionTurns:
     """Every way to change a session but erasure. Safe from any thread.
 
     Results are returned, and subscribers notified, only after COMMIT.
+
+    Attributes:
+        deferred: for callers that must not wait; see also :meth:`defer`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of the store that change sessions
         self,
         settings: Settings,
         writer: Writer,
@@ -52,44 +86,64 @@ class SessionTurns:
         eraser: SessionEraser,
         subscribers: Subscribers,
         key_filter: SessionKeyFilter,
+        *,
+        transaction_turns: TransactionTurns,
     ) -> None:
-        self._pending_after_s = settings.pending_after_s
+        self._settings = settings
         self._writer = writer
         self._queries = queries
         self._eraser = eraser
         self._subscribers = subscribers
         self._key_filter = key_filter
+        self._transaction_turns = transaction_turns
         self.pending = PendingQueue(
             settings, partial(writer.submit_many, retry_lock_waits=False), queries.revisions.cached
         )
         subscribers.drop_callback = self.pending.discard
+        self.deferred = DeferredTurns(settings.queue_limit, writer, partial(self._follow_up, sender=None))
         self._warn_once = lru_cache(maxsize=10_000)(_warn_of_condition)  # once per session and step
-        self._join_slots = threading.BoundedSemaphore(MAX_CALLS)
+        self._joins = DeadlineThreads(JOINS)
         self._read_again_at = 0.0
 
-    def get_or_create(
-        self, key: SessionKey, *, is_audio_mode: bool, granted_at: int | None = None
-    ) -> tuple[Snapshot, bool]:
+    def get_or_create(self, key: SessionKey, **new: Unpack[NewSession]) -> tuple[Snapshot, bool]:
         """Return the session, begun if there was none or it is unreadable, and whether it existed.
-
-        Args:
-            granted_at: see ``Begin``.
 
         Raises:
             NoSuchSurvey: there is neither a session nor the survey.
             Unauthorized: there is none, and the participant's access has been revoked, e.g. by an erasure.
+            Overloaded: there is none, and the server is busy.
             Unavailable: the database did not answer.
         """
-        try:
-            snapshot = self._queries.load_with_survey(key)
-        except SessionUnreadable as error:
-            self._eraser.set_aside(key, error)
-            snapshot = None
+        snapshot = self.load(key)
         if snapshot is not None:
             return snapshot, True
+        return self._create(key, **new)
+
+    def load(self, key: SessionKey) -> Snapshot | None:
+        """Return the session; None if there is none, or it was unreadable and is set aside now."""
+        try:
+            return self._queries.load_with_survey(key)
+        except SessionUnreadable as error:
+            self._eraser.set_aside(key, error)
+            return None
+
+    def _create(self, key: SessionKey, **new: Unpack[NewSession]) -> tuple[Snapshot, bool]:
+        return self.begun(key, self._writer.submit(key, self.begin(key, **new)))
+
+    def begin(self, key: SessionKey, **new: Unpack[NewSession]) -> Begin:
+        """Return the command that begins a session; its result is for :meth:`begun`.
+
+        Raises:
+            NoSuchSurvey: there is no such survey.
+            Overloaded: the server is busy.
+        """
         self._queries.catalogue.survey(key.survey_id)
-        begin = Begin(at=self._queries.clock(), is_audio_mode=is_audio_mode, granted_at=granted_at)
-        result = self._writer.submit(key, begin)
+        if self._writer.delay_s > BUSY_S:
+            raise Overloaded(self._writer.waiting_turns)
+        return Begin(at=self._queries.clock(), **new)
+
+    def begun(self, key: SessionKey, result: Result) -> tuple[Snapshot, bool]:
+        """Return the session, and whether it existed before a Begin."""
         self._key_filter.add(key)
         snapshot = result.snapshot
         if snapshot is None:  # pragma: no cover - Begin is accepted, or there is a session
@@ -97,13 +151,7 @@ class SessionTurns:
         return snapshot, isinstance(result, Rejected)
 
     def join(
-        self,
-        key: SessionKey,
-        *,
-        is_audio_mode: bool,
-        granted_at: int | None = None,
-        subscriber: Subscriber | None,
-        callback: ResultCallback,
+        self, key: SessionKey, *, subscriber: Subscriber | None, callback: ResultCallback, **new: Unpack[NewSession]
     ) -> tuple[Snapshot, int, bool]:
         """Return a connecting participant's session, its stored version, and whether it existed.
 
@@ -111,18 +159,18 @@ class SessionTurns:
         stored later (version 0).
 
         Args:
-            granted_at: see ``Begin``.
             subscriber: not notified of that beginning; ``callback`` gets its result.
 
         Raises:
             NoSuchSurvey, Unauthorized: as :meth:`get_or_create`.
+            Overloaded: the server is busy, and there is no session yet.
             Unavailable: during an outage, and a session may exist.
         """
         queued = self.pending.predicted(key)
         if queued is None:
             try:
-                joined = self._try_to_join(key, is_audio_mode=is_audio_mode, granted_at=granted_at)
-            except UnreadableHere:  # the database answered
+                joined = self._try_to_join(key, **new)
+            except (UnreadableHere, Overloaded):  # the database answered, or would
                 raise
             except Unavailable:
                 latest = self._subscribers.latest(key)
@@ -134,9 +182,10 @@ class SessionTurns:
             if joined is not None:
                 snapshot, existed = joined
                 return snapshot, snapshot.state.version, existed
-            at = self._queries.clock()
-            # An erasure meanwhile, in another process, ends what was begun before it, also for other callers.
-            begin = Begin(at=at, is_audio_mode=is_audio_mode, granted_at=at if granted_at is None else granted_at)
+            begin = Begin(at=self._queries.clock(), **new)
+            if begin.granted_at is None:
+                # An erasure meanwhile, in another process, ends what was begun before it, also for other callers.
+                begin = replace(begin, granted_at=begin.at)
             queued = self._queue_begin(key, begin, self._with_follow_up(key, subscriber, callback))
         return queued.snapshot, queued.version, queued.version > 0 or len(queued.snapshot.state.answers) > 0
 
@@ -153,35 +202,43 @@ class SessionTurns:
             self._follow_up(key, result, None)
         return result
 
-    def submit_or_queue(
-        self, key: SessionKey, command: AnyCommand, subscriber: Subscriber, callback: ResultCallback
-    ) -> Result | Queued:
-        """Return the committed result of a participant's command, or queue it.
+    def submit_in(self, transaction: Connection | OrmSession, key: SessionKey, command: AnyCommand) -> Result:
+        """Apply a command in a transaction of the caller, who commits it together with other rows, or rolls it back.
 
-        The command's values must be strict JSON. It waits at most STEPKEEP_PENDING_AFTER_S. Until an outage's queue is
-        committed, commands are decided in memory, in order.
+        The result is as of :meth:`submit`, once the caller has committed. Until then nobody is notified, and the
+        session's other turns wait. After an error the transaction can go on, unless the database has ended it.
 
         Args:
-            subscriber: the sender, not notified.
-            callback: gets a queued command's result, in another thread.
+            transaction: a connection or session of ``SessionStore.engine``; or of the caller's engine for the same
+                database (PostgreSQL, MariaDB), in READ COMMITTED. Used by one thread.
 
         Raises:
-            Overloaded: the queue is full; nothing was done.
-            UnreadableHere, MessageIdReused, SessionUnreadable: as :meth:`submit`.
+            UnsuitableTransaction: turns can't be part of the transaction.
+            Unavailable: turns of the session wait for the database; or as of :meth:`submit`, also after a deadlock or
+                when a lock timed out. Roll back, and repeat the transaction later.
+            MessageIdReused, SessionUnreadable, InvalidInput: as :meth:`submit`.
         """
-        if not self.pending.is_unavailable and not self.pending.holds(key):
-            try:
-                result = self._writer.submit(key, command, within_s=self._pending_after_s)
-            except UnreadableHere:  # waiting does not change this
-                raise
-            except Unavailable:
-                pass
-            else:
-                if isinstance(result, Committed):
-                    self._follow_up(key, result, subscriber)
-                return result
-        callback = self._with_follow_up(key, subscriber, callback)
-        return self.pending.accept(key, command, partial(self._latest, key), callback)
+        check_command(command)
+        if self.pending.holds(key):
+            raise Unavailable("Earlier turns of the session wait for the database. Repeat the transaction later.")
+        follow_up = partial(self._follow_up_if_stored, key)
+        return self._transaction_turns.submit(transaction, key, _with_message_id(command), follow_up)
+
+    def stream(self, call_soon: Callable[..., None]) -> CommandStream:
+        """Return a stream of participants' commands from the loop whose thread ``call_soon`` runs functions in."""
+        return CommandStream(self._settings, self._writer, self.pending, self._follow_up, self._latest, call_soon)
+
+    def defer(self, key: SessionKey, command: AnyCommand, callback: ResultCallback) -> WriteRequest:
+        """Submit a command without waiting; ``deferred`` can withdraw the request.
+
+        Args:
+            callback: gets the Result, or an exception as of :meth:`submit`, from any thread; must not wait.
+
+        Raises:
+            InvalidInput: values can't be saved.
+        """
+        check_command(command)
+        return self.deferred.submit(key, _with_message_id(command), callback)
 
     def submit_many(self, turns: Sequence[Turn]) -> list[Result | Exception]:
         """Return each command's result or exception, in order.
@@ -204,7 +261,11 @@ class SessionTurns:
             NoSuchSession: there is none.
             VersionConflict: not at ``expected_version``.
         """
-        result = self.submit(key, command)
+        return self.committed_or_raise(key, command, self.submit(key, command))
+
+    @staticmethod
+    def committed_or_raise(key: SessionKey, command: AnyCommand, result: Result) -> Committed:
+        """Return or raise as :meth:`submit_or_raise`, for a result."""
         if isinstance(result, Committed):
             return result
         if result.rejection.code == "version_conflict":
@@ -230,33 +291,45 @@ class SessionTurns:
             else:
                 self._subscribers.publish_here(snapshot)
 
-    def _try_to_join(
-        self, key: SessionKey, *, is_audio_mode: bool, granted_at: int | None
-    ) -> tuple[Snapshot, bool] | None:
+    def close(self) -> None:
+        """Enqueue deferred turns for ``Writer.close`` to commit, and stop this object's threads."""
+        self.pending.close()
+        self.deferred.close()
+        self._joins.close()
+
+    def _try_to_join(self, key: SessionKey, **new: Unpack[NewSession]) -> tuple[Snapshot, bool] | None:
         """Join within JOIN_TIMEOUT_S; fail at once for READ_RETRY_S after a failure.
 
         None: no session, and no turns accepted now.
         """
-        if time.monotonic() < self._read_again_at:
+        now = time.monotonic()
+        if now < self._read_again_at:
             raise DatabaseUnavailable("a recent read failed")
+        if self._read_again_at:
+            self._read_again_at = now + JOIN_TIMEOUT_S  # others do not wait for this attempt
         try:
-            load = partial(self._load_or_create, key, is_audio_mode=is_audio_mode, granted_at=granted_at)
-            return run_with_timeout(self._join_slots, JOIN_TIMEOUT_S, load)
-        except DatabaseUnavailable:
-            self._read_again_at = time.monotonic() + READ_RETRY_S
+            joined = self._joins.run(JOIN_TIMEOUT_S, partial(self._load_or_create, key, **new))
+        except DatabaseUnavailable as error:
+            now = time.monotonic()
+            is_busy = self._writer.committed_at > now - JOIN_TIMEOUT_S or self._writer.is_blocked(key)
+            if error.problem == SLOW and is_busy:
+                raise Overloaded(self._writer.waiting_turns) from None
+            self._read_again_at = now + READ_RETRY_S
             raise
+        except StepkeepError:
+            self._read_again_at = 0.0
+            raise
+        self._read_again_at = 0.0
+        return joined
 
-    def _load_or_create(
-        self, key: SessionKey, *, is_audio_mode: bool, granted_at: int | None
-    ) -> tuple[Snapshot, bool] | None:
-        with suppress(SessionUnreadable):
-            snapshot = self._queries.load_with_survey(key)
-            if snapshot is not None:
-                self._key_filter.add(key)
-                return snapshot, True
-            if self.pending.is_unavailable:
-                return None
-        return self.get_or_create(key, is_audio_mode=is_audio_mode, granted_at=granted_at)
+    def _load_or_create(self, key: SessionKey, **new: Unpack[NewSession]) -> tuple[Snapshot, bool] | None:
+        snapshot = self.load(key)
+        if snapshot is not None:
+            self._key_filter.add(key)
+            return snapshot, True
+        if self.pending.is_unavailable:
+            return None
+        return self._create(key, **new)
 
     def _queue_begin(self, key: SessionKey, begin: Begin, callback: ResultCallback) -> Queued:
         survey = self._queries.catalogue.survey(key.survey_id)
@@ -276,6 +349,13 @@ class SessionTurns:
         if self.pending.holds(key):
             self.pending.rebase(result.snapshot)
         self._subscribers.publish(result.snapshot, sender)
+
+    def _follow_up_if_stored(self, key: SessionKey, result: Committed) -> None:
+        self._key_filter.add(key)
+        # A COMMIT seems to succeed after errors that rolled back, e.g. a deadlock, if the caller ignored them.
+        with suppress(Unavailable):  # others find the turn by polling
+            if self._queries.versions([key]).get(key, 0) >= result.snapshot.state.version:
+                self._follow_up(key, result, None)
 
     def _with_follow_up(self, key: SessionKey, sender: Subscriber | None, callback: ResultCallback) -> ResultCallback:
         def follow_up(result: Result | Exception) -> None:

@@ -8,9 +8,12 @@ from .credentials import CLOCK_SKEW_US, StoredKey, TokenRevocation
 from .drivers import TurnStatements, database_file
 from .encryption import SET_ASIDE, Cipher, DecryptionError, cipher_from_keys
 from .engine import (
+    callers_engine,
     database_facts,
+    database_url,
     mark_in_use,
     migration_engine,
+    migration_url,
     normalise_url,
     reader_engine,
     server_lock,
@@ -20,7 +23,19 @@ from .engine import (
 )
 from .erasure_journal import ErasureJournal, ErasureRecord, hash_user_id, open_journal
 from .keyset import Page, owner_of
-from .migrations import SchemaGuard, check_schema, head_revision, known_revision, needs_upgrade, upgrade_schema
+from .migrations import (
+    SchemaGuard,
+    check_schema,
+    downgrade_schema,
+    head_revision,
+    known_revision,
+    needs_upgrade,
+    require_revision,
+    schema_revision,
+    stamp_schema,
+    stored_revision,
+    upgrade_schema,
+)
 from .outbox import AttemptResult, Delivery, Webhook, WebhookEvent
 from .requirements import (
     check_connections,
@@ -59,6 +74,7 @@ __all__ = [
     "TurnStatements",
     "Webhook",
     "WebhookEvent",
+    "callers_engine",
     "check_connections",
     "check_requirements",
     "check_schema",
@@ -67,6 +83,8 @@ __all__ = [
     "connect_or_explain",
     "database_facts",
     "database_file",
+    "database_url",
+    "downgrade_schema",
     "error_summary",
     "hash_user_id",
     "head_revision",
@@ -75,13 +93,18 @@ __all__ = [
     "known_revision",
     "mark_in_use",
     "migration_engine",
+    "migration_url",
     "needs_upgrade",
     "normalise_url",
     "open_journal",
     "owner_of",
     "reader_engine",
+    "require_revision",
+    "schema_revision",
     "server_lock",
+    "stamp_schema",
     "startup_errors",
+    "stored_revision",
     "translate_error",
     "turn_statements",
     "unmark_in_use",

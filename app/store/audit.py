@@ -47,6 +47,7 @@ Action = Literal[
     "webhook_removed",
     "webhooks_read",
     "webhooks_replayed",
+    "surveys_reloaded",
 ]
 
 Detail = Mapping[str, str | int | bool | None]

@@ -9,12 +9,14 @@ Not noticed: an erasure that never happened. Someone who replaces a user id by `
 salt, hides whose entry it is; only the number of erased entries hints at it.
 
 Anyone can make links without a key, so these only count before the first link with one, which includes them. A log of
-such links alone is not intact once there is a key, as it may be a forgery; the next entry with the key accepts it, and
-the number of unkeyed entries remains.
+such links alone is not intact once there is a key, as it may be a forgery; the next entry with the key accepts it, a
+warning in the log says so, and the number of unkeyed entries remains. An entry without a key is refused once the head
+was made with one. This prevents mistakes, not forgeries: who can write to the database can replace the head as well.
 """
 
 import hashlib
 import hmac
+import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,10 +24,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, and_, case, func, insert, select, update
 
 from ..core.timestamps import from_datetime
+from ..errors import ConfigurationError
 from .tables import audit_head, audit_log, untyped_times
+
+log = logging.getLogger("stepkeep.audit")
 
 UNKEYED = "unkeyed"
 """The key's id if no SECRET_KEY is set, as in development."""
@@ -72,9 +77,15 @@ def set_keys(engine: Engine, keys: AuditKeys) -> None:
 
 
 def append(connection: Connection, entry: Mapping[str, Any]) -> None:
-    """Add an entry, the values of its columns; other writers wait until the transaction ends."""
+    """Add an entry, the values of its columns; other writers wait until the transaction ends.
+
+    Raises:
+        ConfigurationError: it would be without a key after entries with one, which makes the log not intact.
+    """
     keys: AuditKeys = connection.get_execution_options().get(_OPTION) or AuditKeys.derive(())
     head = lock_head(connection)
+    if head is not None:
+        _check_continuity(head, keys)
     number, previous = (1, "") if head is None else (head.entries + 1, head.link)
     salt = None if entry["user_id"] is None else secrets.token_hex(SALT_BYTES)
     row = {**entry, "salt": salt, "commitment": _commitment(salt, entry["user_id"]), "key_id": keys.current}
@@ -86,6 +97,22 @@ def append(connection: Connection, entry: Mapping[str, Any]) -> None:
         connection.execute(insert(audit_head).values(id=HEAD_ID, **values))
     else:
         connection.execute(update(audit_head).where(audit_head.c.id == HEAD_ID).values(values))
+
+
+def _check_continuity(head: Row[Any], keys: AuditKeys) -> None:
+    """Raise ConfigurationError for the first entry without a key, and log the first one with a key."""
+    is_keyed, was_keyed = keys.current != UNKEYED, head.key_id != UNKEYED
+    if was_keyed and not is_keyed:
+        raise ConfigurationError(
+            "SECRET_KEY is not set, but the audit log was made with it, and this action would be recorded there: set "
+            "SECRET_KEY as for the server"
+        )
+    if is_keyed and not was_keyed:
+        log.warning(
+            "the %d entries of the audit log up to now were made without SECRET_KEY: unless it is set for the first "
+            "time, someone who can write to the database has replaced them",
+            head.entries,
+        )
 
 
 def lock_head(connection: Connection) -> Row[Any] | None:
@@ -205,22 +232,45 @@ def read_rows(connection: Connection, after_id: int, limit: int) -> Sequence[Row
     return connection.execute(query.order_by(audit_log.c.id).limit(limit)).all()
 
 
-def read_start(connection: Connection, after_id: int | None = None, known: Start = Start()) -> Start:  # noqa: B008 - immutable
-    """Return where the newest purge left the beginning; it is right if the purge's own entry is in the chain.
+def read_start(connection: Connection, after_id: int, known: Start) -> Start:
+    """Return where the newest purge after an entry left the beginning; ``known`` if there was none."""
+    column = audit_log.c
+    query = select(column.detail).where(_is_purge, column.id > after_id)
+    return _parse_start(connection.execute(query.order_by(column.id.desc()).limit(1)).scalar()) or known
+
+
+def find_start(connection: Connection, before_id: int | None, limit: int) -> tuple[Start | None, int | None]:
+    """Search the next ``limit`` entries, newest first, for where the newest purge left the beginning.
+
+    It is right if the purge's own entry is in the chain.
 
     Args:
-        after_id: search only later entries, to read few of a large log; None for all.
-        known: if there is none.
+        before_id: the last entry of the previous search; None for the first.
+
+    Returns:
+        Where it began, None if it is not in these entries; the last entry, None at the end of the log.
     """
     column = audit_log.c
-    query = select(column.detail).where(column.action == PURGED, column.link.is_not(None))
-    if after_id is not None:
-        query = query.where(column.id > after_id)
+    entries = select(column.id, case((_is_purge, column.id)).label("purge_id"))
+    if before_id is not None:
+        entries = entries.where(column.id < before_id)
+    page = entries.order_by(column.id.desc()).limit(limit).subquery()
+    last_id, purge_id = connection.execute(select(func.min(page.c.id), func.max(page.c.purge_id))).one()
+    if purge_id is None:
+        return None, last_id
+    return _parse_start(connection.execute(select(column.detail).where(column.id == purge_id)).scalar()), last_id
+
+
+_is_purge = and_(audit_log.c.action == PURGED, audit_log.c.link.is_not(None))
+
+
+def _parse_start(detail: str | None) -> Start | None:
+    """Return the beginning that a purge recorded; None if the entry was changed."""
     try:
-        detail = orjson.loads(connection.execute(query.order_by(column.id.desc()).limit(1)).scalar() or "{}")
-        return Start(int(detail["number"]), str(detail["link"]))
-    except (ValueError, TypeError, KeyError):  # no purge, or an entry that was changed
-        return known
+        values = orjson.loads(detail or "{}")
+        return Start(int(values["number"]), str(values["link"]))
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def read_head(connection: Connection) -> Head | None:

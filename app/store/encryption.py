@@ -3,9 +3,10 @@
 AES-256-GCM (NIST SP 800-38D), a random nonce each: ``enc:1:<key id>:<base64url of nonce, ciphertext and tag>``. JSON
 never begins with ``e``, so plain and encrypted values can be mixed.
 
-Encrypted are ``answers``, ``drafts``, ``session_data`` of sessions, ``answer`` and ``data`` of history (which has
-unkeyed fingerprints), each padded with spaces to a size class, absent ones too. Steps, actions, times and ids are not
-encrypted: lists filter by them. Write access to the database suffices to insert plain or older values.
+Encrypted are ``answers``, ``drafts``, ``session_data``, ``context`` of sessions, ``answer`` and ``data`` of history
+(which has unkeyed fingerprints), each padded with spaces to a size class, absent ones too; but an absent ``context`` is
+NULL, because the survey tells whether there is one. Steps, actions, times and ids are not encrypted: lists filter by
+them. Write access to the database suffices to insert plain or older values.
 
 A key is good for 2^32 values (SP 800-38D, 8.3), about three a turn: rotate it well before a thousand million turns.
 """
@@ -28,6 +29,7 @@ ValueLocation = tuple[str | int, ...]
 ANSWERS = "sessions.answers"
 DRAFTS = "sessions.drafts"
 SESSION_DATA = "sessions.session_data"
+CONTEXT = "sessions.context"
 ANSWER = "session_history.answer"
 DATA = "session_history.data"
 

@@ -1,6 +1,7 @@
 """Engines for a URL."""
 
 import os
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,9 +11,15 @@ from filelock import FileLock, Timeout
 from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
+from ..core.extras import require
 from ..core.files import OWNER_ONLY
+from ..core.formats import SCHEMA, validation_message
 from ..errors import ConfigurationError, StoreInUse
+from ..settings import Settings
 from .drivers import TurnStatements, in_use_mark, mysql, postgresql, sqlite
+
+_EXTRAS = {"psycopg": "postgresql", "pymysql": "mysql"}
+"""By driver, its extra."""
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -25,31 +32,80 @@ READERS = 8
 READERS_OVERFLOW = 24
 
 
-def normalise_url(url: str) -> URL:
-    """Return the URL with the supported driver; a SQLite file's path without symbolic links.
+def database_url(settings: Settings) -> URL:
+    """Return the URL of the database that the settings name, with its schema.
 
     Raises:
-        ConfigurationError: no URL, or an unsupported database; without the password.
+        ConfigurationError: as :func:`normalise_url`.
     """
+    return normalise_url(settings.database_url, settings.database_schema)
+
+
+def migration_url(settings: Settings) -> URL:
+    """Return the URL with which the schema is changed: of the same database and schema, perhaps with another account.
+
+    Raises:
+        ConfigurationError: as :func:`normalise_url`, or it is another database or schema.
+    """
+    url = database_url(settings)
+    if settings.migration_url is None:
+        return url
+    migration = normalise_url(settings.migration_url, url.query.get("schema"), variable="STEPKEEP_MIGRATION_URL")
+    names = [
+        (part.get_backend_name().replace("mariadb", "mysql"), part.database, part.query.get("schema", "public"))
+        for part in (url, migration)
+    ]
+    if names[0] != names[1]:
+        raise ConfigurationError("STEPKEEP_MIGRATION_URL must name the same database as DATABASE_URL, and its schema")
+    return migration
+
+
+def normalise_url(url: str, schema: str | tuple[str, ...] | None = None, *, variable: str = "DATABASE_URL") -> URL:
+    """Return the URL with the supported driver; a SQLite file's path without symbolic links.
+
+    Args:
+        schema: of PostgreSQL, unless the URL has ``?schema=``, in which it is returned.
+        variable: for messages.
+
+    Raises:
+        ConfigurationError: no URL, an unsupported database, or a missing driver; without the password.
+    """
+    parsed = _parsed(url, variable)
+    named = parsed.query.get("schema", schema)
+    if named is None:
+        return parsed
+    if parsed.get_backend_name() != "postgresql":
+        raise ConfigurationError(
+            f"STEPKEEP_SCHEMA: only PostgreSQL has schemas within a database. Name another database in {variable}"
+        )
+    if not isinstance(named, str) or not re.fullmatch(SCHEMA, named) or named.startswith("pg_"):
+        problem = validation_message({"type": "pattern", "ctx": {"pattern": SCHEMA}})
+        raise ConfigurationError(f"the schema in STEPKEEP_SCHEMA or {variable} {problem}")
+    return parsed.update_query_dict({"schema": named})
+
+
+def _parsed(url: str, variable: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # e.g. a port that is not a number
         raise ConfigurationError(
-            "DATABASE_URL is not a database URL, e.g. sqlite:///survey_sessions.db or postgresql://user@host/name"
+            f"{variable} is not a database URL, e.g. sqlite:///survey_sessions.db or postgresql://user@host/name"
         ) from None
     scheme = parsed.drivername
     if scheme.split("+")[0] == "sqlite":
         if not parsed.database or parsed.database.startswith((":memory:", "file:")):
-            raise ConfigurationError("DATABASE_URL: SQLite needs a file, e.g. sqlite:///survey_sessions.db")
+            raise ConfigurationError(f"{variable}: SQLite needs a file, e.g. sqlite:///survey_sessions.db")
         # One file has one name: it names the lock and the files next to it.
         return parsed.set(drivername="sqlite", database=os.path.realpath(parsed.database))
     driver = _DRIVERS.get(scheme, scheme if scheme in _DRIVERS.values() else None)
     if driver is None:
-        raise ConfigurationError(f"DATABASE_URL: {scheme} is not supported; use sqlite, postgresql, mysql or mariadb")
+        raise ConfigurationError(f"{variable}: {scheme} is not supported; use sqlite, postgresql, mysql or mariadb")
     if "@" in (parsed.host or ""):
-        raise ConfigurationError("DATABASE_URL: write @ : / in the user's name or password as %40 %3A %2F")
+        raise ConfigurationError(f"{variable}: write @ : / in the user's name or password as %40 %3A %2F")
     if not parsed.database:
-        raise ConfigurationError(f"DATABASE_URL names no database: e.g. {scheme}://user@host/name")
+        raise ConfigurationError(f"{variable} names no database: e.g. {scheme}://user@host/name")
+    library = driver.partition("+")[2]
+    require(library, _EXTRAS[library], f"{variable}: {scheme}")
     parsed = parsed.set(drivername=driver)
     return parsed.update_query_dict({"charset": "utf8mb4"}) if "pymysql" in driver else parsed
 
@@ -60,6 +116,7 @@ class _Database(NamedTuple):
     writer: Callable[[URL], Engine]
     migration: Callable[[URL], Engine]
     reader: Callable[[URL], Engine]
+    callers: Callable[[URL], Engine]
     statements: Callable[[Any], TurnStatements]
 
 
@@ -70,18 +127,21 @@ _DATABASES = {
         sqlite.writer_engine,
         partial(sqlite.writer_engine, busy_timeout_ms=sqlite.MIGRATION_BUSY_TIMEOUT_MS),
         partial(sqlite.reader_engine, readers=READERS, overflow=READERS_OVERFLOW),
+        partial(sqlite.writer_engine, overflow=READERS),
         sqlite.SqliteTurnStatements,
     ),
     "postgresql": _Database(
         partial(postgresql.engine, settings=postgresql.BY_KEY, isolation_level="READ COMMITTED", **_ONE),
         partial(postgresql.engine, lock_timeout_s=0, **_ONE),
         partial(postgresql.engine, **_READERS),
+        partial(postgresql.engine, isolation_level="READ COMMITTED"),
         postgresql.PostgresqlTurnStatements,
     ),
     "mysql": _Database(
         partial(mysql.engine, isolation_level="READ COMMITTED", **_ONE),
         partial(mysql.engine, lock_timeout_s=0, **_ONE),
         partial(mysql.engine, **_READERS),
+        partial(mysql.engine, isolation_level="READ COMMITTED"),
         mysql.MysqlTurnStatements,
     ),
 }
@@ -103,6 +163,11 @@ def reader_engine(url: URL) -> Engine:
     return _DATABASES[url.get_backend_name()].reader(url)
 
 
+def callers_engine(url: URL) -> Engine:
+    """Return the engine of transactions that programs share with the store."""
+    return _DATABASES[url.get_backend_name()].callers(url)
+
+
 def turn_statements(url: URL) -> Callable[[Any], TurnStatements]:
     """Return this database's class of statements."""
     return _DATABASES[url.get_backend_name()].statements
@@ -116,8 +181,11 @@ def database_facts(engine: Engine) -> dict[str, str]:
     return {"database": "mariadb" if is_mariadb else engine.dialect.name, "version": version}
 
 
-def server_lock(url: URL) -> FileLock | None:
+def server_lock(url: URL, *, is_shared: bool = False) -> FileLock | None:
     """Acquire the lock that keeps a SQLite file to one server process; None for other databases.
+
+    Args:
+        is_shared: with the others of this process that say so; released once each of them has released it.
 
     Raises:
         StoreInUse: another process has the lock.
@@ -127,7 +195,7 @@ def server_lock(url: URL) -> FileLock | None:
     folder = Path(url.database or "").parent
     if not folder.is_dir():  # FileLock would create it
         raise ConfigurationError(f"the database {url.database} can't be opened: folder {folder} does not exist")
-    lock = FileLock(f"{url.database}.server-lock", mode=OWNER_ONLY)
+    lock = FileLock(f"{url.database}.server-lock", mode=OWNER_ONLY, thread_local=False, is_singleton=is_shared)
     try:
         lock.acquire(blocking=False)
     except Timeout:

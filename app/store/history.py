@@ -36,6 +36,30 @@ def read_history(
     return [parse_entry(row, key, cipher) for row in connection.execute(query.order_by(order).limit(limit))]
 
 
+def read_changes(connection: Connection, after_id: int | None, limit: int) -> tuple[int, dict[SessionKey, int] | None]:
+    """Return the newest event's id, and the versions of sessions with events after an id.
+
+    Sessions that have not changed since are not read, however many there are. Of an event whose transaction commits
+    late, the id may be lower than of those read before.
+
+    Returns:
+        None instead of the versions if there are more events than ``limit``, or ``after_id`` is None.
+    """
+    column = session_history.c
+    newest: int = connection.scalar(select(func.max(column.id))) or 0
+    if after_id is None:
+        return newest, None
+    query = select(column.survey_id, column.user_id, column.version).where(column.id > after_id, column.id <= newest)
+    rows = connection.execute(query.limit(limit + 1)).all()
+    if len(rows) > limit:
+        return newest, None
+    versions: dict[SessionKey, int] = {}
+    for survey_id, user_id, version in rows:
+        key = SessionKey(survey_id, user_id)
+        versions[key] = max(version, versions.get(key, 0))
+    return newest, versions
+
+
 def page_length(connection: Connection, key: SessionKey, after_version: int, limit: int) -> int:
     """Return how many events after a version fit into PAGE_BYTES, at least 1."""
     column = session_history.c

@@ -4,9 +4,11 @@ Times come from the holders' clocks. If these differ by more than what is left a
 for longer, there are two holders: work under a lease must be idempotent.
 
 A row also marks a database into which another is being moved; its holder is the hash of the source's URL. And a row
-marks a link that works once as used until it expires; its holder is the hash of the exchange that used it.
+marks a link that works once as used until it expires; its holder is the hash of the exchange that used it. One row has
+the last request to read the survey files again.
 """
 
+from contextlib import suppress
 from typing import cast
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
@@ -19,6 +21,8 @@ MAX_LENGTHS = 10
 """A lease expiring more lengths ahead comes from a wrong clock: it can be taken."""
 
 MIGRATION = "move"
+
+RELOAD = "surveys"
 
 _LINK = "link "
 
@@ -77,6 +81,13 @@ def remove_expired_links(connection: Connection, at: int) -> int:
 
 def _expired_links(at: int) -> ColumnElement[bool]:
     return and_(leases.c.name > _LINK, leases.c.name < link_name("", at))
+
+
+def request_reload(connection: Connection, request: str) -> None:
+    """Record a request to all processes to read their survey files again; :func:`read_holder` returns the newest."""
+    if connection.execute(update(leases).where(leases.c.name == RELOAD).values(holder=request)).rowcount == 0:
+        with suppress(IntegrityError), connection.begin_nested():  # another process may insert it now
+            connection.execute(insert(leases).values(name=RELOAD, holder=request, until=_NEVER))
 
 
 def mark_migration(connection: Connection, source: str) -> None:

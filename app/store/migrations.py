@@ -1,29 +1,32 @@
 """The revision of the database schema."""
 
 import threading
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine
+from sqlalchemy import URL, Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import ConfigurationError, OtherRelease, SchemaMismatch
-from .drivers import in_use_mark
+from ..installation import LOSSY_DOWNGRADE, STAMP, UPGRADE
+from .drivers import REVISION, in_use_mark
 from .engine import migration_engine
 from .requirements import startup_errors
 
-_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 CHECK_S = 1.0
 """Between two checks of the schema while a server runs."""
+
+_COMMANDS_OF_REVISIONS = {
+    "`alembic upgrade head`": f"`{UPGRADE}`",
+    "`alembic -x lossy=yes downgrade`": f"`{LOSSY_DOWNGRADE}`",
+}
+"""Messages of revisions, which are never edited, name a clone's commands."""
 
 _UPGRADE_LOCK = threading.Lock()  # alembic.command is not thread-safe
 
@@ -58,26 +61,88 @@ class SchemaGuard:
 def check_schema(engine: Engine) -> None:
     """Raise SchemaMismatch, naming the command to run, unless the schema is this release's."""
     with engine.connect() as connection:
-        revision = _stored_revision(connection)
+        revision = stored_revision(connection)
     if revision != head_revision():
         raise SchemaMismatch(revision, head_revision(), is_newer=_is_unknown(revision))
 
 
-def upgrade_schema(url: URL) -> None:
+def upgrade_schema(url: URL, default_survey: str | None = None) -> None:
     """Upgrade the database to the newest schema.
+
+    Args:
+        default_survey: to which sessions without a survey belong; by default the settings tell.
 
     Raises:
         SchemaMismatch: its schema is newer than this release.
         ConfigurationError: it can't be opened or upgraded.
     """
-    config = _config()
+    with _UPGRADE_LOCK, startup_errors(url):
+        if _revision(url) != head_revision():
+            _run("upgrade", url, "head", default_survey=default_survey)
+
+
+def downgrade_schema(url: URL, revision: str, *, is_lossy: bool = False) -> None:
+    """Go back to an earlier schema.
+
+    Raises:
+        ConfigurationError: it can't be opened; there is no such revision; rows would be lost without ``is_lossy``.
+    """
+    with _UPGRADE_LOCK, startup_errors(url):
+        _run("downgrade", url, revision, options=["lossy=yes"] if is_lossy else [])
+
+
+def stamp_schema(url: URL, revision: str) -> None:
+    """Record a revision as the schema's, without a change of tables.
+
+    Raises:
+        ConfigurationError: it can't be opened; there is no such revision.
+    """
+    with _UPGRADE_LOCK, startup_errors(url):
+        _run("stamp", url, revision, purge=True)
+
+
+def _run(
+    name: str,
+    url: URL,
+    revision: str,
+    *,
+    options: Sequence[str] = (),
+    default_survey: str | None = None,
+    **arguments: bool,
+) -> None:
+    # Here, because importing Alembic takes a fifth of a start.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    config = Config(cmd_opts=Namespace(x=list(options)))
+    config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
+    config.attributes["package"] = __package__.partition(".")[0]
     config.attributes["url"] = url
+    if default_survey is not None:
+        config.attributes["default_survey"] = default_survey
     try:
-        with _UPGRADE_LOCK, startup_errors(url):
-            if _revision(url) != head_revision():  # Alembic takes a tenth of a second
-                command.upgrade(config, "head")
+        getattr(command, name)(config, revision, **arguments)
     except CommandError as error:
-        raise ConfigurationError(f"the database can't be upgraded: {error}") from error
+        done = {"upgrade": "upgraded", "downgrade": "downgraded", "stamp": "stamped"}[name]
+        problem = str(error)
+        for command_of_clone, command_here in _COMMANDS_OF_REVISIONS.items():
+            problem = problem.replace(command_of_clone, command_here)
+        raise ConfigurationError(f"the database can't be {done}: {problem}") from error
+
+
+def schema_revision(url: URL) -> str | None:
+    """Return the schema's revision; None without one, and without the SQLite file, which is not created."""
+    is_missing = url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
+    with startup_errors(url):
+        return None if is_missing else _revision(url)
+
+
+def require_revision(url: URL) -> None:
+    """Raise SchemaMismatch unless the database has this release's schema."""
+    revision = schema_revision(url)
+    if revision != head_revision():
+        raise SchemaMismatch(revision, head_revision(), is_newer=_is_unknown(revision))
 
 
 def needs_upgrade(url: URL) -> bool:
@@ -98,7 +163,7 @@ def known_revision(connection: Connection) -> str | None:
         ConfigurationError: it has several.
         SchemaMismatch: it is of a newer release.
     """
-    revision = _stored_revision(connection)
+    revision = stored_revision(connection)
     if _is_unknown(revision):
         raise SchemaMismatch(revision, head_revision(), is_newer=True)
     return revision
@@ -108,33 +173,43 @@ def _revision(url: URL) -> str | None:
     engine = migration_engine(url)
     try:
         with engine.connect() as connection:
-            return _stored_revision(connection)
+            return stored_revision(connection)
     finally:
         engine.dispose()
 
 
-def _stored_revision(connection: Connection) -> str | None:
-    revisions = MigrationContext.configure(connection).get_current_heads()
+def stored_revision(connection: Connection) -> str | None:
+    """Return the revision in Alembic's table; None without the table or its row.
+
+    Raises:
+        ConfigurationError: it has several.
+    """
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revisions = connection.exec_driver_sql(REVISION).scalars().all()
     if len(revisions) > 1:
         raise ConfigurationError(
             f"the table alembic_version has {len(revisions)} rows ({', '.join(sorted(revisions))}); a schema has one "
-            "revision. Restore a backup, or set the right one with `alembic stamp --purge REVISION`."
+            f"revision. Restore a backup, or set the right one with `{STAMP} REVISION`."
         )
     return revisions[0] if revisions else None
 
 
-@cache
 def head_revision() -> str:
     """Return the revision that this release needs."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+    return max(_known_revisions())
 
 
 def _is_unknown(revision: str | None) -> bool:
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    return revision is not None and revision not in known
+    return revision is not None and revision not in _known_revisions()
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_ROOT / "alembic").replace("%", "%%"))
-    return config
+@cache
+def _known_revisions() -> frozenset[str]:
+    """Return the numbers with which the names of the revisions' files begin."""
+    return frozenset(file.name.partition("_")[0] for file in (_scripts() / "versions").glob("[0-9]*_*.py"))
+
+
+def _scripts() -> Path:
+    folder = _PACKAGE / "migrations"  # of the wheel
+    return folder if folder.is_dir() else _PACKAGE.parent / "alembic"  # of the clone

@@ -7,14 +7,20 @@ from sqlalchemy import Connection, select
 
 from ..core.timestamps import format_timestamp, from_datetime
 from ..survey import SessionKey
-from .encryption import ABSENT, ANSWER, ANSWERS, DATA, DRAFTS, SESSION_DATA, SET_ASIDE, Cipher, ValueLocation
+from .encryption import ABSENT, ANSWER, ANSWERS, CONTEXT, DATA, DRAFTS, SESSION_DATA, SET_ASIDE, Cipher, ValueLocation
 from .keyset import next_sessions, of_session
 from .rows import FINGERPRINT, loads
 from .tables import TIMES, session_history, sessions, untyped_times
 
 STEP_HISTORY = "sessions.step_history"
 
-_SESSION_JSON = {"answers": ANSWERS, "step_history": STEP_HISTORY, "session_data": SESSION_DATA, "drafts": DRAFTS}
+_SESSION_JSON = {
+    "answers": ANSWERS,
+    "step_history": STEP_HISTORY,
+    "session_data": SESSION_DATA,
+    "drafts": DRAFTS,
+    "context": CONTEXT,
+}
 _HISTORY_JSON = {"answer": ANSWER, "data": DATA}
 _LISTED = frozenset({"user_id", "survey_id", "version", "created_at", "updated_at"})
 

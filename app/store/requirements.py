@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from sqlalchemy import URL, Connection, Engine, String, delete, false, insert, select, text, update
+from sqlalchemy import URL, Connection, Engine, String, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import (
@@ -16,6 +16,7 @@ from ..errors import (
     DatabaseUnreachable,
     ReadOnlyDatabase,
 )
+from ..installation import COMMAND, STAMP, UPGRADE
 from .drivers import sqlite
 from .tables import Key, metadata
 
@@ -92,7 +93,7 @@ _REMEDIES = {
     "unable to open database file": "Its folder must exist, and be writable for the user of this process.",
     "not a database|malformed": (
         "The file is damaged, or a -wal file of another copy is beside it. Move both away, and restore a backup with "
-        "`flask backup restore FILE`."
+        f"`{COMMAND} backup restore FILE`."
     ),
     _FULL: "Its disk is full or faulty: `df` shows which.",
     _LOCKED: "Another program holds its lock: `lsof FILE` shows which one.",
@@ -100,10 +101,15 @@ _REMEDIES = {
     "permission denied for table|command denied": (
         "Grant SELECT, INSERT, UPDATE and DELETE on its tables to the account of DATABASE_URL."
     ),
+    "permission denied for (database|schema)": (
+        "Let an administrator create the schema and grant it, or name another account in STEPKEEP_MIGRATION_URL "
+        "(docs/databases.md)."
+    ),
+    '(database|role) ".*" does not exist': "Create it, or correct its name in DATABASE_URL.",
     "unsupported startup parameter": "Remove the options from DATABASE_URL, which PgBouncer does not support.",
     "already exists|duplicate column|no such (table|column)|does not exist|doesn't exist|unknown column": (
         "Its tables are not those of the revision in alembic_version. Restore a backup, or correct the revision with "
-        "`alembic stamp --purge REVISION` and run `alembic upgrade head`."
+        f"`{STAMP} REVISION` and run `{UPGRADE}`."
     ),
 }
 """What to do by a pattern in the database's message."""
@@ -160,13 +166,17 @@ def check_requirements(engine: Engine) -> None:
         ConfigurationError: says what is wrong, and what to do.
     """
     with startup_errors(engine.url), engine.connect() as connection:
-        for requirement in _requirements(engine.dialect.name):
+        for requirement in _requirements(engine):
             found = str(connection.exec_driver_sql(requirement.query).scalar())
             if not re.fullmatch(requirement.pattern, found):
                 raise requirement.error(f"the database {shown(engine.url)}: {requirement.problem.format(found)}")
 
 
-def _requirements(dialect: str) -> tuple[Requirement, ...]:
+def _requirements(engine: Engine) -> tuple[Requirement, ...]:
+    dialect = engine.dialect.name
+    if "schema" in engine.url.query:
+        path = Requirement("SHOW search_path", f'"?{engine.url.query["schema"]}"?', _DROPPED)
+        return (path, *_REQUIREMENTS[dialect])
     if dialect != "sqlite":
         return _REQUIREMENTS[dialect]
     problem = "its journal mode is {}, because its file system lacks shared memory. Move it to a local disk."
@@ -198,11 +208,28 @@ def check_tables(connection: Connection) -> None:
     """
     if connection.dialect.name in {"mysql", "mariadb"}:
         _check_mysql_tables(connection)
+    quote = connection.dialect.identifier_preparer.quote
     for table in metadata.sorted_tables:
-        nothing = select(table).where(false())
-        connection.execute(insert(table).from_select(list(table.c.keys()), nothing))
-        connection.execute(update(table).where(false()).values({column: column for column in table.c}))
-        connection.execute(delete(table).where(false()))
+        name, columns = quote(table.name), [quote(column.name) for column in table.c]
+        names, same = ", ".join(columns), ", ".join(f"{column} = {column}" for column in columns)
+        # As text: compiling these statements would take half of the time of opening a store.
+        connection.exec_driver_sql(f"INSERT INTO {name} ({names}) SELECT {names} FROM {name} WHERE 1 = 0")  # noqa: S608 - our names
+        connection.exec_driver_sql(f"UPDATE {name} SET {same} WHERE 1 = 0")  # noqa: S608 - our names
+        connection.exec_driver_sql(f"DELETE FROM {name} WHERE 1 = 0")  # noqa: S608 - our names
+    if connection.dialect.name == "postgresql":
+        _check_sequences(connection)
+
+
+def _check_sequences(connection: Connection) -> None:
+    usable = text("SELECT has_sequence_privilege(pg_get_serial_sequence(:table, :column), 'USAGE, UPDATE')")
+    for table in metadata.sorted_tables:
+        column = table.autoincrement_column
+        names = None if column is None else {"table": table.name, "column": column.name}
+        if names is not None and connection.scalar(usable, names) is False:
+            raise ConfigurationError(
+                f"permission denied for the sequence of the table {table.name}. Grant USAGE on all sequences of the "
+                "schema to the account of DATABASE_URL (docs/databases.md)."
+            )
 
 
 def _check_mysql_tables(connection: Connection) -> None:

@@ -1,7 +1,8 @@
 """Sessions past their survey's retention, found and erased in small transactions.
 
 Retention counts from the last activity, not from expiry. So that none delays turns, a session with very many events is
-first made unreadable (:func:`blank`), and a returning participant starts anew; then :func:`trim_history` erases events.
+first made unreadable (:func:`blank`), and a returning participant starts a new session; then
+:func:`trim_history` erases events.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +48,7 @@ def blank(connection: Connection, session: StaleSession, cutoffs: Cutoffs) -> bo
     """Remove a session's answers if it is still stale; return whether it was."""
     if not _still_stale(connection, [session], cutoffs):
         return False
-    values = {"answers": BLANKED_ANSWERS, "step_history": "[]", "drafts": None, "session_data": None}
+    values = {"answers": BLANKED_ANSWERS, "step_history": "[]", "drafts": None, "session_data": None, "context": None}
     connection.execute(update(sessions).where(of_session(sessions, session.key)).values(values))
     return True
 

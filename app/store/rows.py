@@ -7,10 +7,11 @@ from typing import Any, NamedTuple, cast, get_args
 import orjson
 from sqlalchemy import Column, Table
 
+from ..core.session_dicts import EventDict
 from ..core.timestamps import format_timestamp, from_datetime
 from ..errors import MissingKey, OtherRelease, SessionUnreadable, UnreadableHere
-from ..survey import AnyEvent, Record, SessionKey, SessionState, Status, from_record, to_record
-from .encryption import ABSENT, ANSWER, ANSWERS, DATA, DRAFTS, PLAIN, SESSION_DATA, Cipher
+from ..survey import AnyEvent, Record, SessionContext, SessionKey, SessionState, Status, from_record, to_record
+from .encryption import ABSENT, ANSWER, ANSWERS, CONTEXT, DATA, DRAFTS, PLAIN, SESSION_DATA, Cipher
 from .tables import session_history, sessions, untyped_times
 
 FINGERPRINT = "fingerprint"
@@ -27,14 +28,14 @@ STATE_COLUMNS = untyped_times(
     _columns(
         sessions,
         "user_id survey_id current_step answers step_history created_at updated_at is_audio_mode session_data "
-        "survey_revision version status drafts completed_at history_bytes",
+        "survey_revision version status drafts completed_at context history_bytes",
     )
 )
 KEY_COLUMNS = _columns(sessions, "user_id survey_id")
 UPDATE_COLUMNS = _columns(
     sessions,
     "current_step answers step_history updated_at is_audio_mode session_data survey_revision version status drafts "
-    "completed_at expires_at history_bytes",
+    "completed_at expires_at context history_bytes",
 )
 INSERT_COLUMNS = (*KEY_COLUMNS, *UPDATE_COLUMNS[:3], sessions.c.created_at, *UPDATE_COLUMNS[3:])
 EVENT_COLUMNS = _columns(session_history, "user_id survey_id version message_id action step answer timestamp data")
@@ -51,7 +52,7 @@ class HistoryEntry:
     message_id: str | None
     record: Record
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> EventDict:
         """Return the event as interfaces show it (docs/protocol.md)."""
         return {
             "version": self.version,
@@ -126,6 +127,7 @@ def changed_row(key: SessionKey, session: WrittenSession, expires_at: int | None
         answers = cipher.encrypt(answers, (ANSWERS, *key))
         data = cipher.encrypt(data or ABSENT[SESSION_DATA], (SESSION_DATA, *key))
         drafts = cipher.encrypt(drafts or ABSENT[DRAFTS], (DRAFTS, *key))
+    context = None if state.context is None else cipher.encrypt(_dump_context(state.context), (CONTEXT, *key))
     return (
         state.current_step,
         answers,
@@ -139,6 +141,7 @@ def changed_row(key: SessionKey, session: WrittenSession, expires_at: int | None
         drafts,
         None if state.completed_at is None else to_time(state.completed_at),
         None if expires_at is None else to_time(expires_at),
+        context,
         history_bytes,
         key.user_id,
         key.survey_id,
@@ -152,7 +155,7 @@ def new_row(row: Row, started_at: object) -> Row:
 
 def text_length(row: Row) -> int:
     """Return the length of a :func:`changed_row`'s unbounded values."""
-    return len(row[1]) + len(row[5] or "") + len(row[9] or "")
+    return len(row[1]) + len(row[5] or "") + len(row[9] or "") + len(row[12] or "")
 
 
 def event_row(
@@ -250,7 +253,7 @@ STATUSES = frozenset(get_args(Status))
 
 def _state_of(row: Row, cipher: Cipher) -> SessionState:
     user_id, survey_id, step, answers_text, path_text, created, updated, *others = row
-    audio, data_text, revision, version, status, drafts, done, _history_bytes = others
+    audio, data_text, revision, version, status, drafts, done, context, _history_bytes = others
     if status not in STATUSES:
         raise OtherRelease(f"The status {status!r} of a session is of another release.")
     decrypt, key = cipher.decrypt, (survey_id, user_id)
@@ -274,4 +277,23 @@ def _state_of(row: Row, cipher: Cipher) -> SessionState:
         started_at=from_datetime(created),
         updated_at=from_datetime(updated),
         completed_at=None if done is None else from_datetime(done),
+        context=None if context is None else _parse_context(decrypt(context, (CONTEXT, *key))),
     )
+
+
+def _dump_context(context: SessionContext) -> str:
+    return dumps({name: value for name in _CONTEXT_FIELDS if (value := getattr(context, name)) is not None})
+
+
+def _parse_context(text: str) -> SessionContext:
+    values = orjson.loads(text)
+    if not isinstance(values, dict):
+        raise TypeError
+    if not _CONTEXT_FIELDS.keys() >= values.keys():
+        raise OtherRelease("The context of a session is of another release.")
+    if any(type(value) is not _CONTEXT_FIELDS[name] for name, value in values.items()):
+        raise TypeError
+    return SessionContext(**values)
+
+
+_CONTEXT_FIELDS = {"language": str, "walk_started_at": int, "ending": int}

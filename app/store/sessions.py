@@ -35,7 +35,7 @@ from .tables import session_history, sessions
 SCAN_LIMIT = 5000
 """Examined for one page: about 5 ms on SQLite."""
 
-TEXTS = (sessions.c.answers, sessions.c.step_history, sessions.c.session_data, sessions.c.drafts)
+TEXTS = tuple(sessions.c[name] for name in ("answers", "step_history", "session_data", "drafts", "context"))
 """The columns that take most of a session's bytes."""
 
 _AFTER_ALL = "\U0010ffff"

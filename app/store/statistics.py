@@ -26,6 +26,7 @@ ACTIONS = (
     "saved",
     "drafted",
     "mode_set",
+    "language_set",
     "noted",
     "expired",
 )

@@ -95,6 +95,7 @@ sessions = _table(
     Column("completed_at", Instant),
     Column("expires_at", Instant),
     Column("history_bytes", Count, nullable=False, server_default="0"),
+    Column("context", LongText),
 )
 
 session_history = _table(

@@ -3,13 +3,30 @@
 :func:`decide` makes a command's event, :func:`apply` the state after it.
 """
 
+from ..core.session_dicts import Status
 from . import commands
-from .commands import Answer, AnyCommand, Back, Begin, Draft, Expire, Goto, Note, Restart, Save, SetMode, Update
-from .definition import Survey, parse_definition, parse_survey, survey_json_schema
+from .checks import Finding, check_survey, file_error, find_at, parse_survey, sample_answers
+from .commands import (
+    Answer,
+    AnyCommand,
+    Back,
+    Begin,
+    Draft,
+    Expire,
+    Goto,
+    Note,
+    Restart,
+    Save,
+    SetLanguage,
+    SetMode,
+    Update,
+)
+from .definition import Survey, parse_definition, survey_json_schema
 from .events import (
     Answered,
     AnyEvent,
     Expired,
+    LanguageSet,
     ModeSet,
     Record,
     Restarted,
@@ -20,9 +37,13 @@ from .events import (
     require_known,
     to_record,
 )
-from .flow import Rejection, decide, expires_at, status_at
+from .flow import decide, expires_at, status_at
+from .markdown import MarkdownText
+from .rejection import Rejection
+from .resolve import described_step
 from .snapshot import SessionKey, Snapshot
-from .state import END, SessionState, Status, apply, fold
+from .state import END, SessionContext, SessionState, apply, fold
+from .texts import with_html
 
 __all__ = [
     "END",
@@ -35,7 +56,10 @@ __all__ = [
     "Draft",
     "Expire",
     "Expired",
+    "Finding",
     "Goto",
+    "LanguageSet",
+    "MarkdownText",
     "ModeSet",
     "Note",
     "Record",
@@ -43,8 +67,10 @@ __all__ = [
     "Restart",
     "Restarted",
     "Save",
+    "SessionContext",
     "SessionKey",
     "SessionState",
+    "SetLanguage",
     "SetMode",
     "Snapshot",
     "Started",
@@ -54,15 +80,21 @@ __all__ = [
     "WentBack",
     "WentTo",
     "apply",
+    "check_survey",
     "commands",
     "decide",
+    "described_step",
     "expires_at",
+    "file_error",
+    "find_at",
     "fold",
     "from_record",
     "parse_definition",
     "parse_survey",
     "require_known",
+    "sample_answers",
     "status_at",
     "survey_json_schema",
     "to_record",
+    "with_html",
 ]

@@ -29,18 +29,25 @@ class Begin(Command):
 
     Attributes:
         granted_at: since when the participant has access: refused if it has been revoked; None for other callers.
+        languages: tags that the participant wants, the best first; only the survey's own count.
     """
 
     is_audio_mode: bool = False
     granted_at: int | None = None
+    languages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Command):
-    """Answer a step on the route: the current one, or another (an edit)."""
+    """Answer a step on the route: the current one, or another (an edit).
+
+    Attributes:
+        confirmed: the participant has seen the warnings of the step's checks.
+    """
 
     step: str
     value: Any
+    confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +70,13 @@ class SetMode(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetLanguage(Command):
+    """Show the survey in another of its languages."""
+
+    language: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Draft(Command):
     """Keep an unsubmitted answer; None removes it."""
 
@@ -72,7 +86,7 @@ class Draft(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restart(Command):
-    """Start again at the first step, in the same session."""
+    """Start again at the first step that is shown, in the same session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,4 +121,4 @@ class Expire(Command):
     """Mark the session as expired if it is."""
 
 
-AnyCommand = Begin | Answer | Back | Goto | SetMode | Draft | Restart | Save | Update | Note | Expire
+AnyCommand = Begin | Answer | Back | Goto | SetMode | SetLanguage | Draft | Restart | Save | Update | Note | Expire

@@ -1,23 +1,69 @@
 """A survey as its file defines it.
 
-Parsing refuses everything that can be wrong; code with a :class:`Survey` never checks again.
+The package ``checks`` refuses files; code with a :class:`Survey` never checks again.
 """
 
 import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from ..core import strict_json
-from ..core.formats import DURATION, SURVEY_ID, duration_us, validation_message
+from ..core.formats import DURATION, LANGUAGE, MAX_LANGUAGE_LENGTH, SURVEY_ID, duration_us, validation_message
 from ..errors import InvalidJson, SurveyFileError
-from .expressions import Condition, InvalidExpression, compile_condition
-from .state import END
+from .client_steps import ClientSteps
+from .conditions import Conditions, compile_conditions
 from .step_graph import StepGraph
-from .types import STEP_TYPES, Step, StrictModel
-from .yaml_text import read_yaml
+from .texts import SOURCES, InLanguage, LanguageTag, OneLine, TextLanguage, match, with_maps
+from .types import STEP_TYPES, Expression, Step, StrictModel, is_absent
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Ending(StrictModel):
+    """What the participant sees at the end."""
+
+    when: Annotated[
+        Expression | None,
+        Field(description="CEL expression; without it the entry always applies", exclude_if=is_absent),
+    ] = None
+    title: Annotated[
+        str | None, Field(min_length=1, max_length=1000, description="Heading", exclude_if=is_absent), OneLine
+    ] = None
+    text: Annotated[
+        str | None, Field(min_length=1, max_length=10_000, description="Below it", exclude_if=is_absent), InLanguage
+    ] = None
+    redirect: Annotated[
+        str | None,
+        Field(
+            max_length=2000,
+            description="https address of a page to continue on, shown as a button",
+            exclude_if=is_absent,
+        ),
+    ] = None
+    summary: Annotated[
+        bool, Field(description="`true` shows what was answered", exclude_if=lambda is_shown: not is_shown)
+    ] = False
+
+    @field_validator("redirect")
+    @classmethod
+    def _is_address(cls, address: str | None) -> str | None:
+        if address is not None and not _is_safe(address):
+            raise ValueError("redirect must be an https address, such as https://clinic.example/done")
+        return address
+
+
+def _is_safe(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    is_plain = address.isprintable() and not any(mark in address for mark in ' \\"<>') and parts.username is None
+    is_secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    return is_plain and is_secure and bool(parts.hostname)
 
 
 class Survey(StrictModel):
@@ -26,18 +72,19 @@ class Survey(StrictModel):
     id: Annotated[
         str, Field(pattern=SURVEY_ID, description="Identifies the survey in addresses, exports and the database")
     ]
-    title: Annotated[str, Field(min_length=1, max_length=1000, description="Heading of the survey")]
+    title: Annotated[str, Field(min_length=1, max_length=1000, description="Heading of the survey"), OneLine]
     language: Annotated[
         str,
         Field(
-            pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$",
+            pattern=LANGUAGE,
+            max_length=MAX_LANGUAGE_LENGTH,
             description=(
-                "Language of the texts as a BCP 47 tag, such as en or de-AT; selects how numbers are read, the "
-                "direction of the page and the voice of audio mode"
+                "Language of plain texts as a BCP 47 tag, such as en or de-AT, and the fallback of others; selects how "
+                "numbers are read, the direction of the page and the voice of audio mode"
             ),
         ),
     ]
-    description: Annotated[str | None, Field(max_length=10_000, description="Shown under the title")] = None
+    description: Annotated[str | None, Field(max_length=10_000, description="Shown under the title"), InLanguage] = None
     expires_after: Annotated[
         str | None,
         Field(
@@ -57,18 +104,128 @@ class Survey(StrictModel):
         tuple[Step, ...],
         Field(min_length=1, max_length=10_000, description="The steps in order; the first one starts the survey"),
     ]
-
-    def model_post_init(self, _context: object) -> None:
-        ids = [step.id for step in self.steps]
-        if len(self.steps_by_id) != len(ids):
-            raise ValueError(f"two steps have the id {next(step_id for step_id in ids if ids.count(step_id) > 1)}")
-        _ = self.graph  # compiles and checks the rules
+    # Later fields are part of a revision only where a file uses them, as those of steps.
+    languages: Annotated[
+        tuple[LanguageTag, ...],
+        Field(
+            strict=False,
+            max_length=100,
+            description="Languages to choose from, with maps from these tags to texts; default: `language` alone",
+            json_schema_extra={"uniqueItems": True},
+            exclude_if=is_absent,
+        ),
+    ] = ()
+    timezone: Annotated[
+        str | None,
+        Field(description="Time zone of `today` and `now`, such as Europe/Berlin; default: UTC", exclude_if=is_absent),
+    ] = None
+    markdown: Annotated[
+        bool, Field(description="`true`: texts are CommonMark", exclude_if=lambda is_markdown: not is_markdown)
+    ] = False
+    end: Annotated[
+        tuple[Ending, ...],
+        Field(
+            strict=False,
+            max_length=100,
+            description="What is shown at the end: the first entry whose condition holds",
+            exclude_if=is_absent,
+        ),
+    ] = ()
 
     # Pydantic's private attributes cost a microsecond an access, four times a turn.
     @cached_property
     def definition(self) -> str:
         """As JSON with defaults, without access and retention, which apply to all revisions."""
-        return strict_json.encode(self.model_dump(mode="json", exclude={"access", "retention"}))
+        dumped = self.model_dump(mode="json", exclude={"access", "retention"}, context=SOURCES)
+        return strict_json.encode(with_maps(dumped, self.document or None))
+
+    @cached_property
+    def document(self) -> Mapping[str, Any]:
+        """What the survey was parsed from, with the texts of all languages."""
+        return {}
+
+    def in_language(self, tag: str | None) -> "Survey":
+        """Return the survey with its texts in the language that fits a tag best, else in its own.
+
+        A language of a survey that was stored is parsed when it is first asked for.
+        """
+        if tag is None or tag == self.language:
+            return self
+        if tag in self.translations:
+            return self.translations[tag]
+        best = self._translation(tag)
+        if best is not None and best not in self.translations:
+            self.translations[best] = self._translate(best)
+        return self if best is None else self.translations[best]
+
+    def has_texts(self, tag: str | None) -> bool:
+        """Return whether :meth:`in_language` has nothing to parse."""
+        if tag is None or tag == self.language or tag in self.parsed_texts:
+            return True
+        best = self._translation(tag)
+        return best is None or best in self.parsed_texts
+
+    def _translation(self, tag: str) -> str | None:
+        best = match(tag, self.languages) if self.document else None
+        return None if best == self.language else best
+
+    @cached_property
+    def offered_languages(self) -> tuple[str, ...]:
+        """The languages that a participant can choose from."""
+        return self.languages if self.language in self.languages else (self.language, *self.languages)
+
+    @cached_property
+    def has_languages(self) -> bool:
+        """Whether there is more than one language."""
+        return len(self.offered_languages) > 1
+
+    def offered_language(self, *wanted: str) -> str | None:
+        """Return the offered language that fits the first possible of these tags, the best first."""
+        return next((found for tag in wanted if (found := match(tag, self.offered_languages)) is not None), None)
+
+    @cached_property
+    def translations(self) -> dict[str, "Survey"]:
+        """What :meth:`in_language` has returned, by language."""
+        return {}
+
+    @cached_property
+    def parsed_texts(self) -> dict[str, Mapping[str, Any]]:
+        """The fields with texts in other languages, as far as they are parsed; empty where they are invalid."""
+        return {}
+
+    def parse_languages(self) -> None:
+        """Parse the texts of all languages.
+
+        Raises:
+            ValidationError: a text is invalid.
+        """
+        for tag in self.languages:
+            if tag != self.language:
+                self.parsed_texts[tag] = self._parse_texts(tag)
+
+    def _parse_texts(self, tag: str) -> Mapping[str, Any]:
+        texts = _validate(strict_json.encode(self.document), TextLanguage(tag, self.language, self.markdown))
+        return {name: getattr(texts, name) for name in ("title", "description", "steps", "end")}
+
+    def _translate(self, tag: str) -> "Survey":
+        if tag not in self.parsed_texts:
+            try:
+                self.parsed_texts[tag] = self._parse_texts(tag)
+            except ValidationError:  # of another release
+                self.parsed_texts[tag] = {}
+        texts = self.parsed_texts[tag]
+        if not texts:
+            return self
+        shared = {name: getattr(self, name) for name in ("definition", "revision", "graph")}
+        survey = self.model_copy(update={**shared, **texts, "shown_language": tag})
+        for cached in ("steps_by_id", "client_steps"):
+            survey.__dict__.pop(cached, None)
+        return survey
+
+    @cached_property
+    def shown_language(self) -> str:
+        """The language of the texts."""
+        return self.language
 
     @cached_property
     def revision(self) -> str:
@@ -78,7 +235,7 @@ class Survey(StrictModel):
     @cached_property
     def graph(self) -> StepGraph:
         return StepGraph.build(
-            rules={step.id: self._compile_rules(step) for step in self.steps},
+            compile_conditions(self.steps, [ending.when for ending in self.end]),
             possible_answers={step.id: step.possible_answers() for step in self.steps},
         )
 
@@ -88,12 +245,22 @@ class Survey(StrictModel):
 
     @cached_property
     def client_steps(self) -> Mapping[str, Mapping[str, Any]]:
-        """The steps as clients get them: with defaults, without rules."""
-        return {step.id: step.model_dump(mode="json", exclude={"next"}) for step in self.steps}
+        return ClientSteps(self.steps_by_id)
 
-    @property
-    def first_step(self) -> str:
-        return self.steps[0].id
+    @cached_property
+    def conditions(self) -> Conditions:
+        return self.graph.conditions
+
+    @cached_property
+    def fixed_steps(self) -> frozenset[str]:
+        """The steps that look the same in every session."""
+        is_random = (step.id for step in self.steps if getattr(step, "order", None) == "random")
+        return frozenset(self.steps_by_id) - self.conditions.varying - frozenset(is_random)
+
+    @cached_property
+    def adds_to_answers(self) -> bool:
+        """Whether the event of an answer has more than earlier releases' events."""
+        return self.has_languages or bool(self.end)
 
     @cached_property
     def expires_after_us(self) -> int | None:
@@ -110,7 +277,8 @@ class Survey(StrictModel):
 
         Definition and revision stay, since defaults can change.
         """
-        update: dict[str, Any] = {"definition": self.definition, "revision": self.revision}
+        update: dict[str, Any] = {name: getattr(self, name) for name in ("definition", "revision", "parsed_texts")}
+        update["translations"] = {}
         for name, duration in (("expires_after", expires_after), ("retention", retention)):
             if duration is not None and getattr(self, name) is None:
                 update |= {name: duration, f"{name}_us": duration_us(duration)}
@@ -119,55 +287,51 @@ class Survey(StrictModel):
     def step(self, step_id: str) -> Step | None:
         return self.steps_by_id.get(step_id)
 
-    def client_step(self, step_id: str) -> Mapping[str, Any] | None:
-        return self.client_steps.get(step_id)
-
-    def _compile_rules(self, step: Step) -> tuple[tuple[Condition | None, str], ...]:
-        compiled = []
-        for number, rule in enumerate(step.next):
-            place = f"step {step.id}, next[{number}]"
-            if rule.go != END and rule.go not in self.steps_by_id:
-                raise ValueError(f"{place}: go to {rule.go!r}, but there is no such step")
-            try:
-                condition = None if rule.when is None else compile_condition(rule.when, frozenset(self.steps_by_id))
-            except InvalidExpression as error:
-                raise ValueError(f"{place}: when: {error}") from error
-            compiled.append((condition, rule.go))
-        return tuple(compiled)
-
-
-def parse_survey(text: str, file: str) -> Survey:
-    """Return the survey of a file.
-
-    Args:
-        text: YAML, or JSON if the name ends with ``.json``.
-
-    Raises:
-        SurveyFileError: with the place and the reason.
-    """
-    try:
-        document = strict_json.decode(text) if file.endswith(".json") else read_yaml(text, file)
-        strict_json.check(document, "the file")
-    except InvalidJson as error:
-        raise SurveyFileError(file, error.place, error.problem) from error
-    if not isinstance(document, dict):
-        raise SurveyFileError(file, "", "a survey file is one mapping with id, title, language and steps")
-    return parse_definition(strict_json.encode(document), file)
-
 
 def parse_definition(definition: str, name: str) -> Survey:
-    """Return the survey of a definition in JSON.
+    """Return the survey of a definition in JSON, whose expressions and routes are not checked.
+
+    An expression that does not compile has no value, so that every stored survey loads after an upgrade.
 
     Raises:
-        SurveyFileError: with the place and reason.
+        SurveyFileError: it does not have the structure of a survey, with the place and reason.
     """
     try:
-        return Survey.model_validate_json(definition)
+        return parse_structure(definition)
+    except InvalidJson as error:
+        raise SurveyFileError(name, error.place, error.problem) from error
     except ValidationError as error:
-        errors = error.errors(include_url=False)
-        # A misspelt field is also a missing one; its name is the better hint.
-        first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
-        raise SurveyFileError(name, _place(first["loc"]), validation_message(first)) from error
+        raise _refused(name, error) from error
+
+
+def parse_structure(definition: str) -> Survey:
+    """Return as :func:`parse_definition`.
+
+    Raises:
+        ValidationError: it does not have the structure of a survey.
+    """
+    document = strict_json.decode(definition)
+    survey = _validate(definition, text_language(document))
+    survey.__dict__["document"] = document
+    return survey
+
+
+def text_language(document: Any) -> TextLanguage:  # noqa: ANN401 - JSON of any kind
+    """Return the language of a document's plain texts."""
+    fields = document if isinstance(document, dict) else {}
+    language = str(fields.get("language"))
+    return TextLanguage(language, language, fields.get("markdown") is True)
+
+
+def _validate(definition: str, language: TextLanguage) -> Survey:
+    return Survey.model_validate_json(definition, context=language)
+
+
+def _refused(name: str, error: ValidationError) -> SurveyFileError:
+    errors = error.errors(include_url=False)
+    # A misspelt field is also a missing one; its name is the better hint.
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+    return SurveyFileError(name, _place(first["loc"]), validation_message(first))
 
 
 def survey_json_schema() -> dict[str, Any]:
@@ -176,7 +340,18 @@ def survey_json_schema() -> dict[str, Any]:
     for step_type in STEP_TYPES.values():
         model = schema["$defs"][step_type.__name__]
         model["properties"]["type"]["description"] = model["description"]
+        for name in step_type.computable:
+            model["properties"][name] = _or_computed(model["properties"][name])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _or_computed(field: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a field that may also be one ``"{{ CEL }}"``."""
+    notes: dict[str, Any] = {name: field[name] for name in ("title", "description", "default") if name in field}
+    plain = {name: rule for name, rule in field.items() if name not in notes}
+    if not plain:
+        return field  # takes any value already
+    return {**notes, "anyOf": [plain, {"type": "string", "pattern": r"^\{\{[\s\S]*\}\}$"}]}
 
 
 def _place(location: tuple[int | str, ...]) -> str:

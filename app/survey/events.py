@@ -27,12 +27,21 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Event):
-    """The session began at ``step``."""
+    """The session began at ``step``, the first that is shown.
+
+    Attributes:
+        language: None if the survey has only its own.
+        completes: no step is shown; ``step`` is ``end``.
+        ending: as in :class:`Answered`.
+    """
 
     action: ClassVar[str] = "started"
     step: str
     survey_revision: str
     is_audio_mode: bool
+    language: str | None = None
+    completes: bool = False
+    ending: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +54,9 @@ class Answered(Event):
         then: the steps that follow them.
         dropped: left the route; their answers become drafts.
         failed_conditions: steps with a condition that failed to evaluate.
+        language: in which the participant answered; None if the survey has only its own.
+        confirmed: the participant has seen the warnings of the step's checks.
+        ending: which of the survey's endings the completed session has, from 1; None for none.
     """
 
     action: ClassVar[str] = "answered"
@@ -55,6 +67,9 @@ class Answered(Event):
     then: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     failed_conditions: tuple[str, ...] = ()
+    language: str | None = None
+    confirmed: bool = False
+    ending: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +99,14 @@ class ModeSet(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageSet(Event):
+    """The language was set."""
+
+    action: ClassVar[str] = "language_set"
+    language: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drafted(Event):
     """A draft was set; null removed it."""
 
@@ -94,11 +117,18 @@ class Drafted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restarted(Event):
-    """The session started again at ``step``."""
+    """The session started again at ``step``; see :class:`Started`.
+
+    Attributes:
+        walk_started_at: the event's time, if the survey's conditions read the time.
+    """
 
     action: ClassVar[str] = "restarted"
     step: str
     survey_revision: str
+    walk_started_at: int | None = None
+    completes: bool = False
+    ending: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +165,9 @@ class Expired(Event):
     action: ClassVar[str] = "expired"
 
 
-AnyEvent = Started | Answered | WentBack | WentTo | ModeSet | Drafted | Restarted | Saved | Noted | Expired
+AnyEvent = (
+    Started | Answered | WentBack | WentTo | ModeSet | LanguageSet | Drafted | Restarted | Saved | Noted | Expired
+)
 
 EVENT_TYPES: Mapping[str, type[AnyEvent]] = {event.action: event for event in get_args(AnyEvent)}
 
@@ -152,14 +184,32 @@ class Record(NamedTuple):
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
-UPCASTERS: Mapping[str, tuple[Upcaster, ...]] = {}
+
+def _unchanged(data: dict[str, Any]) -> dict[str, Any]:
+    """Schema 2 has more fields, which schema 1 leaves at their default."""
+    return data
+
+
+UPCASTERS: Mapping[str, tuple[Upcaster, ...]] = {
+    Started.action: (_unchanged,),
+    Answered.action: (_unchanged,),
+    Restarted.action: (_unchanged,),
+}
 """By action: functions from schema 1 to 2, 2 to 3, and so on."""
+
+_SCHEMA_2 = {
+    Started.action: frozenset({"language", "completes", "ending"}),
+    Answered.action: frozenset({"language", "confirmed", "ending"}),
+    Restarted.action: frozenset({"walk_started_at", "completes", "ending"}),
+}
+"""Fields of schema 2. An event without any is stored with schema 1, as earlier releases store it."""
 
 _COLUMNS = frozenset({"at", "step", "answer"})
 _RENAMED = {"label": "action"}  # the Python API's name
-# Left out if empty, as in most answers.
 _OPTIONAL_LISTS = frozenset({"then", "dropped", "failed_conditions"})
 _LISTS = _OPTIONAL_LISTS | {"step_history"}
+# Left out if empty, as in most answers.
+_OPTIONAL = _OPTIONAL_LISTS.union(*_SCHEMA_2.values())
 
 
 def _data_fields(event_type: type[AnyEvent]) -> tuple[tuple[str, str], ...]:
@@ -178,9 +228,9 @@ _HAS_ANSWER = frozenset(action for action, kind in EVENT_TYPES.items() if "answe
 def to_record(event: AnyEvent) -> Record:
     """Return the event as it is stored."""
     action = event.action
-    data = {
-        key: value for name, key in _FIELDS[action] if (value := getattr(event, name)) or name not in _OPTIONAL_LISTS
-    }
+    data = {key: value for name, key in _FIELDS[action] if (value := getattr(event, name)) or name not in _OPTIONAL}
+    if action in _SCHEMA_2 and not _SCHEMA_2[action].isdisjoint(data):
+        data["schema"] = 2
     step = event.current_step if isinstance(event, Saved) else event.step if action in _HAS_STEP else None  # type: ignore[union-attr]
     return Record(action, event.at, step, event.answer if action in _HAS_ANSWER else None, data)  # type: ignore[union-attr]
 

@@ -1,37 +1,46 @@
 """The rules of every interface: what a command does to a session (docs/protocol.md, docs/surveys.md)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal, assert_never
+from dataclasses import replace
+from typing import Any, assert_never
 
-from .commands import Answer, AnyCommand, Back, Begin, Draft, Expire, Goto, Note, Restart, Save, SetMode, Update
+from ..core.session_dicts import Status
+from .answering import accepted_value
+from .commands import (
+    Answer,
+    AnyCommand,
+    Back,
+    Begin,
+    Draft,
+    Expire,
+    Goto,
+    Note,
+    Restart,
+    Save,
+    SetLanguage,
+    SetMode,
+    Update,
+)
 from .definition import Survey
-from .events import Answered, AnyEvent, Drafted, Expired, ModeSet, Noted, Restarted, Saved, Started, WentBack, WentTo
+from .endings import choose_ending
+from .events import (
+    Answered,
+    AnyEvent,
+    Drafted,
+    Expired,
+    LanguageSet,
+    ModeSet,
+    Noted,
+    Restarted,
+    Saved,
+    Started,
+    WentBack,
+    WentTo,
+)
+from .rejection import Rejection, refuse
 from .routing import difference, is_on_route, reroute, whole_route
-from .state import SessionState, Status
-from .types import InvalidAnswer
-
-RejectCode = Literal[
-    "not_current",
-    "invalid_answer",
-    "required",
-    "at_start",
-    "completed",
-    "expired",
-    # For the service's API only; participants never get them.
-    "no_session",
-    "already_begun",
-    "version_conflict",
-    "unchanged",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """Why a command was refused; the session did not change."""
-
-    code: RejectCode
-    message: str
+from .scopes import moment_scope, walk_now
+from .state import END, SessionState
 
 
 def decide(  # noqa: C901, PLR0912 - one case a command
@@ -51,7 +60,7 @@ def decide(  # noqa: C901, PLR0912 - one case a command
         if command.expected_version != version:
             return Rejection("version_conflict", f"The session is at version {version}.")
     if state is not None and command.session_started_at not in {None, state.started_at}:
-        return Rejection("not_current", "This survey was started anew meanwhile. Please answer this question again.")
+        return refuse(survey, "not_current", "started_again")
     if state is not None and command.at < state.updated_at:
         command = replace(command, at=state.updated_at)
     match command:
@@ -68,19 +77,37 @@ def decide(  # noqa: C901, PLR0912 - one case a command
         case Expire():
             return _expire(survey, state, command)
         case _ if survey is None:
-            return Rejection("not_current", "This session belongs to no survey of this server.")
+            return refuse(survey, "not_current", "no_survey")
         case Restart():
-            return Restarted(at=command.at, step=survey.first_step, survey_revision=survey.revision)
-        case _ if rejection := _ended(survey, state, command.at):
-            return rejection
+            return _restart(survey, command.at)
+        case _:
+            shown = survey if state.language is None else survey.in_language(state.language)
+            return _decide_turn(shown, state, command)
+
+
+def _decide_turn(
+    survey: Survey, state: SessionState, command: Answer | Back | Goto | SetMode | SetLanguage | Draft
+) -> AnyEvent | Rejection:
+    """Decide what a participant does in a session that has not ended.
+
+    Args:
+        survey: with its texts in the session's language.
+    """
+    if (ended := _ended(survey, state, command.at)) and not (
+        isinstance(command, SetLanguage) and ended.code == "completed"
+    ):
+        return ended
+    match command:
         case Answer():
             return _answer(survey, state, command)
         case Back():
-            return _back(state, command)
+            return _back(survey, state, command)
         case Goto():
             return _goto(survey, state, command)
         case SetMode():
             return ModeSet(at=command.at, is_audio_mode=command.is_audio_mode)
+        case SetLanguage():
+            return _set_language(survey, command)
         case Draft():
             return _draft(survey, state, command)
         case _:
@@ -109,8 +136,8 @@ def progress(survey: Survey | None, state: SessionState) -> float:
     return done / (done + left)
 
 
-def _not_current(step: str) -> Rejection:
-    return Rejection("not_current", f"The step {step[:64]} is not on the route of this session.")
+def _not_current(survey: Survey, step: str) -> Rejection:
+    return refuse(survey, "not_current", "not_on_route", step=step[:64])
 
 
 def _begin(survey: Survey | None, state: SessionState | None, command: Begin) -> AnyEvent | Rejection:
@@ -120,18 +147,39 @@ def _begin(survey: Survey | None, state: SessionState | None, command: Begin) ->
         return Rejection("no_session", "There is no such survey.")
     return Started(
         at=command.at,
-        step=survey.first_step,
         survey_revision=survey.revision,
         is_audio_mode=command.is_audio_mode,
+        language=(survey.offered_language(*command.languages) or survey.language) if survey.has_languages else None,
+        **_first_step(survey, command.at),
     )
+
+
+def _restart(survey: Survey, at: int) -> Restarted:
+    walk_started_at = at if survey.conditions.route_reads_time else None
+    return Restarted(at=at, survey_revision=survey.revision, walk_started_at=walk_started_at, **_first_step(survey, at))
+
+
+def _first_step(survey: Survey, at: int) -> dict[str, Any]:
+    """Return where a walk begins, as fields of the event; if no step is shown, it is completed."""
+    step = survey.graph.first_step(walk_now(survey, at))
+    if step != END:
+        return {"step": step}
+    return {"step": END, "completes": True, "ending": choose_ending(survey, moment_scope(survey, at, {}))}
+
+
+def _set_language(survey: Survey, command: SetLanguage) -> AnyEvent | Rejection:
+    language = survey.offered_language(command.language)
+    if language is None:
+        return refuse(survey, "invalid_language", "no_such_language", languages=", ".join(survey.offered_languages))
+    return LanguageSet(at=command.at, language=language)
 
 
 def _ended(survey: Survey, state: SessionState, at: int) -> Rejection | None:
     match status_at(survey, state, at):
         case "completed":
-            return Rejection("completed", "This survey is completed. Start again to change answers.")
+            return refuse(survey, "completed", "completed")
         case "expired":
-            return Rejection("expired", "The time for this survey is over. Start again to take it.")
+            return refuse(survey, "expired", "expired")
         case "in_progress":
             return None
 
@@ -139,16 +187,10 @@ def _ended(survey: Survey, state: SessionState, at: int) -> Rejection | None:
 def _answer(survey: Survey, state: SessionState, command: Answer) -> AnyEvent | Rejection:
     step = survey.step(command.step)
     if step is None or not is_on_route(survey, state, command.step):
-        return _not_current(command.step)
-    value = command.value
-    if step.is_empty(value):
-        if step.required and step.takes_answer:
-            return Rejection("required", "This question needs an answer.")
-    else:
-        try:
-            value = step.check(value)
-        except InvalidAnswer as error:
-            return Rejection("invalid_answer", str(error))
+        return _not_current(survey, command.step)
+    value = accepted_value(survey, step, state, command)
+    if isinstance(value, Rejection):
+        return value
     answers = {**state.answers, command.step: value}
     return _answered_at_end(survey, state, command, answers) or _answered(survey, state, command, answers)
 
@@ -161,14 +203,13 @@ def _answered_at_end(
     None if the whole route must be followed.
     """
     step = command.step
-    if step != state.current_step or step in state.answers:
+    graph = survey.graph
+    if step != state.current_step or step in state.answers or step in graph.readers.early:
         return None
-    passed = set(state.step_history)
-    if state.answers.keys() != passed:
+    if state.answers.keys() != set(state.step_history):
         return None  # a saved state
-    if not passed.isdisjoint(survey.graph.dependents.get(step, ())):
-        return None
-    to, did_fail = survey.graph.next_step(step, answers)
+    now = walk_now(survey, state.walk_started_at) if survey.conditions.route_reads_time else None
+    to, did_fail = graph.next_step(step, answers, now)
     if to in answers:
         return None  # a cycle closes
     return Answered(
@@ -179,7 +220,23 @@ def _answered_at_end(
         keep=len(state.step_history),
         then=(step,),
         failed_conditions=(step,) if did_fail else (),
+        **(_answer_facts(survey, command, to, answers) if survey.adds_to_answers or command.confirmed else _NO_FACTS),
     )
+
+
+_NO_FACTS: dict[str, Any] = {}
+
+
+def _answer_facts(survey: Survey, command: Answer, to: str, answers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the event's fields that only some surveys have."""
+    facts: dict[str, Any] = {}
+    if survey.has_languages:
+        facts["language"] = survey.shown_language
+    if command.confirmed:
+        facts["confirmed"] = True
+    if to == END and survey.end:
+        facts["ending"] = choose_ending(survey, moment_scope(survey, command.at, answers))
+    return facts
 
 
 def _answered(survey: Survey, state: SessionState, command: Answer, answers: Mapping[str, Any]) -> Answered:
@@ -200,12 +257,13 @@ def _answered(survey: Survey, state: SessionState, command: Answer, answers: Map
         then=then,
         dropped=tuple(step for step in answers if step not in on_route),
         failed_conditions=route.failed_conditions,
+        **_answer_facts(survey, command, to, on_route),
     )
 
 
-def _back(state: SessionState, command: Back) -> AnyEvent | Rejection:
+def _back(survey: Survey, state: SessionState, command: Back) -> AnyEvent | Rejection:
     if not state.step_history:
-        return Rejection("at_start", "This is the first step.")
+        return refuse(survey, "at_start", "at_start")
     return WentBack(at=command.at, step=state.step_history[-1])
 
 
@@ -214,19 +272,19 @@ def _goto(survey: Survey, state: SessionState, command: Goto) -> AnyEvent | Reje
         return WentTo(at=command.at, step=command.step, keep=state.step_history.index(command.step))
     route = whole_route(survey, state)
     if command.step not in route.steps:
-        return _not_current(command.step)
+        return _not_current(survey, command.step)
     keep, then = difference(state.step_history, route.before(command.step))
     return WentTo(at=command.at, step=command.step, keep=keep, then=then)
 
 
 def _draft(survey: Survey, state: SessionState, command: Draft) -> AnyEvent | Rejection:
     if not is_on_route(survey, state, command.step):
-        return _not_current(command.step)
+        return _not_current(survey, command.step)
     if state.drafts.get(command.step) == command.value:
         return Rejection("unchanged", "This draft is already stored.")
     step = survey.step(command.step)
     if step is not None and not step.accepts_draft(command.value):
-        return Rejection("invalid_answer", "The draft is longer than an answer may be.")
+        return refuse(survey, "invalid_answer", "draft_too_long")
     return Drafted(at=command.at, step=command.step, answer=command.value)
 
 

@@ -1,15 +1,22 @@
 """The route of a session: the steps that the rules and its answers lead through.
 
-Sessions store it (``step_history``), so an answer needs only the rules of its step and of ``StepGraph.dependents``.
+Sessions store it (``step_history``), so an answer needs only the conditions that read it, and all of those from where
+the route becomes another one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from .definition import Survey
+from .expressions import Scope
+from .scopes import walk_now
 from .state import END, SessionState
+from .types import OptionsStep
+
+MAX_PASSES = 30
+"""After so many, no answer counts before its step is reached, so that one turn cannot take long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +27,13 @@ class Route:
         steps: in order, each once; all but the last are answered.
         leads_to: the end, or the step where a cycle closes; None while the last has no answer.
         failed_conditions: steps with a condition that failed to evaluate.
+        withdrawn: the last step, if its answer is none with the options that are shown now.
     """
 
     steps: tuple[str, ...]
     leads_to: str | None
     failed_conditions: tuple[str, ...] = ()
+    withdrawn: str | None = None
 
     def position_after(self, step: str) -> str:
         index = self.steps.index(step) + 1
@@ -40,7 +49,7 @@ class Route:
 def whole_route(survey: Survey, state: SessionState) -> Route:
     """Return the route, including answered steps after the position."""
     known = _known_route(state)
-    return _follow(survey, known, len(known) - 1, state.answers, _passed_unanswered(state), frozenset())
+    return _Walk(survey, state, state.answers, state.answers.keys()).follow(known, len(known) - 1)
 
 
 def is_on_route(survey: Survey, state: SessionState, step: str) -> bool:
@@ -56,20 +65,24 @@ def reroute(
 ) -> tuple[Mapping[str, Any], Route]:
     """Return the answers that stay after one changed, and their route.
 
-    Rules can read answers that leave, which changes the route again; each pass removes an answer, so the loop ends. If
-    a rule reads a later answer, even the new one can leave: the walk waits there.
+    An answer counts once the walk has reached its step, so what leaves the route is not read. One that is read earlier
+    counts from the start, and leaves if its step is not reached, which changes the route again. So if a rule reads a
+    later answer, even the new one can leave: the walk waits there.
     """
-    route = _route_after(survey, state, changed, answers)
-    while True:
-        on_route = frozenset(route.steps)
-        staying = {step: value for step, value in answers.items() if step in on_route}
-        if len(staying) == len(answers):
-            return staying, route
-        left = answers.keys() - staying.keys()
-        answers = staying
-        if not left.isdisjoint(survey.graph.dependents):
-            first_step = _known_route(state)[:1]
-            route = _follow(survey, first_step, 0, answers, _passed_unanswered(state), frozenset())
+    early = survey.graph.readers.early
+    known = _known_route(state)
+    first = 0
+    if changed not in early:
+        first = known.index(changed) if changed in known else len(known) - 1
+    presumed = early & answers.keys()
+    passes = 1
+    route = _Walk(survey, state, answers, presumed).follow(known, first, changed)
+    while not presumed <= (on_route := frozenset(route.steps) - {route.withdrawn}):
+        presumed = presumed & on_route if passes < MAX_PASSES else frozenset()
+        passes += 1
+        answers = {step: value for step, value in answers.items() if step in presumed or step not in early}
+        route = _Walk(survey, state, answers, presumed).follow(known[:1], 0)
+    return {step: value for step, value in answers.items() if step in on_route}, route
 
 
 def difference(before: tuple[str, ...], after: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
@@ -92,43 +105,74 @@ def _passed_unanswered(state: SessionState) -> frozenset[str]:
     return frozenset(step for step in state.step_history if step not in state.answers)
 
 
-def _route_after(survey: Survey, state: SessionState, changed: str, answers: Mapping[str, Any]) -> Route:
-    known = _known_route(state)
-    affected = survey.graph.dependents.get(changed, frozenset()) | {changed}
-    first = next((index for index, step in enumerate(known) if step in affected), len(known) - 1)
-    return _follow(survey, known, first, answers, _passed_unanswered(state), affected)
-
-
-def _follow(
-    survey: Survey,
-    known: tuple[str, ...],
-    first: int,
-    answers: Mapping[str, Any],
-    passed: frozenset[str],
-    affected: frozenset[str],
-) -> Route:
-    """Follow the rules from ``known[first]``.
+class _Walk:
+    """Follows the rules of a survey over a session's answers.
 
     Args:
-        known: the route before the change.
-        first: the first step to evaluate.
-        passed: steps without an answer that do not end the route.
-        affected: steps that can lead elsewhere than before.
+        presumed: steps whose answers count before they are reached.
     """
-    steps = list(known[: first + 1])
-    visited = set(steps)
-    successors = dict(pairwise(known))
-    failed: list[str] = []
-    while True:
-        step = steps[-1]
-        if (step not in answers and step not in passed) or survey.step(step) is None:
-            return Route(steps=tuple(steps), leads_to=None, failed_conditions=tuple(failed))
-        target = None if step in affected else successors.get(step)
-        if target is None:
-            target, did_fail = survey.graph.next_step(step, answers)
-            if did_fail:
-                failed.append(step)
-        if target == END or target in visited:
-            return Route(steps=tuple(steps), leads_to=target, failed_conditions=tuple(failed))
-        steps.append(target)
-        visited.add(target)
+
+    def __init__(
+        self, survey: Survey, state: SessionState, answers: Mapping[str, Any], presumed: Collection[str]
+    ) -> None:
+        self._survey = survey
+        self._answers = answers
+        self._counting = {step: answers[step] for step in presumed}
+        self._failed: list[str] = []
+        self._passed = _passed_unanswered(state)
+        self._now = walk_now(survey, state.walk_started_at)
+
+    def follow(self, known: tuple[str, ...], first: int, changed: str | None = None) -> Route:
+        """Return the route, which begins with the steps up to ``known[first]``.
+
+        Args:
+            known: the route before the change.
+            changed: the step whose answer is another one, if any.
+        """
+        steps: list[str] = []
+        for step in known[: first + 1]:
+            self._reach(step, steps)
+        visited = set(steps)
+        successors = dict(pairwise(known))
+        while True:
+            step = steps[-1]
+            if self._ends_at(step):
+                return Route(steps=tuple(steps), leads_to=None, failed_conditions=tuple(self._failed))
+            target = successors.get(step)
+            if target is None or self._can_be_redirected(step, changed):
+                if self._is_withdrawn(step):
+                    failed = tuple(self._failed)
+                    return Route(steps=tuple(steps), leads_to=None, failed_conditions=failed, withdrawn=step)
+                target = self._next_step(step)
+                if target != successors.get(step):
+                    successors = {}  # of another route
+            if target == END or target in visited:
+                return Route(steps=tuple(steps), leads_to=target, failed_conditions=tuple(self._failed))
+            self._reach(target, steps)
+            visited.add(target)
+
+    def _reach(self, step: str, steps: list[str]) -> None:
+        steps.append(step)
+        if step in self._answers:
+            self._counting[step] = self._answers[step]
+
+    def _next_step(self, step: str) -> str:
+        target, did_fail = self._survey.graph.next_step(step, self._counting, self._now)
+        if did_fail:
+            self._failed.append(step)
+        return target
+
+    def _can_be_redirected(self, step: str, changed: str | None) -> bool:
+        return changed is not None and (step == changed or self._survey.graph.readers.can_redirect(changed, step))
+
+    def _ends_at(self, step: str) -> bool:
+        return (step not in self._answers and step not in self._passed) or self._survey.step(step) is None
+
+    def _is_withdrawn(self, step: str) -> bool:
+        """Return whether the answer is none any more with the options that are shown."""
+        with_options = self._survey.step(step)
+        if step not in self._survey.conditions.options or not isinstance(with_options, OptionsStep):
+            return False
+        scope = Scope(self._counting, None, self._survey.graph.ids, self._now)
+        hidden = self._survey.conditions.hidden_options(step, scope)
+        return step in self._answers and not with_options.fits_options(self._answers[step], hidden)

@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ..core.session_dicts import SessionDict, SessionFields
 from ..core.timestamps import format_timestamp
 from .definition import Survey
+from .endings import ending_dict
 from .flow import progress, status_at
+from .resolve import client_step, resolve
+from .scopes import moment_scope, walk_scope
 from .state import SessionState
 
 
@@ -16,6 +20,18 @@ class SessionKey(NamedTuple):
     # A tuple: each turn looks it up six times.
     survey_id: str
     user_id: str
+
+
+class DrawnStep(NamedTuple):
+    """The current step for the participant's client.
+
+    Attributes:
+        fields: None when completed, or if the revision is unknown.
+        has_conflicting_bounds: as of ``ResolvedStep``.
+    """
+
+    fields: Mapping[str, Any] | None
+    has_conflicting_bounds: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +47,7 @@ class Snapshot:
     survey: Survey | None
     as_of: int | None = None
 
-    def to_dict(self, at: int) -> dict[str, Any]:
+    def to_dict(self, at: int) -> SessionFields:
         """Return ``session`` of docs/protocol.md, with the status at ``as_of`` or ``at``."""
         state = self.state
         at = at if self.as_of is None else self.as_of
@@ -41,14 +57,15 @@ class Snapshot:
             "survey_revision": state.survey_revision,
             "status": status_at(self.survey, state, at),
             "current_step": state.current_step,
-            "answers": state.answers,
+            "answers": state.answers,  # type: ignore[typeddict-item]  # a dict, not copied for each message
             "step_history": list(state.step_history),
             "is_audio_mode": state.is_audio_mode,
+            "language": self.language,
             "draft": state.draft,
-            "session_data": state.session_data,
+            "session_data": state.session_data,  # type: ignore[typeddict-item]  # as above
         }
 
-    def to_full_dict(self, at: int) -> dict[str, Any]:
+    def to_full_dict(self, at: int) -> SessionDict:
         """Return :meth:`to_dict` with version and times."""
         state = self.state
         return {
@@ -60,9 +77,41 @@ class Snapshot:
         }
 
     @property
-    def step(self) -> Mapping[str, Any] | None:
-        """None when completed, or if the revision is unknown."""
-        return self.survey.client_step(self.state.current_step) if self.survey is not None else None
+    def shown_survey(self) -> Survey | None:
+        """The survey with its texts in the session's language."""
+        if self.survey is None or self.state.language is None:
+            return self.survey
+        return self.survey.in_language(self.state.language)
+
+    @property
+    def language(self) -> str | None:
+        """Of the texts; None if the revision is unknown."""
+        survey = self.shown_survey
+        return None if survey is None else survey.shown_language
+
+    def draw_step(self, at: int) -> DrawnStep:
+        """Return the current step as its participant's client gets it.
+
+        Args:
+            at: of the reading, in microseconds since 1970 UTC.
+        """
+        survey, state = self.shown_survey, self.state
+        if survey is not None and state.current_step in survey.fixed_steps:
+            return DrawnStep(survey.client_steps[state.current_step])
+        step = None if survey is None else survey.step(state.current_step)
+        if survey is None or step is None:
+            return DrawnStep(None)
+        walk = walk_scope(survey, state.walk_started_at, state.answers)
+        resolved, has_conflict = resolve(survey, step, walk, moment_scope(survey, at, state.answers))
+        return DrawnStep(client_step(survey, resolved, self.key.user_id), has_conflict)
+
+    @property
+    def ending(self) -> Mapping[str, Any] | None:
+        """What the participant sees at the end; None before, and without an ending that applies."""
+        survey = self.shown_survey if self.state.ending is not None else None
+        if survey is None or self.state.status != "completed":
+            return None
+        return ending_dict(survey, self.state.ending)
 
     @property
     def progress(self) -> float:

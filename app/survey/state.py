@@ -2,14 +2,41 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, assert_never
+from typing import Any, assert_never
 
-from .events import Answered, AnyEvent, Drafted, Expired, ModeSet, Noted, Restarted, Saved, Started, WentBack, WentTo
-
-Status = Literal["in_progress", "completed", "expired"]
+from ..core.session_dicts import Status
+from .events import (
+    Answered,
+    AnyEvent,
+    Drafted,
+    Expired,
+    LanguageSet,
+    ModeSet,
+    Noted,
+    Restarted,
+    Saved,
+    Started,
+    WentBack,
+    WentTo,
+)
 
 END = "end"
 """The target of rules that complete the survey."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionContext:
+    """What only some surveys' sessions have.
+
+    Attributes:
+        language: None for the survey's own.
+        walk_started_at: of a later walk, in microseconds since 1970 UTC; None for the session's ``started_at``.
+        ending: which of the survey's endings, from 1; None for none.
+    """
+
+    language: str | None = None
+    walk_started_at: int | None = None
+    ending: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +51,7 @@ class SessionState:
         drafts: unsubmitted answers, and answers to steps no longer on the route.
         session_data: an integrator's.
         started_at, updated_at, completed_at: microseconds since 1970 UTC.
+        context: None if it would be empty.
     """
 
     version: int
@@ -38,6 +66,22 @@ class SessionState:
     started_at: int
     updated_at: int
     completed_at: int | None
+    context: SessionContext | None = None
+
+    @property
+    def language(self) -> str | None:
+        """None for the survey's own."""
+        return None if self.context is None else self.context.language
+
+    @property
+    def ending(self) -> int | None:
+        return None if self.context is None else self.context.ending
+
+    @property
+    def walk_started_at(self) -> int:
+        """When the present walk began, in microseconds since 1970 UTC."""
+        later = None if self.context is None else self.context.walk_started_at
+        return self.started_at if later is None else later
 
     @property
     def draft(self) -> Any:  # noqa: ANN401 - half-typed: any JSON
@@ -65,10 +109,14 @@ def apply(state: SessionState | None, event: AnyEvent) -> SessionState:  # noqa:
             return _moved(before, event, event.step, before.step_history[: event.keep] + event.then)
         case ModeSet():
             return _after(before, event, is_audio_mode=event.is_audio_mode)
+        case LanguageSet():
+            return _after(before, event, context=_context(before, language=event.language))
         case Started():
-            return _new_walk(before, event, is_audio_mode=event.is_audio_mode)
+            context = _context(None, language=event.language, ending=event.ending)
+            return _new_walk(before, event, is_audio_mode=event.is_audio_mode, context=context)
         case Restarted():
-            return _new_walk(before, event, is_audio_mode=before.is_audio_mode)
+            context = _context(before, walk_started_at=event.walk_started_at, ending=event.ending)
+            return _new_walk(before, event, is_audio_mode=before.is_audio_mode, context=context)
         case Saved():
             return _saved(before, event)
         case Noted():
@@ -100,18 +148,30 @@ def _initial(at: int) -> SessionState:
     )
 
 
-def _new_walk(state: SessionState, event: Started | Restarted, *, is_audio_mode: bool) -> SessionState:
+def _context(before: SessionState | None, **changes: Any) -> SessionContext | None:  # noqa: ANN401 - its fields
+    context = (before and before.context) or _NO_CONTEXT
+    changed = replace(context, **changes)
+    return None if changed == _NO_CONTEXT else changed
+
+
+_NO_CONTEXT = SessionContext()
+
+
+def _new_walk(
+    state: SessionState, event: Started | Restarted, *, is_audio_mode: bool, context: SessionContext | None
+) -> SessionState:
     return _after(
         state,
         event,
         survey_revision=event.survey_revision,
-        status="in_progress",
+        status="completed" if event.completes else "in_progress",
         current_step=event.step,
         answers={},
         step_history=(),
         is_audio_mode=is_audio_mode,
         drafts={},
-        completed_at=None,
+        completed_at=event.at if event.completes else None,
+        context=context,
     )
 
 
@@ -139,6 +199,7 @@ def _answered(state: SessionState, event: Answered) -> SessionState:
         started_at=state.started_at,
         updated_at=event.at,
         completed_at=event.at if completed else state.completed_at,
+        context=state.context if event.ending is None else _context(state, ending=event.ending),
     )
 
 
@@ -150,6 +211,7 @@ def _moved(state: SessionState, event: AnyEvent, to: str, step_history: tuple[st
 
 def _saved(state: SessionState, event: Saved) -> SessionState:
     completed = event.current_step == END
+    keeps_ending = state.ending is None or (completed and state.status == "completed")
     return _after(
         state,
         event,
@@ -162,6 +224,7 @@ def _saved(state: SessionState, event: Saved) -> SessionState:
         session_data=event.session_data,
         drafts={step: value for step, value in state.drafts.items() if step not in event.answers},
         completed_at=(state.completed_at or event.at) if completed else None,
+        context=state.context if keeps_ending else _context(state, ending=None),
     )
 
 

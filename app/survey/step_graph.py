@@ -1,14 +1,16 @@
 """Where each step can lead, and what follows from that."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .expressions import Condition, EvaluationError
+from .conditions import Conditions, Rules, holds, read_ids
+from .expressions import EvaluationError, Expression, Scope
+from .readers import Readers
 from .state import END
 
-Rules = tuple[tuple[Condition | None, str], ...]
-"""Each condition with the step it leads to; None always holds."""
+MAX_READS = 200
+"""Beyond so many, ``dependencies`` are any."""
 
 _Edges = Mapping[str, Collection[str]]
 
@@ -20,76 +22,128 @@ class StepGraph:
     Attributes:
         following: the next step in the list, or the end.
         remaining: the most steps that can be left, this one included.
-        dependents: other steps whose rules read its answer.
+        gate_reads: whose answers decide which step is next at one with ``show_if``; None if any may.
+        readers: which steps an answer can lead elsewhere.
+        unreachable: steps to which no rule and no order leads.
+        endless: steps from which no answer leads to the end.
     """
 
+    conditions: Conditions
     ids: tuple[str, ...]
-    rules: Mapping[str, Rules]
     following: Mapping[str, str]
     remaining: Mapping[str, int]
-    dependents: Mapping[str, frozenset[str]]
+    gate_reads: Mapping[str, frozenset[str] | None]
+    readers: Readers
+    unreachable: tuple[str, ...]
+    endless: tuple[str, ...]
 
     @classmethod
     def build(
-        cls, rules: Mapping[str, Rules], possible_answers: Mapping[str, tuple[object, ...] | None]
+        cls,
+        conditions: Conditions,
+        possible_answers: Mapping[str, tuple[object, ...] | None],
     ) -> "StepGraph":
         """Return the graph of a survey.
 
         Args:
-            rules: in the order of the file.
+            conditions: in the order of the file.
             possible_answers: make edges exact.
-
-        Raises:
-            ValueError: an unreachable step, or an endless cycle.
         """
+        rules, shown = conditions.rules, conditions.shown
         ids = tuple(rules)
         following = dict(zip(ids, (*ids[1:], END), strict=True))
-        edges = {step: _targets(step, rules[step], following[step], possible_answers[step]) for step in ids}
+        targets = {step: _targets(step, rules[step], following[step], possible_answers[step]) for step in ids}
+        edges = _with_gates(targets, following, shown) if shown else targets
         backwards = _reversed(edges)
-        _require_reachable(ids, edges)
-        _require_end(ids, backwards)
         return cls(
+            conditions=conditions,
             ids=ids,
-            rules=rules,
             following=following,
-            remaining=_most_remaining(ids, edges, backwards),
-            dependents=_dependents(ids, rules),
+            remaining=_most_remaining(edges, backwards),
+            gate_reads=_gate_reads(following, shown),
+            readers=Readers.build(conditions, targets),
+            unreachable=_unreachable(ids, edges, _gate(ids[0], shown)),
+            endless=_endless(ids, backwards),
         )
 
-    def next_step(self, step: str, answers: Mapping[str, Any]) -> tuple[str, bool]:
-        """Return the next step, and whether a condition failed to evaluate."""
-        return _next_step(step, self.rules[step], self.following[step], answers, self.ids)
+    def first_step(self, now: str | None = None) -> str:
+        """Return where a walk begins: the first step that is shown; the end if none is.
+
+        Args:
+            now: local time at the start of the walk, if a condition reads it.
+        """
+        return self._first_shown(self.ids[0], Scope({}, None, self.ids, now))
+
+    @property
+    def fixed_first_step(self) -> str | None:
+        """Where every walk begins; None if a condition decides."""
+        return None if self.ids[0] in self.conditions.shown else self.ids[0]
+
+    def next_step(self, step: str, answers: Mapping[str, Any], now: str | None = None) -> tuple[str, bool]:
+        """Return the next step that is shown, and whether a condition of a rule failed to evaluate."""
+        conditions = self.conditions
+        following, failed = self.following[step], False
+        if rules := conditions.rules[step]:
+            following, failed = _next_step(rules, following, Scope(answers, answers.get(step), self.ids, now))
+        if following in conditions.shown:
+            following = self._first_shown(following, Scope(answers, None, self.ids, now))
+        return following, failed
 
     def fixed_next_step(self, step: str) -> str | None:
         """Return the next step if it does not depend on answers."""
-        rules = self.rules[step]
-        if not rules:
-            return self.following[step]
-        condition, target = rules[0]
-        return target if condition is None else None
+        rules = self.conditions.rules[step]
+        condition, target = rules[0] if rules else (None, self.following[step])
+        return target if condition is None and target not in self.conditions.shown else None
 
     def dependencies(self, step: str) -> frozenset[str] | None:
-        """Return the other steps whose answers are read; None if any may."""
-        read: set[str] = set()
-        for condition, _ in self.rules[step]:
+        """Return the other steps whose answers decide which step is next; None if any may."""
+        rules = self.conditions.rules[step]
+        conditions = []
+        targets = [self.following[step]]
+        for condition, target in rules:
             if condition is None:
+                targets[0] = target
                 break
-            if condition.step_ids is None:
-                return None
-            read |= condition.step_ids
-        return frozenset(read - {step})
+            conditions.append(condition)
+            targets.append(target)
+        read = _union(
+            read_ids(conditions), *(self.gate_reads[target] for target in targets if target in self.gate_reads)
+        )
+        return None if read is None else read - {step}
+
+    def _first_shown(self, step: str, scope: Scope) -> str:
+        shown = self.conditions.shown
+        while (condition := shown.get(step)) is not None and not holds(condition, scope):
+            step = self.following[step]
+        return step
 
 
-def _next_step(
-    step: str, rules: Rules, following: str, answers: Mapping[str, Any], ids: Sequence[str]
-) -> tuple[str, bool]:
+def _gate_reads(following: Mapping[str, str], shown: Mapping[str, Expression]) -> dict[str, frozenset[str] | None]:
+    """Return what each condition reads, and those of the steps behind it that can be hidden too."""
+    reads: dict[str, frozenset[str] | None] = {}
+    for step in reversed(tuple(following)):
+        if step in shown:
+            reads[step] = _union(reads.get(following[step], frozenset()), shown[step].step_ids)
+    return reads
+
+
+def _union(first: frozenset[str] | None, *others: frozenset[str] | None) -> frozenset[str] | None:
+    """Return whose answers are read by any; None if there are too many to list."""
+    found = first
+    for read in others:
+        if found is None or read is None:
+            return None
+        found = found if read <= found else found | read
+    return None if found is None or len(found) > MAX_READS else found
+
+
+def _next_step(rules: Rules, following: str, scope: Scope) -> tuple[str, bool]:
     failed = False
-    answer = answers.get(step)
     for condition, target in rules:
         if condition is None:
             return target, failed
         try:
-            if condition.holds(answer, answers, ids):
+            if condition.holds(scope):
                 return target, failed
         except EvaluationError:
             failed = True
@@ -99,8 +153,8 @@ def _next_step(
 def _targets(step: str, rules: Rules, following: str, possible_answers: tuple[object, ...] | None) -> frozenset[str]:
     """Exact if the rules read only its own answer, of which all are known."""
     conditions = [condition for condition, _ in rules if condition is not None]
-    if possible_answers is not None and all(condition.step_ids == frozenset() for condition in conditions):
-        return frozenset(_next_step(step, rules, following, {step: answer}, ())[0] for answer in possible_answers)
+    if possible_answers is not None and all(condition.reads_only_answer for condition in conditions):
+        return frozenset(_next_step(rules, following, Scope({step: answer}, answer))[0] for answer in possible_answers)
     targets = []
     for condition, target in rules:
         targets.append(target)
@@ -109,18 +163,30 @@ def _targets(step: str, rules: Rules, following: str, possible_answers: tuple[ob
     return frozenset((*targets, following))
 
 
-def _require_reachable(ids: tuple[str, ...], edges: _Edges) -> None:
-    reached = set(_walk(ids[0], edges, set()))
-    for step in ids:
-        if step not in reached:
-            raise ValueError(f"no rule and no order leads to the step {step}: add a rule that goes there, or remove it")
+def _gate(step: str, shown: Collection[str]) -> str:
+    """Return the node before a step that can be hidden; no step has such an id."""
+    return f"{step}?" if step in shown else step
 
 
-def _require_end(ids: tuple[str, ...], backwards: _Edges) -> None:
+def _with_gates(targets: _Edges, following: Mapping[str, str], shown: Collection[str]) -> _Edges:
+    """Return the edges through a gate before each step that can be hidden, which leads to it and past it.
+
+    Direct edges past all hidden steps would be quadratic.
+    """
+    edges: dict[str, Collection[str]] = {
+        step: frozenset(_gate(target, shown) for target in reached) for step, reached in targets.items()
+    }
+    return edges | {_gate(step, shown): (step, _gate(following[step], shown)) for step in shown}
+
+
+def _unreachable(ids: tuple[str, ...], edges: _Edges, start: str) -> tuple[str, ...]:
+    reached = set(_walk(start, edges, set()))
+    return tuple(step for step in ids if step not in reached)
+
+
+def _endless(ids: tuple[str, ...], backwards: _Edges) -> tuple[str, ...]:
     ending = set(_walk(END, backwards, set()))
-    stuck = [step for step in ids if step not in ending]
-    if stuck:
-        raise ValueError(f"no answer leads from {', '.join(stuck[:10])} to the end: a cycle that no answer leaves")
+    return tuple(step for step in ids if step not in ending)
 
 
 def _reversed(edges: _Edges) -> dict[str, set[str]]:
@@ -148,28 +214,17 @@ def _walk(start: str, edges: _Edges, seen: set[str]) -> list[str]:
     return finished
 
 
-def _dependents(ids: Sequence[str], rules: Mapping[str, Rules]) -> dict[str, frozenset[str]]:
-    dependents: dict[str, set[str]] = {}
-    for step in ids:
-        for condition, _ in rules[step]:
-            if condition is None:
-                continue
-            for read in ids if condition.step_ids is None else condition.step_ids:
-                if read != step:
-                    dependents.setdefault(read, set()).add(step)
-    return {step: frozenset(readers) for step, readers in dependents.items()}
-
-
-def _most_remaining(ids: tuple[str, ...], edges: _Edges, backwards: _Edges) -> dict[str, int]:
+def _most_remaining(edges: _Edges, backwards: _Edges) -> dict[str, int]:
     """Return the most steps that are left, the step included.
 
     It falls along every edge but in a cycle, which counts as one stretch. So progress, done / (done + left), never
     falls while the walk goes forward.
     """
     left: dict[str, int] = {}
-    for cycle in _strongly_connected(ids, edges, backwards):  # each after its targets
+    for cycle in _strongly_connected(tuple(edges), edges, backwards):  # each after its targets
         beyond = max((left.get(target, 0) for step in cycle for target in edges[step]), default=0)
-        left |= dict.fromkeys(cycle, beyond + len(cycle))
+        steps = sum(not node.endswith("?") for node in cycle)
+        left |= dict.fromkeys(cycle, beyond + steps)
     return left
 
 

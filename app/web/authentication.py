@@ -17,6 +17,7 @@ from ..sessions import SessionStore
 from ..settings import Settings
 from ..survey import SessionKey
 from .cookies import ResumeCookies, SignIns
+from .host_login import HostLogin, HostPrincipals
 from .rate_limits import RateLimits
 from .request_origin import client_address, require_same_origin
 from .security_log import record_credential, record_principal
@@ -40,18 +41,30 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Authenticator:
-    """Authenticates requests. Safe from any thread."""
+    """Authenticates requests. Safe from any thread.
 
-    def __init__(self, store: SessionStore) -> None:
+    Args:
+        login: of the application that this one is mounted in; None if it is served alone.
+
+    Attributes:
+        host: None without a login.
+        is_development: callers without credentials may do everything.
+    """
+
+    def __init__(self, store: SessionStore, login: HostLogin | None = None) -> None:
         settings = store.settings
         secrets = signing_secrets(settings)
         self._settings = settings
         self._store = store
-        self.is_development = settings.environment == "development"
         self.credentials = Credentials(store, secrets)
+        self.host = None if login is None else HostPrincipals(store, self.credentials, login)
+        is_authenticating = self.host is not None and (self.host.has_participants or self.host.has_dashboard)
+        self.is_development = settings.environment == "development" and not is_authenticating
         self.limits = RateLimits(settings)
         self.resume_cookies = ResumeCookies(store, self.credentials)
-        self.sign_ins = SignIns(settings, self.credentials, self.limits, secrets[-1])
+        self.sign_ins = SignIns(
+            settings, self.credentials, self.limits, secrets[-1], self.host, is_development=self.is_development
+        )
 
     def principal(self, key: SessionKey | None = None) -> Principal:
         """Return the request's principal.
@@ -66,7 +79,7 @@ class Authenticator:
         credential = self._bearer()
         if credential is not None:
             return self._check(credential)
-        participant, is_invalid = self._participant_from_cookie(key)
+        participant, is_invalid = self._current_participant(key)
         integrator = None
         # A sign-in precedes another session's cookie, except for a WebSocket, which would outlive it.
         if (participant is None or participant.key != key) and not flask.request.path.startswith("/ws/"):
@@ -92,8 +105,11 @@ class Authenticator:
         with self.limits.counting_failures(client_address()):
             return record_principal(self.credentials.verify_link(token))
 
-    def participant_from_cookie(self, survey_id: str) -> Participant | None:
-        """Return the survey's participant; raise Unauthorized if the cookie's token is invalid."""
+    def current_participant(self, survey_id: str) -> Participant | None:
+        """Return the host's user or else the cookie's participant; raise Unauthorized if its token is invalid."""
+        user = None if self.host is None else self.host.participant(survey_id)
+        if user is not None:
+            return record_principal(user)
         token = self.resume_cookies.token(survey_id)
         if token is None:
             return None
@@ -106,7 +122,9 @@ class Authenticator:
         return self.credentials.revocations.is_valid(principal, self._store.clock())
 
     def is_from_cookie(self, key: SessionKey) -> bool:
-        participant, _ = self._participant_from_cookie(key)
+        if self.host is not None and self.host.user.participant is not None:
+            return False
+        participant, _ = self._current_participant(key)
         is_own = participant is not None and participant.key == key
         return is_own and flask.request.headers.get("Authorization") is None
 
@@ -138,12 +156,12 @@ class Authenticator:
                 return record_principal(self.credentials.verify_key(credential))
             return record_principal(self.credentials.verify_token(credential))
 
-    def _participant_from_cookie(self, key: SessionKey | None) -> tuple[Participant | None, bool]:
-        """Return the participant, and whether the cookie's token is invalid."""
+    def _current_participant(self, key: SessionKey | None) -> tuple[Participant | None, bool]:
+        """Return the participant, and whether a cookie's token is invalid."""
         if key is None:
             return None, False
         try:
-            return self.participant_from_cookie(key.survey_id), False
+            return self.current_participant(key.survey_id), False
         except Unauthorized:
             return None, True
 

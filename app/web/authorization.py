@@ -21,7 +21,7 @@ from ..access import (
     require_session_access,
     require_some_scope,
 )
-from ..errors import StepkeepError, StorageLow
+from ..errors import StepkeepError, StorageLow, Unauthorized
 from ..sessions import Action
 from ..survey import SessionKey
 from .context import app_context, authenticator, store
@@ -134,9 +134,13 @@ def admit_new_participant() -> None:
     """Raise unless a public survey may admit another participant, who was not invited.
 
     Raises:
+        Unauthorized: the host's users are the participants, and nobody is signed in.
         StorageLow: the disk is almost full.
         RateLimited: too many from this address, or from all.
     """
+    host = authenticator().host
+    if host is not None and host.has_participants:
+        raise Unauthorized
     if app_context().health.is_storage_low():
         raise StorageLow
     limits = authenticator().limits

@@ -15,11 +15,12 @@ from ..errors import Forbidden, StepkeepError, Unauthorized
 from ..sessions import SessionStore
 from ..settings import Settings
 from ..survey import SessionKey
+from .host_login import HostPrincipals
 from .rate_limits import RateLimits
 from .request_origin import client_address, require_same_origin
 from .security_log import record_credential, record_principal
 
-SameSite = Literal["Lax", "Strict"]
+SameSite = Literal["Lax", "Strict", "None"]
 
 MAX_RESUME_BYTES = 6 * 1024
 """Of a browser's resume cookies: many servers and proxies refuse a header of more than 8 KiB."""
@@ -29,17 +30,29 @@ MAX_CLEARED = 10
 
 
 class Cookie:
-    """A cookie of this host's pages.
+    """A cookie of this host's pages; below a prefix (SCRIPT_NAME), of those below it.
 
     Args:
         max_age_s: None: until the browser is closed.
+        path: of the pages that get it, below the prefix; for ``SameSite=None``, only in frames of the same site
+            (Partitioned).
     """
 
-    def __init__(self, settings: Settings, name: str, samesite: SameSite, max_age_s: int | None = None) -> None:
-        is_secure = settings.environment != "development"
-        self.name = f"__Host-{name}" if is_secure else name
-        self._max_age_s = max_age_s
-        self._attributes: dict[str, Any] = {"secure": is_secure, "httponly": True, "samesite": samesite}
+    def __init__(
+        self, settings: Settings, name: str, samesite: SameSite, max_age_s: int | None = None, path: str = ""
+    ) -> None:
+        self._name, self._max_age_s, self._path_below_prefix = name, max_age_s, path
+        self._is_secure = settings.environment != "development"
+        self._attributes: dict[str, Any] = {"secure": self._is_secure, "httponly": True, "samesite": samesite}
+        if samesite == "None":
+            self._attributes["partitioned"] = True
+
+    @property
+    def name(self) -> str:
+        """With the strictest prefix that the path allows (RFC 6265bis, 4.1.3)."""
+        if not self._is_secure:
+            return self._name
+        return f"__Host-{self._name}" if self._path == "/" else f"__Secure-{self._name}"
 
     @property
     def value(self) -> str | None:
@@ -47,10 +60,14 @@ class Cookie:
         return flask.request.cookies.get(self.name)
 
     def set(self, response: Response, value: str) -> None:
-        response.set_cookie(self.name, value, max_age=self._max_age_s, **self._attributes)
+        response.set_cookie(self.name, value, max_age=self._max_age_s, path=self._path, **self._attributes)
 
     def clear(self, response: Response) -> None:
-        response.delete_cookie(self.name, **self._attributes)
+        response.delete_cookie(self.name, path=self._path, **self._attributes)
+
+    @property
+    def _path(self) -> str:
+        return f"{flask.request.script_root}/{self._path_below_prefix}"
 
 
 class ResumeCookies:
@@ -120,17 +137,40 @@ class ResumeCookies:
         present = [each for each in snapshots if each is not None]
         return frozenset(each.key.survey_id for each in present if each.state.status == "completed")
 
-    def _cookie(self, survey_id: str) -> Cookie:
+    def embedded(self, survey_id: str) -> Cookie:
+        """Return the cookie of a survey's page in a frame of another site, where browsers send no other."""
+        return Cookie(self._store.settings, f"stepkeep-embedded.{survey_id}", "None", self._age_s, "embed/")
+
+    @property
+    def _age_s(self) -> int | None:
         settings = self._store.settings
-        age_s = None if settings.kiosk_minutes else int(settings.token_days * DAY_US // 1_000_000)
+        return None if settings.kiosk_minutes else int(settings.token_days * DAY_US // 1_000_000)
+
+    def _cookie(self, survey_id: str) -> Cookie:
         # Strict is not sent from an e-mail's link: the participant would look new.
-        return Cookie(settings, f"stepkeep.{survey_id}", "Lax", age_s)
+        return Cookie(self._store.settings, f"stepkeep.{survey_id}", "Lax", self._age_s)
 
 
 class SignIns:
-    """Starts, finds and ends dashboard sign-ins."""
+    """Starts, finds and ends dashboard sign-ins.
 
-    def __init__(self, settings: Settings, credentials: Credentials, limits: RateLimits, secret: str) -> None:
+    Args:
+        host: if it opens the dashboard, nobody signs in here.
+        is_development: nobody needs to sign in.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: Credentials,
+        limits: RateLimits,
+        secret: str,
+        host: HostPrincipals | None,
+        *,
+        is_development: bool,
+    ) -> None:
+        self._host = host
+        self._is_development = is_development
         self._settings = settings
         self._credentials = credentials
         self._cookie = Cookie(settings, "stepkeep-sign-in", "Strict")
@@ -142,11 +182,19 @@ class SignIns:
         integrator = self.integrator()
         if integrator is not None:
             return integrator
-        if self._settings.environment == "development":
+        if self._is_development:
             return Developer()
         raise Unauthorized
 
+    @property
+    def are_hosts(self) -> bool:
+        """Whether the application that this one is mounted in opens the dashboard."""
+        return self._host is not None and self._host.has_dashboard
+
     def integrator(self) -> Integrator | None:
+        if self._host is not None and self._host.has_dashboard:
+            integrator = self._host.integrator()
+            return None if integrator is None else record_principal(integrator)
         cookie = self._cookie.value
         if cookie is None:
             return None
@@ -161,7 +209,10 @@ class SignIns:
         Raises:
             Unauthorized: invalid key.
             RateLimited: too many from this address.
+            Forbidden: the host opens the dashboard.
         """
+        if self.are_hosts:
+            raise Forbidden("Sign in to the application that this dashboard is part of.")
         record_credential(api_key.strip())
         with self._limits.counting_failures(client_address()):
             cookie, integrator = self._credentials.sign_in(api_key)

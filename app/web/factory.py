@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from .. import __version__
 from ..core.formats import MAX_COMMAND_BYTES
 from ..errors import ConfigurationError
+from ..installation import COMMAND
 from ..observability import metrics, tracing
 from ..observability.logging import configure_logging, resolve_log_format
 from ..operations.analytics import SummaryCache
@@ -20,12 +22,18 @@ from ..operations.maintenance import MaintenanceScheduler
 from ..operations.webhooks import Dispatcher
 from ..sessions import SessionStore, open_store
 from ..settings import Settings, is_loopback, read_settings
+from .assets import Assets
 from .authentication import SUBPROTOCOL, Authenticator, MetricsKeyCache, signing_secrets
+from .compression import compress
 from .context import EXTENSION, AppContext, app_context, authenticator
 from .health import Gauges, HealthChecks
+from .host_login import HostLogin
 from .pages.dashboard import dashboard
+from .pages.embed import embedding
+from .pages.media import media
 from .pages.sign_in import sign_in
 from .pages.survey import pages
+from .pages.texts import texts
 from .rate_limits import ConnectionLimits, ExportSlots, Throttle
 from .request_log import observe
 from .request_origin import ORIGIN_NOT_ALLOWED, client_address, is_refused_preflight, require_loopback
@@ -34,34 +42,45 @@ from .rest.documents import RESOURCES, documents
 from .security_headers import add_security_headers, allow_origins
 from .security_log import SecurityLog
 from .ws.connection import sock
+from .ws.loop import SocketLoop
+
+STATIC = Path(__file__).parent / "static"
 
 AUDIT_REPEAT_US = 600 * 1_000_000
 """Each process audits an open page's repeated requests once in this."""
 
-_BLUEPRINTS = (*RESOURCES, documents, pages, sign_in, dashboard)
+_BLUEPRINTS = (*RESOURCES, documents, pages, texts, media, embedding, sign_in, dashboard)
 
 
-def create_app(settings: Settings | None = None, store: SessionStore | None = None) -> flask.Flask:
+def create_app(
+    settings: Settings | None = None, store: SessionStore | None = None, *, login: HostLogin | None = None
+) -> flask.Flask:
     """Return the application, its database open and its surveys loaded.
 
     Args:
         settings: None reads the environment.
         store: None opens one.
+        login: of the application that this one is mounted in, which then configures logging and proxies; None if it is
+            served alone.
 
     Raises:
         ConfigurationError: the settings cannot be used.
     """
     settings = settings or read_settings()
-    configure_logging(settings.log_level, resolve_log_format(settings.log_format, settings.environment))
-    check_settings(settings)  # before a database is opened
+    if login is None:
+        configure_logging(settings.log_level, resolve_log_format(settings.log_format, settings.environment))
+    check_settings(settings, is_mounted=login is not None)  # before a database is opened
     app = _Application(__name__, static_folder=None)  # the pages serve theirs under /assets
+    app.jinja_env.globals["command"] = COMMAND
     app.config["MAX_CONTENT_LENGTH"] = MAX_COMMAND_BYTES  # operations may take more
+    is_command = login is None and _is_cli_command()
+    context = _start_context(store or open_store(settings, accepts_read_only=is_command), login, is_command=is_command)
     app.config["SOCK_SERVER_OPTIONS"] = {
+        "loop": context.sockets,
         "ping_interval": settings.ping_interval_s,
         "max_message_size": MAX_COMMAND_BYTES,
         "subprotocols": [SUBPROTOCOL],
     }
-    context = _start_context(store or open_store(settings, accepts_read_only=_is_cli_command()))
     app.extensions[EXTENSION] = context
     metrics.BUILD.labels(__version__, context.store.schema_revision, context.store.backend).set(1)
     if settings.tracing:
@@ -71,28 +90,34 @@ def create_app(settings: Settings | None = None, store: SessionStore | None = No
     app.register_error_handler(Exception, answer_error)
     app.before_request(_require_allowed)
     app.before_request(_check_handshake)
+    app.after_request(compress)
     app.after_request(add_security_headers)
     app.after_request(_write_security_log)
     allow_origins(app, settings)
     sock.init_app(app)
-    if settings.proxies and settings.environment == "production":
+    if login is None and settings.proxies and settings.environment == "production":
         proxies = dict.fromkeys(("x_for", "x_proto", "x_host"), settings.proxies)
         app.wsgi_app = ProxyFix(app.wsgi_app, **proxies)  # type: ignore[method-assign]  # Flask's way to add middleware
     return app
 
 
-def _start_context(store: SessionStore) -> AppContext:
+def _start_context(store: SessionStore, login: HostLogin | None, *, is_command: bool) -> AppContext:
     store.start_background()
-    authenticator = Authenticator(store)
+    authenticator = Authenticator(store, login)
     authenticator.credentials.revocations.start()
     connections = ConnectionLimits(store.settings)
     webhooks = Dispatcher(store)
-    if not _is_cli_command():
+    if not is_command:
         webhooks.start()
         MaintenanceScheduler(store).start()
     threads = store.settings.rest_threads
+    sockets = SocketLoop()
+    commands = store.turns.stream(sockets.call)
+    sockets.flush, sockets.check = commands.flush, commands.check
+    sockets.is_stopping = lambda: connections.stopping
     return AppContext(
         store=store,
+        assets=Assets(STATIC, is_watched=store.settings.environment == "development"),
         authenticator=authenticator,
         security_log=SecurityLog(),
         connections=connections,
@@ -103,12 +128,15 @@ def _start_context(store: SessionStore) -> AppContext:
         analytics=SummaryCache(store, max(1, threads // 2)),  # the other threads stay free
         export_slots=ExportSlots(store.settings),
         audit_throttle=Throttle(AUDIT_REPEAT_US, store.clock),
+        sockets=sockets,
+        commands=commands,
     )
 
 
 def _is_cli_command() -> bool:
+    """Return whether this is one of Stepkeep's own commands; a host's server may be a click command of any name."""
     command = click.get_current_context(silent=True)
-    return command is not None and command.info_name != "run"
+    return command is not None and command.info_name not in {"run", "serve"}
 
 
 class _Application(flask.Flask):
@@ -123,7 +151,7 @@ class _Application(flask.Flask):
 
 
 def _require_allowed() -> None:
-    if authenticator().is_development:
+    if app_context().store.settings.environment == "development":
         require_loopback()
     if flask.request.endpoint in {"health.healthz", "health.readyz", "health.get_metrics"}:
         return  # probes use the machine's address
@@ -143,7 +171,7 @@ def _write_security_log(response: flask.Response) -> flask.Response:
 
 
 def _check_handshake() -> flask.Response | None:
-    """Refuse an invalid handshake (RFC 6455, 4.2.1), which simple-websocket would answer with 500."""
+    """Refuse an invalid handshake (RFC 6455, 4.2.1) before the route takes its socket."""
     request = flask.request
     if not request.path.startswith("/ws/"):
         return None
@@ -154,8 +182,11 @@ def _check_handshake() -> flask.Response | None:
     return None
 
 
-def check_settings(settings: Settings) -> None:
+def check_settings(settings: Settings, *, is_mounted: bool = False) -> None:
     """Raise unless a server may start; open nothing.
+
+    Args:
+        is_mounted: in another application, whose commands are not told from its servers.
 
     Raises:
         ConfigurationError: in production, weak SECRET_KEY, or STEPKEEP_PUBLIC_URL without TLS; a folder is missing.
@@ -166,7 +197,7 @@ def check_settings(settings: Settings) -> None:
         raise ConfigurationError(
             "STEPKEEP_PUBLIC_URL must begin with https:// in production: tokens and answers are sent over it."
         )
-    if not _is_cli_command():
+    if is_mounted or not _is_cli_command():
         _check_folders(settings)
 
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from ..core.deadline import run_with_timeout
+from ..core.deadline import DeadlineThreads
 from ..core.fork_hooks import ForkAware, register
 from ..errors import DatabaseUnavailable, MissingKey, SchemaMismatch, StepkeepError
 from ..observability import metrics
@@ -32,6 +32,9 @@ REFRESH_S = 1.0
 """Between refreshes of the gauges; each scrape refreshes them too."""
 
 CLOSING_S = 5.0
+
+SHOWN_ERRORS = 3
+"""Errors of survey files that a check names."""
 
 Status = Literal["ok", "warning", "failing"]
 
@@ -76,14 +79,15 @@ class HealthChecks:
         self._store = store
         self._connections = connections
         self._mutex = threading.Lock()
-        self._slots = threading.Semaphore(DATABASE_CALLS)
+        self._database_calls = DeadlineThreads(DATABASE_CALLS)
+        store.add_close_callback(self._database_calls.close)
         self._failing: frozenset[str] = frozenset()
 
     def run(self) -> Health:
         """Run all checks, within DATABASE_S; log those that began or stopped failing."""
         is_hanging = False
         try:
-            database, facts = run_with_timeout(self._slots, DATABASE_S, self._database)
+            database, facts = self._database_calls.run(DATABASE_S, self._database)
         except DatabaseUnavailable:  # raised by no check
             hint = f"The database did not respond within {DATABASE_S} s. Check whether it runs, and what it waits for."
             database, facts, is_hanging = [Check("database", "failing", hint)], {}, True
@@ -150,9 +154,14 @@ class HealthChecks:
         return [Check("disk", "failing" if free_bytes < MIN_DISK_BYTES else "warning", hint)]
 
     def _surveys(self) -> Check:
+        errors = self._store.catalogue.errors
+        if errors:
+            more = f", and {len(errors) - SHOWN_ERRORS} more errors" if len(errors) > SHOWN_ERRORS else ""
+            shown = "; ".join(map(str, errors[:SHOWN_ERRORS]))
+            return Check("surveys", "warning", f"Files were not taken; their surveys are as before: {shown}{more}")
         if self._store.catalogue.surveys:
             return Check("surveys")
-        return Check("surveys", "warning", "No surveys loaded. Add survey files to STEPKEEP_SURVEYS_DIR and restart.")
+        return Check("surveys", "warning", "No surveys loaded. Add survey files to STEPKEEP_SURVEYS_DIR and reload.")
 
     def _server(self) -> Check:
         if self._connections.stopping:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Literal, get_args
 
@@ -46,6 +47,9 @@ REDIS_TIMEOUT_S = 0.5
 REDIS_RETRY_S = 5.0
 """Seconds without Redis after a failure."""
 
+REFUSALS = 10_000
+"""Remembered, of subjects that exceeded a rate counted in Redis."""
+
 MESSAGE_CHUNK = 50
 """Counted together: each count calls Redis or scans memory. A participant may exceed their rate by this
 on each connection."""
@@ -80,12 +84,36 @@ class RateLimits:
         self._mutex = threading.Lock()
         self._limiters: dict[str, SlidingWindowCounterRateLimiter] = {}
         self._redis_retry_at = 0.0
+        self._remote: ThreadPoolExecutor | None = None
+        self._refusals: dict[tuple[Rate, str], tuple[float, RateLimited]] = {}
 
     def count(self, rate: Rate, subject: str, cost: int = 1) -> None:
         """Raise RateLimited if the rate is exceeded; the excess is not counted."""
         if self._is_enabled and not self._is_within(rate, subject, cost):
             code = "too_many_participants" if rate.endswith("_participants") else "rate_limited"
             raise RateLimited(min(60, self._rates[rate].get_expiry()), _PROBLEMS.get(rate, "Too many requests"), code)
+
+    def count_soon(self, rate: Rate, subject: str, cost: int) -> None:
+        """As :meth:`count`, for an event loop, which can't wait for Redis: with it, the subject's next call raises."""
+        if self._redis_url is None:
+            self.count(rate, subject, cost)
+            return
+        with self._mutex:
+            until, error = self._refusals.get((rate, subject), (0.0, None))
+            if self._remote is None:
+                self._remote = ThreadPoolExecutor(1, "stepkeep-rates")
+        if error is not None and time.monotonic() < until:
+            raise error
+        self._remote.submit(self._count_remotely, rate, subject, cost)
+
+    def _count_remotely(self, rate: Rate, subject: str, cost: int) -> None:
+        try:
+            self.count(rate, subject, cost)
+        except RateLimited as error:
+            with self._mutex:
+                if len(self._refusals) >= REFUSALS:
+                    self._refusals.clear()
+                self._refusals[rate, subject] = time.monotonic() + error.retry_after_s, error
 
     @contextmanager
     def counting_failures(self, address: str) -> Iterator[None]:
@@ -126,7 +154,13 @@ class MessageBudget:
     """
 
     def __init__(
-        self, limits: RateLimits, settings: Settings, participant: str, address: str, *, counts_bytes: bool
+        self,
+        limits: RateLimits,
+        settings: Settings,
+        participant: str,
+        address: str,
+        *,
+        counts_bytes: bool,
     ) -> None:
         self._limits = limits
         self._address = address
@@ -154,7 +188,7 @@ class MessageBudget:
         if self._uncounted >= MESSAGE_CHUNK or now - self._counted_at >= MESSAGE_CHUNK_S:
             count, self._uncounted, self._counted_at = self._uncounted, 0, now
             for rate, subject in self._subjects:
-                self._limits.count(rate, subject, count)
+                self._limits.count_soon(rate, subject, count)
 
     def count_bytes(self, size_bytes: int) -> None:
         """Count a command or draft before it is saved; raise RateLimited if it exceeds the address's rate."""
@@ -162,7 +196,7 @@ class MessageBudget:
             return
         if size_bytes > self._bytes_left:
             count = max(size_bytes - self._bytes_left, self._chunk_bytes)
-            self._limits.count("address_bytes", self._address, count)
+            self._limits.count_soon("address_bytes", self._address, count)
             self._bytes_left += count
             self._chunk_bytes = BYTES_CHUNK
         self._bytes_left -= size_bytes
@@ -228,7 +262,8 @@ class ConnectionLimits:
             limits |= {
                 "address": settings.address_sockets,
                 "participant": settings.participant_sockets,
-                "anonymous": max(4, settings.max_connections // 10),
+                "anonymous": max(4, settings.max_connections // 10),  # few of all: others need room
+                "anonymous_address": max(4, settings.max_connections // 20),
             }
         self.slots = Slots(limits, 1)
         self.stopping = False

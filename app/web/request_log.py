@@ -78,7 +78,7 @@ def _log(method: str, route: str, status: int, duration_s: float) -> None:
         metrics.INTERNAL_ERRORS.inc()
     log.log(
         logging.DEBUG if is_quiet else logging.INFO,
-        "connection ended" if is_websocket else "answered",
+        "connection opened" if is_websocket else "answered",
         extra={"method": method, "route": route, "status": status, "ms": round(duration_s * 1000, 1)},
     )
 

@@ -1,6 +1,7 @@
 """The client's address, and the page that sent the request."""
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import flask
@@ -16,7 +17,12 @@ _PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP
 
 def client_address() -> str:
     """Return the client's IP address; of IPv6 the /64, which is one household."""
-    text = flask.request.remote_addr or ""
+    return network_of(flask.request.remote_addr or "")
+
+
+@lru_cache(10_000)
+def network_of(text: str) -> str:
+    """Return an IP address; of IPv6 the /64, which is one household."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -38,10 +44,20 @@ def allowed_origins(settings: Settings) -> frozenset[str]:
     return frozenset(settings.allowed_origins.split(",")) - {""}
 
 
+def frame_ancestors(settings: Settings) -> list[str]:
+    """Return the configured origins whose pages may show a survey in a frame."""
+    return [origin for origin in settings.frame_ancestors.split(",") if origin]
+
+
 def is_allowed_origin(settings: Settings) -> bool:
     """Return whether ``Origin`` is allowed; clients that are no browser send none (RFC 6454)."""
+    return flask.request.headers.get("Origin") in allowed_origins(settings) or is_own_origin(settings)
+
+
+def is_own_origin(settings: Settings) -> bool:
+    """Return whether ``Origin`` is this server, or missing."""
     origin = flask.request.headers.get("Origin")
-    if origin is None or origin in allowed_origins(settings):
+    if origin is None:
         return True
     own = urlsplit(settings.public_url or flask.request.host_url)
     try:
@@ -52,6 +68,22 @@ def is_allowed_origin(settings: Settings) -> bool:
     return sender.netloc == own.netloc and sender.scheme in {own.scheme, "https"}
 
 
+def is_own_site() -> bool:
+    """Return whether ``Sec-Fetch-Site`` is this server's page, the user, or missing (W3C Fetch Metadata)."""
+    return flask.request.headers.get("Sec-Fetch-Site", "same-origin") in {"same-origin", "none"}
+
+
+def is_link_to_page() -> bool:
+    """Return whether the browser shows a page in a window, not in a frame, and no other page can read it."""
+    request = flask.request
+    is_page = request.blueprint in {"pages", "dashboard", "sign_in"} and request.endpoint != "pages.static"
+    is_window = (request.headers.get("Sec-Fetch-Mode"), request.headers.get("Sec-Fetch-Dest")) == (
+        "navigate",
+        "document",
+    )
+    return request.method == "GET" and is_page and is_window
+
+
 def is_refused_preflight(settings: Settings) -> bool:
     """Return whether a browser asks for a page of an origin that is not allowed; it does not send the request then."""
     is_preflight = flask.request.method == "OPTIONS" and "Access-Control-Request-Method" in flask.request.headers
@@ -60,8 +92,7 @@ def is_refused_preflight(settings: Settings) -> bool:
 
 def require_same_origin(settings: Settings) -> None:
     """Raise Forbidden for another site's page (W3C Fetch Metadata; RFC 6454)."""
-    site = flask.request.headers.get("Sec-Fetch-Site", "same-origin")
-    if site not in {"same-origin", "none"} or not is_allowed_origin(settings):
+    if not (is_own_site() and is_allowed_origin(settings)):
         raise Forbidden("Requests from other sites' pages are not allowed.")
 
 

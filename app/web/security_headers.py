@@ -7,16 +7,15 @@ import flask
 import flask_cors
 
 from ..settings import Settings
-from .context import store
-from .request_origin import allowed_origins
+from .context import authenticator, store
+from .request_origin import allowed_origins, frame_ancestors
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; "
 )
 
 _HEADERS = {
-    "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -31,13 +30,23 @@ HSTS = "max-age=63072000; includeSubDomains"
 
 def add_security_headers(response: flask.Response) -> flask.Response:
     """Add missing headers."""
-    for name, value in _HEADERS.items():
+    if flask.request.path.startswith("/ws/") and response.status_code == http.HTTPStatus.OK:
+        return response  # flask-sock's, which is not sent
+    for name, value in {**_HEADERS, **_framing()}.items():
         response.headers.setdefault(name, value)
     if flask.request.endpoint != "pages.static" or response.status_code >= http.HTTPStatus.BAD_REQUEST:
         response.headers.setdefault("Cache-Control", "no-store")
-    if store().settings.environment == "production":
+    if store().settings.environment == "production" and authenticator().host is None:  # it concerns the whole host
         response.headers.setdefault("Strict-Transport-Security", HSTS)
     return response
+
+
+def _framing() -> dict[str, str]:
+    """Let the configured sites frame the embedded survey page only; X-Frame-Options could not name them."""
+    ancestors = frame_ancestors(store().settings) if flask.request.endpoint == "embedding.embed" else []
+    if not ancestors:
+        return {"Content-Security-Policy": f"{_POLICY}frame-ancestors 'none'", "X-Frame-Options": "DENY"}
+    return {"Content-Security-Policy": f"{_POLICY}frame-ancestors {' '.join(ancestors)}"}
 
 
 def allow_origins(app: flask.Flask, settings: Settings) -> None:

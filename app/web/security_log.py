@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import flask
 from werkzeug.exceptions import SecurityError
@@ -40,6 +40,16 @@ _SIGN_IN_EVENTS: dict[tuple[str | None, int], Event] = {
 _STATUS_EVENTS: dict[int, Event] = {401: "refused", 403: "refused", 429: "limited"}
 
 
+class Source(NamedTuple):
+    """Where a request or a WebSocket came from."""
+
+    address: str
+    principal: str
+    credential: str | None
+    request: str
+    origin: str
+
+
 class SecurityLog:
     """Writes the lines. Safe from any thread."""
 
@@ -48,25 +58,29 @@ class SecurityLog:
         self._mutex = threading.Lock()
         self._warned: dict[tuple[Event, str, str], tuple[float, int]] = {}
 
-    def write(self, event: Event, reason: str = "") -> None:
-        address = client_address()
-        principal = audit_name(flask.g.get("principal") or Anyone())
+    def write(self, event: Event, reason: str = "", source: Source | None = None) -> None:
+        """Write a line.
+
+        Args:
+            source: of a WebSocket, after its request has ended; None for the current request.
+        """
+        source = source or current_source()
         fields = {
-            "address": address,
-            "principal": principal,
-            "credential": flask.g.get("credential"),
-            "request": _request_line(),
+            "address": source.address,
+            "principal": source.principal,
+            "credential": source.credential,
+            "request": source.request,
             "reason": reason,
         }
         if event in {"refused", "wrong_host"}:
-            fields["origin"] = flask.request.headers.get("Origin", "")[:MAX_LENGTH]
+            fields["origin"] = source.origin
         if event == "wrong_host":
             fields["host"] = flask.request.environ.get("HTTP_HOST", "")[:MAX_LENGTH]
         text = " ".join(f"{name}={value!r}" for name, value in fields.items() if value)
         if event in {"signed_in", "signed_out"}:
             log.info("%s %s", event, text)
             return
-        suppressed = self._suppressed(event, address, principal)
+        suppressed = self._suppressed(event, source.address, source.principal)
         if suppressed is not None:
             log.warning("%s %s%s", event, text, f" suppressed={suppressed}" if suppressed else "")
 
@@ -104,6 +118,17 @@ def record_credential(credential: str) -> None:
     """Record an API key by its id, a token by its kind."""
     is_key = credential.startswith(PREFIX)
     flask.g.credential = f"key:{parse_key_id(credential) or 'malformed'}" if is_key else "token"
+
+
+def current_source() -> Source:
+    """Return the current request's."""
+    return Source(
+        client_address(),
+        audit_name(flask.g.get("principal") or Anyone()),
+        flask.g.get("credential"),
+        _request_line(),
+        flask.request.headers.get("Origin", "")[:MAX_LENGTH],
+    )
 
 
 def _request_line() -> str:

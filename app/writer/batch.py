@@ -1,13 +1,14 @@
 """A batch of turns in one transaction: lock and read their sessions, decide in order, write the events."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import orjson
 
 from ..errors import MessageIdReused, MissingKey, SessionFull, StepkeepError, UnreadableHere
+from ..languages import text
 from ..store import StoredSession, WebhookEvent, rows
 from ..store.drivers import Changes, TurnStatements
 from ..survey import (
@@ -20,12 +21,14 @@ from ..survey import (
     Draft,
     Expired,
     Goto,
+    LanguageSet,
     ModeSet,
     Rejection,
     Restart,
     Restarted,
     SessionKey,
     SessionState,
+    SetLanguage,
     SetMode,
     Snapshot,
     Started,
@@ -38,8 +41,15 @@ from ..survey import (
     expires_at,
 )
 
-FindSurvey = Callable[[str, str | None], Survey | None]
-"""Revision None is the newest. Raises RevisionNotLoaded instead of reading, because sessions are locked."""
+
+class FindSurvey(Protocol):
+    """Returns a survey at a revision, the newest for None, with its texts in a language parsed.
+
+    Raises RevisionNotLoaded instead of reading or parsing, because sessions are locked.
+    """
+
+    def __call__(self, survey_id: str, revision: str | None, language: str | None = None, /) -> Survey | None: ...
+
 
 CACHEABLE_LENGTH = 8192
 
@@ -47,11 +57,12 @@ Turn = tuple[SessionKey, AnyCommand]
 
 
 class RevisionNotLoaded(Exception):
-    """This process has not loaded the session's revision yet."""
+    """This process has not loaded the session's revision yet, or its texts in the session's language."""
 
-    def __init__(self, survey_id: str, revision: str) -> None:
+    def __init__(self, survey_id: str, revision: str, language: str | None = None) -> None:
         self.survey_id = survey_id
         self.revision = revision
+        self.language = language
         super().__init__(f"{survey_id}@{revision}")
 
 
@@ -123,6 +134,9 @@ def command_fingerprint(command: AnyCommand) -> str:
     """Return a hash that detects a message id's reuse."""
     kind = type(command)
     content = {name: getattr(command, name) for name in _CONTENT_FIELDS[kind]}
+    for name, default in _LATER_FIELDS.get(kind, ()):
+        if content[name] == default:
+            del content[name]
     text = orjson.dumps([kind.__name__, content], option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(text, digest_size=12).hexdigest()
 
@@ -134,9 +148,12 @@ _CONTENT_FIELDS = {
     for kind in AnyCommand.__args__
 }
 
-_PARTICIPANTS_COMMANDS = (Answer, Back, Goto, SetMode, Draft, Restart)
+_LATER_FIELDS = {Answer: (("confirmed", False),), Begin: (("languages", ()),)}
+"""With their default, at which they are left out: a command of an earlier release, sent again, has the same hash."""
 
-_OWNED_EVENTS = (Answered, WentBack, WentTo, ModeSet, Started, Restarted)
+_PARTICIPANTS_COMMANDS = (Answer, Back, Goto, SetMode, SetLanguage, Draft, Restart)
+
+_OWNED_EVENTS = (Answered, WentBack, WentTo, ModeSet, LanguageSet, Started, Restarted)
 """Without objects that the caller could modify after the call."""
 
 
@@ -203,7 +220,8 @@ class _Batch:
         row = rows.event_row(key, after.version, event, message_id, fingerprint, self._format)
         history_bytes = self._history_bytes.get(key, 0) + rows.event_bytes(row)
         if self._quota.is_exceeded(command, after.version, history_bytes):
-            return SessionFull()
+            language = Snapshot(key=key, state=after, survey=survey).language or "en"
+            return SessionFull(text(language, "refusals.session_full"))
         self._states[key] = after
         self._history_bytes[key] = history_bytes
         self._changed[key] = after, survey
@@ -226,7 +244,8 @@ class _Batch:
             ]
 
     def _survey(self, key: SessionKey, state: SessionState | None, command: AnyCommand) -> Survey | None:
-        current = self._find_survey(key.survey_id, None if state is None else state.survey_revision)
+        revision, language = (None, None) if state is None else (state.survey_revision, state.language)
+        current = self._find_survey(key.survey_id, revision, language)
         return self._find_survey(key.survey_id, None) if isinstance(command, Begin | Restart) else current
 
     def commit(self) -> None:

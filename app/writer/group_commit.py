@@ -1,14 +1,13 @@
 """Group commit: the commands of many sessions in one transaction, by leader and followers.
 
 A caller that finds the writer idle commits the queue, without thread hand-over; the others wait, and share its flush. A
-session's commands keep their order. A caller that limits its wait never leads, because it must not wait for a failing
-database: a substitute thread does.
+session's commands keep their order. An event loop never leads, because it must not wait for the database: a thread of
+the writer does, and calls it back.
 """
 
 import logging
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -18,7 +17,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from ..errors import DatabaseUnavailable, Overloaded, StepkeepError, Unavailable, UnreadableHere
+from ..errors import DatabaseUnavailable, Overloaded, SessionBlocked, StepkeepError, Unavailable, UnreadableHere
 from ..observability import metrics, tracing
 from ..settings import Settings
 from ..store import retry, translate_error, with_retries
@@ -26,7 +25,7 @@ from ..store.drivers import WriterConnection
 from ..survey import AnyCommand, SessionKey
 from . import batch_metrics
 from .batch import FindSurvey, Quota, Result, RevisionNotLoaded, Turn, commit_batch
-from .request import GreenletWaiter, ThreadWaiter, Waiter, WriteRequest, threads_are_greenlets
+from .request import GreenletWaiter, RequestQueue, ThreadWaiter, Waiter, WriteRequest, threads_are_greenlets
 
 log = logging.getLogger("stepkeep.store")
 
@@ -44,7 +43,7 @@ class Writer:
         load_revision: loads what ``find_survey`` did not know.
 
     Attributes:
-        waiting_turns: commands in the queue; approximate, without lock.
+        committed_at: monotonic clock; when the last batch was committed.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class Writer:
         connection: WriterConnection,
         settings: Settings,
         find_survey: FindSurvey,
-        load_revision: Callable[[str, str], object],
+        load_revision: Callable[[RevisionNotLoaded], object],
     ) -> None:
         self._connection = connection
         self._settings = settings
@@ -66,17 +65,27 @@ class Writer:
         self._waiter_type: type[Waiter] = GreenletWaiter if greenlets else ThreadWaiter
         self._mutex = threading.Lock()
         self._has_room = threading.Condition(self._mutex)
-        self._waiting: deque[WriteRequest] = deque()
-        self.waiting_turns = 0
+        self._waiting = RequestQueue()
+        self.committed_at = 0.0
         self._is_led = False
         self._substitute: threading.Semaphore | None = None
         self._is_closed = False
 
-    def submit(self, key: SessionKey, command: AnyCommand, *, within_s: float | None = None) -> Result:
-        """Commit the command.
+    @property
+    def waiting_turns(self) -> int:
+        """Commands in the queue; approximate, without lock."""
+        return self._waiting.turns
 
-        Args:
-            within_s: the longest wait, even for a failing database; then the command may still be committed.
+    @property
+    def delay_s(self) -> float:
+        """How long the first of the queue has waited; approximate, without lock."""
+        try:
+            return monotonic() - self._waiting.first().submitted_at
+        except IndexError:
+            return 0.0
+
+    def submit(self, key: SessionKey, command: AnyCommand) -> Result:
+        """Commit the command.
 
         Raises:
             DatabaseUnavailable: not committed, or the outcome is unknown; safe to resubmit with a message id.
@@ -84,9 +93,7 @@ class Writer:
             Overloaded: the queue is full, or the wait was too long; nothing was done.
             SessionUnreadable: the stored session can't be read.
         """
-        may_wait = within_s is None
-        request = WriteRequest([(key, command)], may_lead=may_wait, retry_lock_waits=may_wait)
-        result: Result | Exception = self._execute(request, within_s=within_s)[0]
+        result: Result | Exception = self._execute(WriteRequest([(key, command)]))[0]
         if isinstance(result, Exception):
             raise result
         return result
@@ -95,16 +102,58 @@ class Writer:
         """Commit commands, ``batch_limit`` at a time; return results, or the exceptions of :meth:`submit`, in order.
 
         Args:
-            retry_lock_waits: whether to retry after a lock timeout.
+            retry_lock_waits: whether to retry after a lock timeout, and to wait for callers' transactions, after the
+                other sessions' commands are committed; otherwise their sessions' commands get SessionBlocked.
         """
         results: list[Result | Exception] = []
         for start in range(0, len(turns), self._settings.batch_limit):
             part = turns[start : start + self._settings.batch_limit]
-            try:
-                results += self._execute(WriteRequest(part, retry_lock_waits=retry_lock_waits))
-            except Unavailable as error:
-                results += [error] * len(part)
+            results += self._submit_part(part, retry_lock_waits=retry_lock_waits)
         return results
+
+    def _submit_part(self, turns: Sequence[Turn], *, retry_lock_waits: bool) -> list[Result | Exception]:
+        request = WriteRequest(turns, retry_lock_waits=retry_lock_waits, skips_blocked=not retry_lock_waits)
+        try:
+            results = iter(self._execute(request))
+        except Unavailable as error:
+            return [error] * len(turns)
+        rest = [turn for turn in turns if turn[0] in request.left_out]
+        late: list[Result | Exception] = [SessionBlocked()] * len(rest)
+        if rest and retry_lock_waits:
+            late = self._submit_part(rest, retry_lock_waits=True)
+        late_results = iter(late)
+        return [next(late_results if key in request.left_out else results) for key, _ in turns]
+
+    def enqueue(self, requests: Sequence[WriteRequest]) -> None:
+        """Commit turns in order, without waiting, also for room: the requests' callbacks get the results."""
+        refused: StepkeepError | None = None
+        with self._mutex:
+            if self._is_closed:
+                refused = DatabaseUnavailable("closed")
+            elif not self._is_led:
+                try:
+                    self._is_led = True  # before the call: the thread ends if nobody leads
+                    self._call_substitute()
+                except RuntimeError:  # no more threads
+                    self._is_led = False
+                    refused = DatabaseUnavailable("no thread can be started")
+            if refused is None:
+                for request in requests:
+                    self._waiting.append(request)
+                return
+        for request in requests:
+            request.error = refused
+            request.call_back()
+
+    def withdraw(self, request: WriteRequest) -> bool:
+        """Return whether the request still waited, and is never committed now; else its callback will be called."""
+        with self._mutex:
+            if request.is_taken or request.is_abandoned:
+                return False
+            if request.is_blocked:
+                self._remove(request)  # a long transaction's would fill the queue
+            request.is_abandoned = True  # others are left there: to find many would take long
+            return True
 
     def run(self, work: Callable[[Connection], T]) -> T:
         """Return the result of ``work``, committed in a transaction of its own; it may be called several times.
@@ -115,11 +164,34 @@ class Writer:
         result: T = self._execute(WriteRequest(work=work))
         return result
 
+    def block(self, key: SessionKey) -> None:
+        """Keep the session's turns waiting while a caller's transaction locks it: others must not wait for it too.
+
+        Raises:
+            DatabaseUnavailable: the writer is closed.
+        """
+        with self._mutex:
+            if self._is_closed:
+                raise DatabaseUnavailable("closed")
+            self._waiting.block(key)
+
+    def is_blocked(self, key: SessionKey) -> bool:
+        return self._waiting.is_blocked(key)
+
+    def unblock(self, key: SessionKey | None) -> None:
+        """Undo one :meth:`block` of the session, or all blocks for None."""
+        with self._mutex:
+            self._waiting.unblock(key)
+            if self._waiting and not self._is_led:
+                self._is_led = True
+                self._pass_on()
+
     def close(self) -> None:
         """Commit the queue and close the connection; later requests fail as unavailable."""
         with self._mutex:
             self._is_closed = True
             self._has_room.notify_all()
+        self.unblock(None)
         try:
             self._execute(WriteRequest(), is_last=True)
         finally:
@@ -127,34 +199,31 @@ class Writer:
             if self._substitute is not None:
                 self._substitute.release()  # it has nothing to lead, and ends
 
-    def _execute(self, request: WriteRequest, *, is_last: bool = False, within_s: float | None = None) -> Any:  # noqa: ANN401 - what the work returns
-        timeout_s = self._settings.queue_timeout_s if within_s is None else within_s
-        timeout_s = self._join(request, timeout_s, is_last=is_last)
+    def _execute(self, request: WriteRequest, *, is_last: bool = False) -> Any:  # noqa: ANN401 - what the work returns
+        timeout_s = self._join(request, is_last=is_last)
         if request.waiter is not None:
-            waits_for_commit = is_last or (within_s is None and self._waiter_type is GreenletWaiter)
-            self._follow(request, request.waiter, -1 if waits_for_commit else timeout_s)
+            self._follow(request, request.waiter, -1 if is_last else timeout_s)
         if request.is_leader:
             self._lead(request)
         if request.error is not None:
             raise request.error
         return request.results
 
-    def _join(self, request: WriteRequest, timeout_s: float, *, is_last: bool) -> float:
-        """Append the request when there is room; return the time left. It leads if nobody does."""
+    def _join(self, request: WriteRequest, *, is_last: bool) -> float:
+        """Append the request when there is room; return how long to wait. It leads if nobody does."""
+        timeout_s = self._settings.queue_timeout_s
         with self._mutex:
             if self.waiting_turns >= self._settings.queue_limit and not is_last:
                 timeout_s = self._wait_for_room(timeout_s)
             if self._is_closed and not is_last:
                 raise DatabaseUnavailable("closed")
-            self._waiting.append(request)
-            self.waiting_turns += len(request.turns)
-            request.is_leader = request.may_lead and not self._is_led
+            is_free = self._waiting.append(request)
+            request.is_leader = is_free and not self._is_led
             if not request.is_leader:
                 request.waiter = self._waiter_type()
-                if not self._is_led:
-                    self._start_substitute(request)
-            self._is_led = True
-        return timeout_s
+            self._is_led = self._is_led or is_free
+        # The database's timeouts bound a greenlet's wait for others' commit, but not for a caller's.
+        return -1 if is_free and self._waiter_type is GreenletWaiter else timeout_s
 
     def _wait_for_room(self, timeout_s: float) -> float:
         """Return the time left."""
@@ -179,9 +248,7 @@ class Writer:
         with self._mutex:
             # Under one lock: a leader could commit what the caller takes for refused.
             if not request.is_leader and self._remove(request):
-                raise Overloaded(self.waiting_turns) if request.may_lead else DatabaseUnavailable("slow")
-        if not request.may_lead:
-            raise DatabaseUnavailable("slow")
+                raise Overloaded(self.waiting_turns)
         waiter.wait(-1)
 
     def _abandon(self, request: WriteRequest) -> None:
@@ -198,19 +265,10 @@ class Writer:
 
     def _remove(self, request: WriteRequest) -> bool:
         """Remove the request, under the mutex; return whether it was in the queue."""
-        if request not in self._waiting:
-            return False
-        self._waiting.remove(request)
-        self.waiting_turns -= len(request.turns)
-        self._has_room.notify_all()
-        return True
-
-    def _start_substitute(self, request: WriteRequest) -> None:
-        try:
-            self._call_substitute()
-        except RuntimeError:  # no more threads
-            self._remove(request)
-            raise DatabaseUnavailable("no thread can be started") from None
+        is_removed = self._waiting.remove(request)
+        if is_removed:
+            self._has_room.notify_all()
+        return is_removed
 
     def _call_substitute(self) -> None:
         """Let the substitute thread lead, under the mutex."""
@@ -233,50 +291,41 @@ class Writer:
     def _lead(self, own: WriteRequest | None) -> None:
         try:
             self._waiter_type.yield_now()  # callers about to submit join the batch
-            batch = self._take()
+            with self._mutex:
+                # Empty if the request that was passed the lead was abandoned.
+                batch = self._waiting.take(self._settings.batch_limit)
+                self._has_room.notify_all()
             try:
                 if batch:
                     self._commit(batch)
             finally:
                 self._wake_all([request for request in batch if request is not own])
+            if own is not None and not own.is_taken:
+                raise RuntimeError("The leader's request was not committed: it was not the first of the queue.")
         finally:
             with self._mutex:
                 if own is not None:
-                    self._remove(own)  # of a leader interrupted before it took its batch
+                    self._remove(own)  # if the leader was interrupted before it took its batch
                 self._pass_on()
 
     def _pass_on(self) -> None:
         """Pass the lead to the longest waiting request, under the mutex."""
         if not self._waiting:
             self._is_led = False
-        elif self._waiting[0].may_lead:
-            self._waiting[0].is_leader = True
-            self._waiting[0].wake()
+        elif (first := self._waiting.first()).callback is None:
+            first.is_leader = True
+            first.wake()
         else:
             self._call_substitute()
-
-    def _take(self) -> list[WriteRequest]:
-        """Take commands together, other work alone."""
-        with self._mutex:
-            if not self._waiting:
-                return []  # the request that was passed the lead was abandoned
-            batch = [self._waiting.popleft()]
-            size = len(batch[0].turns)
-            while batch[0].work is None and self._waiting and self._waiting[0].work is None:
-                size += len(self._waiting[0].turns)
-                if size > self._settings.batch_limit:
-                    break
-                batch.append(self._waiting.popleft())
-            self.waiting_turns -= sum(len(request.turns) for request in batch)
-            self._has_room.notify_all()
-            return batch
 
     def _wake_all(self, followers: list[WriteRequest]) -> None:
         """Wake the first few; each wakes the follower CONCURRENT_WAKES places behind it."""
         if not followers:
             return
+        for request in followers:
+            request.call_back()
         with self._mutex:
-            followers = [request for request in followers if not request.is_abandoned]
+            followers = [request for request in followers if not (request.is_abandoned or request.callback)]
             for request, following in zip(followers, followers[self._concurrent_wakes :], strict=False):
                 request.next = following
         for request in followers[: self._concurrent_wakes]:
@@ -320,8 +369,9 @@ class Writer:
             if not retry_lock_waits and retry.is_lock_timeout(error):
                 raise retry.LockTimedOut(retry.error_summary(error)) from error
             raise
+        self.committed_at = monotonic()
         metrics.BATCH_TURNS.observe(len(turns))
-        metrics.BATCH_SECONDS.observe(monotonic() - began_at)
+        metrics.BATCH_SECONDS.observe(self.committed_at - began_at)
         return results
 
     def _commit_or_bisect(
@@ -334,7 +384,7 @@ class Writer:
             return list(with_retries(settings, self._transact, turns, retry_lock_waits=retry_lock_waits))
         except RevisionNotLoaded as missing:
             with suppress(UnreadableHere):  # its turns get this; the others are committed
-                self._load_revision(missing.survey_id, missing.revision)  # outside the transaction
+                self._load_revision(missing)  # outside the transaction
             return self._commit_or_bisect(turns, settings, retry_lock_waits=retry_lock_waits)
         except UnreadableHere as error:  # the schema
             return [error for _ in turns]

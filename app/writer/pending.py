@@ -15,7 +15,15 @@ from itertools import islice
 from typing import NamedTuple
 
 from ..core import strict_json
-from ..errors import DatabaseUnavailable, MessageIdReused, Overloaded, Unauthorized, Unavailable, UnreadableHere
+from ..errors import (
+    DatabaseUnavailable,
+    MessageIdReused,
+    Overloaded,
+    SessionBlocked,
+    Unauthorized,
+    Unavailable,
+    UnreadableHere,
+)
 from ..observability import metrics
 from ..settings import Settings
 from ..survey import (
@@ -54,8 +62,8 @@ TURN_BYTES = 2048
 
 _ERASED = Rejected(snapshot=None, rejection=Rejection("no_session", "There is no such session."))
 
-_FINAL_REJECTIONS = frozenset({"invalid_answer", "required"})
-"""They depend on the survey alone, not on the stored state."""
+_FINAL_REJECTIONS = frozenset({"invalid_answer", "confirm", "required", "invalid_language"})
+"""Unless they read other answers, they depend on the survey alone, not on the stored state."""
 
 ResultCallback = Callable[[Result | Exception], None]
 """Called from another thread; must not block."""
@@ -139,7 +147,7 @@ class PendingQueue:
     """This process's turns that wait for the database. Safe from any thread.
 
     Args:
-        submit_many: must not retry after a lock timeout.
+        submit_many: must not retry after a lock timeout, nor wait for callers' transactions.
         find_survey: must not block.
 
     Attributes:
@@ -191,7 +199,7 @@ class PendingQueue:
             state = self._predicted(queue)
             event = self._decide(queue, state, command)
             if isinstance(event, Rejection):
-                if event.code in _FINAL_REJECTIONS:
+                if event.code in _FINAL_REJECTIONS and not event.reads_answers:
                     before = None if state is None else Snapshot(key=key, state=state, survey=queue.survey)
                     return Rejected(snapshot=before, rejection=event)
             else:
@@ -289,11 +297,12 @@ class PendingQueue:
             size = 1
 
     def _back_off(self, heads: list[tuple[SessionKey, PendingTurn]], delay_s: float) -> bool:
-        """Wait; return whether the session is stuck, which must not delay others."""
+        """Wait; return whether the sessions are stuck, which must not delay others."""
         with self._changed:
             key = heads[0][0]
             queue = self._queues.get(key) if len(heads) == 1 else None
-            is_stuck = queue is not None and queue.is_stuck
+            queues = [self._queues[key] for key, _ in heads if key in self._queues]
+            is_stuck = bool(queues) and all(queue.is_stuck for queue in queues)
             self.is_unavailable = self.is_unavailable or not is_stuck
             if queue is not None:
                 queue.has_failed = True
@@ -333,7 +342,9 @@ class PendingQueue:
             if not isinstance(result, Unavailable):
                 self._complete(key, pending, result)
                 completed += 1
-            elif isinstance(result, UnreadableHere):  # the database is available: only this session waits
+            elif isinstance(
+                result, UnreadableHere | SessionBlocked
+            ):  # the database is available: only this session waits
                 with self._changed:
                     if (queue := self._queues.get(key)) is not None:
                         queue.has_failed = queue.is_stuck = True

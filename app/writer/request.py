@@ -1,8 +1,10 @@
 """A request in the writer's queue. Its caller waits on a lock or, four times as cheap under gevent, in the hub."""
 
+import logging
 import os
 import sys
 import threading
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -11,7 +13,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from ..observability import tracing
+from ..survey import SessionKey
 from .batch import Turn
+
+log = logging.getLogger("stepkeep.store")
 
 
 class ThreadWaiter:
@@ -84,9 +89,14 @@ class WriteRequest:
     """Turns to commit, or ``work`` for its own transaction.
 
     Attributes:
-        may_lead: whether the caller may wait as long as the database needs.
         results: one a turn, or what ``work`` returned.
+        is_taken: being committed.
+        skips_blocked: leaves out the turns of blocked sessions, also if there are no others.
+        left_out: blocked sessions whose turns were left out of ``turns``, for the caller to submit again.
+        is_blocked: set aside until a caller's transaction ends.
         is_abandoned: the caller no longer waits.
+        callback: called with this request once it has a result, by the committing thread; must not wait. A request with
+            one has no waiting caller, who could lead.
         next: the follower to be woken by this caller.
         submitted_at: monotonic clock.
         trace_link: the caller's span.
@@ -94,17 +104,121 @@ class WriteRequest:
 
     turns: Sequence[Turn] = ()
     work: Callable[[Connection], Any] | None = None
-    may_lead: bool = True
     retry_lock_waits: bool = True
     results: Any = None
     error: Exception | None = None
     is_leader: bool = False
+    is_taken: bool = False
+    skips_blocked: bool = False
+    left_out: frozenset[SessionKey] = frozenset()
+    is_blocked: bool = False
     is_abandoned: bool = False
+    callback: "Callable[[WriteRequest], None] | None" = None
     next: "WriteRequest | None" = None
     waiter: Waiter | None = None
     submitted_at: float = field(default_factory=monotonic)
     trace_link: object | None = field(default_factory=tracing.current)
 
+    def call_back(self) -> None:
+        if self.callback is None:
+            return
+        try:
+            self.callback(self)
+        except Exception:
+            log.exception("Unexpected error in the callback of a turn.")
+
     def wake(self) -> None:
         if self.waiter is not None:
             self.waiter.wake()
+
+
+class RequestQueue:
+    """Requests in order, and those set aside because a caller's transaction locks their session.
+
+    Every method needs the writer's mutex.
+
+    Attributes:
+        turns: of all requests.
+    """
+
+    def __init__(self) -> None:
+        self.turns = 0
+        self._requests: deque[WriteRequest] = deque()
+        self._blocked: list[WriteRequest] = []
+        self._blockers: Counter[SessionKey] = Counter()
+
+    def __len__(self) -> int:
+        """Return how many can be taken."""
+        return len(self._requests)
+
+    def first(self) -> WriteRequest:
+        """Return the next to be taken; IndexError if there is none."""
+        return self._requests[0]
+
+    def append(self, request: WriteRequest) -> bool:
+        """Return whether it can be taken; otherwise its session is blocked."""
+        self.turns += len(request.turns)
+        self._place(request)
+        return not request.is_blocked
+
+    def remove(self, request: WriteRequest) -> bool:
+        """Return whether it was in the queue."""
+        requests = self._blocked if request.is_blocked else self._requests
+        if request not in requests:
+            return False
+        requests.remove(request)
+        self.turns -= len(request.turns)
+        return True
+
+    def take(self, limit: int) -> list[WriteRequest]:
+        """Remove and return the first requests: commands together, other work alone.
+
+        Args:
+            limit: of turns, unless one request has more.
+        """
+        taken: list[WriteRequest] = []
+        size = 0
+        while self._requests:
+            request = self._requests[0]
+            if taken and (request.work is not None or size + len(request.turns) > limit):
+                break
+            self._requests.popleft()
+            self.turns -= len(request.turns)
+            if request.is_abandoned:
+                continue
+            request.is_taken = True
+            taken.append(request)
+            size += len(request.turns)
+            if request.work is not None:
+                break
+        return taken
+
+    def block(self, key: SessionKey) -> None:
+        """Set aside the session's requests, except that of the leader, who is about to take it."""
+        self._blockers[key] += 1
+        requests, self._requests = self._requests, deque()
+        for request in requests:
+            self._place(request)
+
+    def is_blocked(self, key: SessionKey) -> bool:
+        return key in self._blockers
+
+    def unblock(self, key: SessionKey | None) -> None:
+        """Undo one :meth:`block` of the session, or all blocks for None. Its requests are taken after the leader's."""
+        self._blockers = self._blockers - Counter([key]) if key is not None else Counter()
+        leader = [self._requests.popleft()] if self._requests and self._requests[0].is_leader else []
+        others, self._requests = self._requests, deque(leader)  # the leader takes the first, which must be its own
+        blocked, self._blocked = self._blocked, []
+        for request in blocked:
+            self._place(request)
+        self._requests.extend(others)
+
+    def _place(self, request: WriteRequest) -> None:
+        blocked = frozenset(key for key, _ in request.turns if key in self._blockers) if self._blockers else frozenset()
+        free = [turn for turn in request.turns if turn[0] not in blocked] if blocked else request.turns
+        if blocked and (free or request.skips_blocked):
+            self.turns -= len(request.turns) - len(free)
+            request.turns, request.left_out = free, request.left_out | blocked
+            blocked = frozenset()
+        request.is_blocked = bool(blocked) and not request.is_leader
+        (self._blocked if request.is_blocked else self._requests).append(request)

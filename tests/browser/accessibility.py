@@ -15,6 +15,7 @@ SMALL_TARGETS = """() => [...document.querySelectorAll(
     "button, a, summary, label.choice, input:not([type=hidden], [type=radio], [type=checkbox]), textarea"
   )]
   .filter((element) => element.checkVisibility() && !element.matches(".skip-link, .choice input"))
+  .filter((element) => !element.matches(":is(#step, .prose) a"))  // in a sentence (WCAG 2.2, 2.5.8)
   .filter((element) => Math.min(element.offsetWidth, element.offsetHeight) < 44)
   .map((element) => `smaller than 44 pixels: ${element.outerHTML}`)"""
 

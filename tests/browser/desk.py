@@ -30,7 +30,7 @@ def sessions(now: int) -> Iterator[tuple[SessionKey, AnyCommand]]:
         yield key, Begin(at=at, is_audio_mode=number >= SESSIONS // 2)
         for step in range(1, min(number, 10) + 1):
             at += (5 + step) * SECOND_US + (2 * HOUR_US if (number, step) == (11, 3) else 0)
-            yield key, Answer(at=at, step=f"Q{step}", value=(number + step) % 4)
+            yield key, Answer(at=at, step=f"Q{step}", value=0 if step == 9 else (number + step) % 4)
     yield from session_with_changes(SessionKey("phq9", "walker"), now - HOUR_US)
 
 

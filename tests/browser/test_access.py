@@ -96,6 +96,10 @@ def test_survey_is_completed_when_only_a_keyboard_is_used(participant: Participa
         keyboard.press("ArrowDown")
         expect(participant.page.get_by_role("radio", name="Several days")).to_be_checked()
         keyboard.press("Enter")
+    participant.expect_step("help")
+    expect(participant.heading).to_be_focused()
+    keyboard.press("Tab")
+    keyboard.press("Enter")
     participant.expect_step("Q10")
     expect(participant.heading).to_be_focused()
     for key in ("Tab", "Space", "Tab"):

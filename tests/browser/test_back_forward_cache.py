@@ -69,7 +69,12 @@ def test_restored_page_is_loaded_again(page: Page, ward: Ward) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/dashboard", "/dashboard/sessions", "/dashboard/surveys/phq9", "/dashboard/surveys/nothing"]
+    "path",
+    [
+        *(pytest.param(path, marks=pytest.mark.long) for path in ("/dashboard", "/dashboard/sessions")),
+        "/dashboard/surveys/phq9",
+        pytest.param("/dashboard/surveys/nothing", marks=pytest.mark.long),
+    ],
 )
 def test_dashboard_does_not_come_back_after_signing_out(page: Page, ward: Ward, path: str) -> None:
     """From any of its pages; each has the button."""

@@ -1,13 +1,14 @@
 """The page's step types: every one of the server's is supported, and an unknown one is never answered."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, WebSocketRoute, expect
 
 from app.survey.types import STEP_TYPES
-from tests.browser.participant import Participant, RunningServer
+from tests.browser.participant import Message, Participant, RunningServer
 
 pytestmark = pytest.mark.browser
 
@@ -48,6 +49,22 @@ def test_page_supports_every_step_type_of_the_server(context: BrowserContext, se
     page.goto(server.url)
     assert page.evaluate(UNSUPPORTED, list(STEP_TYPES)) == []
     assert page.evaluate(UNSUPPORTED, ["hologram"]) == ["hologram"]
+
+
+def test_page_asks_to_be_reloaded_when_the_server_says_so(participant: Participant) -> None:
+    """By the error `reload`; the page sends nothing more of that step."""
+
+    def refuse(message: Message, reply: Callable[[Message], None]) -> bool:
+        if message["type"] == "answer":
+            reply({"type": "error", "id": message["id"], "code": "reload", "message": "Please reload the page."})
+        return message["type"] != "answer"
+
+    participant.intercept(refuse)
+    participant.open("phq9")
+    participant.answer("Q1", "Several days")
+    expect(participant.page.get_by_role("heading", name="Please reload this page")).to_be_visible()
+    expect(participant.page.locator("#step-form")).to_be_hidden()
+    expect(participant.page.get_by_role("button", name="Reload")).to_be_visible()
 
 
 def test_page_asks_to_be_reloaded_when_a_step_has_an_unknown_type(

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, Route, expect
 
 from tests.browser.accessibility import PHONE
 from tests.browser.clinic import (
@@ -46,9 +46,26 @@ def test_link_is_copied_when_copy_is_pressed(new_context: Callable[..., BrowserC
     expect(participant.page.locator("#device-note")).to_have_text("The link is copied.")
     assert participant.page.evaluate("navigator.clipboard.readText()") == link
     assert another_link(participant) != link
-    open_panel(participant)
-    expect(participant.page.locator("#device-created")).to_be_hidden()
-    assert participant.page.locator("#device-url").input_value() == ""
+    close_panel(participant)
+
+
+def test_link_that_arrives_after_the_panel_is_closed_is_not_shown(first_device: Participant) -> None:
+    """The next person at this device finds no link."""
+    first_device.open("phq9")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    first_device.page.route("**/link?*", hold)
+    with first_device.page.expect_request("**/link?*"):
+        open_panel(first_device)
+    close_panel(first_device)
+    with first_device.page.expect_response("**/link?*") as answered:
+        held[0].continue_()
+    assert answered.value.ok
+    first_device.page.evaluate("new Promise((resolve) => setTimeout(resolve, 100))")  # for the page to handle it
+    expect(first_device.page.locator("#device-url")).to_have_value("")
 
 
 def test_other_devices_stop_when_they_are_signed_out(
@@ -76,9 +93,15 @@ def test_other_devices_stop_when_they_are_signed_out(
 
 def another_link(participant: Participant) -> str:
     """Close the panel, open it again and return the link."""
-    open_panel(participant)
-    expect(participant.page.locator("#device-created")).to_be_hidden()
+    close_panel(participant)
     return make_link(participant)
+
+
+def close_panel(participant: Participant) -> None:
+    """The link is hidden at once, and removed from the field when the page handles the event."""
+    participant.page.locator("#device summary").click()
+    expect(participant.page.locator("#device-created")).to_be_hidden()
+    expect(participant.page.locator("#device-url")).to_have_value("")
 
 
 def test_tabs_of_this_browser_reconnect_when_others_are_signed_out(first_device: Participant, clinic: Clinic) -> None:

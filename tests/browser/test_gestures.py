@@ -21,6 +21,14 @@ TYPES = {
     "choice": "type: choice, required: false, options: [A, B, C, D]",
     "choices": "type: choices, required: false, options: [A, B, C, D]",
     "scale": "type: scale, min: 0, max: 3, required: false",
+    "time": "type: time, required: false",
+    "datetime": "type: datetime, required: false",
+    "month": "type: month, required: false",
+    "email": "type: email, required: false",
+    "phone": "type: phone, required: false",
+    "ranking": "type: ranking, required: false, options: [A, B, C]",
+    "dropdown": "type: choice, required: false, display: dropdown, options: [A, B, C, D]",
+    "search": "type: choice, required: false, display: search, options: [A, B, C, D]",
 }
 """By type of step: one that Next accepts without an answer."""
 

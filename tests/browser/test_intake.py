@@ -104,11 +104,12 @@ def test_answer_is_kept_when_an_edit_is_done(participant: Participant) -> None:
 
 
 def test_number_is_rejected_when_it_is_invalid(participant: Participant) -> None:
-    """The problem is shown beside the field, which is focused and keeps the input."""
+    """The problem is shown beside the field, which keeps the input, and in a summary that leads to the field."""
     begin(participant, "A check-up")
     for typed, problem in (("heavy", "in digits"), ("500", "from 1 to 400"), ("0", "from 1 to 400")):
         participant.write("S8", typed)
         expect(participant.page.locator("#problem")).to_contain_text(problem)
+        participant.page.get_by_role("alert").get_by_role("link", name=problem).click()
         expect(participant.field()).to_be_focused()
         expect(participant.field()).to_have_value(typed)
         expect(participant.field()).to_have_attribute("aria-invalid", "true")
@@ -128,7 +129,7 @@ def test_counter_is_shown_when_a_text_nears_its_limit(participant: Participant) 
     participant.type("x" * 3000)
     expect(participant.page.locator("#left")).to_have_text("")
     participant.type("x" * 3999)
-    expect(participant.page.locator("#left")).to_have_text("1 characters left")
+    expect(participant.page.locator("#left")).to_have_text("1 character left")
     participant.type("x" * 4001)
     participant.next()
     expect(participant.page.locator("#problem")).to_contain_text("too many")

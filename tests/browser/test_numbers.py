@@ -97,7 +97,7 @@ def enter(page: Page, language: str, step: dict[str, Any], texts: Sequence[str])
 def page(new_context: Callable[..., BrowserContext], server: RunningServer) -> Page:
     """A page in a browser whose language is English."""
     page = new_context().new_page()
-    page.goto(server.url)
+    page.goto(f"{server.url}/s/phq9")
     return page
 
 
@@ -121,7 +121,7 @@ def test_language_decides_what_a_separator_before_three_digits_does(
     }
     for (language, locale), expected in cases.items():
         page = new_context(locale=locale).new_page()
-        page.goto(server.url)
+        page.goto(f"{server.url}/s/phq9")
         assert enter(page, language, {}, list(expected)) == expected, (language, locale)
 
 

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from playwright.sync_api import BrowserContext, Page
 
 from app.survey import commands, flow
+from app.survey.checks import parse_survey
 from app.survey.commands import AnyCommand
 from app.survey.definition import Survey
-from app.survey.flow import Rejection
+from app.survey.rejection import Rejection
+from app.survey.resolve import depends_on
 from app.survey.state import SessionState, apply
 from tests.browser.participant import RunningServer
 from tests.conftest import examples
@@ -60,6 +62,7 @@ def steps_json(survey: Survey) -> list[dict[str, Any]]:
             "id": step.id,
             "leads_to": graph.fixed_next_step(step.id),
             "reads": None if (read := graph.dependencies(step.id)) is None else sorted(read),
+            **depends_on(survey, step.id),
         }
         for step in survey.steps
     ]
@@ -133,3 +136,27 @@ def test_prediction_is_the_server_s_decision_when_nothing_blocks_it(page: Page, 
     expected = session_json(state)
     actual = {name: prediction["session"][name] for name in expected}
     assert actual == expected, json.dumps([survey.model_dump(mode="json"), sessions[-1], predicted])
+
+
+def test_prediction_stops_when_an_edit_may_hide_a_chosen_option(page: Page) -> None:
+    """The server may turn the answer with that option into a draft."""
+    survey = parse_survey(
+        "id: s\ntitle: S\nlanguage: en\nsteps:\n  - {id: a, type: scale, prompt: p, min: 0, max: 3}\n"
+        "  - {id: b, type: choice, prompt: p, options: [x, {value: y, show_if: answers.a > 1}]}\n"
+        "  - {id: c, type: info, prompt: p}\n",
+        "s.yaml",
+    )
+    answers = [commands.Answer(at=1, step=step, value=value) for step, value in (("a", 3), ("b", "y"))]
+    state: SessionState | None = None
+    for command in (commands.Begin(at=1), *answers):
+        event = flow.decide(survey, state, command)
+        assert not isinstance(event, Rejection)
+        state = apply(state, event)
+    assert state is not None
+    edit = {"type": "answer", "id": "edit", "step": "a", "value": 1}
+    same = {"type": "answer", "id": "same", "step": "b", "value": "x"}
+    predictions = [
+        page.evaluate(PREDICT, [[session_json(state)], [command], steps_json(survey), survey.revision])
+        for command in (edit, same)
+    ]
+    assert [prediction["blockedBy"] for prediction in predictions] == ["edit", None]

@@ -33,6 +33,24 @@ def test_phq9_asks_how_difficult_when_a_problem_was_reported(
     assert session["current_step"] == "end"
 
 
+def test_phq9_tells_about_help_after_thoughts_of_being_better_off_dead(participant: Participant) -> None:
+    """Right after the answer; another answer to Q9 takes the step off the route."""
+    participant.open("phq9")
+    for question in QUESTIONS:
+        participant.answer(question, "Nearly every day")
+    participant.expect_step("help")
+    expect(participant.heading).to_contain_text("call your local emergency number")
+    participant.back()
+    participant.answer("Q9", "Not at all")
+    participant.expect_step("Q10")
+    participant.back()
+    participant.answer("Q9", "Several days")
+    participant.expect_step("help")
+    participant.next()
+    participant.answer("Q10", "Very difficult")
+    participant.expect_done()
+
+
 def test_phq9_ends_after_q9_when_no_problem_was_reported(participant: Participant) -> None:
     """Q10 is skipped if no problem was reported."""
     participant.open("phq9")
@@ -49,6 +67,8 @@ def test_next_asks_for_an_answer_when_none_was_chosen(participant: Participant) 
     participant.next()
     expect(participant.page.locator("#problem")).to_have_text("Please choose an answer to continue.")
     expect(participant.page.get_by_role("radiogroup")).to_have_attribute("aria-invalid", "true")
+    expect(participant.page.get_by_role("alert")).to_be_focused()
+    participant.page.get_by_role("link", name="Please choose an answer to continue.").click()
     expect(participant.page.get_by_role("radio").first).to_be_focused()
     participant.choose("Not at all")
     expect(participant.page.locator("#problem-box")).to_be_hidden()
@@ -66,7 +86,7 @@ def test_progress_grows_when_questions_are_answered(participant: Participant) ->
         participant.expect_step(f"Q{int(question[1:]) + 1}")
         seen.append(float(bar.evaluate("bar => bar.value")))
     assert seen == sorted(set(seen))
-    expect(participant.page.locator("#position")).to_have_text("Step 5 of 10")
+    expect(participant.page.locator("#position")).to_have_text("Step 5 of 11")
 
 
 def test_survey_restarts_when_it_is_confirmed(participant: Participant) -> None:

@@ -225,7 +225,7 @@ def test_full_session_is_told_in_words_and_keeps_what_was_saved(participant: Par
     participant.expect_step("S1")
     participant.type("My knee")
     participant.next()
-    expect(participant.page.get_by_text("This session is full")).to_be_visible()
+    expect(participant.page.locator("#problem")).to_contain_text("this session is full")
     participant.expect_step("S1")
     expect(participant.field()).to_have_value("My knee")
 

@@ -143,7 +143,7 @@ def test_input_is_kept_when_another_device_changes_something_else(
 
 
 def test_reject_is_shown_at_the_field_when_the_server_refuses(participant: Participant) -> None:
-    """The reason is shown beside the field, which is focused and keeps the input."""
+    """The reason is shown beside the field, which keeps the input, and in a summary, which is focused."""
 
     def refuse_s4(message: Message, reply: Callable[[Message], None]) -> bool:
         if (message["type"], message.get("step")) != ("answer", "S4"):
@@ -156,7 +156,7 @@ def test_reject_is_shown_at_the_field_when_the_server_refuses(participant: Parti
     walk_to_text(participant)
     participant.write("S4", "Mir tut das Knie weh")
     expect(participant.page.locator("#problem")).to_have_text("Please say it in English.")
-    expect(participant.field()).to_be_focused()
+    expect(participant.page.get_by_role("alert")).to_be_focused()
     expect(participant.field()).to_have_value("Mir tut das Knie weh")
 
 

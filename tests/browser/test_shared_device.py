@@ -19,6 +19,7 @@ def complete(participant: Participant, survey: str = "phq9") -> None:
     participant.open(survey)
     for number in range(1, 10):
         participant.answer(f"Q{number}", SECRET)
+    participant.answer("help")
     participant.answer("Q10", "Very difficult")
     participant.expect_done()
 
@@ -62,6 +63,7 @@ def test_device_is_not_cleared_while_an_answer_is_not_saved(first_device: Partic
     first_device.open("phq9")
     for number in range(1, 10):
         first_device.answer(f"Q{number}", SECRET)
+    first_device.answer("help")
     first_device.expect_step("Q10")
     first_device.page.context.set_offline(True)
     first_device.answer_offline("Q10", "Very difficult")

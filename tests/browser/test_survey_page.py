@@ -23,7 +23,7 @@ SURVEY = f"""
 id: small
 title: {COMPOUND}
 description: {ADDRESS}
-language: de
+language: da
 steps:
   - {{id: word, type: choice, prompt: "{LONG_WORD} {COMPOUND}", options: ["{COMPOUND}", "{LONG_WORD}", "{ADDRESS}"]}}
   - {{id: words, type: choices, prompt: "{ADDRESS}", options: ["{COMPOUND}", "{LONG_WORD}"]}}
@@ -126,7 +126,7 @@ def test_list_of_surveys_never_scrolls_sideways(small_server: Server, context: B
     page.set_viewport_size({"width": 360, "height": 740})
     page.goto(small_server.url)
     expect(page.locator("[data-survey-id=arabic] .hint bdi")).to_have_text("العربية")
-    expect(page.locator("[data-survey-id=small] .hint bdi")).to_have_text("Deutsch")
+    expect(page.locator("[data-survey-id=small] .hint bdi")).to_have_text("dansk")
     assert overflow(page) == []
     assert axe_violations(page) == []
 
@@ -240,7 +240,7 @@ def test_range_of_dates_is_shown_before_an_error(new_participant: Open) -> None:
     participant.answer("seven", "1")
     participant.answer("eleven", "1")
     participant.expect_step("born")
-    hint = "A date from 1. Januar 1900 to 31. Dezember 2020."
+    hint = "A date from 1. januar 1900 to 31. december 2020."
     expect(participant.page.locator("#hint")).to_have_text(hint)
     expect(participant.field()).to_have_accessible_description(hint)
 

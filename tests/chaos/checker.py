@@ -12,9 +12,11 @@ from itertools import accumulate, pairwise
 from types import MappingProxyType
 from typing import Any, Literal
 
-from app.survey.definition import Survey, parse_survey
+from app.survey.checks import parse_survey
+from app.survey.definition import Survey
 from app.survey.events import from_record
-from app.survey.flow import Rejection, decide
+from app.survey.flow import decide
+from app.survey.rejection import Rejection
 from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState, apply
 from app.web.ws.messages import parse_value, to_command

@@ -45,6 +45,7 @@ def expected_session(key: SessionKey, state: SessionState) -> Mapping[str, Any]:
         "answers": state.answers,
         "step_history": list(state.step_history),
         "is_audio_mode": state.is_audio_mode,
+        "language": "en",
         "draft": state.draft,
         "session_data": state.session_data,
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import create_engine, text
 
-from app.sessions.turns import SessionTurns
+from app.sessions.command_stream import CommandStream
 from app.settings import Settings
 from app.store import rows
 from app.store.drivers import TurnStatements, sqlite
@@ -31,14 +31,15 @@ def early_acknowledgement(_settings: Settings) -> None:
         time.sleep(COMMIT_DELAY_S)
         return commit(self, heads)
 
-    def acknowledge(self: SessionTurns, key: SessionKey, command: Any, _subscriber: Any, _callback: Any) -> Any:
-        result = self.pending.accept(key, command, lambda: self._latest(key), lambda _: None)
-        if not isinstance(result, Queued):
-            return result
-        return Committed(snapshot=result.snapshot, version=result.snapshot.state.version, duplicate=False, event=None)
+    def acknowledge(self: CommandStream, key: SessionKey, command: Any, _subscriber: Any, callback: Any) -> None:
+        result = self._pending.accept(key, command, lambda: self._latest(key), lambda _: None)
+        if isinstance(result, Queued):
+            version = result.snapshot.state.version
+            result = Committed(snapshot=result.snapshot, version=version, duplicate=False, event=None)
+        self._call_soon(callback, result)
 
     pending.PendingQueue._commit = commit_late  # type: ignore[method-assign]
-    SessionTurns.submit_or_queue = acknowledge  # type: ignore[assignment,method-assign]
+    CommandStream.submit = acknowledge  # type: ignore[method-assign]
 
 
 def no_message_ids(settings: Settings) -> None:

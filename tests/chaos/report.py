@@ -13,7 +13,7 @@ from tests.chaos.result import InjectedFault, Result
 from tests.conftest import find_chromium
 
 NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MariaDB"}
-PACKAGES = ("sqlalchemy", "psycopg", "pymysql", "gunicorn", "flask-sock", "simple-websocket", "websockets")
+PACKAGES = ("sqlalchemy", "psycopg", "pymysql", "gunicorn", "flask-sock", "websockets")
 MAX_LISTED = 50
 """Maximum number of findings in the report."""
 

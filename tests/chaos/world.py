@@ -116,6 +116,7 @@ class ServedChaos(Server):
         """Let the server execute itself again on the same sockets; wait until it has, or was restarted, or refused."""
         process, workers, refusals = self.process, set(self.workers()), self.log.count(REFUSED)
         assert process is not None
+        self.change_secret()
         process.send_signal(signal.SIGHUP)
 
         def is_replaced() -> bool:

@@ -6,7 +6,6 @@ import json
 import os
 import runpy
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from app.settings import Settings
 from app.web.factory import create_app
 from tests.conftest import ROOT, SURVEYS, Server
 from tests.databases import create_sqlite
+from tests.forked import run_module
 from tests.web.production import CLOSED_SURVEY, in_production, production
 
 SITE = "https://survey.example.org"
@@ -59,15 +59,7 @@ class Operator:
 
     def run_process(self, *arguments: str, **changes: str) -> Done:
         """Run a command in a separate process, and return its output."""
-        return subprocess.run(
-            [sys.executable, "-m", "flask", *arguments],
-            cwd=ROOT,
-            env={**self.environment, **changes},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=COMMAND_S,
-        )
+        return run_module(["flask", *arguments], {**self.environment, **changes}, COMMAND_S)
 
     def does(self, *arguments: str, **changes: str) -> str:
         """Return the output of a command that must succeed."""

@@ -7,8 +7,8 @@ import pytest
 from flask.testing import FlaskCliRunner
 
 from app.cli import output
-from app.cli.group import exit_code
 from app.cli.output import printable
+from app.core.commands import exit_code
 from app.errors import DatabaseUnavailable, InvalidInput, NoSuchSession
 from app.sessions.service import SessionStore
 from app.store import audit, history

@@ -1,17 +1,19 @@
 """Fixtures of the Python client's tests: a proxy in front of the real server, and scripted servers."""
 
+import asyncio
 import contextlib
+import inspect
 import json
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from app.client import ClientTimeouts, SurveyClient
+from app.client import AsyncPendingCommand, AsyncSurveyClient, ClientTimeouts, SurveyClient
 from tests.conftest import Server
 from tests.proxy import Proxy
 
@@ -25,11 +27,17 @@ FAST = ClientTimeouts(
 
 
 def history(server: Server, user_id: str = "ada") -> list[dict[str, Any]]:
-    """Return the session's events from REST, oldest first."""
-    response = httpx.get(f"{server.url}/api/session/{user_id}/history", params={"survey": "phq9", "limit": 200})
-    if response.status_code == 404:
-        return []
-    events: list[dict[str, Any]] = response.raise_for_status().json()["events"]
+    """Return all of the session's events from REST, oldest first."""
+    events: list[dict[str, Any]] = []
+    after: int | None = 0
+    while after is not None:
+        params = {"survey": "phq9", "limit": 200, "after": after}
+        response = httpx.get(f"{server.url}/api/session/{user_id}/history", params=params)
+        if response.status_code == 404:
+            return []
+        page = response.raise_for_status().json()
+        events += page["events"]
+        after = page["next"]
     return events
 
 
@@ -48,8 +56,80 @@ class MessageList(list[dict[str, Any]]):
         return [message["type"] for message in self]
 
 
-def make_client(origin: str, user_id: str = "ada", **options: Any) -> SurveyClient:
+class PendingInThread:
+    """An AsyncPendingCommand with the functions of PendingCommand."""
+
+    def __init__(self, call: Callable[[Any], Any], pending: AsyncPendingCommand) -> None:
+        self._call = call
+        self._pending = pending
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pending, name)
+
+    def result(self, timeout_s: float | None = None) -> Any:
+        return self._call(self._pending.result(timeout_s))
+
+
+class AsyncClientInThread:
+    """An AsyncSurveyClient on a loop in a thread, with the functions of SurveyClient."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *arguments: Any, **options: Any) -> None:
+        self._loop = loop
+        self._client = AsyncSurveyClient(*arguments, **options)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._client, name)
+        if not inspect.iscoroutinefunction(value):
+            return value
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            result = self._call(value(*arguments, **options))
+            return PendingInThread(self._call, result) if isinstance(result, AsyncPendingCommand) else result
+
+        return call
+
+    def _call(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(WAIT_S)
+
+
+MakeClient = Callable[..., Any]
+
+
+def is_running(client: Any) -> bool:
+    """Return whether a client's threads or tasks still run."""
+    if isinstance(client, SurveyClient):
+        return any(thread.is_alive() for thread in client._threads)
+    return not all(task.done() for task in client._tasks)
+
+
+def make_blocking_client(origin: str, user_id: str = "ada", **options: Any) -> SurveyClient:
     return SurveyClient(origin, user_id, **{"survey_id": "phq9", "timeouts": FAST, **options})
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+def make_client(request: pytest.FixtureRequest) -> Iterator[MakeClient]:
+    """Make clients of both kinds; the one for asyncio is called from the test's thread."""
+    if request.param == "blocking":
+        yield make_blocking_client
+        return
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def make(origin: str, user_id: str = "ada", **options: Any) -> AsyncClientInThread:
+        return AsyncClientInThread(loop, origin, user_id, **{"survey_id": "phq9", "timeouts": FAST, **options})
+
+    yield make
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
 
 
 @pytest.fixture

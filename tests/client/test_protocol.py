@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from websockets.sync.server import ServerConnection
 
-from app.client import CommandRefused, MemoryOutbox, PermanentlyRefused, SurveyClient
+from app.client import CommandRefused, MemoryOutbox, PermanentlyRefused
 from app.errors import InvalidInput
 from tests.client.conftest import (
     FAST,
@@ -18,9 +18,9 @@ from tests.client.conftest import (
     WAIT_S,
     FakeServer,
     FakeServers,
+    MakeClient,
     MessageList,
     ack,
-    make_client,
     send_messages,
 )
 from tests.waiting import wait_for
@@ -28,7 +28,9 @@ from tests.waiting import wait_for
 
 @pytest.mark.parametrize("code", [1013, 4429])
 @pytest.mark.parametrize("when", ["at once", "later"])
-def test_client_waits_for_the_busy_delay_after_1013_and_4429(fake: FakeServers, code: int, when: str) -> None:
+def test_client_waits_for_the_busy_delay_after_1013_and_4429(
+    make_client: MakeClient, fake: FakeServers, code: int, when: str
+) -> None:
     """Instead of the delay of a failed connection; then the command is delivered."""
 
     def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
@@ -48,7 +50,7 @@ def test_client_waits_for_the_busy_delay_after_1013_and_4429(fake: FakeServers, 
 
 
 @pytest.mark.parametrize("code", [4400, 4401, 4403, 4404])
-def test_client_stops_after_a_final_close_code(fake: FakeServers, code: int) -> None:
+def test_client_stops_after_a_final_close_code(make_client: MakeClient, fake: FakeServers, code: int) -> None:
     """Waiting commands raise the code and reason, and stay in the outbox; the client does not reconnect."""
 
     def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
@@ -68,7 +70,7 @@ def test_client_stops_after_a_final_close_code(fake: FakeServers, code: int) -> 
 
 
 @pytest.mark.parametrize("code", ["unavailable", "rate_limited"])
-def test_command_is_sent_again_after_a_transient_error(fake: FakeServers, code: str) -> None:
+def test_command_is_sent_again_after_a_transient_error(make_client: MakeClient, fake: FakeServers, code: str) -> None:
     """After a delay, and later commands after it."""
 
     def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
@@ -92,7 +94,7 @@ def test_command_is_sent_again_after_a_transient_error(fake: FakeServers, code: 
     assert server.ids(0) == [first.id, second.id, first.id, second.id, third.id]
 
 
-def test_command_is_dropped_after_a_permanent_error(fake: FakeServers) -> None:
+def test_command_is_dropped_after_a_permanent_error(make_client: MakeClient, fake: FakeServers) -> None:
     """Its result raises the code; sending it again would change nothing."""
 
     def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
@@ -111,7 +113,7 @@ def test_command_is_dropped_after_a_permanent_error(fake: FakeServers) -> None:
     assert outbox.load("") == []
 
 
-def test_pending_command_stays_in_the_outbox_until_its_ack(fake: FakeServers) -> None:
+def test_pending_command_stays_in_the_outbox_until_its_ack(make_client: MakeClient, fake: FakeServers) -> None:
     """The session includes it meanwhile, but the version is that of the last commit."""
     goes_on = threading.Event()
 
@@ -135,7 +137,7 @@ def test_pending_command_stays_in_the_outbox_until_its_ack(fake: FakeServers) ->
         assert (client.unacknowledged, client.version) == (0, 2)
 
 
-def test_only_the_newest_unsent_draft_is_sent(fake: FakeServers) -> None:
+def test_only_the_newest_unsent_draft_is_sent(make_client: MakeClient, fake: FakeServers) -> None:
     """After the commands that precede it."""
     opens = threading.Event()
 
@@ -158,7 +160,7 @@ def test_only_the_newest_unsent_draft_is_sent(fake: FakeServers) -> None:
     ]
 
 
-def test_sent_draft_is_not_sent_again_when_reconnecting(fake: FakeServers) -> None:
+def test_sent_draft_is_not_sent_again_when_reconnecting(make_client: MakeClient, fake: FakeServers) -> None:
     """It could overwrite a newer draft of another device."""
     ends = threading.Event()
 
@@ -173,7 +175,7 @@ def test_sent_draft_is_not_sent_again_when_reconnecting(fake: FakeServers) -> No
     server = fake(script)
     with make_client(server.url) as client:
         client.draft("Q1", "half")
-        wait_for(lambda: bool(server.seen) and not client._queue._sent, "the draft was not sent")
+        wait_for(lambda: bool(server.seen) and not client._protocol._queue._sent, "the draft was not sent")
         ends.set()
         wait_for(lambda: len(server.paths) > 1, "the client did not reconnect")
         client.back().result(WAIT_S)
@@ -181,24 +183,25 @@ def test_sent_draft_is_not_sent_again_when_reconnecting(fake: FakeServers) -> No
 
 
 def test_client_reconnects_after_an_unexpected_error(
-    fake: FakeServers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    make_client: MakeClient, fake: FakeServers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The error is logged, and the next connection delivers the command."""
     server = fake(lambda fake, connection, number: fake.acknowledge_all(connection, number))
     client = make_client(server.url)
-    update_session = client._update_session
+    protocol = client._protocol
+    update_session = protocol._update_session
 
     def fails_first(message: dict[str, Any]) -> None:
-        monkeypatch.setattr(client, "_update_session", update_session)
+        monkeypatch.setattr(protocol, "_update_session", update_session)
         raise KeyError(message["type"])
 
-    monkeypatch.setattr(client, "_update_session", fails_first)
+    monkeypatch.setattr(protocol, "_update_session", fails_first)
     with client:
         client.back().result(WAIT_S)
     assert "Unexpected error in connection attempt" in caplog.text
 
 
-def test_unknown_messages_are_ignored(fake: FakeServers) -> None:
+def test_unknown_messages_are_ignored(make_client: MakeClient, fake: FakeServers) -> None:
     """The listener gets them: a newer server may have more messages. So it is with answers to unknown commands."""
     unknown = {"type": "novelty", "version": "x", "session": 7}
     odd: list[dict[str, Any]] = [
@@ -224,7 +227,9 @@ def test_unknown_messages_are_ignored(fake: FakeServers) -> None:
 
 
 @pytest.mark.parametrize("silence", ["no state", "no JSON", "internal error"])
-def test_client_reconnects_to_a_server_that_does_not_work(fake: FakeServers, silence: str) -> None:
+def test_client_reconnects_to_a_server_that_does_not_work(
+    make_client: MakeClient, fake: FakeServers, silence: str
+) -> None:
     """A connection without a state message, or that ends with 1011, is a failed attempt."""
 
     def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
@@ -247,7 +252,7 @@ def test_client_reconnects_to_a_server_that_does_not_work(fake: FakeServers, sil
 
 
 def test_short_connection_without_an_answer_is_a_failed_attempt(
-    fake: FakeServers, caplog: pytest.LogCaptureFixture
+    make_client: MakeClient, fake: FakeServers, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Otherwise a proxy that closes at each command would be contacted without any delay."""
     caplog.set_level(logging.INFO, "stepkeep.client")
@@ -264,7 +269,7 @@ def test_short_connection_without_an_answer_is_a_failed_attempt(
         assert client.unacknowledged == 1
 
 
-def test_url_keeps_the_path_prefix_and_encodes_its_parts(fake: FakeServers) -> None:
+def test_url_keeps_the_path_prefix_and_encodes_its_parts(make_client: MakeClient, fake: FakeServers) -> None:
     """The query has the survey and the mode."""
     server = fake(lambda fake, connection, number: fake.acknowledge_all(connection, number))
     with make_client(f"{server.url}/some/prefix/", "a/b?c", survey_id="x&y", is_audio_mode=True) as client:
@@ -275,7 +280,7 @@ def test_url_keeps_the_path_prefix_and_encodes_its_parts(fake: FakeServers) -> N
 
 
 @pytest.mark.parametrize("origin", ["ftp://host", "host:80", "https://", ""])
-def test_invalid_origin_is_refused(origin: str) -> None:
+def test_invalid_origin_is_refused(make_client: MakeClient, origin: str) -> None:
     """It needs a web scheme and a host."""
     with pytest.raises(InvalidInput, match="origin"):
-        SurveyClient(origin, "ada")
+        make_client(origin)

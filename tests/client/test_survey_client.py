@@ -28,10 +28,11 @@ from tests.client.conftest import (
     FAST,
     WAIT_S,
     FakeServers,
+    MakeClient,
     MessageList,
     history,
     ids,
-    make_client,
+    make_blocking_client,
     proxied,
 )
 from tests.conftest import ROOT, Server
@@ -39,7 +40,7 @@ from tests.proxy import Proxy
 from tests.waiting import free_port, wait_for
 
 
-def test_answer_is_acknowledged_and_saved(server: Server) -> None:
+def test_answer_is_acknowledged_and_saved(make_client: MakeClient, server: Server) -> None:
     """The result is the ack; the client knows the session and its version; the listener gets all messages."""
     received = MessageList()
     with make_client(server.url, listener=received) as client:
@@ -55,7 +56,7 @@ def test_answer_is_acknowledged_and_saved(server: Server) -> None:
     assert ids(server) == [sent.id]
 
 
-def test_each_method_sends_its_command(server: Server) -> None:
+def test_each_method_sends_its_command(make_client: MakeClient, server: Server) -> None:
     """The history has the events of all of them."""
     with make_client(server.url, is_audio_mode=True) as client:
         assert client.wait_until_online(WAIT_S)["session"]["is_audio_mode"] is True
@@ -71,7 +72,7 @@ def test_each_method_sends_its_command(server: Server) -> None:
     assert actions == ["started", "answered", "went_back", "went_to", "mode_set", "restarted"]
 
 
-def test_rejected_command_leaves_the_outbox(server: Server) -> None:
+def test_rejected_command_leaves_the_outbox(make_client: MakeClient, server: Server) -> None:
     """Its result raises the reject code, and the next command is sent."""
     with make_client(server.url) as client:
         with pytest.raises(Rejected, match="Q7") as rejected:
@@ -80,13 +81,15 @@ def test_rejected_command_leaves_the_outbox(server: Server) -> None:
         assert client.answer("Q1", 1).result(WAIT_S)["version"] == 2
 
 
-def test_user_id_is_encoded_in_the_url(server: Server) -> None:
+def test_user_id_is_encoded_in_the_url(make_client: MakeClient, server: Server) -> None:
     """Characters with a meaning in URLs included."""
     with make_client(server.url, "a:d@a.b-c_") as client:
         assert client.wait_until_online(WAIT_S)["session"]["user_id"] == "a:d@a.b-c_"
 
 
-def test_command_is_applied_once_when_the_server_dies_before_the_ack(server: Server, proxy: Proxy) -> None:
+def test_command_is_applied_once_when_the_server_dies_before_the_ack(
+    make_client: MakeClient, server: Server, proxy: Proxy
+) -> None:
     """The next server acknowledges it as a duplicate."""
     with make_client(proxied(proxy)) as client:
         client.wait_until_online(WAIT_S)
@@ -102,7 +105,7 @@ def test_command_is_applied_once_when_the_server_dies_before_the_ack(server: Ser
     assert ids(server) == [sent.id, after.id]
 
 
-def test_command_is_applied_once_when_its_ack_is_lost(server: Server, proxy: Proxy) -> None:
+def test_command_is_applied_once_when_its_ack_is_lost(make_client: MakeClient, server: Server, proxy: Proxy) -> None:
     """It is sent again on a new connection and acknowledged as a duplicate."""
     with make_client(proxied(proxy)) as client:
         client.wait_until_online(WAIT_S)
@@ -115,7 +118,7 @@ def test_command_is_applied_once_when_its_ack_is_lost(server: Server, proxy: Pro
     assert ids(server) == [sent.id]
 
 
-def test_commands_keep_their_order_over_reconnects(server: Server, proxy: Proxy) -> None:
+def test_commands_keep_their_order_over_reconnects(make_client: MakeClient, server: Server, proxy: Proxy) -> None:
     """And each is applied once, however often the connection is cut."""
     received = MessageList()
     with make_client(proxied(proxy), listener=received) as client:
@@ -131,7 +134,9 @@ def test_commands_keep_their_order_over_reconnects(server: Server, proxy: Proxy)
     assert ids(server) == command_ids
 
 
-def test_dead_network_is_detected_by_pings(server: Server, proxy: Proxy, caplog: pytest.LogCaptureFixture) -> None:
+def test_dead_network_is_detected_by_pings(
+    make_client: MakeClient, server: Server, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
     """A new connection delivers the command; the log has no error."""
     times = replace(FAST, ping_interval_s=0.2, ping_timeout_s=0.2, open_timeout_s=0.5, close_timeout_s=0.1)
     with make_client(proxied(proxy), timeouts=times) as client:
@@ -145,7 +150,7 @@ def test_dead_network_is_detected_by_pings(server: Server, proxy: Proxy, caplog:
     assert [record.message for record in caplog.records if record.levelno > logging.INFO] == []
 
 
-def test_slow_attempts_follow_the_quick_ones(server: Server, proxy: Proxy) -> None:
+def test_slow_attempts_follow_the_quick_ones(make_client: MakeClient, server: Server, proxy: Proxy) -> None:
     """For as long as the client is open."""
     times = replace(FAST, connect_attempts=2, connect_delay_s=0.001, slow_delay_s=0.02)
     proxy.stop_accepting()
@@ -169,7 +174,7 @@ def test_slow_attempts_follow_the_quick_ones(server: Server, proxy: Proxy) -> No
         logger.setLevel(logging.NOTSET)
 
 
-def test_unknown_survey_stops_the_client(server: Server) -> None:
+def test_unknown_survey_stops_the_client(make_client: MakeClient, server: Server) -> None:
     """Each call raises the reason, and the outbox keeps its commands."""
     outbox = MemoryOutbox()
     outbox.add({"type": "back", "id": "earlier"})
@@ -196,7 +201,7 @@ PROCESS = """
 """
 
 
-def test_killed_process_loses_no_command(server: Server, tmp_path: Path) -> None:
+def test_killed_process_loses_no_command(make_client: MakeClient, server: Server, tmp_path: Path) -> None:
     """The next process delivers them first, in order, and each once."""
     path = tmp_path / "ada.outbox"
     nowhere = f"http://127.0.0.1:{free_port()}"
@@ -225,7 +230,7 @@ def test_killed_process_loses_no_command(server: Server, tmp_path: Path) -> None
     )  # the last one may be in the outbox without having been printed
 
 
-def test_too_large_command_does_not_enter_the_outbox() -> None:
+def test_too_large_command_does_not_enter_the_outbox(make_client: MakeClient) -> None:
     """The server would close the connection."""
     with make_client("http://127.0.0.1:1") as client:
         with pytest.raises(CommandTooLarge):
@@ -235,7 +240,7 @@ def test_too_large_command_does_not_enter_the_outbox() -> None:
 
 @pytest.mark.parametrize("value", ["half an emoji \ud83d", "\0", 2**53 + 1, "x" * 70_000], ids=repr)
 def test_stored_command_that_no_server_accepts_does_not_block_the_next(
-    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture, value: object
+    make_client: MakeClient, server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture, value: object
 ) -> None:
     """Written by another program: it leaves the outbox, the log says why, and what is behind it is saved."""
     outbox = FileOutbox(tmp_path / "box")
@@ -253,9 +258,11 @@ def test_stored_command_that_no_server_accepts_does_not_block_the_next(
 @pytest.mark.parametrize(
     "text", ['"\\ud83d"', '"\\u0000"', "9007199254740993", '{"a":1,"a":2}', '"' + "x" * 70_000 + '"']
 )
-def test_refused_frame_settles_its_command(server: Server, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_refused_frame_settles_its_command(
+    make_client: MakeClient, server: Server, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
     """What passes the client's check, but not the server's, raises at its command, and the next one is saved."""
-    monkeypatch.setattr("app.client.survey_client.encode", lambda command: encode(command).replace('"poison"', text))
+    monkeypatch.setattr("app.client.protocol.encode", lambda command: encode(command).replace('"poison"', text))
     with make_client(server.url) as client:
         poison, behind = client.answer("Q1", "poison"), client.answer("Q1", 2)
         with pytest.raises(CommandRefused):
@@ -263,7 +270,7 @@ def test_refused_frame_settles_its_command(server: Server, monkeypatch: pytest.M
         assert behind.result(WAIT_S)["session"]["answers"] == {"Q1": 2}
 
 
-def test_unacknowledged_commands_stay_in_the_outbox_when_closing() -> None:
+def test_unacknowledged_commands_stay_in_the_outbox_when_closing(make_client: MakeClient) -> None:
     """Their results raise ClientClosed, and another client can use the outbox."""
     outbox = MemoryOutbox()
     client = make_client(f"http://127.0.0.1:{free_port()}", outbox=outbox)
@@ -283,7 +290,7 @@ def test_unacknowledged_commands_stay_in_the_outbox_when_closing() -> None:
         assert other.unacknowledged == 1
 
 
-def test_client_does_not_start_while_its_outbox_is_in_use(tmp_path: Path) -> None:
+def test_client_does_not_start_while_its_outbox_is_in_use(make_client: MakeClient, tmp_path: Path) -> None:
     """It can start later."""
     with make_client("http://127.0.0.1:1", outbox=FileOutbox(tmp_path / "box")):
         second = make_client("http://127.0.0.1:1", outbox=FileOutbox(tmp_path / "box"))
@@ -305,7 +312,7 @@ def test_listener_can_fail_and_send_commands(fake: FakeServers, caplog: pytest.L
             other.join()
             raise RuntimeError("on purpose")
 
-    client = make_client(server.url, listener=listener)
+    client = make_blocking_client(server.url, listener=listener)
     with client:
         client.back().result(WAIT_S)
         commands[0].result(WAIT_S)
@@ -321,12 +328,14 @@ def test_listener_can_close_the_client(fake: FakeServers) -> None:
         client.close()
         closed.set()
 
-    client = make_client(server.url, listener=listener)
+    client = make_blocking_client(server.url, listener=listener)
     client.start()
     assert closed.wait(WAIT_S)
 
 
-def test_client_reconnects_when_a_message_cannot_be_sent(fake: FakeServers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_reconnects_when_a_message_cannot_be_sent(
+    make_client: MakeClient, fake: FakeServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The next connection starts at the oldest command."""
     server = fake(lambda fake, connection, number: fake.acknowledge_all(connection, number))
     with make_client(server.url, timeouts=replace(FAST, send_attempts=1)) as client:
@@ -351,7 +360,7 @@ def test_tcp_aborts_a_connection_over_a_dead_network(fake: FakeServers) -> None:
     if option is None:
         pytest.skip("TCP_USER_TIMEOUT is Linux's")
     server = fake(lambda fake, connection, number: fake.acknowledge_all(connection, number))
-    with make_client(server.url, timeouts=replace(FAST, ping_timeout_s=7)) as client:
+    with make_blocking_client(server.url, timeouts=replace(FAST, ping_timeout_s=7)) as client:
         client.wait_until_online(WAIT_S)
         assert client._connection is not None
         assert client._connection.socket.getsockopt(socket.IPPROTO_TCP, option) == 7000

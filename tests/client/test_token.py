@@ -18,9 +18,17 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from app.access.credentials import Credentials
-from app.client import BadToken, FileOutbox, MemoryOutbox, NotAdmitted, PermanentlyRefused, SurveyClient
+from app.client import (
+    AsyncSurveyClient,
+    BadToken,
+    FileOutbox,
+    MemoryOutbox,
+    NotAdmitted,
+    PermanentlyRefused,
+    SurveyClient,
+)
 from app.survey.snapshot import SessionKey
-from tests.client.conftest import STATE, WAIT_S, FakeServer, FakeServers, make_client, send_messages
+from tests.client.conftest import STATE, WAIT_S, FakeServer, FakeServers, MakeClient, is_running, send_messages
 from tests.conftest import Server
 from tests.proxy import Proxy
 from tests.waiting import free_port, wait_for
@@ -64,7 +72,9 @@ def history(server: Server, credentials: Credentials) -> list[str]:
     return [event["message_id"] for event in response.json()["events"] if event["action"] != "started"]
 
 
-def test_valid_token_or_api_key_opens_the_session(server: Server, credentials: Credentials) -> None:
+def test_valid_token_or_api_key_opens_the_session(
+    make_client: MakeClient, server: Server, credentials: Credentials
+) -> None:
     """The participant's token, or a key with the scope sessions:write."""
     shown = [credentials.issue_token(ADA)[0], credentials.create_key("program", ["sessions:write"])]
     done = []
@@ -89,7 +99,9 @@ def test_valid_token_or_api_key_opens_the_session(server: Server, credentials: C
         ("a key without the scope", 4403),
     ],
 )
-def test_invalid_token_stops_the_client(server: Server, credentials: Credentials, shown: str, close_code: int) -> None:
+def test_invalid_token_stops_the_client(
+    make_client: MakeClient, server: Server, credentials: Credentials, shown: str, close_code: int
+) -> None:
     """Each call raises NotAdmitted, and the outbox keeps its commands."""
     mine = credentials.issue_token(ADA)[0]
     tokens = {
@@ -114,9 +126,7 @@ def test_invalid_token_stops_the_client(server: Server, credentials: Credentials
             assert (refused.value.close_code, refused.value.code) == (close_code, "not_admitted")
         with pytest.raises(PermanentlyRefused):
             client.answer("Q2", 1)
-        for thread in client._threads:
-            thread.join(WAIT_S)
-            assert not thread.is_alive()
+        wait_for(lambda: not is_running(client), "the client did not stop")
     assert outbox.load("ada") == [waiting]
     begun = httpx.get(
         f"{server.url}/api/session/ada?survey=phq9",
@@ -125,7 +135,9 @@ def test_invalid_token_stops_the_client(server: Server, credentials: Credentials
     assert begun.status_code == 404
 
 
-def test_outbox_is_delivered_with_a_new_token(server: Server, credentials: Credentials, tmp_path: Path) -> None:
+def test_outbox_is_delivered_with_a_new_token(
+    make_client: MakeClient, server: Server, credentials: Credentials, tmp_path: Path
+) -> None:
     """A client whose token was revoked stops; another one with its outbox sends each command once."""
     proxy = Proxy("127.0.0.1", server.port)
     origin, outbox = f"http://127.0.0.1:{proxy.port}", tmp_path / "ada.outbox"
@@ -161,7 +173,9 @@ def test_outbox_is_delivered_with_a_new_token(server: Server, credentials: Crede
     assert history(server, credentials)[:2] == [committed.id, never_sent.id]
 
 
-def test_client_stops_when_its_token_is_revoked_while_connected(server: Server, credentials: Credentials) -> None:
+def test_client_stops_when_its_token_is_revoked_while_connected(
+    make_client: MakeClient, server: Server, credentials: Credentials
+) -> None:
     """By another process; the server closes the connection with 4401."""
     with make_client(server.url, token=credentials.issue_token(ADA)[0]) as client:
         client.wait_until_online(WAIT_S)
@@ -174,7 +188,7 @@ def test_client_stops_when_its_token_is_revoked_while_connected(server: Server, 
 # --------------------------------------------------------------------------------------------- where the token is sent
 
 
-def test_token_is_sent_in_the_handshake_only(fake: FakeServers) -> None:
+def test_token_is_sent_in_the_handshake_only(make_client: MakeClient, fake: FakeServers) -> None:
     """In the Authorization header; not in the URL, which proxies log, and in no message."""
     shown: list[str | None] = []
 
@@ -195,7 +209,7 @@ def test_token_is_sent_in_the_handshake_only(fake: FakeServers) -> None:
     assert "to.ken" not in str(server.paths) + str(server.seen)
 
 
-def test_client_without_a_token_sends_no_authorization(fake: FakeServers) -> None:
+def test_client_without_a_token_sends_no_authorization(make_client: MakeClient, fake: FakeServers) -> None:
     shown: list[bool] = []
 
     def script(server: FakeServer, connection: ServerConnection, number: int) -> None:
@@ -208,7 +222,7 @@ def test_client_without_a_token_sends_no_authorization(fake: FakeServers) -> Non
     assert shown == [False]
 
 
-def test_token_is_not_sent_after_a_redirect(fake: FakeServers) -> None:
+def test_token_is_not_sent_after_a_redirect(make_client: MakeClient, fake: FakeServers) -> None:
     """Another server must not get it."""
     shown: list[str | None] = []
 
@@ -241,7 +255,7 @@ def redirecting(process_request: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])
 def test_token_and_answers_are_in_no_log_and_no_error(
-    server: Server, credentials: Credentials, caplog: pytest.LogCaptureFixture, level: int
+    make_client: MakeClient, server: Server, credentials: Credentials, caplog: pytest.LogCaptureFixture, level: int
 ) -> None:
     """At DEBUG neither, nor in the text of errors or of the client."""
     caplog.set_level(level)
@@ -271,9 +285,10 @@ def test_token_and_answers_are_in_no_log_and_no_error(
 def test_text_that_cannot_be_a_token_is_refused(text: str) -> None:
     """A line end would inject a header; the error does not repeat the text."""
     for token in (f"{text}\r\nX-Other: 1", f" {text}", f"{text}\n", f"{MARKER}{text}\0", f"{text}\ud800", ""):
-        with pytest.raises(BadToken) as refused:
-            SurveyClient("http://127.0.0.1", "ada", token=token)
-        assert MARKER not in str(refused.value)
+        for kind in (SurveyClient, AsyncSurveyClient):
+            with pytest.raises(BadToken) as refused:
+                kind("http://127.0.0.1", "ada", token=token)
+            assert MARKER not in str(refused.value)
 
 
 @given(text=st.from_regex(r"[A-Za-z0-9._~+/-]+=*", fullmatch=True))

@@ -21,7 +21,7 @@ def main() -> int:
         autobahn.install()
     except autobahn.NoAutobahn as error:
         sys.exit(str(error))
-    with serving(folder, arguments.worker) as server:
+    with serving(folder) as server:
         verdicts = autobahn.run(server, folder)
     for line in autobahn.table(verdicts):
         print(line)  # noqa: T201 - the program's output
@@ -34,7 +34,6 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
-    parser.add_argument("--worker", choices=["gthread", "gevent"], default="gthread", help="gunicorn's worker class")
     parser.add_argument("--reports", type=Path, help="directory for Autobahn's reports (default: a temporary one)")
     parser.add_argument("--all", action="store_true", help="print non-strict and informational cases too")
     return parser.parse_args()

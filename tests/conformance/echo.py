@@ -1,22 +1,67 @@
-"""A WebSocket echo server on app/web/ws/server.py, for tests of the protocol without surveys.
+"""A WebSocket echo server on app/web/ws/websocket.py, for tests of the protocol without surveys.
 
 tests/conformance/server.py runs it as ``gunicorn tests.conformance.echo:app``.
 """
 
 import threading
-from typing import Any
 
 import flask
 from flask_sock import Sock
-from simple_websocket import ConnectionClosed
 
-from app.web.ws import server
+from app.web.ws.frames import Message
+from app.web.ws.loop import SocketLoop
+from app.web.ws.websocket import WebSocket
 
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 
+loop = SocketLoop()
 app = flask.Flask(__name__)
-app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": 25, "max_message_size": MAX_MESSAGE_BYTES}
+app.config["SOCK_SERVER_OPTIONS"] = {"loop": loop, "ping_interval": 25, "max_message_size": MAX_MESSAGE_BYTES}
 sock = Sock()
+
+
+class Echo:
+    """Sends each message back."""
+
+    opened = 0
+
+    def __init__(self, ws: WebSocket) -> None:
+        self.ws = ws
+        type(self).opened += 1
+        loop.call(ws.serve, self)
+
+    def on_frame(self, _is_message: bool) -> bool:
+        """Frames are not counted."""
+        return True
+
+    def on_limit(self) -> None:
+        """There is none."""
+
+    def on_message(self, message: Message) -> None:
+        if isinstance(message, str):
+            self.ws.send(message)
+        else:
+            self.ws.send_binary(message)
+
+    def on_tick(self, now: float, *, is_stopping: bool) -> None:
+        """Nothing is due."""
+
+    def on_end(self) -> None:
+        type(self).opened -= 1
+
+
+class Deaf(Echo):
+    """Lets the messages after the first wait."""
+
+    def on_message(self, _message: Message) -> None:
+        self.ws.pause()
+
+
+class Closing(Echo):
+    """Closes after the next message."""
+
+    def on_message(self, _message: Message) -> None:
+        self.ws.end(1000)
 
 
 @app.get("/healthz")
@@ -25,49 +70,47 @@ def healthz() -> str:
     return "ok"
 
 
-@app.get("/readers")
-def readers() -> str:
-    """Return the number of threads that read from a WebSocket."""
-    return str(sum("simple_websocket" in thread.name for thread in threading.enumerate()))
+@app.get("/opened")
+def opened() -> str:
+    """Return the number of open WebSockets."""
+    return str(Echo.opened)
 
 
 @sock.route("/echo")
-def echo(ws: Any) -> None:
+def echo(ws: WebSocket) -> None:
     """Send each message back."""
-    _echo(ws)
+    Echo(ws)
 
 
 @sock.route("/deaf")
-def deaf(ws: Any) -> None:
-    """Never read a message."""
-    ws.thread.join()
-    server.shutdown(ws)
+def deaf(ws: WebSocket) -> None:
+    """Read one message."""
+    Deaf(ws)
 
 
 @sock.route("/close/<int:code>")
-def close(ws: Any, code: int) -> None:
+def close(ws: WebSocket, code: int) -> None:
     """Close immediately with this code."""
-    server.close(ws, code, "as requested")
-    server.shutdown(ws)
+    Echo(ws)
+    loop.call(ws.end, code, "as requested")
 
 
 @sock.route("/send/<int:size_bytes>")
-def send(ws: Any, size_bytes: int) -> None:
+def send(ws: WebSocket, size_bytes: int) -> None:
     """Send one binary message of this size, then echo."""
-    ws.send(pattern(size_bytes))
-    _echo(ws)
+    Echo(ws)
+    loop.call(ws.send_binary, pattern(size_bytes))
 
 
 @sock.route("/chorus/<int:threads>/<int:messages>")
-def chorus(ws: Any, threads: int, messages: int) -> None:
+def chorus(ws: WebSocket, threads: int, messages: int) -> None:
     """Send text and binary messages from several threads concurrently; close after the next message."""
+    Closing(ws)
     senders = [threading.Thread(target=_send_verses, args=(ws, number, messages)) for number in range(threads)]
     for sender in senders:
         sender.start()
     for sender in senders:
         sender.join()
-    ws.receive()
-    server.shutdown(ws)
 
 
 def verse(thread: int, number: int) -> str:
@@ -80,20 +123,13 @@ def pattern(size_bytes: int) -> bytes:
     return (b"".join(number.to_bytes(4) for number in range(size_bytes // 4 + 1)))[:size_bytes]
 
 
-def _echo(ws: Any) -> None:
-    try:
-        while True:
-            ws.send(ws.receive())
-    except (ConnectionClosed, OSError):
-        pass
-    finally:
-        server.shutdown(ws)
-
-
-def _send_verses(ws: Any, thread: int, messages: int) -> None:
+def _send_verses(ws: WebSocket, thread: int, messages: int) -> None:
     for number in range(messages):
         text = verse(thread, number)
-        ws.send(text.encode() if number % 2 else text)
+        if number % 2:
+            loop.call(ws.send_binary, text.encode())
+        else:
+            loop.call(ws.send, text)
 
 
 sock.init_app(app)

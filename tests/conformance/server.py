@@ -22,7 +22,6 @@ class EchoServer:
     """A gunicorn with one worker."""
 
     folder: Path
-    worker: str = "gthread"
     config: str = ""
     port: int = field(default_factory=free_port)
     process: int = 0  # pid of the arbiter; the worker is its child
@@ -51,29 +50,28 @@ class EchoServer:
         """Return the resources of the worker."""
         return proc.usage(proc.only_child(self.process))
 
-    def readers(self) -> int:
-        """Return the number of the worker's threads that read from a WebSocket."""
-        with urllib.request.urlopen(f"{self.url}/readers", timeout=5) as answer:
+    def opened(self) -> int:
+        """Return the number of the worker's open WebSockets."""
+        with urllib.request.urlopen(f"{self.url}/opened", timeout=5) as answer:
             return int(answer.read())
 
     def command(self) -> list[str]:
         settings = self.folder / "gunicorn_settings.py"
         settings.write_text(self.config)
-        flags = {"worker-class": self.worker, "threads": THREADS, "bind": f"127.0.0.1:{self.port}", "config": settings}
+        flags = {"worker-class": "gthread", "threads": THREADS, "bind": f"127.0.0.1:{self.port}", "config": settings}
         options = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
         return [sys.executable, "-m", "gunicorn", *options, "--no-control-socket", "tests.conformance.echo:app"]
 
 
 @contextlib.contextmanager
-def serving(folder: Path, worker: str = "gthread", config: str = "") -> Iterator[EchoServer]:
+def serving(folder: Path, config: str = "") -> Iterator[EchoServer]:
     """Run the echo server; end all its processes on exit.
 
     Args:
         folder: for its log.
-        worker: gunicorn's worker class.
         config: the text of a gunicorn configuration file.
     """
-    server = EchoServer(folder, worker, config)
+    server = EchoServer(folder, config)
     with (folder / "echo.log").open("ab") as log:
         process = subprocess.Popen(server.command(), cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
     server.process = process.pid

@@ -75,11 +75,24 @@ def _cells(line: str) -> tuple[str, ...]:
     return tuple(cell.strip().replace("\\|", "|") for cell in cells)
 
 
+def in_clone(example: str) -> str:
+    """Return a Python example of the wheel with the clone's imports, as docs/python.md describes them."""
+    example = re.sub(
+        r"^from stepkeep import get_database\b", "from database import get_database", example, flags=re.MULTILINE
+    )
+    return re.sub(r"^(from|import) stepkeep\b", r"\1 app", example, flags=re.MULTILINE)
+
+
 def run_python(example: str, folder: Path) -> str:
-    """Return what an example prints, run in a folder with the shipped surveys."""
+    """Return what an example prints in the clone, run in a folder with the shipped surveys."""
     environment = {"PYTHONPATH": str(ROOT), "STEPKEEP_SURVEYS_DIR": str(SURVEYS)}
     done = subprocess.run(
-        [sys.executable, "-c", example], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", in_clone(example)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -1,17 +1,21 @@
 """docs/access.md and docs/privacy.md: their commands succeed beside a running server."""
 
 import base64
+import contextlib
 import json
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import get_args
 
+import httpx
 import pytest
 
 from app.access.principals import Scope
-from tests.conftest import ROOT, Server
-from tests.docs.pages import blocks, checkout, first_column, matches, run_shell
+from tests.cli.shell import Operator
+from tests.conftest import ROOT, SURVEYS, Server
+from tests.docs.pages import blocks, first_column, matches, run_shell
 
 ACCESS = (ROOT / "docs" / "access.md").read_text()
 PRIVACY = (ROOT / "docs" / "privacy.md").read_text()
@@ -20,23 +24,25 @@ PRIVACY = (ROOT / "docs" / "privacy.md").read_text()
 @pytest.mark.parametrize("page", [ACCESS, PRIVACY], ids=["access", "privacy"])
 def test_commands_succeed_beside_a_running_server(page: str, server: Server, tmp_path: Path) -> None:
     """Those of ``flask``, in order; the participant they name has a session."""
-    folder = tmp_path / "clone"
-    folder.mkdir()
     environment = {
         "STEPKEEP_ENVIRONMENT": "development",
+        "SECRET_KEY": "",
         "STEPKEEP_PUBLIC_URL": server.url,
-        "DATABASE_URL": server.database_url,
         "STEPKEEP_ANSWERS_KEYS": base64.b64encode(os.urandom(32)).decode(),
     }
-    answer = f"""curl -sf -X POST '{server.url}/api/session/patient-7/commands?survey=intake' \\
-        -d '{{"type":"answer","id":"1","step":"S1","value":null}}'"""
-    create = ".venv/bin/flask api-keys create --name test --scope metrics --json"
-    key = json.loads(run_shell(f"{answer} >&2; {create}", checkout(folder), **environment))["id"]
-    commands = [
-        line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith(".venv/bin/flask")
-    ]
+    operator = Operator(server.database_url, SURVEYS)
+    command = {"type": "answer", "id": "1", "step": "S1", "value": None}
+    httpx.post(
+        f"{server.url}/api/session/patient-7/commands", params={"survey": "intake"}, json=command
+    ).raise_for_status()
+    create = ("api-keys", "create", "--name", "test", "--scope", "metrics", "--json")
+    key = json.loads(operator.does(*create, **environment))["id"]
+    commands = re.findall(r"^\.venv/bin/flask (.*)", "".join(blocks(page, "sh")), re.MULTILINE)
     assert len(commands) > 3
-    run_shell("\n".join(commands).replace("ab12cd34ef56", key), folder, **environment)
+    with contextlib.chdir(tmp_path):
+        for line in commands:
+            arguments, _, _file = line.replace("ab12cd34ef56", key).partition(" > ")
+            operator.does(*shlex.split(arguments, comments=True), **environment)
 
 
 def test_new_participant_is_answered_as_printed(server: Server, tmp_path: Path) -> None:

@@ -1,19 +1,23 @@
 """docs/python.md: its examples run as printed, and its tables name what exists."""
 
 import inspect
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import app.client
 import app.errors
+import app.testing
 from app.database import Database
 from app.settings import Settings, variable_name
-from tests.conftest import ROOT, Server
-from tests.docs.pages import blocks, run_python, tables
+from tests.conftest import ROOT, SURVEYS, Server
+from tests.docs.pages import blocks, in_clone, run_python, tables
 
 PAGE = (ROOT / "docs" / "python.md").read_text()
-SIMPLE, SURVEY, ERRORS, MANY, CLIENT = blocks(PAGE, "python")
+SIMPLE, SURVEY, ERRORS, MANY, TRANSACTION, CONFTEST, TESTS, CLIENT = blocks(PAGE, "python")
 
 
 def call_of(name: str, function: Callable[..., object]) -> str:
@@ -45,6 +49,35 @@ def test_many_turns_example_runs_as_printed(tmp_path: Path) -> None:
     assert run_python(MANY, tmp_path) == "{2}\n"
 
 
+def test_transaction_example_runs_as_printed(tmp_path: Path) -> None:
+    """Neither the answer nor the program's row is stored."""
+    assert run_python(TRANSACTION, tmp_path) == "2\n{}\n"
+
+
+def test_example_of_tests_runs_as_printed(tmp_path: Path) -> None:
+    """With pytest, in a folder of its own."""
+    (tmp_path / "conftest.py").write_text(CONFTEST.replace("stepkeep", "app"))
+    (tmp_path / "test_score.py").write_text(in_clone(TESTS))
+    (tmp_path / "surveys").symlink_to(SURVEYS)
+    options = ("-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_table_of_fixtures_has_all_of_the_kit() -> None:
+    """And no other."""
+    (table,) = (table for table in tables(PAGE) if table.header[0] == "Fixture")
+    fixtures = {name for name in vars(app.testing) if name.startswith("stepkeep_")}
+    assert {cell.strip("`") for cell, *_ in table.rows} == fixtures
+
+
 def test_client_example_runs_as_printed(server: Server, tmp_path: Path) -> None:
     """Against a running server."""
     folder = tmp_path / "client"
@@ -65,9 +98,11 @@ def test_table_has_every_function_with_its_parameters() -> None:
 def test_exceptions_exist_where_the_tables_say() -> None:
     """Those of the client are all of the client's; settings are settings."""
     by_header = {table.header[0]: table.rows for table in tables(PAGE)}
-    for name in re.findall(r"`(\w+)`", " ".join(row[0] for row in by_header["Exception"])):
+    rows = [*by_header["Exception"], *by_header["Exception of `submit_in`"]]
+    for name in re.findall(r"`(\w+)`", " ".join(row[0] for row in rows)):
         assert hasattr(app.errors, name) or name == "ValueError", name
-    named = set(re.findall(r"`(\w+)`", " ".join(row[0] for row in by_header["Exception of `app.client`"])))
-    raised = {name for name in app.client.__all__ if issubclass(getattr(app.client, name), Exception)}
+    named = set(re.findall(r"`(\w+)`", " ".join(row[0] for row in by_header["Exception of `stepkeep.client`"])))
+    exported = {name: getattr(app.client, name) for name in app.client.__all__}
+    raised = {name for name, value in exported.items() if isinstance(value, type) and issubclass(value, Exception)}
     assert named == raised
     assert {row[0].strip("`") for row in by_header["Variable"]} <= set(map(variable_name, Settings.model_fields))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from app.survey.definition import parse_survey
+from app.survey.checks import parse_survey
 from tests.conftest import ROOT, Server
 from tests.docs.pages import blocks, checkout, run_python, run_shell
 from tests.waiting import free_port, wait_for

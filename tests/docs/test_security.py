@@ -53,11 +53,14 @@ EXCLUDED = frozenset(
 SENDS_WEBHOOKS = ("app/operations/webhooks/http.py", "urllib3.")
 """The only module that sends HTTP requests, to addresses that ``addresses.py`` has checked."""
 
-CHECKS_RELEASE = ("gunicorn.conf.py", "subprocess.")
+CHECKS_RELEASE = ("app/gunicorn_config.py", "subprocess.")
 """A reload runs ``app.serve --check`` of the installed release."""
 
-DEMO = frozenset(path.relative_to(ROOT).as_posix() for path in (ROOT / "app/operations/demo").glob("*.py"))
-"""Modules of `flask demo fill`, which generates participants from a seed."""
+DEMO = {
+    "app/testing.py",
+    *(path.relative_to(ROOT).as_posix() for path in (ROOT / "app/operations/demo").glob("*.py")),
+}
+"""Modules of `flask demo fill` and of integrators' tests, which generate participants from a seed."""
 
 JITTER = frozenset(
     {
@@ -70,7 +73,9 @@ JITTER = frozenset(
 """Modules that add random jitter to delays."""
 
 PAGE_SCRIPTS = sorted(
-    path for path in (ROOT / "app" / "web" / "static").rglob("*.js") if "vendor" not in path.relative_to(ROOT).parts
+    path
+    for path in (ROOT / "app" / "web" / "static").rglob("*.js")
+    if not {"bundle", "vendor"} & {*path.relative_to(ROOT).parts}
 )
 
 
@@ -180,8 +185,12 @@ def test_rows_about_documentation_link_to_a_section() -> None:
 
 
 def test_app_neither_evaluates_code_nor_starts_programs() -> None:
-    """Only ``app.serve`` replaces itself by gunicorn, and a reload by the new release; there is no eval and no shell."""
-    replacing = {("app/serve.py", "os.execv"), ("gunicorn.conf.py", "os.execve")}
+    """Only processes that replace themselves: by gunicorn, a new release or the preview of a file. No eval, no shell."""
+    replacing = {
+        ("app/serve.py", "os.execv"),
+        ("app/gunicorn_config.py", "os.execve"),
+        ("app/cli/surveys.py", "os.execve"),
+    }
     assert {call for call in calls() if call[1] in DANGEROUS_CALLS} == replacing
 
 
@@ -200,7 +209,7 @@ def test_app_logs_only_to_standard_error() -> None:
 
 
 def test_hashes_and_random_numbers_are_strong() -> None:
-    """SHA-256 and BLAKE2b are the only hashes; ``random`` is only used for jitter and demo data."""
+    """SHA-256 and BLAKE2b are the only hashes; ``random`` is only used for jitter, demo data and tests."""
     attributes = [node for _, tree in sources() for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
     assert {node.attr for node in attributes if ast.unparse(node.value) == "hashlib"} == {"sha256", "blake2b"}
     assert not [name for _, name in imports() if name.startswith("hashlib.")]
@@ -210,25 +219,49 @@ def test_hashes_and_random_numbers_are_strong() -> None:
 
 
 def test_scripts_insert_text_only_as_text() -> None:
-    """No script creates HTML or code from text, or receives messages from other windows."""
+    """No script creates HTML or code from text, or receives messages from other windows.
+
+    In a frame, embed.js takes over a page of this server's own templates, and sends its height to the sites that may
+    show it: to no other (``*``).
+    """
     unsafe = re.compile(
-        r"\.(innerHTML|outerHTML|srcdoc)\b|insertAdjacentHTML|document\.write|\beval\(|new Function|postMessage|javascript:"
+        r"\.(innerHTML|outerHTML|srcdoc)\b|insertAdjacentHTML|document\.write|\beval\(|new Function|javascript:"
     )
     assert PAGE_SCRIPTS
     assert not [script.name for script in PAGE_SCRIPTS if unsafe.search(script.read_text())]
+    between_windows = re.compile(r"postMessage\(|addEventListener\(.message|onmessage|parseFromString\(.*text/html")
+    found = {(each.name, line) for each in PAGE_SCRIPTS for line in between_windows.findall(each.read_text())}
+    sockets = {
+        ("connection.js", 'addEventListener("message'),
+        ("reference.js", "onmessage"),
+        ("ws.js", 'addEventListener("message'),
+    }
+    assert {(name, line.partition("(")[0]) for name, line in found - sockets} == {
+        ("embed.js", "postMessage"),
+        ("embed.js", "parseFromString"),
+        ("rich-text.js", "parseFromString"),  # it copies known elements only: tests/browser/test_rich_text.py
+    }
+    (embed,) = (script.read_text() for script in PAGE_SCRIPTS if script.name == "embed.js")
+    assert "parent.postMessage(message, origin)" in embed
 
 
 def test_templates_escape_everything() -> None:
-    """No template disables escaping, and none is created from text at run time."""
+    """No template disables escaping, and none is created from text at run time.
+
+    A survey's Markdown is HTML that the server's own renderer has escaped (tests/survey/test_markdown.py).
+    """
     templates = sorted(path for path in (ROOT / "app" / "web" / "templates").rglob("*") if path.is_file())
     assert templates
     assert {template.suffix for template in templates} == {".html"}  # for which Flask escapes
-    off = re.compile(r"\|\s*safe\b|autoescape\s+false|<script(?![^>]*\bsrc=)|\son\w+=|<style|\sstyle=")
+    off = re.compile(
+        r"\|\s*safe\b|autoescape\s+false|<script(?![^>]*\b(?:src=|type=.application/json.))|\son\w+=|<style|\sstyle="
+    )
     standalone = ROOT / "app/web/templates/report/report.html"  # a self-contained file with its styles and a policy
     assert {template for template in templates if off.search(template.read_text())} == {standalone}
     assert "<script" not in standalone.read_text()
     unsafe = {"Markup", "render_template_string", "from_string"}
-    assert not [call for call in calls() if call[1].rpartition(".")[2] in unsafe]
+    unescaped = {call for call in calls() if call[1].rpartition(".")[2] in unsafe}
+    assert unescaped == {("app/web/pages/survey.py", "Markup")}
 
 
 def test_step_can_not_be_named_like_the_javascript_prototype() -> None:

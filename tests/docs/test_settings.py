@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import PREFIX, SECRETS_DIR, Settings, variable_name
+from app.settings import PREFIX, SECRETS_DIR, WELL_KNOWN, Settings, variable_name
 from tests.conftest import ROOT
 from tests.docs.pages import PAGES
 from tests.docs.settings_reference import EXAMPLE, PAGE, TABLE, example, table
@@ -30,4 +30,5 @@ def test_documents_name_settings_as_they_are_read(page: Path) -> None:
     }
     named = set(re.findall(r"(?<![A-Z_])[A-Z]+(?:_[A-Z]+)+(?![A-Z_])", page.read_text()))
     assert not named & unprefixed
-    assert {name for name in named if name.startswith(PREFIX)} <= variables | {f"{PREFIX}HOST"}  # read before HOST
+    preferred = {f"{PREFIX}{name}".upper() for name in WELL_KNOWN}  # with the prefix, read before those without it
+    assert {name for name in named if name.startswith(PREFIX)} <= variables | preferred

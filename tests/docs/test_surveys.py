@@ -10,11 +10,14 @@ import pytest
 import yaml
 
 from app.errors import SurveyFileError
+from app.survey.checks import parse_survey
 from app.survey.commands import Answer, AnyCommand, Back, Begin, Goto, Restart
-from app.survey.definition import Survey, parse_survey
+from app.survey.definition import Survey, parse_definition
 from app.survey.events import Answered
-from app.survey.expressions import FUNCTIONS, MAX_LENGTH
-from app.survey.flow import Rejection, decide
+from app.survey.expressions import FUNCTIONS, MAX_LENGTH, Names, Scope, compile_expression
+from app.survey.flow import decide
+from app.survey.markdown import MarkdownText
+from app.survey.rejection import Rejection
 from app.survey.state import SessionState, apply
 from tests.conftest import ROOT
 from tests.docs.pages import Table, blocks, tables, unquoted
@@ -81,7 +84,7 @@ def result_of(condition: str, answer: object) -> str:
         *({"id": step, "type": "text", "prompt": "?", "required": False} for step in ("a", "n", "m")),
         {"id": "yes", "type": "info", "prompt": "."},
     ]
-    survey = parse_survey(json.dumps({"id": "x", "title": "X", "language": "en", "steps": steps}), "x.json")
+    survey = parse_definition(json.dumps({"id": "x", "title": "X", "language": "en", "steps": steps}), "stored")
     to, did_fail = survey.graph.next_step("q", {"q": answer})
     return "fails" if did_fail else "true" if to == "yes" else "false"
 
@@ -93,9 +96,9 @@ def test_example_loads(block: str) -> None:
     assert parse_survey(text, "example.yaml").steps
 
 
-def test_wrong_file_is_refused_as_printed() -> None:
+@pytest.mark.parametrize(("text", "message"), REFUSED.findall(PAGE))
+def test_wrong_file_is_refused_as_printed(text: str, message: str) -> None:
     """With the message that stands below it."""
-    ((text, message),) = REFUSED.findall(PAGE)
     with pytest.raises(SurveyFileError) as refused:
         parse_survey(text, "visit.yaml")
     assert str(refused.value) == message
@@ -150,6 +153,26 @@ def test_pattern_takes_whole_answers(pattern: str, accepted: str, rejected: str)
             assert isinstance(event, Answered) is is_accepted, text
 
 
+def test_checks_have_the_outcomes_of_the_table() -> None:
+    """Errors refuse an answer, and warnings ask about it once."""
+    (example,) = (example for example in examples() if example.table.header == ("Answer", "Outcome"))
+    survey = parse_survey(example.survey, "example.yaml")
+    names = {"invalid_answer": "refused", "confirm": "asked"}
+    for cell, outcome in example.table.rows:
+        value, _, confirmed = cell.partition(", ")
+        command = Answer(at=0, step="weight", value=json.loads(unquoted(value)), confirmed=bool(confirmed))
+        made = decide(survey, Walk(survey).state, command)
+        shown = f"{names[made.code]}: {made.message}" if isinstance(made, Rejection) else "stored"
+        assert shown == outcome, cell
+
+
+@pytest.mark.parametrize(("text", "html", "plain"), rows("Text", "HTML", "Plain text"))
+def test_markdown_is_shown_as_the_table_says(text: str, html: str, plain: str) -> None:
+    """On the page, where line breaks between elements are spaces, and everywhere else."""
+    shown = MarkdownText(unquoted(text))
+    assert (shown.html.replace("\n", " "), str(shown)) == (unquoted(html), unquoted(plain))
+
+
 def test_every_field_of_the_format_is_in_a_table() -> None:
     """A field cannot be added without the page."""
     documented = {
@@ -162,7 +185,7 @@ def test_every_field_of_the_format_is_in_a_table() -> None:
     schema = Survey.model_json_schema(mode="validation")
     models = [schema, *schema["$defs"].values()]
     fields = {name for model in models for name in model.get("properties", ())}
-    assert documented == fields - {"when", "go"}
+    assert documented == fields - {"go"}
     assert {row[0].split("`")[1] for row in rows("Type", "Answer")} == set(
         schema["properties"]["steps"]["items"]["discriminator"]["mapping"]
     )
@@ -184,11 +207,18 @@ def test_revision_stays_when_only_the_spelling_changes() -> None:
     )
 
 
+@pytest.mark.parametrize(("example", "result"), [row[2:] for row in rows("Function", "Meaning", "Example", "Result")])
+def test_function_gives_its_result(example: str, result: str) -> None:
+    """With no step answered."""
+    expression = compile_expression(unquoted(example), Names(answers=frozenset({"q"})))
+    assert expression.value(Scope({}, all_ids=("q",))) == json.loads(unquoted(result))
+
+
 def test_functions_are_those_of_conditions() -> None:
-    """The paragraph names each function and macro, and the field's bounds."""
-    paragraph = PAGE[PAGE.index("Functions: ") : PAGE.index("There is no `now`")]
-    assert set(re.findall(r"`(\w+)`", paragraph)) == FUNCTIONS | {
-        "has",
-        *["all", "exists", "exists_one", "map", "filter"],
-    }
+    """The tables and the paragraph below name each function and macro; ``label`` is for texts that have expressions."""
+    section = PAGE[PAGE.index("### Functions") : PAGE.index("### Missing answers")]
+    paragraph = section[section.index("CEL also has") :]
+    cells = " ".join(cell for row in rows("Function", "Meaning", "Example", "Result") for cell in row[:2])
+    named = set(re.findall(r"(\w+)\(", cells)) | set(re.findall(r"`(\w+)`", paragraph))
+    assert named == (FUNCTIONS - {"label"}) | {"has", "all", "exists", "exists_one", "map", "filter"}
     assert f"at most {MAX_LENGTH:,} characters" in PAGE

@@ -14,7 +14,7 @@ MESSAGES = [row[0] for table in tables(PAGE) if table.header[0] == "Message" for
 
 def texts() -> Iterator[str]:
     """Yield the text constants of the application, parts of f-strings among them."""
-    for path in (ROOT / "gunicorn.conf.py", *(ROOT / "app").rglob("*.py")):
+    for path in (ROOT / "app").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield node.value

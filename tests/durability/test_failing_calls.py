@@ -200,7 +200,7 @@ def test_each_command_is_applied_once_whichever_driver_call_fails(
     """For each n, the n-th call fails, before or after its execution; a commit's outcome is then unknown."""
     kind = make_url(faulty_store.settings.database_url).get_backend_name()
     faults.make_error, faults.when, faults.times = ERRORS[kind, fault], when, times
-    for number in count():
+    for number in count(step=1 if kind == "sqlite" else times):  # on a server, each call fails in one walk
         faults.left, faults.happened = number, 0
         key = SessionKey("phq9", f"call{number}")
         walk(faulty_store, key)

@@ -144,7 +144,10 @@ def serve_sqlite(file: Path, folder: Path) -> Iterator[Server]:
 
 
 OUTAGES = [
-    *((kind, how) for kind in SERVER_KINDS for how in ("cut off", "killed", "stopped", "frozen")),
+    *(("postgresql", how) for how in ("killed", "stopped", "frozen")),
+    *(("mysql", how) for how in ("cut off", "stopped", "frozen")),
+    # As if cut off or killed on the other server; another test cuts off each.
+    *(pytest.param(outage, marks=pytest.mark.long) for outage in (("postgresql", "cut off"), ("mysql", "killed"))),
     ("sqlite", "locked"),
     ("sqlite", "full"),
 ]

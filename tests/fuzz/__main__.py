@@ -118,7 +118,12 @@ def on_server(warm_up: Callable[[Server], None], run: Callable[[Server], None], 
     """Run against a warmed-up server; return findings of leaks and of errors in its log."""
     with tempfile.TemporaryDirectory() as folder:
         server = Server(
-            Path(folder), environment={"STEPKEEP_MESSAGES_PER_SECOND": "100000", "STEPKEEP_MESSAGE_BURST": "100000"}
+            Path(folder),
+            environment={
+                "STEPKEEP_MESSAGES_PER_SECOND": "100000",
+                "STEPKEEP_MESSAGE_BURST": "100000",
+                "STEPKEEP_REST_THREADS": "4",  # all start at once
+            },
         )
         server.start()
         try:

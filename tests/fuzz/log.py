@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tests.conftest import Server
 
-ERRORS = (" 500 ", " ERROR ", "Worker", "Exception", "Traceback")
+ERRORS = (" 500 ", " ERROR ", "Worker (pid", "Exception", "Traceback")
 TRACEBACK = "Traceback"
 
 

@@ -3,15 +3,17 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from alembic import command
-from alembic.config import Config
+from alembic.config import Config, main
 from sqlalchemy import Connection, MetaData, inspect, select
 
 from app.catalogue import UNNAMED_SURVEY
 from app.store.engine import normalise_url, writer_engine
 from tests.conftest import ROOT, SURVEYS
+from tests.programs import run_here
 
 ALEMBIC_S = 120
 REVISIONS = (
@@ -36,6 +38,7 @@ REVISIONS = (
     "0021",
     "0022",
     "0023",
+    "0024",
 )
 
 # SQLite: the SQL of existing installations. The others: the same tables in their dialects.
@@ -71,21 +74,24 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 def alembic(url: str, *arguments: str, **environment: str) -> None:
-    """Run alembic as an operator does; assert that it succeeds."""
-    process = run_alembic(url, *arguments, **environment)
-    out, _ = process.communicate(timeout=ALEMBIC_S)
-    assert process.returncode == 0, out
+    """Run alembic as an operator does, but in this process; assert that it succeeds."""
+    done = run_here(main, *arguments, **_environment(url, environment))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def run_alembic(url: str, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "alembic", *arguments],
         cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": url, "STEPKEEP_SURVEYS_DIR": str(SURVEYS), **environment},
+        env={**os.environ, **_environment(url, environment)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def _environment(url: str, changes: Mapping[str, str]) -> dict[str, str]:
+    return {"DATABASE_URL": url, "STEPKEEP_SURVEYS_DIR": str(SURVEYS), **changes}
 
 
 def migrate(url: str, revision: str, *, down: bool = False, default_survey: str = UNNAMED_SURVEY) -> None:
@@ -125,15 +131,17 @@ def shape(url: str) -> dict[str, Any]:
     """Return the schema from the database: columns with their types, keys and indexes."""
     engine = writer_engine(normalise_url(url))
     with engine.begin() as connection:
-        inspector = inspect(connection)
+        inspector = inspect(connection)  # each of these reads all tables at once
+        columns, primary_keys = inspector.get_multi_columns(), inspector.get_multi_pk_constraint()
+        foreign_keys, indexes = inspector.get_multi_foreign_keys(), inspector.get_multi_indexes()
         tables = {
-            table: (
-                {str(c["name"]): (str(c["type"]), c["nullable"], c["default"]) for c in inspector.get_columns(table)},
-                inspector.get_pk_constraint(table)["constrained_columns"],
-                sorted((str(k["name"]), k["constrained_columns"]) for k in inspector.get_foreign_keys(table)),
-                sorted((str(i["name"]), i["column_names"], i["unique"]) for i in inspector.get_indexes(table)),
+            str(key[1]): (
+                {str(c["name"]): (str(c["type"]), c["nullable"], c["default"]) for c in columns[key]},
+                primary_keys[key]["constrained_columns"],
+                sorted((str(k["name"]), k["constrained_columns"]) for k in foreign_keys[key]),
+                sorted((str(i["name"]), i["column_names"], i["unique"]) for i in indexes[key]),
             )
-            for table in inspector.get_table_names()
+            for key in columns
         }
     engine.dispose()
     return tables

@@ -3,13 +3,19 @@
 import logging
 import sys
 import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from app.errors import ConfigurationError, DatabaseUnavailable
-from app.notifications import subscriber
+from app.notifications import ChangeNotifier, notifier, subscriber
+from app.sessions.queries import SessionQueries
 from app.settings import Settings
+from app.store.engine import normalise_url
+from app.survey.commands import SetMode
+from app.survey.snapshot import SessionKey
+from tests.conftest import SURVEYS, NewStore, Servers, migrated_database
 from tests.databases import create_sqlite
 from tests.notifications.conftest import KEY, OTHER, Channel, Open, Process, begin_sessions, write
 from tests.waiting import wait_for
@@ -26,6 +32,85 @@ def test_change_by_a_program_that_notifies_nobody_is_polled(polled: Channel, ope
     write(polled, KEY, 3)
     write(polled, OTHER, 2)
     process.wait_for_changes((KEY, 2), (OTHER, 2))
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "mysql"])
+def test_of_many_sessions_only_the_changed_ones_are_polled(
+    kind: str, servers: Servers, new_store: NewStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process's change is found in the history, and all sessions are polled again after a failure."""
+    monkeypatch.setattr(notifier, "POLL_SIZE", 1)
+    with migrated_database(kind, servers, tmp_path) as url:
+        store = new_store(Settings(database_url=url, surveys_dir=SURVEYS))
+        for key in (KEY, OTHER):
+            store.turns.get_or_create(key, is_audio_mode=False)
+        polled: list[SessionKey] = []
+        changes: list[tuple[SessionKey, int]] = []
+        failures = [DatabaseUnavailable("OperationalError")]
+
+        def read_versions(keys: Sequence[SessionKey]) -> Mapping[SessionKey, int]:
+            polled.extend(keys)
+            return store.queries.versions(keys)
+
+        def on_change(key: SessionKey, version: int) -> None:
+            if version == 3 and failures:
+                raise failures.pop()
+            changes.append((key, version))
+
+        other = ChangeNotifier(
+            Settings(database_url=url, notification_interval_s=0.02),
+            normalise_url(url),
+            read_versions,
+            on_change,
+            lambda _key: None,
+            read_changes=store.queries.changes,
+        )
+        try:
+            other.subscribe(KEY, 1)
+            other.subscribe(OTHER, 1)
+            wait_for(lambda: set(polled) == {KEY, OTHER}, "it never polled")
+            polled.clear()
+            store.turns.submit(KEY, SetMode(at=store.clock(), is_audio_mode=True))
+            wait_for(lambda: changes == [(KEY, 2)], lambda: str(changes))
+            assert polled == []
+            store.turns.submit(KEY, SetMode(at=store.clock(), is_audio_mode=False))
+            wait_for(lambda: changes == [(KEY, 2), (KEY, 3)], lambda: str(changes))
+            assert set(polled) == {KEY, OTHER}
+        finally:
+            other.close()
+
+
+@pytest.mark.parametrize(("interval_s", "polls_before_the_last"), [(0.5, 4), (3, 1), (5, 1)])
+def test_changes_are_read_from_a_late_commit_before_the_last_poll(
+    interval_s: float, polls_before_the_last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the last poll could not see was begun up to LATE_COMMIT_S before it, however long ago it is."""
+    after: list[int | None] = []
+    now = [100.0]
+    monkeypatch.setattr(notifier, "POLL_SIZE", 1)
+    monkeypatch.setattr(notifier, "monotonic", lambda: now[0])
+
+    def read_changes(after_id: int | None, _limit: int) -> tuple[int, Mapping[SessionKey, int]]:
+        after.append(after_id)
+        return len(after), {}
+
+    url = create_sqlite(tmp_path / "x.db")
+    process = ChangeNotifier(
+        Settings(database_url=url, notification_interval_s=60),
+        normalise_url(url),
+        lambda _keys: {},
+        lambda _key, _version: None,
+        lambda _key: None,
+        read_changes=read_changes,
+    )
+    for key in (KEY, OTHER):
+        process.subscribe(key, 1)
+    for _ in range(10):
+        process._poll(threading.Event())
+        now[0] += interval_s
+    process.close()
+    assert after[:2] == [None, 1]
+    assert after[-1] == 9 - polls_before_the_last
 
 
 def test_sqlite_sessions_are_polled_only_after_a_write(tmp_path: Path, opened: Open) -> None:
@@ -126,3 +211,45 @@ def test_thread_that_cannot_start_is_started_by_a_later_call(
     first.follow(KEY)
     second.notifier.publish(KEY, 2)
     first.wait_for_changes((KEY, 2))
+
+
+def test_sqlite_sessions_are_polled_for_other_processes_writes_alone(
+    tmp_path: Path, new_store: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy server would read all its participants' versions twice a second. Writes between its own are found."""
+    polls: list[int] = []
+    versions = SessionQueries.versions
+    monkeypatch.setattr(SessionQueries, "versions", lambda self, keys: polls.append(len(keys)) or versions(self, keys))
+    settings = Settings(
+        database_url=create_sqlite(tmp_path / "x.db"), surveys_dir=SURVEYS, notification_interval_s=0.02
+    )
+    store, other = new_store(settings), new_store(settings)
+    mine, theirs = SessionKey("phq9", "mine"), SessionKey("phq9", "theirs")
+    changed: list[int] = []
+    store._notifier._on_change = lambda _key, version: changed.append(version)
+    for key in (mine, theirs):
+        store.turns.get_or_create(key, is_audio_mode=False)
+        store._notifier.subscribe(key, 1)
+    probe = store._notifier._probe
+    assert probe is not None
+    asked: list[bool] = []
+    has_changed = probe.has_changed
+    store._notifier._listener._has_changed = lambda: asked.append(has_changed()) or asked[-1]  # type: ignore[func-returns-value]
+
+    def write_until(condition: Callable[[], bool]) -> None:
+        """Write so often that the process has committed between any two probes."""
+        for number in range(100_000):
+            if condition():
+                return
+            store.turns.submit(mine, SetMode(at=store.clock(), is_audio_mode=number % 2 == 0))
+        raise AssertionError("it did not happen")
+
+    write_until(lambda: len(asked) > 5)
+    store._notifier._advance(mine, 1_000_000)  # own commits are published, which is not what is tested
+    del polls[:], asked[:]
+    write_until(lambda: len(asked) > 20)
+    assert not polls
+    other.turns.submit(theirs, SetMode(at=other.clock(), is_audio_mode=True))
+    write_until(lambda: changed == [2])
+    other.turns.submit(theirs, SetMode(at=other.clock(), is_audio_mode=False))
+    wait_for(lambda: changed == [2, 3], "without own commits, it was not found")

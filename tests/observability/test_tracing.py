@@ -17,11 +17,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy.exc import OperationalError
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from app.errors import ConfigurationError
 from app.observability import tracing
 from app.settings import Settings
+from app.store.drivers import sqlite
 from app.store.retry import with_retries
 from tests.conftest import ROOT, SURVEYS, Server
 from tests.databases import create_sqlite
@@ -54,6 +55,22 @@ def app(tmp_path: Path) -> Iterator[App]:
 
 def named(spans: InMemorySpanExporter, name: str) -> list[ReadableSpan]:
     return [span for span in spans.get_finished_spans() if span.name == name]
+
+
+@contextlib.contextmanager
+def connected(app: App) -> Iterator[ClientConnection]:
+    """Connect to a session, which has been shown."""
+    with (
+        listening(app.flask) as port,
+        connect(
+            "ws://survey.test/ws/survey/ada?survey=phq9",
+            sock=create_connection(("127.0.0.1", port)),
+            additional_headers={"Authorization": f"Bearer {app.create_token('ada')}"},
+            legacy=True,
+        ) as ws,
+    ):
+        ws.recv(timeout=10)
+        yield ws
 
 
 def test_request_continues_the_trace_of_its_caller(app: App, spans: InMemorySpanExporter) -> None:
@@ -106,16 +123,7 @@ def test_internal_error_is_recorded_by_its_type_alone(
 
 def test_socket_command_is_linked_to_its_batch(app: App, spans: InMemorySpanExporter) -> None:
     """A batch commits many commands, each of which is a trace of its own."""
-    with (
-        listening(app.flask) as port,
-        connect(
-            "ws://survey.test/ws/survey/ada?survey=phq9",
-            sock=create_connection(("127.0.0.1", port)),
-            additional_headers={"Authorization": f"Bearer {app.create_token('ada')}"},
-            legacy=True,
-        ) as ws,
-    ):
-        ws.recv(timeout=10)
+    with connected(app) as ws:
         ws.send(json.dumps({"type": "answer", "id": "m-1", "step": "Q1", "value": 2}))
         assert json.loads(ws.recv(timeout=10))["type"] == "ack"
         wait_for(lambda: bool(named(spans, "socket answer")), lambda: str(spans.get_finished_spans()))
@@ -124,6 +132,33 @@ def test_socket_command_is_linked_to_its_batch(app: App, spans: InMemorySpanExpo
     linked = [link.context.span_id for batch in named(spans, "batch") for link in batch.links]
     assert command.context.span_id in linked
     assert command.parent is None
+
+
+def test_socket_command_lasts_until_its_acknowledgement(app: App, spans: InMemorySpanExporter, tmp_path: Path) -> None:
+    """Not only until it is queued; here the file is locked for so long that the client is told to wait."""
+    with connected(app) as ws:
+        with contextlib.closing(sqlite.driver().connect(tmp_path / "traces.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            ws.send(json.dumps({"type": "answer", "id": "m-1", "step": "Q1", "value": 2}))
+            assert json.loads(ws.recv(timeout=30))["type"] == "pending"
+            assert not named(spans, "socket answer")
+            other.execute("ROLLBACK")
+        assert json.loads(ws.recv(timeout=30))["type"] == "ack"
+        wait_for(lambda: bool(named(spans, "socket answer")), lambda: str(spans.get_finished_spans()))
+
+
+def test_unexpected_error_ends_a_span_that_outlives_its_block(spans: InMemorySpanExporter) -> None:
+    """Of the first block or the last one; nothing else would end it."""
+    with contextlib.suppress(ValueError), tracing.span_start("first"):
+        raise ValueError(MARKER)
+    with tracing.span_start("last") as ending:
+        pass
+    with contextlib.suppress(ValueError), ending:
+        raise ValueError(MARKER)
+    for name in ("first", "last"):
+        (span,) = named(spans, name)
+        assert (span.attributes or {})["error.type"] == "ValueError"
+        assert MARKER not in span.to_json()
 
 
 def test_retry_is_an_event_of_the_span(spans: InMemorySpanExporter) -> None:
@@ -146,6 +181,8 @@ def test_opentelemetry_is_not_imported_when_tracing_is_off() -> None:
         "import sys; import app.web.factory; from app.observability import tracing\n"
         "with tracing.span('x', links=iter([1])) as set_attribute: set_attribute('a', 1)\n"
         "assert tracing.current() is None\n"
+        "with tracing.span_start('x') as ending: pass\n"
+        "with ending: pass\n"
         "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode == 0

@@ -19,6 +19,7 @@ from tests.conftest import NewStore
 from tests.migrations.sample import dump
 from tests.store.contents import mentions
 from tests.store.test_erasures import WAITING, begin, set_aside
+from tests.streams import submit_or_queue
 from tests.waiting import wait_for
 
 ANN, BOB = SessionKey("phq9", "ann-qqq"), SessionKey("phq9", "bob")
@@ -157,7 +158,7 @@ def test_pending_turns_are_dropped_when_another_process_erases_the_participant(
             store.turns._read_again_at = float("inf")
             store.turns.join(ANN, is_audio_mode=False, granted_at=granted_at, subscriber=None, callback=results.append)
         command = Answer(at=store.clock(), message_id="m", step="Q1", value=1)
-        store.turns.submit_or_queue(ANN, command, None, results.append)  # type: ignore[arg-type]
+        submit_or_queue(store, ANN, command, None, results.append)
         other_process.erasure.delete(ANN)
         if is_invited_again:
             other_process.turns.get_or_create(ANN, is_audio_mode=False)
@@ -184,7 +185,7 @@ def test_pending_turns_are_discarded_by_an_erasure(
             store.turns._read_again_at = float("inf")
             store.turns.join(ANN, is_audio_mode=False, subscriber=None, callback=results.append)
         command = Answer(at=store.clock(), message_id="m", step="Q1", value=1)
-        store.turns.submit_or_queue(ANN, command, None, results.append)  # type: ignore[arg-type]
+        submit_or_queue(store, ANN, command, None, results.append)
         assert store.turns.pending.holds(ANN)
         store.erasure.delete(ANN)
         assert not store.turns.pending.holds(ANN)

@@ -23,6 +23,7 @@ from app.writer.batch import Committed
 from tests.conftest import NewStore
 from tests.durability.exactly_once import check_fold
 from tests.store.encrypted import all_values
+from tests.streams import submit_or_queue
 
 KEY, MINE = SessionKey("phq9", "ada"), SessionKey("phq9", "mine")
 
@@ -43,7 +44,7 @@ TURNS: dict[str, Access] = {
     "join": lambda store: store.turns.join(KEY, is_audio_mode=False, subscriber=None, callback=lambda _: None),
     "submit": lambda store: store.turns.submit(KEY, answer()),
     "restart": lambda store: store.turns.submit(KEY, Restart(at=now_us())),
-    "submit_or_queue": lambda store: store.turns.submit_or_queue(KEY, answer(), print, print),  # type: ignore[arg-type]
+    "submit_or_queue": lambda store: submit_or_queue(store, KEY, answer()),
     "set_aside": lambda store: store.erasure.set_aside(KEY, SessionUnreadable("phq9", "ada", "seemingly")),
     "list": lambda store: store.queries.list(),
     "export": lambda store: drain(Export(store, ExportRequest(survey_id="phq9", format="csv"))),

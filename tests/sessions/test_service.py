@@ -316,12 +316,12 @@ def test_get_database_is_safe_after_a_fork(settings: Settings, monkeypatch: pyte
 def test_failing_condition_is_logged_once_a_session(
     settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture, new_store: NewStore
 ) -> None:
-    """A condition on text + 1 counts as false; the log has one warning, without the answer."""
+    """A number of a text without one counts as false; the log has one warning, without the answer."""
     folder = tmp_path / "surveys"
     folder.mkdir()
     (folder / "s.yaml").write_text(
         "id: s\ntitle: t\nlanguage: en\nsteps:\n"
-        " - {id: S1, type: text, prompt: p, next: [{when: answer + 1 > 2, go: end}]}\n"
+        " - {id: S1, type: text, prompt: p, next: [{when: int(answer) > 2, go: end}]}\n"
         " - {id: S2, type: text, prompt: p}\n"
     )
     store = new_store(settings, surveys_dir=folder)

@@ -35,6 +35,7 @@ from app.writer.pending import Queued
 from tests.conftest import SURVEYS, examples
 from tests.databases import create_sqlite
 from tests.durability.exactly_once import NO_LIMIT
+from tests.streams import submit_or_queue
 
 BUSY_MS = 10
 SETTLED_S = 30
@@ -321,7 +322,7 @@ class StoreMachine(RuleBasedStateMachine):
         callback = partial(self.settle, connection, key, command)
         self.model.accept(key, command)
         try:
-            result = self.store.turns.submit_or_queue(key, command, connection, callback)
+            result = submit_or_queue(self.store, key, command, connection, callback)
         except SessionUnreadable as error:
             self.check_failure(key, error)
         else:
@@ -352,7 +353,7 @@ class StoreMachine(RuleBasedStateMachine):
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten all waits to milliseconds."""
     for function in (sqlite.writer_engine, sqlite.begin_writing):
-        monkeypatch.setattr(function, "__defaults__", (BUSY_MS,))
+        monkeypatch.setattr(function, "__defaults__", (BUSY_MS, *(function.__defaults__ or ())[1:]))
     monkeypatch.setattr(pending, "FIRST_DELAY_S", 0.001)
     monkeypatch.setattr(pending, "MAX_DELAY_S", 0.01)
     monkeypatch.setattr(turns, "READ_RETRY_S", 0.0)

@@ -1,5 +1,6 @@
 """The audit log's hash chain: what verification notices, erasures that keep it, and concurrent writers."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -10,11 +11,13 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from sqlalchemy import Connection, delete, insert, select, update
 
+from app.errors import ConfigurationError
 from app.operations.integrity import verify_audit_log
 from app.operations.maintenance import purge_audit_log
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
-from app.store.audit_chain import UNKEYED, AuditKeys, _link
+from app.store import audit
+from app.store.audit_chain import UNKEYED, AuditKeys, _link, find_start
 from app.store.tables import audit_head, audit_log
 from app.survey.snapshot import SessionKey
 
@@ -180,6 +183,30 @@ def test_secret_key_can_be_set_after_the_first_entries(settings: Settings) -> No
         assert problem(store, lambda connection: connection.execute(change)) is not None
 
 
+def test_entry_without_secret_key_is_refused_after_entries_with_it(settings: Settings, store: SessionStore) -> None:
+    """It would make the log not intact. What needs the entry is not done; what needs none is."""
+    key = SessionKey("phq9", "ada")
+    with closing(open_store(with_secret(settings, ""))) as development:
+        development.turns.get_or_create(SessionKey("phq9", "ben"), is_audio_mode=False)
+        with pytest.raises(ConfigurationError, match="SECRET_KEY is not set, but the audit log was made with it"):
+            development.erasure.delete(key, actor="operator")
+        assert development.queries.load(key) is not None
+    result = verify_audit_log(store)
+    assert (result.problem, result.entries) == (None, 5)
+
+
+def test_first_entry_with_secret_key_is_logged_if_others_were_made_without(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once: after a log was in use with the key, this line tells that someone linked it again without."""
+    with closing(open_store(with_secret(settings, ""))) as development:
+        record(development, 2)
+    with closing(open_store(with_secret(settings, SECRET))) as store, caplog.at_level(logging.WARNING):
+        record(store, 2)
+    (line,) = [line.message for line in caplog.records if line.name == "stepkeep.audit"]
+    assert line.startswith("the 2 entries of the audit log up to now were made without SECRET_KEY")
+
+
 @pytest.mark.parametrize("name", CHANGES)
 def test_first_entry_that_was_changed_removed_or_moved_is_named(store: SessionStore, name: str) -> None:
     change, text = CHANGES[name]
@@ -266,6 +293,22 @@ def test_purge_keeps_the_chain_verifiable(store: SessionStore) -> None:
     first = ids(store)[0]
     removed = problem(store, lambda connection: connection.execute(delete(audit_log).where(column.id == first)))
     assert removed is not None
+
+
+def test_beginning_is_searched_a_few_entries_at_once(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the newest: of a very large log, a statement reads a bounded number."""
+    assert purge_audit_log(store, 2**52) == 5
+    record(store, 6)
+    (purged, *_), newest = ids(store), ids(store)[-1]
+    found = [store.run_read(lambda it, before=before: find_start(it, before, 3)) for before in (None, newest - 2)]
+    assert [(start, last_id) for start, last_id in found] == [(None, newest - 2), (None, newest - 5)]
+    start, last_id = store.run_read(lambda it: find_start(it, newest - 5, 3))
+    assert start is not None
+    assert (start.number, last_id) == (5, purged)
+    assert store.run_read(lambda it: find_start(it, purged, 3)) == (None, None)
+    monkeypatch.setattr(audit, "SCAN_LIMIT", 3)
+    result = verify_audit_log(store)
+    assert (result.problem, result.purged, result.entries) == (None, 5, 12)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from app.store import history
 from app.store.sessions import SurveyCount, count_by_survey
 from app.survey.commands import Answer
 from app.survey.snapshot import SessionKey
+from app.testing import walk
 
 DAY_US = 86_400 * 1_000_000
 
@@ -25,10 +26,7 @@ def count(survey_id: str, in_progress: int, completed: int, expired: int) -> Sur
 
 def complete(store: SessionStore, user_id: str) -> None:
     """Complete the PHQ-9."""
-    key = SessionKey("phq9", user_id)
-    store.turns.get_or_create(key, is_audio_mode=False)
-    for number in range(1, 10):
-        store.turns.submit(key, Answer(at=store.clock(), message_id=f"m{number}", step=f"Q{number}", value=0))
+    walk(store, "phq9", user_id=user_id)
 
 
 def test_sessions_are_counted_when_there_are_some_of_each_status(store: SessionStore) -> None:

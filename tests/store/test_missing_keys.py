@@ -14,6 +14,7 @@ from app.survey.snapshot import SessionKey
 from app.writer.batch import Committed
 from tests.durability.exactly_once import check_fold
 from tests.store.encrypted import KEY, MARKER, NEW, OLD, OTHER, OpenWithKeys, all_values, fill, submit
+from tests.streams import submit_or_queue
 from tests.waiting import wait_for
 
 
@@ -39,7 +40,7 @@ def test_every_access_raises_missing_key_and_changes_nothing_without_the_key(
         lambda: store.turns.join(KEY, is_audio_mode=False, subscriber=None, callback=lambda _: None),
         lambda: store.turns.submit(KEY, Answer(at=60, step="S3", value="x")),
         lambda: store.turns.submit(KEY, Restart(at=60)),
-        lambda: store.turns.submit_or_queue(KEY, Answer(at=60, step="S3", value="x"), print, print),  # type: ignore[arg-type]
+        lambda: submit_or_queue(store, KEY, Answer(at=60, step="S3", value="x")),
         lambda: store.queries.history(KEY),
         lambda: store.queries.at_version(KEY, 2),
         lambda: store.erasure.set_aside(KEY, SessionUnreadable("diary", "user123", "seemingly")),

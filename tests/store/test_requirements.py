@@ -6,10 +6,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic.config import main as alembic_main
 from sqlalchemy import text
 
 from app.errors import ConfigurationError, DatabaseUnreachable
@@ -23,6 +26,7 @@ from app.store.requirements import Requirement
 from tests.conftest import ROOT, SURVEYS, Servers
 from tests.databases import Databases, create_sqlite
 from tests.migrations.sample import alembic, execute
+from tests.programs import run_here
 from tests.waiting import free_port, wait_for
 from tests.web.http_client import run_server
 
@@ -92,6 +96,29 @@ def test_postgresql_that_would_lose_or_refuse_answers_is_refused(
     name = normalise_url(postgresql_url).database
     postgresql._run(f"ALTER DATABASE {name} SET {setting}")
     assert words in problem_of(postgresql_url)
+
+
+def test_read_only_postgresql_is_not_listened_to(postgresql: Databases, postgresql_url: str) -> None:
+    """A hot standby refuses LISTEN: a command that reads would warn about notifications that it needs not."""
+    postgresql._run(f"ALTER DATABASE {normalise_url(postgresql_url).database} SET default_transaction_read_only = on")
+    settings = Settings(database_url=postgresql_url, surveys_dir=SURVEYS)
+    with closing(open_store(settings, accepts_read_only=True)) as store:
+        store.start_background()
+        assert "stepkeep-notifications" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"database": "absent"}, 'database "absent" does not exist.*Create it, or correct its name in DATABASE_URL'),
+        ({"username": "absent"}, 'role "absent" does not exist.*Create it, or correct its name in DATABASE_URL'),
+    ],
+)
+def test_database_or_account_that_does_not_exist_is_no_matter_of_the_schema(
+    postgresql_url: str, part: dict[str, str], words: str
+) -> None:
+    url = normalise_url(postgresql_url).set(**part).render_as_string(hide_password=False)  # type: ignore[arg-type]
+    assert re.search(words, problem_of(url))
 
 
 def test_pooler_that_shares_sessions_is_refused(postgresql_url: str) -> None:
@@ -297,15 +324,8 @@ def test_sql_of_a_migration_is_refused_in_one_line(kind: str, command: tuple[str
 
 def upgrade(url: str, *arguments: str) -> tuple[int, str, str]:
     """Run ``alembic upgrade head``, or with other arguments; return its exit code and output."""
-    done = subprocess.run(
-        [sys.executable, "-m", "alembic", *(arguments or ("upgrade", "head"))],
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": url, "STEPKEEP_SURVEYS_DIR": str(SURVEYS)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    arguments = arguments or ("upgrade", "head")
+    done = run_here(alembic_main, *arguments, DATABASE_URL=url, STEPKEEP_SURVEYS_DIR=str(SURVEYS))
     return done.returncode, done.stdout, done.stderr
 
 

@@ -3,14 +3,14 @@
 import pytest
 
 from app.core.timestamps import to_datetime
-from app.errors import SessionUnreadable
+from app.errors import OtherRelease, SessionUnreadable
 from app.store import rows
 from app.survey.snapshot import SessionKey
-from app.survey.state import SessionState
+from app.survey.state import SessionContext, SessionState
 
 KEY = SessionKey("phq9", "u")
 AT = 1_790_000_000_123_456
-READABLE = {"answers": '{"Q1":1}', "step_history": '["Q1"]', "session_data": None, "drafts": None}
+READABLE = {"answers": '{"Q1":1}', "step_history": '["Q1"]', "session_data": None, "drafts": None, "context": None}
 
 
 def row(**texts: str | None) -> tuple[object, ...]:
@@ -19,7 +19,7 @@ def row(**texts: str | None) -> tuple[object, ...]:
     at = to_datetime(AT)
     return (
         "u", "phq9", "Q2", values["answers"], values["step_history"], at, at, 0, values["session_data"], "r", 2,
-        "in_progress", values["drafts"], None, 0,
+        "in_progress", values["drafts"], None, values["context"], 0,
     )  # fmt: skip
 
 
@@ -35,7 +35,8 @@ def test_row_is_parsed_into_its_state() -> None:
     "wrong",
     [
         {"answers": "{oops"}, {"answers": "[]"}, {"answers": None}, {"answers": "NaN"}, {"step_history": "{}"},
-        {"step_history": "[1]"}, {"session_data": "3"}, {"drafts": "[]"}, {"drafts": "{"},
+        {"step_history": "[1]"}, {"session_data": "3"}, {"drafts": "[]"}, {"drafts": "{"}, {"context": "[]"},
+        {"context": '{"language":3}'},
     ],
 )  # fmt: skip
 def test_unreadable_row_gives_an_error_with_its_session(wrong: dict[str, str | None]) -> None:
@@ -44,6 +45,18 @@ def test_unreadable_row_gives_an_error_with_its_session(wrong: dict[str, str | N
     assert isinstance(error, SessionUnreadable)
     assert (error.survey_id, error.user_id) == KEY
     assert "oops" not in error.message
+
+
+def test_context_is_parsed() -> None:
+    """What is absent has its default."""
+    state = rows.parse_state(row(context='{"language":"de","ending":2}'))
+    assert isinstance(state, SessionState)
+    assert state.context == SessionContext(language="de", ending=2)
+
+
+def test_context_of_another_release_is_refused() -> None:
+    """This release would lose what it does not know."""
+    assert isinstance(rows.parse_state(row(context='{"parameters":{}}')), OtherRelease)
 
 
 def test_known_message_is_parsed_when_its_fingerprint_is_corrupt() -> None:

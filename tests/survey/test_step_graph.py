@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.survey.definition import Survey, parse_survey
+from app.survey.checks import parse_survey
+from app.survey.definition import Survey
 from tests.conftest import SURVEYS
 
 
@@ -16,6 +17,7 @@ def shipped(name: str) -> Survey:
     [
         ("phq9", "Q1", "Q2"),
         ("phq9", "Q9", None),
+        ("phq9", "help", "Q10"),
         ("phq9", "Q10", "end"),
         ("intake", "S3", None),
         ("intake", "S6", "S8"),
@@ -43,3 +45,21 @@ def test_dependencies_are_the_other_steps_whose_answers_decide() -> None:
     text = f"id: a\ntitle: t\nlanguage: en\nsteps:\n - {{id: S1, type: number, prompt: p, next: [{rule}]}}\n"
     step_2 = " - {id: S2, type: info, prompt: p}\n"
     assert parse_survey(text + step_2, "a.yaml").graph.dependencies("S1") is None
+
+
+def test_dependencies_are_those_of_all_steps_that_may_be_passed() -> None:
+    """Steps with show_if share what is read behind them, so that many in a row are no quadratic work."""
+    first = " - {id: Q0, type: boolean, prompt: p}\n"
+    gates = "".join(f" - {{id: Q{i}, type: info, prompt: p, show_if: answers.Q0}}\n" for i in range(1, 4))
+    last = " - {id: Q4, type: info, prompt: p, show_if: answered(answers.Q1)}\n - {id: Q5, type: info, prompt: p}\n"
+    graph = parse_survey(f"id: a\ntitle: t\nlanguage: en\nsteps:\n{first}{gates}{last}", "a.yaml").graph
+    assert [graph.dependencies(f"Q{i}") for i in range(6)] == [{"Q1"}, {"Q0"}, {"Q0", "Q1"}, {"Q1"}, set(), set()]
+    assert graph.gate_reads["Q1"] is graph.gate_reads["Q3"]
+
+
+def test_no_step_is_unreachable_when_the_time_decides() -> None:
+    """The time is not known when the survey is loaded."""
+    rule = "next: [{when: today >= '2030-01-01', go: C}]"
+    steps = f" - {{id: A, type: info, prompt: p, {rule}}}\n - {{id: B, type: info, prompt: p, next: [{{go: end}}]}}\n"
+    text = f"id: a\ntitle: t\nlanguage: en\nsteps:\n{steps} - {{id: C, type: info, prompt: p}}\n"
+    assert parse_survey(text, "a.yaml").graph.unreachable == ()

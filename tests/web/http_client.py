@@ -4,13 +4,13 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from werkzeug.test import TestResponse
 
-from tests.conftest import ROOT, SURVEYS, Server
+from tests.conftest import SURVEYS, Server
+from tests.forked import run_module
 from tests.waiting import free_port
 from tests.web.matrix import ROWS, Row
 from tests.web.production import EVIL, App
@@ -78,8 +78,7 @@ def run_server(module: str, *arguments: str, folder: Path, **environment: str) -
         "STEPKEEP_SURVEYS_DIR": str(SURVEYS),
         **environment,
     }
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=60, check=False)
+    return run_module([module, *arguments], variables)
 
 
 def run_gunicorn(folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":

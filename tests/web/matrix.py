@@ -47,6 +47,8 @@ TOKENS = tuple(caller for caller in CALLERS if "token" in caller or caller == "p
 
 Expected = Mapping[str, int]
 
+CODEBOOK = "/api/surveys/phq9/codebook"
+
 
 def open_to_all(status: int) -> Expected:
     """Return the status for all callers of a route without authentication."""
@@ -225,12 +227,9 @@ ROWS = (
         scope="export",
         expected=needs_scope(200),
     ),
+    Row(endpoint="exports.get_codebook", method="GET", path=CODEBOOK, scope="export", expected=needs_scope(200)),
     Row(
-        endpoint="exports.get_codebook",
-        method="GET",
-        path="/api/surveys/phq9/codebook",
-        scope="export",
-        expected=needs_scope(200),
+        endpoint="surveys.reload_surveys", method="POST", path="/api/surveys/reload", expected=needs_unlimited_key(200)
     ),
     Row(endpoint="audit.get_audit", method="GET", path="/api/audit", scope="admin", expected=needs_unlimited_key(200)),
     Row(
@@ -351,10 +350,13 @@ ROWS = (
     Row(endpoint="pages.list_surveys", method="GET", path="/", expected=open_to_all(200)),
     Row(endpoint="pages.take_survey", method="GET", path="/s/phq9", expected=open_to_all(200)),
     Row(endpoint="pages.take_survey", method="GET", path="/s/closed", expected=open_to_all(404)),
-    Row(endpoint="pages.begin_anew", method="POST", path="/s/phq9/anew", expected=open_to_all(303)),
-    Row(endpoint="pages.begin_anew", method="POST", path="/s/closed/anew", expected=open_to_all(404)),
-    Row(endpoint="pages.resume", method="GET", path="/resume", expected=open_to_all(200)),
-    Row(endpoint="pages.left", method="GET", path="/left", expected=open_to_all(200)),
+    Row(endpoint="pages.begin_again", method="POST", path="/s/phq9/anew", expected=open_to_all(303)),
+    Row(endpoint="pages.begin_again", method="POST", path="/s/closed/anew", expected=open_to_all(404)),
+    *(Row(endpoint=f"pages.{at}", method="GET", path=f"/{at}", expected=open_to_all(200)) for at in ("resume", "left")),
+    Row(endpoint="texts.get_texts", method="GET", path="/assets/texts/0/de.json", expected=open_to_all(200)),
+    Row(endpoint="embedding.embed", method="GET", path="/embed/phq9", expected=open_to_all(404)),
+    Row(endpoint="embedding.embedded_page", method="GET", path="/embed/phq9/page", expected=open_to_all(404)),
+    Row(endpoint="media.get_media", method="GET", path="/media/none.png", expected=open_to_all(404)),
     Row(endpoint="pages.static", method="GET", path="/assets/style.css", expected=open_to_all(200)),
     Row(endpoint="documents.get_openapi", method="GET", path="/openapi.json", expected=open_to_all(200)),
     Row(endpoint="documents.get_asyncapi", method="GET", path="/asyncapi.json", expected=open_to_all(200)),
@@ -377,6 +379,7 @@ COMMANDS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "back": ({"id": "m-1"}, "reject"),
     "goto": ({"id": "m-1", "step": "Q1"}, "ack"),
     "mode": ({"id": "m-1", "audio": True}, "ack"),
+    "language": ({"id": "m-1", "language": "en"}, "ack"),
     "restart": ({"id": "m-1"}, "ack"),
     "draft": ({"step": "Q1", "value": 1}, "pong"),
     "ping": ({}, "pong"),

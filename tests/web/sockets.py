@@ -14,13 +14,19 @@ from app.web.ws.asyncapi import SERVER_MESSAGE
 
 @contextlib.contextmanager
 def socket_to(
-    port: int, user_id: str, token: str | None = None, *, host: str = "survey.test", **headers: str
+    port: int,
+    user_id: str,
+    token: str | None = None,
+    *,
+    host: str = "survey.test",
+    address: str = "127.0.0.1",
+    **headers: str,
 ) -> Iterator[ClientConnection]:
     """Yield an open connection, with the token in Authorization; ``_`` in the names of headers stands for ``-``."""
     authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
     with connect(
         f"ws://{host}/ws/survey/{user_id}?survey=phq9",
-        sock=socket.create_connection(("127.0.0.1", port)),
+        sock=socket.create_connection(("127.0.0.1", port), source_address=(address, 0)),
         additional_headers={**{name.replace("_", "-"): text for name, text in headers.items()}, **authorization},
         open_timeout=30,
     ) as ws:

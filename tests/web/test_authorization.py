@@ -3,8 +3,6 @@
 import contextlib
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from socket import create_connection
 from typing import Any
@@ -18,7 +16,8 @@ from werkzeug.test import TestResponse
 from app.sessions.service import SessionStore
 from app.survey.snapshot import SessionKey
 from app.web.ws.messages import CLIENT_TYPES
-from tests.conftest import ROOT, Servers, each_kind
+from tests.conftest import Servers, each_kind
+from tests.forked import run_module
 from tests.store.contents import clear
 from tests.web.callers import Matrix
 from tests.web.matrix import (
@@ -292,10 +291,7 @@ def run_command(store: SessionStore, *arguments: str) -> None:
         "STEPKEEP_PUBLIC_URL": settings.public_url,
         "STEPKEEP_ENVIRONMENT": "production",
     }
-    command = [sys.executable, "-m", "flask", "--app", "wsgi", *arguments]
-    completed = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    completed = run_module(["flask", "--app", "wsgi", *arguments], environment)
     assert completed.returncode == 0, completed.stderr
 
 

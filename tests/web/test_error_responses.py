@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.errors import DatabaseUnavailable, ErasureJournalUnavailable, MissingKey, StepkeepError
+from app.errors import ConfigurationError, DatabaseUnavailable, ErasureJournalUnavailable, MissingKey, StepkeepError
 from app.settings import Settings
 from tests.conftest import Server, Servers
 from tests.web.conftest import running_server
@@ -106,8 +106,9 @@ def test_error_bodies_reveal_no_internals(
             ErasureJournalUnavailable("/srv/lists/erasures.jsonl", "No space left"),
             ("/srv/lists", "erasures.jsonl", "No space"),
         ),
+        (ConfigurationError("SECRET_KEY is not set"), ("SECRET_KEY",)),
     ],
-    ids=["MissingKey", "ErasureJournalUnavailable"],
+    ids=["MissingKey", "ErasureJournalUnavailable", "ConfigurationError"],
 )
 def test_missing_key_or_file_is_named_in_the_log_only(
     sqlite_settings: Settings,

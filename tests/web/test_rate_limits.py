@@ -225,11 +225,11 @@ def test_concurrent_sockets_are_limited_by_address_and_participant(
             assert connect_as(stack, "ada", "192.0.2.1") == 4429
 
 
-@pytest.mark.parametrize(("connections", "strangers"), [(20, 4), (60, 6)])
+@pytest.mark.parametrize(("connections", "strangers"), [(20, 4), (120, 6)])
 def test_unauthenticated_sockets_leave_room_for_others(
     sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch, connections: int, strangers: int
 ) -> None:
-    """At most a tenth of STEPKEEP_MAX_CONNECTIONS, but at least 4, may wait for their first frame."""
+    """At most a tenth of STEPKEEP_MAX_CONNECTIONS, but at least 4, may wait for their first frame; half of one address."""
     monkeypatch.setattr("app.web.ws.connection.AUTH_TIMEOUT_S", 600)
     with (
         production_app(sqlite_settings, max_connections=connections) as app,
@@ -239,6 +239,10 @@ def test_unauthenticated_sockets_leave_room_for_others(
         silent = [stack.enter_context(socket_to(port, "ada")) for _ in range(strangers)]
         wait_for(lambda: open_sockets(app, "anonymous") == strangers, "the sockets were not counted")
         assert refusal(stack.enter_context(socket_to(port, "ada"))) == 4429
+        if connections > 80:
+            elsewhere = stack.enter_context(socket_to(port, "ada", address="127.0.0.2"))
+            elsewhere.send(json.dumps({"type": "auth", "token": app.create_token("ada")}))
+            assert refusal(elsewhere) is None
         known = [stack.enter_context(socket_to(port, "ada", app.create_token("ada"))) for _ in range(5)]
         assert [refusal(ws) for ws in known] == [None] * 5
         silent[0].close()
@@ -283,6 +287,23 @@ def test_processes_share_rates_through_redis_and_count_alone_while_it_is_unavail
         for server in servers:
             assert [status(server) for _ in range(8)] == [200] * 6 + [429] * 2
             assert "each process counts rates alone" in server.log
+
+
+def test_exceeded_rate_in_redis_refuses_later_connections_too(redis: RedisServer) -> None:
+    """A connection does not wait for Redis, so its own refusal may come too late; short ones would never be refused."""
+    settings = Settings(redis_url=redis.url, address_mib_per_hour=1, environment="production")
+    limits = RateLimits(settings)
+
+    def is_refused() -> bool:
+        budget = MessageBudget(limits, settings, "phq9/ada", "192.0.2.9", counts_bytes=True)
+        try:
+            budget.count_bytes(2**16)
+        except RateLimited:
+            return True
+        return False
+
+    wait_for(is_refused, "no connection was refused")
+    assert is_refused()
 
 
 def test_rates_are_counted_in_redis_again_when_it_is_back(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:

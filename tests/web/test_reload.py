@@ -1,4 +1,4 @@
-"""SIGHUP replaces the server by the release, the settings and the surveys that are now installed."""
+"""SIGHUP takes changed survey files, and replaces the server by another release that is now installed."""
 
 import os
 import shutil
@@ -16,10 +16,24 @@ import pytest
 from app.client import SurveyClient
 from tests.client.conftest import FAST
 from tests.conftest import ROOT, SURVEYS, Server, Servers, migrated_database
-from tests.waiting import START_S, wait_for
+from tests.waiting import START_S, children, wait_for
 
 RELEASE = ("app", "alembic", "wsgi.py", "gunicorn.conf.py", "alembic.ini")
 """What a server needs of the repository."""
+
+
+SLOW_START = """
+import time
+from pathlib import Path
+
+from app.serve import load_application
+
+app = load_application()
+(Path(__file__).parent / "booting").touch()
+while not (Path(__file__).parent / "ready").exists():
+    time.sleep(0.02)
+"""
+"""A worker's start that has read the survey files, and waits for the test."""
 
 
 @dataclass
@@ -80,6 +94,12 @@ def point(link: Path, release: Path) -> None:
     new.replace(link)
 
 
+def process_of(server: InstalledServer) -> Any:
+    """Return the server's running process."""
+    assert server.process is not None
+    return server.process
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def installed(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[InstalledServer]:
     """A server whose release and surveys the test may change; with two workers on PostgreSQL."""
@@ -124,8 +144,59 @@ def test_reload_serves_the_installed_release_and_surveys_and_loses_no_answer(ins
     assert installed.process.poll() is None
 
 
-def test_reload_of_what_can_not_start_keeps_the_server(installed: InstalledServer) -> None:
+def test_reload_takes_survey_files_and_closes_no_connection(installed: InstalledServer) -> None:
+    """In all workers; a wrong file leaves its survey as it was, and stops no other."""
+    workers = children(process_of(installed).pid)
+    with SurveyClient(installed.url, "ada", survey_id="phq9", timeouts=FAST) as client:
+        client.answer("Q1", 1).result(START_S)
+        (installed.surveys / "intake.yaml").write_text("id: intake\n")
+        more = (installed.surveys / "phq9.yaml").read_text().replace("id: phq9", "id: added", 1)
+        (installed.surveys / "added.yaml").write_text(more)
+        installed.reload()
+        wait_for(
+            lambda: installed.log.count("Survey files read again: added added") == len(workers), lambda: installed.log
+        )
+        assert set(installed.surveys_offered) >= {"added", "intake", "phq9"}
+        client.answer("Q2", 1).result(START_S)
+        assert client.is_online
+    assert children(process_of(installed).pid) == workers
+    assert "intake.yaml:1:1: the field title is required" in installed.log
+
+
+def test_lost_worker_is_replaced_although_a_file_is_wrong_now(installed: InstalledServer) -> None:
+    """The new one has the survey as the server accepted it."""
+    (installed.surveys / "phq9.yaml").write_text("id: phq9\n")
+    installed.reload()
+    wait_for(lambda: "Survey file not taken" in installed.log, lambda: installed.log)
+    lost = children(process_of(installed).pid)
+    for worker in lost:
+        os.kill(worker, signal.SIGKILL)
+    wait_for(
+        lambda: bool(now := children(process_of(installed).pid)) and not set(now) & set(lost), lambda: installed.log
+    )
+    with SurveyClient(installed.url, "ada", survey_id="phq9", timeouts=FAST) as client:
+        client.wait_until_online(START_S)
+        assert client.answer("Q1", 1).result(START_S)["session"]["answers"] == {"Q1": 1}
+
+
+def test_reload_reaches_a_worker_that_starts(installed: InstalledServer) -> None:
+    """It has read its files before, and the signal does not end it."""
+    (installed.link / "wsgi.py").write_text(SLOW_START)
+    lost, *others = children(process_of(installed).pid)
+    os.kill(lost, signal.SIGKILL)
+    wait_for((installed.link / "booting").exists, lambda: installed.log)
+    (starting,) = set(children(process_of(installed).pid)) - {lost, *others}
+    more = (installed.surveys / "phq9.yaml").read_text().replace("id: phq9", "id: added", 1)
+    (installed.surveys / "added.yaml").write_text(more)
+    os.kill(starting, signal.SIGHUP)
+    (installed.link / "ready").touch()
+    wait_for(lambda: "Survey files read again: added added" in installed.log, lambda: installed.log)
+    assert starting in children(process_of(installed).pid)
+
+
+def test_reload_of_a_release_that_can_not_start_keeps_the_server(installed: InstalledServer) -> None:
     """With a broken survey file: one line names it, and open connections stay."""
+    point(installed.link, install(installed.folder / "two"))
     (installed.surveys / "broken.yaml").write_text("id: broken\n")
     with SurveyClient(installed.url, "ada", survey_id="phq9", timeouts=FAST) as client:
         client.answer("Q1", 1).result(START_S)

@@ -293,7 +293,7 @@ def test_request_id_is_taken_from_a_trusted_proxy_only(app: App, request_id: str
     assert app.request("GET", "/healthz", headers={"X-Request-ID": request_id}).headers["X-Request-ID"] != request_id
 
 
-def test_connection_has_one_line_when_it_ends(app: App, caplog: pytest.LogCaptureFixture) -> None:
+def test_connection_has_one_line(app: App, caplog: pytest.LogCaptureFixture) -> None:
     """At INFO; turns have none."""
     caplog.set_level(logging.INFO)
     with (
@@ -313,5 +313,5 @@ def test_connection_has_one_line_when_it_ends(app: App, caplog: pytest.LogCaptur
         ws.close()
         wait_for(lambda: any(record.name == "stepkeep.requests" for record in caplog.records), lambda: caplog.text)
     (line,) = [record for record in caplog.records if record.name == "stepkeep.requests"]
-    assert (line.getMessage(), line.__dict__["route"]) == ("connection ended", "/ws/survey/<path:user_id>")
+    assert (line.getMessage(), line.__dict__["route"]) == ("connection opened", "/ws/survey/<path:user_id>")
     assert not [record for record in caplog.records if record.name.startswith("stepkeep") and record is not line]

@@ -12,9 +12,11 @@ import pytest
 from app.catalogue import read_catalogue
 from app.errors import DatabaseUnavailable, MessageIdReused, Overloaded
 from app.settings import Settings
+from app.survey.checks import parse_survey
 from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, Restart
 from app.survey.definition import Survey
-from app.survey.flow import Rejection, decide
+from app.survey.flow import decide
+from app.survey.rejection import Rejection
 from app.survey.snapshot import SessionKey, Snapshot
 from app.survey.state import SessionState, apply, fold
 from app.writer import pending
@@ -126,6 +128,26 @@ def test_message_sent_again_joins_its_first_turn(bench: Bench) -> None:
     bench.settle()
     assert [message_id for message_id, _ in bench.results] == ["a", "a"]
     assert len(bench.writer.committed) == 1
+
+
+@pytest.mark.parametrize(("condition", "kind"), [("answer < 10", Rejected), ("answer < answers.before", Queued)])
+def test_warning_is_final_only_when_it_reads_no_other_answer(
+    bench: Bench, condition: str, kind: type[Queued | Rejected]
+) -> None:
+    """Else an answer that is not stored yet may decide."""
+    survey = parse_survey(
+        "id: s\ntitle: S\nlanguage: en\nsteps:\n  - {id: before, type: number, prompt: p}\n"
+        f"  - {{id: now, type: number, prompt: p, check: [{{that: {condition}, message: Unusual, level: warning}}]}}\n",
+        "s.yaml",
+    )
+    begun = decide(survey, None, Begin(at=1))
+    assert not isinstance(begun, Rejection)
+    answered = decide(survey, apply(None, begun), Answer(at=1, step="before", value=5))
+    assert not isinstance(answered, Rejection)
+    state = fold([begun, answered])
+    command = Answer(at=2, message_id="m", step="now", value=20)
+    accepted = bench.pending.accept(SessionKey("s", "ann"), command, lambda: (state, survey), lambda _: None)
+    assert type(accepted) is kind
 
 
 def test_invalid_answer_is_rejected_at_once_and_other_rejections_wait_for_the_stored_state(

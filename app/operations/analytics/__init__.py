@@ -1,9 +1,8 @@
 """The analytics of a survey; docs/analytics.md defines each value."""
 
-from .cache import SummaryCache
+from .cache import SummaryCache, summarize
 from .csv_files import csv_files
 from .filters import Filters
 from .report import report_to_dict
-from .summary import summarize
 
 __all__ = ["Filters", "SummaryCache", "csv_files", "report_to_dict", "summarize"]

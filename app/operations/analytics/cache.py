@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ...core.progress import Progress, no_progress
 from ...errors import RateLimited
 from ...sessions import SessionStore
 from .filters import Filters
-from .summary import summarize
 
 MIN_AGE_S = 2.0
 
@@ -26,6 +26,24 @@ _Key = tuple[str, Filters]
 class _Cached(NamedTuple):
     summary: dict[str, Any]
     expires_at: float
+
+
+def summarize(
+    store: SessionStore,
+    survey_id: str,
+    filters: Filters = Filters(),  # noqa: B008 - frozen
+    progress: Progress = no_progress,
+) -> dict[str, Any]:
+    """Return a survey's analytics, as REST does.
+
+    Raises:
+        NoSuchSurvey: neither the survey nor a session exists.
+        InvalidInput: the id is invalid.
+        Unavailable: the database failed.
+    """
+    from .summary import compute_summary  # noqa: PLC0415 - NumPy takes a tenth of a server's start
+
+    return compute_summary(store, survey_id, filters, progress)
 
 
 class SummaryCache:

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any, NamedTuple, Self
 
 from ...survey import Survey
-from ...survey.types import Step, Value
+from ...survey.types import Step, Value, chosen_value
 from .quantiles import Samples
 
 OTHER = None
@@ -61,12 +61,15 @@ class StepCounters(_Addable):
 
     Attributes:
         counts: as in the summary; ``given`` and ``skipped`` are current answers.
-        chosen: current answers by value or year.
+        chosen: current answers by value, year or hour; of a ranking the first options.
+        ranked, ranks: by option of a ranking, how often it is ranked, and the sum of its ranks.
     """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.chosen: Counter[Any] = Counter()
+        self.ranked: Counter[Any] = Counter()
+        self.ranks: Counter[Any] = Counter()
         self.microseconds: Samples = []
         self.numbers: Samples = []
         self.lengths: Samples = []
@@ -85,6 +88,19 @@ class StepCounters(_Addable):
             self.chosen.update(_count_options(planned, values))
         if "years" in statistics:
             self.chosen.update(value[:_YEAR_DIGITS] if _is_date(value) else OTHER for value in values)
+        if "hours" in statistics:
+            self.chosen.update(value[:2] if _is_time(value) else OTHER for value in values)
+        if "ranks" in statistics and planned is not None:
+            self._count_ranks(planned, values)
+
+    def _count_ranks(self, planned: PlannedStep, rankings: Sequence[Any]) -> None:
+        firsts = [ranking[:1] if isinstance(ranking, list) else OTHER for ranking in rankings]
+        self.chosen.update(_count_options(planned, firsts))
+        for ranking in rankings:
+            for rank, option in enumerate(ranking if isinstance(ranking, list) else (), start=1):
+                if type(option) in planned.newest.value_types and option in planned.labels:
+                    self.ranked[option] += 1
+                    self.ranks[option] += rank
 
 
 class Counters(_Addable):
@@ -116,7 +132,8 @@ def _count_options(planned: PlannedStep, answers: Sequence[Any]) -> Counter[Any]
         answers = list(chain.from_iterable(answer if isinstance(answer, list) else [OTHER] for answer in answers))
     # True == 1: a step accepts only one of these types.
     if not step.value_types.issuperset(map(type, answers)):
-        answers = [answer if type(answer) in step.value_types else OTHER for answer in answers]
+        values = map(chosen_value, answers)
+        answers = [value if type(value) in step.value_types else OTHER for value in values]
     counts = Counter(answers)  # first, because few answers differ
     others = [answer for answer in counts if answer not in labels]
     count = sum(counts.pop(answer) for answer in others)
@@ -125,6 +142,10 @@ def _count_options(planned: PlannedStep, answers: Sequence[Any]) -> Counter[Any]
 
 def _is_number(answer: object) -> bool:
     return isinstance(answer, int | float) and not isinstance(answer, bool)
+
+
+def _is_time(answer: object) -> bool:
+    return isinstance(answer, str) and answer[:2].isdecimal() and answer[2:3] == ":"
 
 
 def _is_date(answer: object) -> bool:

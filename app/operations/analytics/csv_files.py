@@ -25,7 +25,7 @@ def csv_files(summary: Summary) -> dict[str, str]:
             summary["revisions"], ("revision", "is_current", "started", "completed", "completion_rate")
         ),
         "steps.csv": _table(steps, list(steps[0]) if steps else ()),
-        "answers.csv": _csv(("step", "value", "label", "count", "share"), _answers(summary["steps"])),
+        "answers.csv": _csv(("step", "value", "label", "count", "share", "mean_rank"), _answers(summary["steps"])),
         "bins.csv": _csv(("step", "from", "to", "count"), _bins(summary["steps"])),
     }
 
@@ -61,7 +61,7 @@ def _step(step: Summary) -> Summary:
 def _answers(steps: Sequence[Summary]) -> Iterable[Row]:
     for step in steps:
         for bar in step["answers"]["distribution"] or ():
-            yield step["step"], bar["value"], bar["label"], bar["count"], bar["share"]
+            yield step["step"], bar["value"], bar["label"], bar["count"], bar["share"], bar.get("mean_rank")
 
 
 def _bins(steps: Sequence[Summary]) -> Iterable[Row]:

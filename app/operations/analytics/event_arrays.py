@@ -17,7 +17,7 @@ from ...store import statistics
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-STARTED, RESTARTED, ANSWERED, WENT_BACK, WENT_TO, SAVED, DRAFTED, MODE_SET, *_NOT_COUNTED = range(
+STARTED, RESTARTED, ANSWERED, WENT_BACK, WENT_TO, SAVED, DRAFTED, MODE_SET, LANGUAGE_SET, *_NOT_COUNTED = range(
     len(statistics.ACTIONS)
 )
 

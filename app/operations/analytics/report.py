@@ -6,6 +6,7 @@ Lengths of bars are fractions of the longest.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -200,12 +201,16 @@ def _answers(step: Summary) -> Data:
             for bin_ in numbers["bins"]
         ]
     shown = bars[:BARS]
+    is_ranking = "ranks" in STEP_TYPES[step["type"]].statistics
     longest = max((count for _, count, _ in shown), default=0) or 1
     return Data(
         heading=_name(step) if step["prompt"] is None else f"{step['step']}: {step['prompt']}",
         summary=". ".join(_summary(answers, len(bars) - len(shown))) + ".",
-        head=("Answer", "Count", "Share"),
-        rows=[(label, count, percent(share)) for label, count, share in shown],
+        head=("Answer", "Ranked first", "Share", "Mean rank") if is_ranking else ("Answer", "Count", "Share"),
+        rows=[
+            (label, count, percent(share), *((bar["mean_rank"],) if is_ranking else ()))
+            for (label, count, share), bar in zip_longest(shown, answers["distribution"][:BARS] if is_ranking else ())
+        ],
         chart=[Bar(label, f"{count:,} ({percent(share)})", strong=count / longest) for label, count, share in shown],
     )
 

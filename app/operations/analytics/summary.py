@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ...core.progress import Progress, no_progress
+from ...core.progress import Progress
 from ...core.timestamps import format_timestamp, to_datetime
 from ...errors import NoSuchSurvey
 from ...sessions import SessionStore
@@ -22,19 +22,8 @@ DAYS_FILLED = 3660
 _DAY_US = 86_400_000_000
 
 
-def summarize(
-    store: SessionStore,
-    survey_id: str,
-    filters: Filters = Filters(),  # noqa: B008 - frozen
-    progress: Progress = no_progress,
-) -> dict[str, Any]:
-    """Return a survey's analytics, as REST does.
-
-    Raises:
-        NoSuchSurvey: neither the survey nor a session exists.
-        InvalidInput: the id is invalid.
-        Unavailable: the database failed.
-    """
+def compute_summary(store: SessionStore, survey_id: str, filters: Filters, progress: Progress) -> dict[str, Any]:
+    """Return a survey's analytics: see ``summarize``."""
     survey_id = store.queries.survey_id(survey_id)
     at = store.clock()
     total = store.run_read(lambda connection: sessions.count_sessions(connection, survey_id))
@@ -153,9 +142,11 @@ def _step(step: str, planned: PlannedStep | None, counters: StepCounters) -> dic
 
 
 def _distribution(planned: PlannedStep, counters: StepCounters) -> list[dict[str, Any]] | None:
-    labels = planned.labels
-    if "years" in planned.newest.statistics:
+    labels, statistics = planned.labels, planned.newest.statistics
+    if "years" in statistics:
         labels = {year: year for year in sorted(counters.chosen.keys() - {OTHER})}
+    elif "hours" in statistics:
+        labels = {hour: f"{hour}:00 to {hour}:59" for hour in sorted(counters.chosen.keys() - {OTHER})}
     elif not labels:
         return None
     bars: dict[Any, str] = {**labels, OTHER: "other"} if counters.chosen[OTHER] else {**labels}
@@ -165,6 +156,7 @@ def _distribution(planned: PlannedStep, counters: StepCounters) -> list[dict[str
             "label": label,
             "count": counters.chosen[value],
             "share": ratio(counters.chosen[value], counters.counts["given"]),
+            **({"mean_rank": ratio(counters.ranks[value], counters.ranked[value])} if "ranks" in statistics else {}),
         }
         for value, label in bars.items()
     ]

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import psycopg
 from sqlalchemy import (
     URL,
     Column,
@@ -166,14 +165,23 @@ class Postgresql(BulkDatabase):
 
     def _select(self, table: Table, query: Select[Any]) -> Iterator[Sequence[Any]]:
         compiled = query.compile(dialect=self.connection.dialect, compile_kwargs={"render_postcompile": True})
-        with self._raw.cursor() as cursor, cursor.copy(f"COPY ({compiled}) TO STDOUT", compiled.params or None) as copy:
+        with self._copy(f"COPY ({compiled}) TO STDOUT", compiled.params or None) as copy:
             copy.set_types(["int8" if isinstance(column.type, Integer) else "text" for column in table.c])
             yield from copy.rows()
 
     def _insert(self, table: Table, rows: Iterable[Row]) -> None:
-        with self._raw.cursor() as cursor, cursor.copy(f"COPY {_into(table)} FROM STDIN") as copy:
+        with self._copy(f"COPY {_into(table)} FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
+
+    @contextmanager
+    def _copy(self, statement: str, parameters: object = None) -> Iterator[Any]:
+        """Give psycopg's COPY, whose errors SQLAlchemy does not wrap."""
+        try:
+            with self._raw.cursor() as cursor, cursor.copy(statement, parameters) as copy:
+                yield copy
+        except self.connection.dialect.loaded_dbapi.Error as error:
+            raise DBAPIError(None, None, error) from error
 
 
 def _into(table: Table) -> str:
@@ -208,11 +216,10 @@ def translate_errors(table: Table | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except (SQLAlchemyError, psycopg.Error) as error:  # psycopg's: of COPY
-        wrapped = DBAPIError(None, None, error) if isinstance(error, psycopg.Error) else error
-        kind = DatabaseRefused if is_data_error(wrapped) else DatabaseUnavailable
+    except SQLAlchemyError as error:
+        kind = DatabaseRefused if is_data_error(error) else DatabaseUnavailable
         where = "" if table is None else f" with {table.name}"
-        raise kind(f"{error_summary(wrapped)}{where}") from error
+        raise kind(f"{error_summary(error)}{where}") from error
 
 
 _CLASSES = {"sqlite": BulkDatabase, "postgresql": Postgresql, "mysql": Mysql, "mariadb": Mysql}

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from alembic.migration import MigrationContext
-
 from ...core.files import create_file
 from ...core.progress import Progress, no_progress
 from ...core.timestamps import format_timestamp
 from ...errors import BackupBroken, InvalidInput, SchemaMismatch
 from ...sessions import SessionStore
-from ...store import head_revision, normalise_url
+from ...store import database_url, head_revision, stored_revision
 from .bulk import snapshot
 from .row_format import RowCounter
 from .zip_archive import write_archive
@@ -34,10 +32,10 @@ def create_backup(store: SessionStore, path: Path, *, progress: Progress = no_pr
         InvalidInput: it exists or can't be written, or a row doesn't fit.
         Unavailable: the database failed.
     """
-    url = normalise_url(store.settings.database_url)
+    url = database_url(store.settings)
     facts = store.queries.database_facts()
     with create_file(path) as unfinished, snapshot(url) as database:
-        revision = MigrationContext.configure(database.connection).get_current_revision()
+        revision = stored_revision(database.connection)
         if revision != head_revision():
             raise SchemaMismatch(revision, head_revision())
         counter = RowCounter(progress, database.count_all())

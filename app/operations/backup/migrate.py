@@ -39,6 +39,7 @@ def move_database(
     Stop the source's servers: for SQLite this is checked, otherwise the comparison detects changes.
 
     Args:
+        source_url, target_url: with PostgreSQL's schema as the parameter ``schema``.
         restart: delete what an interrupted move wrote, instead of resuming it.
 
     Raises:
@@ -131,6 +132,8 @@ def _identity(url: URL) -> str:
     else:
         family = "postgresql" if url.get_backend_name() == "postgresql" else "mysql"
         name = f"{family}://{url.host or ''}:{url.port or ''}/{url.database}"
+        if "schema" in url.query:
+            name += f"?schema={url.query['schema']}"
     return hashlib.sha256(name.encode()).hexdigest()
 
 

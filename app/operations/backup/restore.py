@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from ...core.progress import Progress, no_progress
 from ...errors import BackupBroken, InvalidInput
 from ...sessions import SessionStore, erasure_replay
-from ...store import ErasureRecord, audit, audit_chain, erasures, normalise_url, server_lock, tables
+from ...store import ErasureRecord, audit, audit_chain, database_url, erasures, server_lock, tables
 from .bulk import BulkDatabase, transaction, write_engine
 from .row_format import TABLES, RowCounter
 from .verify import Verified, open_backup, require_matching_history, verify_archive
@@ -61,7 +61,7 @@ def restore_backup(
         StoreInUse: a server uses the SQLite file.
         Unavailable, DatabaseRefused: the database is unchanged.
     """
-    url = normalise_url(store.settings.database_url)
+    url = database_url(store.settings)
     with ExitStack() as stack:
         archive = stack.enter_context(open_backup(path))
         lock = server_lock(url)
@@ -71,8 +71,9 @@ def restore_backup(
         verified = verify_archive(archive, store.cipher, counter)
         if not accepts_differing:
             require_matching_history(verified.replay)
-        with write_engine(url) as engine, transaction(engine) as database:
-            audit_chain.set_keys(engine, audit_chain.AuditKeys.derive(store.settings.secret_keys))
+        engine = stack.enter_context(write_engine(url))
+        audit_chain.set_keys(engine, audit_chain.AuditKeys.derive(store.settings.secret_keys))  # before it connects
+        with transaction(engine) as database:
             database.lock()
             _require_empty(database, replace=replace)
             replaced = database.count(tables.audit_log)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...core.progress import Progress, no_progress
 from ...errors import BackupBroken, InvalidInput, SchemaMismatch
+from ...installation import UPGRADE
 from ...store import Cipher, head_revision, tables
 from .replay_check import ReplayCounts, check_replays, pair_with_history
 from .row_format import TABLES, RowCounter
@@ -87,7 +88,7 @@ class BackupSchemaMismatch(SchemaMismatch):
         super().__init__(found, needed)
         problem = (
             f"the backup has schema revision {found}, this release needs {needed}: restore it with the release that "
-            "created it, into an empty database on which that release ran `alembic upgrade head`; then run "
-            "`alembic upgrade head` with this one"
+            f"created it, into an empty database on which that release ran `{UPGRADE}`; then run "
+            f"`{UPGRADE}` with this one"
         )
         self.args = (problem,)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, and_, not_, select
 
 from ...core.progress import Progress, no_progress
 from ...errors import InvalidInput
+from ...installation import COMMAND
 from ...sessions import SessionStore
 from ...store import history, keyset, owner_of, tables
 from ...survey import AnyCommand, SessionKey, Survey
@@ -118,7 +119,7 @@ def _require_room(store: SessionStore, plan: DemoPlan, *, is_shared: bool) -> No
     keys = store.run_read(partial(_read_keys, after=first))
     if keys and keys[0].user_id.startswith(f"demo-{plan.seed}-"):
         raise InvalidInput(
-            f"there is demo data of seed {plan.seed} already: run `flask demo clear`, or use another --seed"
+            f"there is demo data of seed {plan.seed} already: run `{COMMAND} demo clear`, or use another --seed"
         )
 
 

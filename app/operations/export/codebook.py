@@ -8,13 +8,13 @@ from dataclasses import asdict
 from typing import Any
 
 from ...survey import Survey
-from ...survey.types import CodedValue
+from ...survey.types import Code, CodedValue, Step
 from .layout import Column, Layout
 from .programs import SPSS, STATA, one_line, valid_names
 
 FORMAT = "stepkeep-codebook-1"
 
-TABLE_HEADER = ("column", "SPSS", "Stata", "kind", "label", "values", "missing", "condition", "revisions")
+TABLE_HEADER = ("column", "SPSS", "Stata", "kind", "label", "values", "missing", "condition", "code", "revisions")
 
 NOTES = (
     (
@@ -26,7 +26,15 @@ NOTES = (
         "its code. Codes are the values if all are whole numbers; otherwise options are numbered in the order in which "
         "they appeared."
     ),
-    "A column `step_code` of a step with several choices is 1 if the option was chosen and 0 if it was not.",
+    (
+        "A column `step_code` of a step with several choices is 1 if the option was chosen and 0 if it was not. What "
+        "participants wrote beside an option is in `step_other`, or `step_code_other`."
+    ),
+    "A column `step_code` of a ranking is the option's rank, 1 for the first.",
+    (
+        "A `time_of_day`, `datetime` or `month` is that of the participant, not UTC. Formats with types have the first "
+        "day of a month."
+    ),
     (
         "A step whose type changed has a column for each type: that of the newest type has the step's name, others "
         "have the type as a suffix. A removed option keeps its column and code."
@@ -48,7 +56,7 @@ def codebook_to_dict(layout: Layout) -> dict[str, Any]:
         "format": FORMAT,
         "survey_id": newest.id,
         "title": newest.title,
-        "language": newest.language,
+        "language": newest.shown_language,
         "description": newest.description,
         "revisions": [
             {"revision": survey.revision, "is_newest": survey.revision == newest.revision}
@@ -97,17 +105,30 @@ def _column_to_dict(column: Column, newest: Survey) -> dict[str, Any]:
         "unit": column.unit,
         "revisions": list(column.option.revisions if column.option else column.steps),
         "condition": None if step is None else _condition(step.id, newest),
-        "values": [asdict(coded) | {"revisions": list(coded.revisions)} for coded in _coded(column)],
+        "concept": None if step is None else _code(step.code),
+        "values": [
+            asdict(coded) | {"revisions": list(coded.revisions), "concept": _code(_concepts(step).get(coded.value))}
+            for coded in _coded(column)
+        ],
         "prompts": [{"revision": revision, "prompt": prompt} for revision, prompt in prompts.items()]
         if len(set(prompts.values())) > 1
         else [],
     }
 
 
+def _code(code: Code | None) -> dict[str, str] | None:
+    return None if code is None else code.model_dump()
+
+
+def _concepts(step: Step | None) -> Mapping[str | int | float, Code | None]:
+    """Return what the options of a step mean in a code system, by value."""
+    return {option.value: option.code for option in getattr(step, "options", ())}
+
+
 def _coded(column: Column) -> Sequence[CodedValue]:
     if column.kind == "boolean":
         return (CodedValue(code=0, value="false", label="no"), CodedValue(code=1, value="true", label="yes"))
-    if column.option is not None:
+    if column.kind == "chosen" and column.option is not None:
         return (
             CodedValue(code=1, value=column.option.value, label=column.option.label, revisions=column.option.revisions),
         )
@@ -117,9 +138,7 @@ def _coded(column: Column) -> Sequence[CodedValue]:
 def _condition(step_id: str, newest: Survey) -> str:
     if newest.step(step_id) is None:
         return "in older revisions only"
-    if step_id == newest.steps[0].id:
-        return "first"
-    ways = []
+    ways = ["first"] if step_id == newest.steps[0].id else []
     for number, step in enumerate(newest.steps):
         following = newest.steps[number + 1].id if number + 1 < len(newest.steps) else None
         rules = [(rule.when, rule.go) for rule in step.next]
@@ -131,7 +150,8 @@ def _condition(step_id: str, newest: Survey) -> str:
                 condition = f" if {when}" if when is not None else " otherwise" if has_condition else ""
                 ways.append(f"after {step.id}{condition}")
             has_condition = has_condition or when is not None
-    return "; ".join(ways)
+    shown = newest.step(step_id)
+    return "; ".join(ways) + (f"; shown if {shown.show_if}" if shown is not None and shown.show_if else "")
 
 
 def _row(column: Mapping[str, Any]) -> Sequence[str]:
@@ -150,6 +170,7 @@ def _row(column: Mapping[str, Any]) -> Sequence[str]:
         values,
         "" if column["required"] else "may be skipped" if column["step"] else "",
         column["condition"] or "",
+        "{system} {code}".format_map(column["concept"]) if column["concept"] else "",
         " ".join(revision[:8] for revision in column["revisions"]),
     )
 

@@ -4,12 +4,12 @@ Text is always text, never a formula, number or link.
 """
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import InvalidInput
-from ...survey.types import Cell
+from ...survey.types import TYPED_CELLS, Cell, ColumnKind
 from .codebook import TABLE_HEADER, codebook_rows
 from .layout import Layout
 from .programs import truncate
@@ -29,7 +29,13 @@ _FIRST_YEAR = 1900
 _MAX_NUMBER, _MIN_NUMBER = 9.99999999999999e307, 2.2251e-308
 """Of Excel ("Excel specifications and limits"); numbers beyond them are written as text."""
 
-_FORMATS = {"date": "yyyy-mm-dd", "time": "yyyy-mm-dd hh:mm:ss"}
+_FORMATS: Mapping[ColumnKind, str] = {
+    "date": "yyyy-mm-dd",
+    "time": "yyyy-mm-dd hh:mm:ss",
+    "time_of_day": "hh:mm",
+    "datetime": "yyyy-mm-dd hh:mm",
+    "month": "yyyy-mm",
+}
 
 
 def write_xlsx(path: Path, layout: Layout, reader: SessionReader) -> None:
@@ -73,13 +79,16 @@ def _write_sessions(book: Any, sheet: Any, layout: Layout, reader: SessionReader
                 raise InvalidInput(f"there are more sessions than the {MAX_ROWS} rows of Excel: use csv or parquet")
             for place, cell in enumerate(row):
                 if cell is not None:
-                    reader.counts.shortened += _write(sheet, number, place, cell)
+                    reader.counts.shortened += _write(sheet, number, place, _typed(layout.columns[place].kind, cell))
+
+
+def _typed(kind: ColumnKind, cell: Cell) -> Cell:
+    typed = TYPED_CELLS[kind](cell) if kind in TYPED_CELLS and isinstance(cell, str) else cell
+    return str(cell) if isinstance(typed, datetime.date) and typed.year < _FIRST_YEAR else typed
 
 
 def _write(sheet: Any, row: int, place: int, cell: Cell) -> bool:  # noqa: ANN401 - as above
     """Write a cell, and return whether its text was truncated."""
-    if isinstance(cell, datetime.date) and cell.year < _FIRST_YEAR:
-        cell = cell.isoformat()
     if isinstance(cell, float) and cell != 0 and not _MIN_NUMBER <= abs(cell) <= _MAX_NUMBER:
         cell = str(cell)
     if not isinstance(cell, str):

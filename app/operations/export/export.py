@@ -5,14 +5,16 @@ Memory holds one page of sessions, except for SPSS and Stata.
 
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 from ...core.progress import Progress, no_progress
-from ...errors import NoSuchSurvey
+from ...errors import NoSuchSurvey, NotFound
+from ...languages import best_match
 from ...sessions import SessionStore
+from ...survey import Survey
 from .excel import write_xlsx
 from .layout import Layout
 from .parquet import write_parquet
@@ -39,6 +41,7 @@ class Export:
 
     Raises:
         NoSuchSurvey: it has never existed.
+        NotFound: none of its revisions has the language.
         Unavailable: the database failed.
     """
 
@@ -50,7 +53,7 @@ class Export:
         surveys = store.queries.known_revisions(request.survey_id)
         if not surveys:
             raise NoSuchSurvey(request.survey_id, store.catalogue.public_ids)
-        self.layout = Layout(surveys, labels=request.labels)
+        self.layout = Layout(_in_language(surveys, request.language), labels=request.labels)
 
     @property
     def format(self) -> FormatInfo:
@@ -85,6 +88,16 @@ class Export:
             pieces = _file_pieces(lambda path: write(path, self.layout, reader))
             next(pieces)  # an empty piece: the file is written
         return ExportFile(pieces=pieces, counts=reader.counts)
+
+
+def _in_language(surveys: Sequence[Survey], language: str | None) -> Sequence[Survey]:
+    """Return the revisions with their texts in a language; one that lacks it keeps its own."""
+    if language is None:
+        return surveys
+    known = sorted({tag for survey in surveys for tag in (survey.language, *survey.languages)})
+    if best_match((language,), known) is None:
+        raise NotFound(f"the survey {surveys[0].id} has no texts in {language}; it has {', '.join(known)}")
+    return [survey.in_language(language) for survey in surveys]
 
 
 def _file_pieces(write: Callable[[Path], None]) -> Iterator[bytes]:

@@ -148,13 +148,13 @@ def duration_s(state: SessionState) -> float | None:
 
 
 def _to_labels(group: StepColumns) -> ToCells:
-    labels = group.columns[0].labels if group.columns else {}
+    labels = [column.labels for column in group.columns]
 
     def to_cells(value: object) -> Sequence[Cell] | None:
         cells = group.to_cells(value)
-        return cells and [labels.get(cell, cell) for cell in cells]
+        return cells and [by_value.get(cell, cell) for by_value, cell in zip(labels, cells, strict=True)]
 
-    return to_cells if labels else group.to_cells
+    return to_cells if any(labels) else group.to_cells
 
 
 _UNKNOWN_STEP: tuple[int, ToCells] = (0, lambda _value: None)

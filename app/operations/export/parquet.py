@@ -1,11 +1,12 @@
 """Parquet files, written with pyarrow."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from ...survey.types import Cell, ColumnKind
+from ...survey.types import TYPED_CELLS, Cell, ColumnKind
 from .codebook import codebook_to_dict
 from .layout import Column, Layout
 from .request import require
@@ -19,6 +20,7 @@ def write_parquet(path: Path, layout: Layout, reader: SessionReader) -> None:
     """Write the file; the codebook (JSON) becomes its metadata."""
     arrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
     types = [_type(arrow, column, labels=layout.has_labels) for column in layout.columns]
+    conversions = [_conversion(arrow, *pair) for pair in zip(layout.columns, types, strict=True)]
     schema = arrow.schema(
         [
             arrow.field(column.name, type_, metadata={"label": column.label})
@@ -29,14 +31,16 @@ def write_parquet(path: Path, layout: Layout, reader: SessionReader) -> None:
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for rows in reader.rows(layout, ROWS_A_GROUP):
             columns = [
-                arrow.array(cells if type_ != arrow.string() else map(_to_text, cells), type=type_)
-                for cells, type_ in zip(zip(*rows, strict=True), types, strict=True)
+                arrow.array(
+                    [None if cell is None else convert(cell) for cell in cells] if convert else cells, type=type_
+                )
+                for cells, convert, type_ in zip(zip(*rows, strict=True), conversions, types, strict=True)
             ]
             writer.write_batch(arrow.record_batch(columns, schema=schema))
 
 
-def _to_text(cell: Cell) -> str | None:
-    return None if cell is None else str(cell)  # a choice can mix texts and numbers
+def _conversion(arrow: Any, column: Column, type_: Any) -> Callable[[Any], Cell] | None:  # noqa: ANN401 - pyarrow has no types
+    return str if type_ == arrow.string() else TYPED_CELLS.get(column.kind)  # a choice can mix texts and numbers
 
 
 def _type(arrow: Any, column: Column, *, labels: bool) -> Any:  # noqa: ANN401 - pyarrow has no types
@@ -48,6 +52,10 @@ def _type(arrow: Any, column: Column, *, labels: bool) -> Any:  # noqa: ANN401 -
         "date": arrow.date32(),
         "time": arrow.timestamp("us", tz="UTC"),
         "chosen": arrow.int8(),
+        "rank": arrow.int16(),
+        "time_of_day": arrow.time32("s"),
+        "datetime": arrow.timestamp("s"),
+        "month": arrow.date32(),
         "choice": arrow.string(),
     }
     if column.kind == "choice" and not labels:

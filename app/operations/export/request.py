@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
 from ...errors import InvalidInput
+from ...installation import install_extra
 from ...survey import Status
 
 Format = Literal["csv", "long", "jsonl", "parquet", "xlsx", "sav", "dta"]
@@ -42,6 +43,7 @@ class ExportRequest:
         status: at the time of the export.
         since, until: of the creation; ``until`` is exclusive.
         labels: instead of a choice's values; sav and dta contain both.
+        language: of labels and of the codebook; None for the survey's own.
         drafts: include their text.
 
     Raises:
@@ -56,6 +58,7 @@ class ExportRequest:
     updated_since: int | None = None
     mode: Mode | None = None
     labels: bool = False
+    language: str | None = None
     spreadsheet_safe: bool = False
     history: bool = False
     drafts: bool = False
@@ -74,13 +77,13 @@ def require(module: str, format_name: str) -> Any:  # noqa: ANN401 - some of the
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise InvalidInput(
-            f"{format_name} files require an extra: run `pip install '.[export]'` in the program's folder, or use csv, "
-            "long or jsonl"
+            f"{format_name} files require an extra: run {install_extra('export')}, or use csv, long or jsonl"
         ) from error
 
 
 _SUPPORTED: Mapping[str, tuple[Format, ...]] = {
     "labels": ("csv", "parquet", "xlsx"),
+    "language": ("csv", "parquet", "xlsx", "sav", "dta"),
     "spreadsheet_safe": ("csv", "long"),
     "history": ("jsonl",),
     "drafts": ("long", "jsonl"),

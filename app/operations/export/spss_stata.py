@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InvalidInput
-from ...survey.types import Cell, ColumnKind
+from ...survey.types import TYPED_CELLS, Cell, ColumnKind
 from .layout import Column, Layout
 from .programs import PROGRAMS, Program, one_line, truncate, valid_names
 from .request import require
@@ -24,7 +24,11 @@ ROWS_A_FRAME = 5000
 _TITLE_BYTES = 60
 """Maximum of a file's label."""
 
-_NOMINAL: frozenset[ColumnKind] = frozenset({"text", "choice", "chosen", "boolean"})
+_MEASURES: Mapping[ColumnKind, str] = {
+    **dict.fromkeys(("text", "choice", "chosen", "boolean"), "nominal"),
+    "rank": "ordinal",
+}
+"""Of SPSS; all others are ``scale``."""
 
 _Fit = Callable[[Any], Cell]
 """Converts to what fits, or None."""
@@ -47,7 +51,7 @@ def write_labelled(path: Path, layout: Layout, reader: SessionReader) -> None:
     title = truncate(one_line(layout.surveys[0].title), _TITLE_BYTES)
     metadata = {"column_labels": labels, "variable_value_labels": value_labels}
     if format_name == "sav":
-        measures = {name: "nominal" if column.kind in _NOMINAL else "scale" for name, column in by_name.items()}
+        measures = {name: _MEASURES.get(column.kind, "scale") for name, column in by_name.items()}
         writer.write_sav(frame, path, title, **metadata, variable_measure=measures, row_compress=True)
     else:
         writer.write_dta(frame, path, title, **metadata)
@@ -87,7 +91,11 @@ def _is_shortened(value: Cell, cell: Cell) -> bool:
     return isinstance(value, str) and isinstance(cell, str) and len(value) < len(cell)
 
 
-def _storage(polars: Any, column: Column, program: Program) -> tuple[Any, _Fit]:  # noqa: ANN401 - a module
+def _storage(  # noqa: C901 - one case a kind
+    polars: Any,  # noqa: ANN401 - a module
+    column: Column,
+    program: Program,
+) -> tuple[Any, _Fit]:
     match column.kind:
         case "text":
             return polars.String, lambda text: truncate(text, program.text_bytes)
@@ -101,8 +109,16 @@ def _storage(polars: Any, column: Column, program: Program) -> tuple[Any, _Fit]:
             return (polars.Int32, int) if column.coded else (polars.Float64, float)
         case "date":
             return polars.Date, lambda day: day if day >= program.first_day else None
+        case "month" | "datetime":
+            first, typed = program.first_day.isoformat(), TYPED_CELLS[column.kind]
+            type_ = polars.Date if column.kind == "month" else polars.Datetime("us")
+            return type_, lambda text: typed(text) if text >= first else None
+        case "time_of_day":
+            return polars.Time, TYPED_CELLS["time_of_day"]
         case "boolean" | "chosen":
             return polars.Int8, int
+        case "rank":
+            return polars.Int16, int
         case "time":
             return polars.Datetime("us"), lambda time: time
 

@@ -118,6 +118,6 @@ def _quote(text: str) -> str:
 
 def _session_to_dict(layout: Layout, at: int, session: Session) -> dict[str, Any]:
     key, state = session
-    fields = Snapshot(key=key, state=state, survey=layout.survey(state)).to_full_dict(at)
+    fields: dict[str, Any] = {**Snapshot(key=key, state=state, survey=layout.survey(state)).to_full_dict(at)}
     del fields["draft"]
     return {**fields, "duration_s": duration_s(state)}

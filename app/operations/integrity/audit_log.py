@@ -5,7 +5,7 @@ from functools import partial
 
 from ...core.progress import Progress, no_progress
 from ...sessions import SessionStore
-from ...store import audit_chain
+from ...store import audit, audit_chain
 
 ENTRIES_A_PAGE = 1000
 
@@ -47,7 +47,7 @@ def verify_audit_log(
     Raises:
         Unavailable: the database is unavailable.
     """
-    start = store.run_read(audit_chain.read_start)
+    start = _find_start(store)
     verifier = audit_chain.ChainVerifier(audit_chain.AuditKeys.derive(store.settings.secret_keys), start)
     problem: str | None = None
     try:
@@ -55,7 +55,7 @@ def verify_audit_log(
         if expected is not None and not is_found:
             problem = f"the chain no longer contains {expected}: entries were removed, or a backup was restored"
     except audit_chain.BrokenChain as error:
-        if store.run_read(audit_chain.read_start) != start:  # a purge has just removed the first
+        if _find_start(store) != start:  # a purge has just removed the first
             return verify_audit_log(store, expected=expected, progress=progress)
         problem = str(error)
     return AuditCheck(
@@ -67,6 +67,16 @@ def verify_audit_log(
         newest=_point(verifier),
         problem=problem,
     )
+
+
+def _find_start(store: SessionStore) -> audit_chain.Start:
+    """Return where the newest purge left the beginning; the chain's if there was none."""
+    before_id: int | None = None
+    while True:
+        find = partial(audit_chain.find_start, before_id=before_id, limit=audit.SCAN_LIMIT)
+        start, before_id = store.run_read(find)
+        if start is not None or before_id is None:
+            return start or audit_chain.Start()
 
 
 def _check_all(

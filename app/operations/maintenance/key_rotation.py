@@ -113,7 +113,10 @@ class _EncryptedTable(NamedTuple):
 
 
 _SESSIONS = _EncryptedTable(
-    tables.sessions, ("user_id", "survey_id"), ("answers", "drafts", "session_data"), ("survey_id", "user_id")
+    tables.sessions,
+    ("user_id", "survey_id"),
+    ("answers", "drafts", "session_data", "context"),
+    ("survey_id", "user_id"),
 )
 _WEBHOOKS = _EncryptedTable(tables.webhooks, ("id",), ("secret",), ("id",))
 _HISTORY = _EncryptedTable(tables.session_history, ("id",), ("answer", "data"), ("survey_id", "user_id", "version"))
@@ -215,7 +218,9 @@ class _Target(NamedTuple):
         if self.is_to_plain:
             return beginning == prefix
         is_padded = and_(beginning == prefix, func.length(column).in_(self._lengths()))
-        return or_(column.is_(None), and_(column != "", not_(is_padded)))  # '' in some old rows: no data
+        has_other_text = and_(column != "", not_(is_padded))  # '' in some old rows: no data
+        is_null_encrypted = f"{column.table.name}.{column.name}" in encryption.ABSENT
+        return or_(column.is_(None), has_other_text) if is_null_encrypted else has_other_text
 
     def _is_padded(self, value: str) -> bool:
         return len(value) in self._lengths()

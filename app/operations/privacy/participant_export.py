@@ -4,7 +4,7 @@ The document (a later version gets another ``format``)::
 
     {"format": "stepkeep-participant-1", "user_id", "exported_at",
      "sessions": [{"survey_id", "survey_title", "survey_revision", "version", "status", "current_step", "answers",
-                   "step_history", "is_audio_mode", "drafts", "session_data", "created_at", "updated_at",
+                   "step_history", "is_audio_mode", "language", "drafts", "session_data", "created_at", "updated_at",
                    "completed_at",
                    "history": [{"version", "message_id", "action", "step", "answer", "data", "timestamp"}]}],
      "set_aside": [{every column of the session's row, "history": [{every column of the event's row}]}],
@@ -123,7 +123,7 @@ class _Export:
         yield from self._list("history", map(_whole, events), "events")
         yield "}"
 
-    def _history(self, key: SessionKey, newest: int) -> Iterator[dict[str, Any]]:
+    def _history(self, key: SessionKey, newest: int) -> Iterator[Mapping[str, Any]]:
         """Yield stored rows from an unreadable event on."""
         version = 0
         while version < newest:
@@ -183,7 +183,7 @@ def _whole(item: Mapping[str, Any]) -> tuple[str]:
 
 
 def _session_to_dict(snapshot: Snapshot, at: int) -> dict[str, Any]:
-    fields = snapshot.to_full_dict(at)
+    fields: dict[str, Any] = {**snapshot.to_full_dict(at)}
     del fields["user_id"], fields["draft"]
     title = None if snapshot.survey is None else snapshot.survey.title
     return {**fields, "survey_title": title, "drafts": snapshot.state.drafts}

@@ -69,7 +69,7 @@ def post(url: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float,
         left_s = deadline - monotonic()
         if left_s <= 0:
             break
-        request = _Request(_connection(parts, address, port, left_s), left_s)
+        request = _Request(_connection(parts, address, port, left_s), left_s, timeout_s)
         result = request.send(parts, headers, body)
         if request.is_connected:
             break
@@ -77,16 +77,22 @@ def post(url: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float,
 
 
 class _Request:
-    """Shut down at its deadline, however slowly the receiver responds."""
+    """Shut down at its deadline, however slowly the receiver responds.
 
-    def __init__(self, connection: HTTPConnection, timeout_s: float) -> None:
+    Args:
+        left_s: how long it may take; less than the timeout when another address was tried before.
+        timeout_s: the configured timeout, which its error names.
+    """
+
+    def __init__(self, connection: HTTPConnection, left_s: float, timeout_s: float) -> None:
         self._connection = connection
+        self._left_s = left_s
         self._timeout_s = timeout_s
         self._timed_out = False
         self.is_connected = False
 
     def send(self, parts: SplitResult, headers: Mapping[str, str], body: bytes) -> PostResult:
-        timer = threading.Timer(self._timeout_s, self._time_out)
+        timer = threading.Timer(self._left_s, self._time_out)
         timer.daemon = True
         timer.start()
         try:

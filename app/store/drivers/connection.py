@@ -30,7 +30,12 @@ CheckSchema = Callable[[Callable[[], Any]], None]
 
 
 class WriterConnection:
-    """The writer's connection: opened at first use, replaced when broken. Used by one thread at a time."""
+    """The writer's connection: opened at first use, replaced when broken. Used by one thread at a time.
+
+    Attributes:
+        commits: of this connection, so far.
+        foreign_writes: how often it saw that another connection may have written before; SQLite only.
+    """
 
     def __init__(
         self,
@@ -44,6 +49,7 @@ class WriterConnection:
         self._cipher = cipher
         self._check_schema = check_schema
         self.outbox_callback: Callable[[], None] = lambda: None
+        self.commits = self.foreign_writes = 0
         self._connection: Connection | None = None
         self._statements: TurnStatements | None = None
         self._used_at = 0.0
@@ -64,6 +70,7 @@ class WriterConnection:
                 statements = statements or self._make_statements(self._driver())
                 statements.cipher = self._cipher
                 statements.outbox_callback = self.outbox_callback
+                statements.foreign_callback = self._count_foreign_write
                 self._check_schema(lambda: read_revision(self._driver()))
                 result = work(statements)
             except self._engine.dialect.loaded_dbapi.Error as error:
@@ -75,6 +82,7 @@ class WriterConnection:
                 raise
             self._statements = statements
             self._used_at = monotonic()
+            self.commits += 1
             return result
 
     def run(self, work: Callable[[Connection], T]) -> T:
@@ -85,12 +93,17 @@ class WriterConnection:
             try:
                 with connection.begin():
                     self._check_schema(lambda: connection.exec_driver_sql(REVISION).all())
-                    return work(connection)
+                    result = work(connection)
             except DBAPIError as error:
                 if wants_new_connection(error):
                     connection.invalidate()
                     self.close()
                 raise
+            self.commits += 1
+            return result
+
+    def _count_foreign_write(self) -> None:
+        self.foreign_writes += 1
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""

@@ -45,6 +45,10 @@ def engine(url: URL, *, lock_timeout_s: int = LOCK_TIMEOUT_S, **options: Any) ->
 # Times as text, because PyMySQL takes 1.5 us to parse one, Python a tenth.
 _STATE = ", ".join(f"CAST({c.name} AS CHAR)" if c.name in TIMES else c.name for c in rows.STATE_COLUMNS)
 _SELECT = f"SELECT {_STATE} FROM sessions"  # noqa: S608 - names of columns
+_IDENTITY = (
+    "SHOW VARIABLES WHERE Variable_name IN "
+    "('wsrep_on', 'wsrep_cluster_name', 'hostname', 'port', 'character_set_client')"
+)
 _KNOWN = f"SELECT {names(rows.MESSAGE_COLUMNS)} FROM session_history WHERE (message_id, user_id, survey_id) IN %s"  # noqa: S608 - our names
 
 
@@ -61,10 +65,17 @@ class MysqlTurnStatements(CursorTurnStatements):
     # Locked: the delivery's foreign key holds while a webhook is removed.
     deliveries_sql = f"{insert_deliveries(['%s'] * 6, survey_id='%s', pattern='%s')} LOCK IN SHARE MODE"
 
+    def database_identity(self) -> object:
+        """Return the cluster or server, the database, and the character set, which must be the same too."""
+        found: dict[str, str] = dict(self._read(_IDENTITY, ()))
+        server = ("wsrep_cluster_name",) if found.get("wsrep_on") == "ON" else ("hostname", "port")
+        return [found.get(name) for name in (*server, "character_set_client")], self._read("SELECT DATABASE()", ())
+
     def begin(
         self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
     ) -> tuple[rows.FoundSessions, list[rows.Row]]:
-        self._connection.begin()
+        if self.owns_transaction:
+            self._connection.begin()
         users: dict[str, list[str]] = {}
         for key in in_lock_order(keys):
             users.setdefault(key.survey_id, []).append(key.user_id)

@@ -7,12 +7,10 @@ turns.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import psycopg
 from sqlalchemy import URL, Column, Engine, create_engine, event
 
 from ...survey import SessionKey
 from .. import rows
-from ..retry import NO_ANSWER
 from ..tables import TIMES, session_history
 from .statements import WEBHOOK_EVENT_COLUMNS, Changes, TurnStatements, in_lock_order, insert_deliveries, names
 
@@ -54,6 +52,7 @@ def engine(
     """Return an engine with UTC times, whatever the server's settings.
 
     Args:
+        url: its parameter ``schema`` becomes the search path, so that no statement names a schema.
         lock_timeout_s: 0 for none, and no response timeout.
     """
     # The URL's parameters take precedence.
@@ -62,9 +61,15 @@ def engine(
     result = create_engine(url, connect_args=connect_args, hide_parameters=True, pool_pre_ping=True, **options)
     # statistics.py reads times as ISO text.
     values = {"timezone": "UTC", "datestyle": "ISO", "lock_timeout": f"{lock_timeout_s}s", **(settings or {})}
+    if "schema" in url.query:
+        values["search_path"] = str(url.query["schema"])
     statements = "; ".join(f"SET {name} = '{value}'" for name, value in values.items())
 
-    @event.listens_for(result, "connect")
+    @event.listens_for(result, "do_connect")
+    def _remove_schema(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
+        options.pop("schema", None)  # not a parameter of libpq
+
+    @event.listens_for(result, "connect", insert=True)  # before SQLAlchemy reads the default schema
     def _set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's connection
         # Not as start-up options, which PgBouncer refuses. Outside a transaction: a rollback would undo them.
         autocommit, connection.autocommit = connection.autocommit, True
@@ -72,35 +77,12 @@ def engine(
         connection.autocommit = autocommit
 
     if lock_timeout_s:
+        from .postgresql_connection import Connection  # noqa: PLC0415 - psycopg is an extra
+
         event.listen(
             result, "do_connect", lambda _dialect, _record, args, options: Connection.connect(*args, **options)
         )
     return result
-
-
-class Connection(psycopg.Connection[Any]):
-    """A connection closed when its server does not respond for RESPONSE_TIMEOUT_S.
-
-    libpq has no read timeout, only TCP keepalives.
-    """
-
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:  # noqa: ANN401 - as psycopg's
-        """Run a generator of psycopg's protocol.
-
-        Raises:
-            psycopg.OperationalError: no response; the connection is closed.
-        """
-        try:
-            return super().wait(gen, interval, RESPONSE_TIMEOUT_S if timeout is None else timeout)
-        except psycopg.OperationalError as error:
-            if timeout is None and type(error).__name__ == "_WaitTimeout":
-                self.pgconn.finish()
-                raise psycopg.OperationalError(f"{NO_ANSWER} {RESPONSE_TIMEOUT_S} seconds") from error
-            raise
-
-    def __del__(self, *_: object) -> None:
-        # SQLAlchemy's pool drops a connection whose first statements failed; psycopg would warn, and libpq closes it.
-        """Do nothing."""
 
 
 class PostgresqlTurnStatements(TurnStatements):
@@ -109,6 +91,9 @@ class PostgresqlTurnStatements(TurnStatements):
     @staticmethod
     def to_time(at: int) -> int:
         return at  # as the statements take them
+
+    def database_identity(self) -> object:
+        return self._read(_IDENTITY, ())
 
     def load(self, key: SessionKey) -> rows.Row | None:
         row: rows.Row | None = self._connection.execute(_SELECT, (key.user_id, key.survey_id), binary=True).fetchone()
@@ -138,7 +123,8 @@ class PostgresqlTurnStatements(TurnStatements):
             if changes.webhook_events:  # in the same round trip
                 events = _json(changes.webhook_events)
                 deliveries = self._connection.execute(_INSERT_DELIVERIES, (events,), prepare=True)
-            self._connection.commit()
+            if self.owns_transaction:
+                self._connection.commit()
         if deliveries is not None and deliveries.rowcount:
             self.outbox_callback()
 
@@ -179,6 +165,7 @@ def _insert(table: str, columns: Sequence[Column[Any]]) -> str:
 
 # As text, because Core has no json_to_recordset.
 _MESSAGE = (session_history.c.message_id, *(session_history.c[column.name] for column in rows.KEY_COLUMNS))
+_IDENTITY = "SELECT system_identifier, current_database(), to_regclass('sessions')::oid FROM pg_control_system()"
 _SELECT = f"SELECT {names(rows.STATE_COLUMNS)} FROM sessions WHERE user_id = %s AND survey_id = %s"  # noqa: S608 - our names
 _LOCK = (
     f"SELECT {names(rows.STATE_COLUMNS)} FROM sessions JOIN {_recordset(rows.KEY_COLUMNS)} "  # noqa: S608 - our names

@@ -97,8 +97,8 @@ def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
     return version >= (3, 7, 0) and not is_fixed
 
 
-def writer_engine(url: URL, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
-    """Return the engine of the one writing connection, used by one thread at a time."""
+def writer_engine(url: URL, busy_timeout_ms: int = BUSY_TIMEOUT_MS, overflow: int = 0) -> Engine:
+    """Return an engine whose transactions write; without ``overflow``, of one connection."""
     version = driver().sqlite_version_info
     if has_wal_reset_bug(version):
         # Slower, but without the risk of corruption.
@@ -109,7 +109,7 @@ def writer_engine(url: URL, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
     else:
         journal, poll_ms = "journal_mode=WAL", POLL_MS
     pragmas = (f"busy_timeout={busy_timeout_ms}", journal, *_WRITER_PRAGMAS, f"busy_timeout={poll_ms}")
-    engine = _engine(url, pragmas, is_writer=True, pool_size=1, max_overflow=0)
+    engine = _engine(url, pragmas, is_writer=True, pool_size=1, max_overflow=overflow)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -193,16 +193,22 @@ class SqliteTurnStatements(CursorTurnStatements):
         self._recent: dict[SessionKey, rows.WrittenSession] = {}
         self._data_version: object = None
 
+    def database_identity(self) -> object:
+        """Return the file of a connection of this module; None for others, whose settings are unknown."""
+        return getattr(self._connection, "file", None)
+
     def begin(
         self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
     ) -> tuple[rows.FoundSessions, list[rows.Row]]:
         execute = self._cursor.execute
         self._connection.check_if_lost()
-        begin_writing(execute)
+        if self.owns_transaction:
+            begin_writing(execute)
         data_version = execute("PRAGMA data_version").fetchone()
         if data_version != self._data_version:
             self._recent.clear()
             self._data_version = data_version
+            self.foreign_callback()
         existing: dict[SessionKey, rows.Row | rows.WrittenSession] = {
             key: session for key in keys if (session := self._recent.get(key)) is not None
         }

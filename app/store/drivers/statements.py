@@ -47,7 +47,9 @@ class TurnStatements(ABC):
     Attributes:
         mark: stands for a parameter.
         cipher: set by the connection's owner.
-        outbox_callback: called after deliveries were committed.
+        outbox_callback: called after deliveries were committed, or written into a caller's transaction.
+        foreign_callback: called when another connection may have written, before what it wrote is read; SQLite only.
+        owns_transaction: whether a batch begins and commits its transaction; otherwise the caller of the batch does.
     """
 
     mark = "%s"
@@ -56,10 +58,16 @@ class TurnStatements(ABC):
         self._connection = connection
         self.cipher = PLAIN
         self.outbox_callback: Callable[[], None] = lambda: None
+        self.foreign_callback: Callable[[], None] = lambda: None
+        self.owns_transaction = True
 
     @staticmethod
     @abstractmethod
     def to_time(at: int) -> object: ...
+
+    @abstractmethod
+    def database_identity(self) -> object:
+        """Return what tells this connection's database from all others."""
 
     @abstractmethod
     def load(self, key: SessionKey) -> Row | None:
@@ -142,7 +150,8 @@ class CursorTurnStatements(TurnStatements):
             if rows:
                 self._cursor.executemany(statement, rows)
         deliveries = self._insert_deliveries(changes.webhook_events) if changes.webhook_events else 0
-        self._connection.commit()
+        if self.owns_transaction:
+            self._connection.commit()
         if deliveries:
             self.outbox_callback()
 

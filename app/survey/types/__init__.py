@@ -10,21 +10,40 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from .boolean import BooleanStep
-from .choice import ChoiceStep
+from .choice import ChoiceStep, Option, OptionsStep, OptionValue, chosen_value, other_text
 from .choices import ChoicesStep
-from .columns import AnswerColumn, Cell, CodedValue, ColumnKind, ToCells
+from .columns import TYPED_CELLS, AnswerColumn, Cell, CodedValue, ColumnKind, ToCells
+from .contact import EmailStep, PhoneStep
 from .date import DateStep
 from .info import InfoStep
+from .moments import DatetimeStep, MonthStep, TimeStep
 from .number import NumberStep
+from .ranking import RankingStep
 from .scale import ScaleStep
-from .step import BaseStep, InvalidAnswer, SampleRequest, StrictModel, Value
+from .step import BaseStep, Check, Code, Expression, Image, InvalidAnswer, SampleRequest, StrictModel, Value, is_absent
 from .text import TextStep
 
-StepType = Literal["choice", "choices", "text", "number", "scale", "date", "boolean", "info"]
+StepType = Literal[
+    "choice", "choices", "text", "number", "scale", "date", "boolean", "info",
+    "time", "datetime", "month", "email", "phone", "ranking",
+]  # fmt: skip
 """As in survey files; in the order of ``Step``."""
 
 Step = Annotated[
-    ChoiceStep | ChoicesStep | TextStep | NumberStep | ScaleStep | DateStep | BooleanStep | InfoStep,
+    ChoiceStep
+    | ChoicesStep
+    | TextStep
+    | NumberStep
+    | ScaleStep
+    | DateStep
+    | BooleanStep
+    | InfoStep
+    | TimeStep
+    | DatetimeStep
+    | MonthStep
+    | EmailStep
+    | PhoneStep
+    | RankingStep,
     Field(discriminator="type"),
 ]
 
@@ -32,16 +51,27 @@ STEP_TYPES: Mapping[str, type[BaseStep]] = dict(zip(get_args(StepType), get_args
 
 __all__ = [
     "STEP_TYPES",
+    "TYPED_CELLS",
     "AnswerColumn",
     "BaseStep",
     "Cell",
+    "Check",
+    "Code",
     "CodedValue",
     "ColumnKind",
+    "Expression",
+    "Image",
     "InvalidAnswer",
+    "Option",
+    "OptionValue",
+    "OptionsStep",
     "SampleRequest",
     "Step",
     "StepType",
     "StrictModel",
     "ToCells",
     "Value",
+    "chosen_value",
+    "is_absent",
+    "other_text",
 ]

@@ -16,9 +16,9 @@ class BooleanStep(BaseStep):
     statistics = frozenset({"labels"})
     answering_s = 1.8
 
-    def check(self, value: object) -> bool:
+    def check_answer(self, value: object) -> bool:
         if not isinstance(value, bool):  # 0 and 1 are numbers
-            raise InvalidAnswer("The answer must be yes or no (true or false).")
+            raise InvalidAnswer("refusals.must_be_boolean")
         return value
 
     def possible_answers(self) -> tuple[object, ...] | None:

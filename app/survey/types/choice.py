@@ -1,17 +1,24 @@
-"""Choice: one of several options; also the options of ``choices``."""
+"""Choice: one of several options; also the options of other types."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from ..texts import OneLine
 from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
-from .step import BaseStep, InvalidAnswer, SampleRequest, StrictModel, Value, newest
+from .step import BaseStep, Code, Expression, Image, InvalidAnswer, SampleRequest, StrictModel, Value, is_absent, newest
 
 OptionValue = str | int | float
 
+StoredOption = OptionValue | dict[str, OptionValue]
+"""A value, or ``{"value", "text"}`` of an option that takes a text."""
+
 T = TypeVar("T")
+
+OTHER_LENGTH = 1000
+"""The most characters of another text."""
 
 
 class Option(StrictModel):
@@ -28,10 +35,35 @@ class Option(StrictModel):
             description="What the participant reads; default: the value",
             json_schema_extra=lambda schema: schema.pop("default"),
         ),
+        OneLine,
     ] = ""
-    audio: Annotated[str | None, Field(max_length=2000, description="What audio mode speaks; default: the label")] = (
-        None
-    )
+    audio: Annotated[
+        str | None, Field(max_length=2000, description="What audio mode speaks; default: the label"), OneLine
+    ] = None
+    show_if: Annotated[
+        Expression | None,
+        Field(
+            description="CEL expression on answers before this step; the option is left out unless it holds",
+            exclude_if=is_absent,
+        ),
+    ] = None
+    image: Annotated[Image | None, Field(description="Shown with the label", exclude_if=is_absent)] = None
+    code: Annotated[Code | None, Field(description="What the option says, for exports", exclude_if=is_absent)] = None
+    exclusive: Annotated[
+        bool,
+        Field(
+            description="`true`: in `choices` no other option can be chosen with this one",
+            exclude_if=lambda is_exclusive: not is_exclusive,
+        ),
+    ] = False
+    other: Annotated[
+        bool,
+        Field(description="`true`: the participant can add a text", exclude_if=lambda takes_text: not takes_text),
+    ] = False
+    fixed: Annotated[
+        bool,
+        Field(description="`true`: keeps its place in a random order", exclude_if=lambda is_fixed: not is_fixed),
+    ] = False
 
 
 def _whole_option(option: object) -> object:
@@ -50,7 +82,7 @@ _BareValue = Annotated[str, Field(min_length=1, max_length=1000)] | int | float
 class OptionsStep(BaseStep):
     """A step with options."""
 
-    type: Literal["choice", "choices"]  # before the options, for the revision
+    type: Literal["choice", "choices", "ranking"]  # before the options, for the revision
     options: Annotated[
         tuple[Annotated[Option, BeforeValidator(_whole_option, json_schema_input_type=_BareValue | Option)], ...],
         Field(
@@ -61,6 +93,13 @@ class OptionsStep(BaseStep):
             json_schema_extra={"uniqueItems": True},
         ),
     ]
+    order: Annotated[
+        Literal["random"] | None,
+        Field(
+            description="`random`: each participant sees the options in an order of their own; default: as in the file",
+            exclude_if=is_absent,
+        ),
+    ] = None
 
     value_types = frozenset({str, int, float})
     statistics = frozenset({"labels"})
@@ -80,40 +119,76 @@ class OptionsStep(BaseStep):
         """The values by themselves: an equal one (1.0) leads to the one in the file (1)."""
         return {option.value: option.value for option in self.options}
 
+    @cached_property
+    def others(self) -> frozenset[OptionValue]:
+        """The values of the options that take a text."""
+        return frozenset(option.value for option in self.options if option.other)
+
     def accepts_draft(self, value: object) -> bool:
         chosen = value if isinstance(value, list) else [value]
-        are_options = len(chosen) <= len(self.options) and all(
-            find_option(self.values, one) is not None for one in chosen
-        )
+        are_options = len(chosen) <= len(self.options) and all(map(self._is_option, chosen))
         return are_options or super().accepts_draft(value)
 
-    def check_option(self, value: object) -> OptionValue:
-        chosen = find_option(self.values, value)
-        if chosen is None:
-            raise InvalidAnswer("The answer must be one of the options.")
-        return chosen
+    def _is_option(self, item: object) -> bool:
+        text = other_text(item)
+        return find_option(self.values, chosen_value(item)) is not None and (text is None or len(text) <= OTHER_LENGTH)
+
+    def check_option(self, item: object) -> StoredOption:
+        chosen = find_option(self.values, chosen_value(item))
+        text = other_text(item)
+        if chosen is None or (text is not None and chosen not in self.others):
+            raise InvalidAnswer("refusals.must_be_option")
+        if chosen not in self.others:
+            return chosen
+        text = (text or "").strip()
+        if len(text) > OTHER_LENGTH:
+            raise InvalidAnswer("refusals.other_too_long", length=len(text), count=OTHER_LENGTH)
+        return {"value": chosen, "text": text}
 
     def labels(self) -> Mapping[Value, str]:
         return {option.value: option.label for option in self.options}
+
+    def fits_options(self, answer: object, hidden: frozenset[OptionValue]) -> bool:
+        """Return whether an answer that was accepted is one where these options are hidden, and no others."""
+        count = len(self.options) - len(hidden)
+        if self.is_empty(answer):
+            return not (self.required and count)
+        chosen = [chosen_value(item) for item in (answer if isinstance(answer, list | tuple) else (answer,))]
+        return hidden.isdisjoint(chosen) and self.fits_count(chosen, count)
+
+    def fits_count(self, chosen: Sequence[OptionValue], count: int) -> bool:
+        """Return whether enough are chosen where so many options are shown."""
+        return bool(chosen) or not count
+
+
+Display = Annotated[
+    Literal["list", "dropdown", "search", "buttons"] | None,
+    Field(description="How the options are shown; default: `list`, `search` from 12 options on", exclude_if=is_absent),
+]
 
 
 class ChoiceStep(OptionsStep):
     """One of the options."""
 
     type: Literal["choice"]
+    display: Display = None
 
     answering_s = 2.4
 
-    def check(self, value: object) -> OptionValue:
+    def check_answer(self, value: object) -> StoredOption:
         return self.check_option(value)
 
     def possible_answers(self) -> tuple[object, ...] | None:
-        return self._with_null(tuple(self.values))
+        return None if self.others else self._with_null(tuple(self.values))
 
     def option_label(self, value: object) -> str | None:
+        value = chosen_value(value)
         return next((one.label for one in self.options if one.value == value and one.label != str(value)), None)
 
     def sample(self, request: SampleRequest) -> object:
+        return self.check_option(self._sample_value(request))
+
+    def _sample_value(self, request: SampleRequest) -> OptionValue:
         values = tuple(self.values)
         if all(isinstance(value, int | float) for value in values):  # ordered, as "not at all" to "nearly every day"
             return values[min(int(request.level * len(values)), len(values) - 1)]
@@ -123,14 +198,41 @@ class ChoiceStep(OptionsStep):
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
+        """A column of the values, and one of the other texts if there are any."""
         coded = number_options(revisions, CODES)
-        column = AnswerColumn(kind="choice", label=newest(revisions).prompt, coded=coded)
-        return AnswerColumns((column,), partial(_to_cells, {one.value: one for one in coded}))
+        prompt = newest(revisions).prompt
+        column = AnswerColumn(kind="choice", label=prompt, coded=coded)
+        others = [option for option in coded if option.value in values_with_text(revisions.values())]
+        label = f"{prompt}: {', '.join(option.label for option in others)}"
+        texts = (AnswerColumn(kind="text", label=label, suffix="_other"),) if others else ()
+        by_value = {one.value: one for one in coded}
+        return AnswerColumns((column, *texts), partial(_to_cells, by_value, has_texts=bool(texts)))
 
 
-def _to_cells(codes: Mapping[Any, CodedValue], value: object) -> Sequence[Cell] | None:
-    option = find_option(codes, value)
-    return None if option is None else (option.value,)
+def _to_cells(codes: Mapping[Any, CodedValue], value: object, *, has_texts: bool) -> Sequence[Cell] | None:
+    option, text = find_option(codes, chosen_value(value)), other_text(value)
+    if option is None or not (has_texts or text is None):
+        return None
+    return (option.value, text) if has_texts else (option.value,)
+
+
+def values_with_text(steps: Iterable[OptionsStep]) -> frozenset[OptionValue]:
+    """Return the values of the options that take a text in any of a step's revisions."""
+    return frozenset[OptionValue]().union(*(step.others for step in steps))
+
+
+def chosen_value(item: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return the value of an option in an answer, without its text."""
+    return item["value"] if _has_text(item) else item
+
+
+def other_text(item: Any) -> str | None:  # noqa: ANN401 - any JSON
+    """Return the text of an option in an answer; None without one."""
+    return item["text"] if _has_text(item) else None
+
+
+def _has_text(item: object) -> bool:
+    return isinstance(item, dict) and item.keys() == {"value", "text"} and isinstance(item["text"], str)
 
 
 def find_option(options: Mapping[Any, T], value: object) -> T | None:

@@ -1,13 +1,23 @@
 """Choices: any number of options."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .choice import OptionsStep, OptionValue, find_option, number_options
+from .choice import (
+    Display,
+    OptionsStep,
+    OptionValue,
+    StoredOption,
+    chosen_value,
+    find_option,
+    number_options,
+    other_text,
+    values_with_text,
+)
 from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
 from .step import InvalidAnswer, SampleRequest, newest
 
@@ -20,7 +30,9 @@ class ChoicesStep(OptionsStep):
         int | None, Field(ge=0, description="Fewest options; default: 1 if an answer is required, else 0")
     ] = None
     max_choices: Annotated[int | None, Field(ge=1, description="Most options; default: all")] = None
+    display: Display = None
 
+    computable = frozenset({"min_choices", "max_choices", "default"})
     is_list = True
     answering_s = 5.0
 
@@ -35,53 +47,83 @@ class ChoicesStep(OptionsStep):
     @model_validator(mode="after")
     def _bounds_fit(self) -> Self:
         fewest, most = self._bounds
-        if fewest > most or most > len(self.options):
-            raise ValueError(f"min_choices {fewest} <= max_choices {most} <= {len(self.options)} options must hold")
+        if fewest > most:
+            raise ValueError(f"min_choices {fewest} is greater than max_choices {most}")
+        if most > len(self.options):
+            raise ValueError(f"max_choices {most} is greater than the number of options, {len(self.options)}")
         return self
 
     @property
     def _bounds(self) -> tuple[int, int]:
         return self.min_choices or 0, self.max_choices or len(self.options)
 
-    def check(self, value: object) -> list[OptionValue]:
+    @cached_property
+    def _exclusive(self) -> frozenset[OptionValue]:
+        return frozenset(option.value for option in self.options if option.exclusive)
+
+    def check_answer(self, value: object) -> list[StoredOption]:
         if not isinstance(value, list | tuple):
-            raise InvalidAnswer("The answer must be a list of options.")
+            raise InvalidAnswer("refusals.must_be_list")
         chosen = [self.check_option(item) for item in value]
         order = list(self.values)
-        ranks = [order.index(item) for item in chosen]
+        if self.order == "random":
+            chosen.sort(key=lambda item: order.index(chosen_value(item)))
+        ranks = [order.index(chosen_value(item)) for item in chosen]
         if any(left >= right for left, right in pairwise(ranks)):
-            raise InvalidAnswer("The options must be in the order of the survey, each at most once.")
-        fewest, most = self._bounds
-        if len(chosen) < fewest:
-            raise InvalidAnswer(f"Choose at least {fewest}.")
-        if len(chosen) > most:
-            raise InvalidAnswer(f"Choose at most {most}.")
+            raise InvalidAnswer("refusals.options_in_order")
+        self._check_count(chosen)
         return chosen
 
-    def sample(self, request: SampleRequest) -> object:
-        values = list(self.values)
+    def _check_count(self, chosen: Sequence[StoredOption]) -> None:
+        alone = next((item for item in chosen if chosen_value(item) in self._exclusive), None)
+        if alone is not None and len(chosen) > 1:
+            label = self.labels()[chosen_value(alone)]
+            raise InvalidAnswer("refusals.exclusive", label=label)
         fewest, most = self._bounds
-        count = min(max(1 + int(request.random.expovariate(1.1)), fewest), most)
+        if len(chosen) < fewest and alone is None:
+            raise InvalidAnswer("refusals.too_few", count=fewest)
+        if len(chosen) > most:
+            raise InvalidAnswer("refusals.too_many", count=most)
+
+    def fits_count(self, chosen: Sequence[OptionValue], count: int) -> bool:
+        """A computed bound can change with time, which withdraws no answer."""
+        fewest = 0 if "min_choices" in self.computed else min(self.min_choices or 0, count)
+        return len(chosen) >= fewest or not self._exclusive.isdisjoint(chosen)
+
+    def sample(self, request: SampleRequest) -> object:
+        values = [value for value in self.values if value not in self._exclusive] or list(self.values)[:1]
+        fewest, most = self._bounds
+        count = min(max(1 + int(request.random.expovariate(1.1)), fewest), most, len(values))
         chosen = set(request.random.sample(range(len(values)), count))
-        return [value for index, value in enumerate(values) if index in chosen]
+        return [self.check_option(value) for index, value in enumerate(values) if index in chosen]
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        """One column an option, named by its code, unless codes would make odd names (-1)."""
+        """One column an option, named by its code, unless codes would make odd names (-1), and one a text."""
         coded = number_options(revisions, range(CODES.stop))
+        with_text = values_with_text(revisions.values())
         prompt = newest(revisions).prompt
-        columns = tuple(
-            AnswerColumn(kind="chosen", label=f"{prompt}: {option.label}", suffix=f"_{option.code}", option=option)
-            for option in coded
-        )
-        return AnswerColumns(columns=columns, to_cells=partial(_to_cells, {one.value: one for one in coded}))
+        columns: list[AnswerColumn] = []
+        for option in coded:
+            label, suffix = f"{prompt}: {option.label}", f"_{option.code}"
+            columns.append(AnswerColumn(kind="chosen", label=label, suffix=suffix, option=option))
+            if option.value in with_text:
+                columns.append(AnswerColumn(kind="text", label=label, suffix=f"{suffix}_other"))
+        return AnswerColumns(tuple(columns), partial(_to_cells, {one.value: one for one in coded}, with_text))
 
 
-def _to_cells(codes: Mapping[Any, CodedValue], value: object) -> Sequence[Cell] | None:
+def _to_cells(codes: Mapping[Any, CodedValue], with_text: frozenset[Any], value: object) -> Sequence[Cell] | None:
     if not isinstance(value, list | tuple):
         return None
-    chosen = [find_option(codes, item) for item in value]
-    distinct = {option.code for option in chosen if option is not None}
-    if len(distinct) < len(chosen):  # no option, or twice
-        return None
-    return [int(option.code in distinct) for option in codes.values()]
+    texts: dict[int, str | None] = {}
+    for item in value:
+        option, text = find_option(codes, chosen_value(item)), other_text(item)
+        if option is None or option.code in texts or not (text is None or option.value in with_text):
+            return None
+        texts[option.code] = text
+    cells: list[Cell] = []
+    for option in codes.values():
+        cells.append(int(option.code in texts))
+        if option.value in with_text:
+            cells.append(texts.get(option.code))
+    return cells

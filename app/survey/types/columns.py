@@ -1,14 +1,26 @@
 """The columns of a step's answers, for exports of any format."""
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-Cell = str | int | float | bool | datetime.date | None
+Cell = str | int | float | bool | datetime.date | datetime.time | None
 
-ColumnKind = Literal["text", "whole", "number", "boolean", "date", "time", "choice", "chosen"]
-"""A ``time`` is naive UTC; ``chosen`` is 1 if a list's option was chosen, else 0."""
+ColumnKind = Literal[
+    "text", "whole", "number", "boolean", "date", "time", "choice", "chosen", "rank", "time_of_day", "datetime", "month"
+]
+"""A ``time`` is naive UTC; ``chosen`` is 1 if a list's option was chosen, else 0; ``rank`` is 1 for the first option.
+
+A ``time_of_day``, ``datetime`` (at the participant) or ``month`` is written as it was answered.
+"""
+
+TYPED_CELLS: Mapping[ColumnKind, Callable[[str], Cell]] = {
+    "time_of_day": datetime.time.fromisoformat,
+    "datetime": datetime.datetime.fromisoformat,
+    "month": lambda text: datetime.date.fromisoformat(f"{text}-01"),
+}
+"""What formats with types make of cells of these kinds; of a month its first day."""
 
 CODES = range(-2_147_483_647, 2_147_483_621)
 """Codes in SPSS and Stata: Stata's long without its missing values."""

@@ -20,8 +20,8 @@ class InfoStep(BaseStep):
     statistics = frozenset()
     answering_s = 1.5
 
-    def check(self, value: object) -> object:
-        raise InvalidAnswer(f"This step takes no answer but null, not {type(value).__name__}.")
+    def check_answer(self, value: object) -> object:
+        raise InvalidAnswer("refusals.takes_no_answer", type=type(value).__name__)
 
     def possible_answers(self) -> tuple[object, ...] | None:
         return (None,)

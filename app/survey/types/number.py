@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ...core.strict_json import MAX_INTEGER
+from ..texts import OneLine
 from .columns import AnswerColumn, AnswerColumns, one_column
-from .step import BaseStep, InvalidAnswer, SampleRequest, newest, require_ordered
+from .step import BaseStep, InvalidAnswer, SampleRequest, is_absent, newest, require_ordered
 
 
 class NumberStep(BaseStep):
@@ -18,8 +19,13 @@ class NumberStep(BaseStep):
     min: Annotated[int | float | None, Field(description="Least number accepted")] = None
     max: Annotated[int | float | None, Field(description="Greatest number accepted")] = None
     integer: Annotated[bool, Field(description="`true` accepts whole numbers only")] = False
-    unit: Annotated[str | None, Field(max_length=64, description="Shown behind the number")] = None
+    unit: Annotated[str | None, Field(max_length=64, description="Shown behind the number"), OneLine] = None
+    decimals: Annotated[
+        int | None,
+        Field(ge=0, le=15, description="Most digits behind the decimal point; default: any", exclude_if=is_absent),
+    ] = None
 
+    computable = frozenset({"min", "max", "default"})
     value_types = frozenset({int, float})
     statistics = frozenset({"numbers"})
     answering_s = 5.0
@@ -27,22 +33,29 @@ class NumberStep(BaseStep):
     @model_validator(mode="after")
     def _bounds_fit(self) -> Self:
         require_ordered(self.min, self.max)
+        if self.integer and self.decimals:
+            raise ValueError("a whole number has no decimals: leave out `integer` or `decimals`")
         return self
 
-    def check(self, value: object) -> int | float:
-        check = check_whole_number if self.integer else check_number
-        return check(value, self.min, self.max)
+    def check_answer(self, value: object) -> int | float:
+        if self.integer or self.decimals == 0:
+            return check_whole_number(value, self.min, self.max)
+        number = check_number(value, self.min, self.max)
+        if self.decimals is not None and round(number, self.decimals) != number:
+            raise InvalidAnswer("refusals.too_many_decimals", count=self.decimals)
+        return number
 
     def sample(self, request: SampleRequest) -> object:
         low, high = self.min if self.min is not None else 0, self.max if self.max is not None else 100
         mean, deviation = (76.0, 15.0) if self.unit == "kg" else (low + (high - low) * 0.12, (high - low) * 0.05)
         value = min(max(request.random.gauss(mean, deviation), low), high)
-        return round(value) if self.integer else round(value, 1)
+        decimals = 0 if self.integer else min(1 if self.decimals is None else self.decimals, 3)
+        return round(value, decimals) if decimals else round(value)
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
         step = newest(revisions)
-        is_whole = all(one.integer for one in revisions.values())
+        is_whole = all(one.integer or one.decimals == 0 for one in revisions.values())
         column = AnswerColumn(kind="whole" if is_whole else "number", label=step.prompt, unit=step.unit)
         return one_column(column, int) if is_whole else one_column(column, int, float)
 
@@ -54,11 +67,11 @@ def check_number(value: object, low: float | None, high: float | None) -> int | 
         InvalidAnswer: it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidAnswer("The answer must be a number.")
+        raise InvalidAnswer("refusals.must_be_number")
     if low is not None and value < low:
-        raise InvalidAnswer(f"The answer must be at least {low}.")
+        raise InvalidAnswer("refusals.at_least", low=low)
     if high is not None and value > high:
-        raise InvalidAnswer(f"The answer must be at most {high}.")
+        raise InvalidAnswer("refusals.at_most", high=high)
     return value
 
 
@@ -70,7 +83,7 @@ def check_whole_number(value: object, low: float | None, high: float | None) -> 
     """
     number = check_number(value, low, high)
     if number != int(number):
-        raise InvalidAnswer("The answer must be a whole number.")
+        raise InvalidAnswer("refusals.must_be_whole")
     if abs(number) > MAX_INTEGER:
-        raise InvalidAnswer("The answer is too large.")
+        raise InvalidAnswer("refusals.too_large")
     return int(number)

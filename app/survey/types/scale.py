@@ -1,15 +1,17 @@
 """Scale: a whole number between two labelled ends."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Self
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ..texts import OneLine
 from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue, one_column
 from .number import check_whole_number
 from .step import BaseStep, SampleRequest, Value, newest, require_ordered
 
 _MAX_POINTS = 1000
+_STAND_IN_POINTS = 10
 
 
 class ScaleStep(BaseStep):
@@ -18,9 +20,10 @@ class ScaleStep(BaseStep):
     type: Literal["scale"]
     min: Annotated[int, Field(description="The lowest point")]
     max: Annotated[int, Field(description=f"The highest point, at most {_MAX_POINTS} above the lowest")]
-    min_label: Annotated[str | None, Field(max_length=500, description="Shown at the lowest point")] = None
-    max_label: Annotated[str | None, Field(max_length=500, description="Shown at the highest point")] = None
+    min_label: Annotated[str | None, Field(max_length=500, description="Shown at the lowest point"), OneLine] = None
+    max_label: Annotated[str | None, Field(max_length=500, description="Shown at the highest point"), OneLine] = None
 
+    computable = frozenset({"min", "max", "default"})
     value_types = frozenset({int, float})
     statistics = frozenset({"numbers", "labels"})
     answering_s = 3.0
@@ -32,13 +35,38 @@ class ScaleStep(BaseStep):
             raise ValueError(f"a scale has at most {_MAX_POINTS} points; use the type number instead")
         return self
 
-    def check(self, value: object) -> int:
-        return check_whole_number(value, self.min, self.max)
+    @classmethod
+    def stand_ins(cls, data: Mapping[str, Any], computed: Collection[str]) -> Mapping[str, Any]:
+        """Return bounds ten points apart, from 0 on if both are computed."""
+        low, high = data.get("min"), data.get("max")
+        bounds = {
+            "min": high - _STAND_IN_POINTS if isinstance(high, int) else 0,
+            "max": (low if isinstance(low, int) else 0) + _STAND_IN_POINTS,
+        }
+        return {name: bound for name, bound in bounds.items() if name in computed}
+
+    def computed_value(self, name: str, value: object) -> Any:  # noqa: ANN401 - of the field's type
+        fields = {field: getattr(self, field) for field in type(self).model_fields if field not in self.computable}
+        return getattr(type(self).model_validate({**fields, "min": value, "max": value}), name)
+
+    def can_have_bounds(self, min: Any, max: Any) -> bool:  # noqa: A002, ANN401 - as the fields are named
+        return bool(0 <= max - min <= _MAX_POINTS)
+
+    @property
+    def has_computed_bounds(self) -> bool:
+        return not self.computed.keys().isdisjoint({"min", "max"})
+
+    def check_answer(self, value: object) -> int:
+        low = None if "min" in self.computed else self.min
+        high = None if "max" in self.computed else self.max
+        return check_whole_number(value, low, high)
 
     def possible_answers(self) -> tuple[object, ...] | None:
-        return self._with_null(tuple(range(self.min, self.max + 1)))
+        return None if self.has_computed_bounds else self._with_null(tuple(range(self.min, self.max + 1)))
 
     def labels(self) -> Mapping[Value, str]:
+        if self.has_computed_bounds:
+            return {}
         ends = {self.min: self.min_label, self.max: self.max_label}
         return {
             point: f"{point} ({ends[point]})" if ends.get(point) else str(point)
@@ -51,7 +79,7 @@ class ScaleStep(BaseStep):
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
         step = newest(revisions)
-        ends = ((step.min, step.min_label), (step.max, step.max_label))
+        ends = () if step.has_computed_bounds else ((step.min, step.min_label), (step.max, step.max_label))
         coded = tuple(
             CodedValue(code=point, value=point, label=label) for point, label in ends if label and point in CODES
         )

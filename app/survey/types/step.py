@@ -1,15 +1,27 @@
 """What all step types have in common, and what each defines."""
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from ...core import strict_json
-from ...core.formats import STEP_ID
+from ...core.formats import MEDIA_FILE, STEP_ID
+from ...languages import Message
 from ..state import END
+from ..texts import InLanguage, computed
 from .columns import AnswerColumns
 
 T = TypeVar("T")
@@ -20,12 +32,19 @@ DRAFT_LENGTH = 1000
 Value = str | int | float | bool
 """An answer, or one item of a list."""
 
-Statistic = Literal["labels", "numbers", "lengths", "years"]
-"""Counts by label, number, length of text, or year."""
+Statistic = Literal["labels", "numbers", "lengths", "years", "hours", "ranks"]
+"""Counts by label, number, length of text, year, hour, or option that is ranked first."""
 
 
 class InvalidAnswer(ValueError):
-    """The message is for the participant."""
+    """Why an answer is refused, for the participant; ``str()`` says it in English."""
+
+    def __init__(self, key: str, **values: object) -> None:
+        self.message = Message(key, values)
+        super().__init__(key, values)
+
+    def __str__(self) -> str:
+        return str(self.message)
 
 
 class StrictModel(BaseModel):
@@ -65,15 +84,57 @@ def _condition_text(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
 
 
+Expression = Annotated[str, BeforeValidator(_condition_text, json_schema_input_type=str | bool)]
+"""CEL as it is written in the file; it is compiled with the whole survey."""
+
+
+def is_absent(value: object) -> bool:
+    """Whether a file leaves a field out that came later: then it is no part of the revision."""
+    return value is None or value == ()
+
+
 class Rule(StrictModel):
     """Where a step leads, and when."""
 
     when: Annotated[
-        str | None,
-        BeforeValidator(_condition_text, json_schema_input_type=str | bool | None),
+        Expression | None,
         Field(description="CEL expression on `answer` and `answers`; without it the rule always applies"),
     ] = None
     go: Annotated[str, Field(description="Id of the step to go to; `end` completes the survey")]
+
+
+class Check(StrictModel):
+    """What must hold when a step is answered."""
+
+    that: Annotated[Expression, Field(description="CEL expression that holds for a sensible answer")]
+    message: Annotated[str, Field(min_length=1, max_length=2000, description="Shown when it does not hold"), InLanguage]
+    level: Annotated[
+        Literal["error", "warning"],
+        Field(
+            description="`error` refuses the answer; `warning` asks the participant to confirm it",
+            exclude_if=lambda level: level == "error",
+        ),
+    ] = "error"
+
+
+class Code(StrictModel):
+    """A concept of a code system, kept for exports."""
+
+    system: Annotated[str, Field(min_length=1, max_length=1000, description="Such as http://loinc.org")]
+    code: Annotated[str, Field(min_length=1, max_length=1000, description="Such as 44250-9")]
+
+
+class Image(StrictModel):
+    """A picture beside a question or an option."""
+
+    file: Annotated[
+        str,
+        Field(
+            pattern=MEDIA_FILE,
+            description="Name of a file in the folder `media` of the surveys",
+        ),
+    ]
+    alt: Annotated[str, Field(max_length=2000, description="What the picture says, for screen readers"), InLanguage]
 
 
 class BaseStep(StrictModel):
@@ -83,6 +144,8 @@ class BaseStep(StrictModel):
     class variables below; everything else in the application asks the type.
 
     Attributes:
+        computed: the expressions of fields that the file writes as ``"{{ CEL }}"``, which are None here.
+        computable: the fields that may be written so.
         takes_answer: whether participants answer the step; if not, its answer is always null.
         is_list: whether an answer is a list of values.
         is_typed: whether participants type the answer, so that half-typed drafts exist.
@@ -100,9 +163,9 @@ class BaseStep(StrictModel):
             json_schema_extra={"not": {"const": END}},
         ),
     ]
-    prompt: Annotated[str, Field(min_length=1, max_length=10_000, description="The question, in plain text")]
+    prompt: Annotated[str, Field(min_length=1, max_length=10_000, description="The question"), InLanguage]
     audio: Annotated[
-        str | None, Field(max_length=10_000, description="What audio mode speaks instead of the prompt")
+        str | None, Field(max_length=10_000, description="What audio mode speaks instead of the prompt"), InLanguage
     ] = None
     required: Annotated[bool, Field(description="`false` lets participants skip the step; the answer is then null")] = (
         True
@@ -114,13 +177,62 @@ class BaseStep(StrictModel):
             description="Rules in order: the first that applies decides; otherwise the next step in the list follows",
         ),
     ] = ()
+    # Later fields are part of a revision only where a file uses them, so that the revisions of other files stay.
+    help: Annotated[
+        str | None,
+        Field(min_length=1, max_length=10_000, description="Shown below the prompt", exclude_if=is_absent),
+        InLanguage,
+    ] = None
+    show_if: Annotated[
+        Expression | None,
+        Field(
+            description="CEL expression on answers before this step; the step is left out unless it holds",
+            exclude_if=is_absent,
+        ),
+    ] = None
+    check: Annotated[
+        tuple[Check, ...],
+        Field(strict=False, max_length=50, description="What must hold for the answer", exclude_if=is_absent),
+    ] = ()
+    default: Annotated[
+        Any,
+        Field(
+            description="Shown as the answer until the participant gives one; may be one `{{ CEL }}`",
+            exclude_if=is_absent,
+        ),
+    ] = None
+    image: Annotated[Image | None, Field(description="Shown above the answers", exclude_if=is_absent)] = None
+    code: Annotated[Code | None, Field(description="What the question asks, for exports", exclude_if=is_absent)] = None
 
+    computed: ClassVar[Mapping[str, str]] = {}
+    computable: ClassVar[frozenset[str]] = frozenset({"default"})
     takes_answer: ClassVar[bool] = True
     is_list: ClassVar[bool] = False
     is_typed: ClassVar[bool] = False
     value_types: ClassVar[frozenset[type]]
     statistics: ClassVar[frozenset[Statistic]]
     answering_s: ClassVar[float]
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _set_computed(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 - a file's data
+        expressions = {name: computed(data.get(name)) for name in cls.computable} if isinstance(data, dict) else {}
+        expressions = {name: source for name, source in expressions.items() if source is not None}
+        step = handler(
+            {
+                **{name: value for name, value in data.items() if name not in expressions},
+                **cls.stand_ins(data, expressions),
+            }
+            if expressions
+            else data
+        )
+        if expressions:
+            step.__dict__["computed"] = expressions
+        return step
+
+    @model_serializer(mode="wrap")
+    def _add_computed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {**handler(self), **{name: f"{{{{ {source} }}}}" for name, source in self.computed.items()}}
 
     @field_validator("id")
     @classmethod
@@ -129,7 +241,12 @@ class BaseStep(StrictModel):
             raise ValueError(f"`{END}` completes a survey and cannot be the id of a step")
         return value
 
-    def check(self, value: object) -> Any:  # noqa: ANN401 - any JSON
+    @classmethod
+    def stand_ins(cls, _data: Mapping[str, Any], _computed: Collection[str]) -> Mapping[str, Any]:
+        """Return what computed fields that the type needs have where the expression has no value."""
+        return {}
+
+    def check_answer(self, value: object) -> Any:  # noqa: ANN401 - any JSON
         """Return a non-empty answer in stored form.
 
         Raises:
@@ -137,9 +254,22 @@ class BaseStep(StrictModel):
         """
         raise NotImplementedError
 
+    def computed_value(self, name: str, value: object) -> Any:  # noqa: ANN401 - of the field's type
+        """Return what an expression computed for a field as the field has it, whatever the other computable fields are.
+
+        Raises:
+            ValidationError: it does not fit.
+        """
+        fields = {field: getattr(self, field) for field in type(self).model_fields if field not in self.computable}
+        return getattr(type(self).model_validate({**fields, name: value}), name)
+
+    def can_have_bounds(self, min: Any, max: Any) -> bool:  # noqa: A002, ANN401 - as the fields are named
+        """Return whether an answer can be within computed bounds."""
+        return bool(min <= max)
+
     def accepts(self, value: object) -> bool:
         try:
-            self.check(value)
+            self.check_answer(value)
         except InvalidAnswer:
             return False
         return True

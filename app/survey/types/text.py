@@ -53,13 +53,13 @@ class TextStep(BaseStep):
         """Matches a whole answer; None without a pattern."""
         return None if self.pattern is None else _compile(self.pattern).fullmatch
 
-    def check(self, value: object) -> str:
+    def check_answer(self, value: object) -> str:
         if not isinstance(value, str):
-            raise InvalidAnswer("The answer must be text.")
+            raise InvalidAnswer("refusals.must_be_text")
         if len(value) > self.max_length:
-            raise InvalidAnswer(f"The answer has {len(value)} characters; at most {self.max_length} are allowed.")
+            raise InvalidAnswer("refusals.too_long", length=len(value), count=self.max_length)
         if self.fullmatch is not None and self.fullmatch(value) is None:
-            raise InvalidAnswer("The answer does not have the required format.")
+            raise InvalidAnswer("refusals.wrong_format")
         return value
 
     def is_empty(self, value: object) -> bool:

@@ -114,9 +114,11 @@ def _require_survey(principal: Integrator | Developer, survey_id: str) -> None:
 
 
 def _page(template: str, principal: Integrator | Developer, *, status: int = 200, **variables: object) -> Response:
-    name = principal.name if isinstance(principal, Integrator) else None
-    csrf = authenticator().sign_ins.csrf_token()
-    return page(f"dashboard/{template}", status=status, scopes=_scopes(principal), name=name, csrf=csrf, **variables)
+    sign_ins = authenticator().sign_ins
+    name = principal.name if isinstance(principal, Integrator) and not sign_ins.are_hosts else None
+    csrf = sign_ins.csrf_token()
+    account = {"name": name, "csrf": csrf, "scopes": _scopes(principal), "is_host_user": sign_ins.are_hosts}
+    return page(f"dashboard/{template}", status=status, **account, **variables)
 
 
 def _survey_rows() -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from ...errors import Forbidden, RateLimited, Unauthorized, Unavailable
 from ..authorization import audit
 from ..context import authenticator, store
 from ..request_origin import require_same_origin
-from .survey import page
+from .survey import page, to_host_login
 
 sign_in = flask.Blueprint("sign_in", __name__)
 
@@ -26,10 +26,11 @@ _INVALID_KEY = (
 @sign_in.get("/sign-in")
 def show_sign_in() -> Response:
     """Show the form, or redirect to the dashboard."""
+    sign_ins = authenticator().sign_ins
     try:
-        authenticator().sign_ins.principal()
+        sign_ins.principal()
     except Unauthorized:
-        return page("sign_in.html", problem=None)
+        return to_sign_in() if sign_ins.are_hosts else page("sign_in.html", problem=None)
     return _to("dashboard.show_overview")
 
 
@@ -67,7 +68,7 @@ def end() -> Response:
 def refuse(error: Forbidden) -> Response:
     """Show what was refused, and a form to sign out."""
     sign_ins = authenticator().sign_ins
-    csrf = None if sign_ins.integrator() is None else sign_ins.csrf_token()
+    csrf = None if sign_ins.are_hosts or sign_ins.integrator() is None else sign_ins.csrf_token()
     return page("refused.html", status=403, why=error.message, csrf=csrf)
 
 
@@ -80,7 +81,9 @@ def show_unavailable(_error: Unavailable) -> Response:
 
 
 def to_sign_in() -> Response:
-    """Redirect to the form."""
+    """Redirect to the form, or to the host's."""
+    if authenticator().sign_ins.are_hosts:
+        return to_host_login("The dashboard is not open to you.")
     return _to("sign_in.show_sign_in")
 
 

@@ -5,31 +5,44 @@ Content-Security-Policy forbids inline script and style.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import flask
+from markupsafe import Markup
 from werkzeug import Response
 
 from ...access import Participant, new_user_id
 from ...errors import Forbidden, RateLimited, StepkeepError, StorageLow, Unauthorized
-from ...survey import SessionKey, Survey
+from ...languages import Message, text
+from ...survey import MarkdownText, SessionKey, Survey
 from ..authorization import admit_new_participant
-from ..context import authenticator, store
+from ..compression import forbid_compression
+from ..context import app_context, authenticator, form_digest, store
+from ..request_language import in_wanted_language, page_language
 from ..request_origin import require_same_origin
-from .direction import text_direction
+from .opening import read_opening
 
-pages = flask.Blueprint(
-    "pages",
-    __name__,
-    static_folder="../static",
-    static_url_path="/assets",  # the application's own /static would hide this one
-)
-pages.add_app_template_filter(text_direction)
+pages = flask.Blueprint("pages", __name__)
+pages.add_app_template_global(form_digest)
+
+
+@pages.get("/assets/<path:filename>", endpoint="static")
+def get_asset(filename: str) -> Response:
+    """Return a static file, whether or not its address has the current version."""
+    return app_context().assets.respond(filename)
+
+
+@pages.app_template_global()
+def asset_url(name: str) -> str:
+    """Return the address of the current version of a static file, or of its bundle."""
+    return flask.url_for("pages.static", filename=app_context().assets.path(name))
 
 
 @pages.get("/")
 def list_surveys() -> Response:
     """Show the surveys that the participant may take."""
-    return page("index.html", surveys=[survey for survey in _surveys().values() if _is_listed(survey)])
+    surveys = [in_wanted_language(survey) for survey in _surveys().values() if _is_listed(survey)]
+    return participants_page("index.html", surveys=surveys)
 
 
 @pages.get("/s/<survey_id>")
@@ -43,55 +56,78 @@ def take_survey(survey_id: str) -> Response:
         participant = _participant(survey_id)
     except Unauthorized:
         is_public = survey is not None and survey.access == "public"
-        return page("ended.html", status=401, survey=survey if is_public else None)
+        shown = in_wanted_language(survey) if survey is not None and is_public else None
+        return participants_page("ended.html", status=401, survey=shown)
+    host = authenticator().host
+    if participant is None and host is not None and host.has_participants and host.user.participant is None:
+        raise Unauthorized
     if survey is None:
         return _not_found()
     if participant is not None:
         return _show(survey, participant.key, participant)
     if authenticator().is_development:
-        return page("survey.html", survey=survey, user_id=None)
+        return survey_page(survey, user_id=None)
     if survey.access == "closed":
         return _not_found()
-    return _show(survey, _new_key(survey))
+    return _show(survey, new_key(survey))
 
 
 @pages.post("/s/<survey_id>/anew")
-def begin_anew(survey_id: str) -> Response:
+def begin_again(survey_id: str) -> Response:
     """Set a new participant's cookie, and redirect to the survey."""
     require_same_origin(store().settings)
     survey = _surveys().get(survey_id)
     if survey is None or survey.access == "closed":
         return _not_found()
     response = flask.redirect(flask.url_for("pages.take_survey", survey_id=survey.id), 303)
-    authenticator().set_resume_cookie(response, _new_key(survey))
+    authenticator().set_resume_cookie(response, new_key(survey))
     return response
 
 
 @pages.get("/resume")
 def resume() -> Response:
     """Show the page whose script sends the URL fragment's token."""
-    return page("resume.html")
+    return participants_page("resume.html")
 
 
 @pages.get("/left")
 def left() -> Response:
     """Show that the browser has left a survey, and which ones it still has."""
-    return page("left.html", surveys=[survey for survey in _surveys().values() if _has_session(survey)])
+    surveys = [in_wanted_language(survey) for survey in _surveys().values() if _has_session(survey)]
+    return participants_page("left.html", surveys=surveys)
+
+
+@pages.errorhandler(Unauthorized)
+def ask_to_sign_in(_error: Unauthorized) -> Response:
+    """Redirect to the host's login, if it is known."""
+    return to_host_login(text(page_language(), "pages.refused.sign_in"), page_language())
 
 
 @pages.errorhandler(Forbidden)
 def refuse(error: Forbidden) -> Response:
     """Show what was refused."""
-    return page("refused.html", status=403, why=error.message)
+    return participants_page("refused.html", status=403, why=error.message)
 
 
 @pages.errorhandler(RateLimited)
 @pages.errorhandler(StorageLow)
 def postpone(error: RateLimited | StorageLow) -> Response:
     """Show what is not possible now."""
-    response = page("refused.html", status=error.http_status, heading="This is not possible now", why=error.message)
+    language = page_language()
+    why = Message(f"pages.refused.{error.code}", {"count": error.retry_after_s}).in_language(language)
+    heading = text(language, "pages.refused.later")
+    response = participants_page("refused.html", status=error.http_status, heading=heading, why=why)
     response.headers["Retry-After"] = str(error.retry_after_s)
     return response
+
+
+@pages.app_template_filter()
+def as_html(text: str) -> Markup:
+    """Return a survey's text as paragraphs and lists."""
+    if isinstance(text, MarkdownText):
+        # The renderer escapes all but its own elements.
+        return Markup(text.html)  # noqa: S704  # nosec B704
+    return Markup("<p>{}</p>").format(text)
 
 
 @pages.app_template_global()
@@ -103,22 +139,55 @@ def is_signed_in() -> bool:
         return False
 
 
+def to_host_login(why: str, language: str = "en") -> Response:
+    """Redirect to where the host's users sign in; show why not if it is not known, or if one is signed in."""
+    host = authenticator().host
+    login_url = None if host is None else host.user.login_url
+    if login_url is not None and flask.request.method in {"GET", "HEAD"}:
+        return flask.redirect(login_url, 303)
+    return page("refused.html", status=403 if host and host.user.participant else 401, why=why, language=language)
+
+
+def survey_page(survey: Survey, chosen: str | None = None, **context: object) -> Response:
+    """Return a survey's page in the language that the request asks for, if the survey has it.
+
+    Args:
+        chosen: the language of the participant's session.
+    """
+    shown = in_wanted_language(survey, chosen)
+    return participants_page("survey.html", language=shown.shown_language, survey=shown, **context)
+
+
+def participants_page(template: str, *, language: str | None = None, **context: Any) -> Response:  # noqa: ANN401 - as page
+    """Return a page in a language; None is the one that the request asks for."""
+    language = language or page_language()
+    response = page(template, language=language, **context)
+    response.content_language.add(language)
+    response.vary.add("Accept-Language")
+    return response
+
+
 def page(template: str, *, status: int = 200, **context: object) -> Response:
-    """Return a page."""
+    """Return a page, without compression if it has a token; it is English if the context has no ``language``."""
+    if context.get("csrf") or context.get("token"):
+        forbid_compression()
     return flask.make_response(flask.render_template(template, **context), status)
 
 
 def _not_found() -> Response:
-    return page("not_found.html", status=404)
+    return participants_page("not_found.html", status=404)
 
 
 def _show(survey: Survey, key: SessionKey, participant: Participant | None = None) -> Response:
-    response = page(
-        "survey.html",
-        survey=survey,
+    opening = read_opening(key, is_new=participant is None)
+    response = survey_page(
+        survey,
+        opening.language,
         user_id=key.user_id,
         kiosk_minutes=store().settings.kiosk_minutes,
         is_returning=participant is not None,
+        opening=opening.message,
+        has_cookie=participant is None or authenticator().is_from_cookie(key),
     )
     if participant is None or authenticator().credentials.should_renew(participant):
         authenticator().set_resume_cookie(response, key, participant)
@@ -127,14 +196,15 @@ def _show(survey: Survey, key: SessionKey, participant: Participant | None = Non
     return response
 
 
-def _new_key(survey: Survey) -> SessionKey:
+def new_key(survey: Survey) -> SessionKey:
+    """Return the key of a new participant of a public survey; raise as :func:`admit_new_participant`."""
     admit_new_participant()
     return store().queries.key(new_user_id(), survey.id)
 
 
 def _participant(survey_id: str) -> Participant | None:
     try:
-        return authenticator().participant_from_cookie(survey_id)
+        return authenticator().current_participant(survey_id)
     except Unauthorized:
         if authenticator().is_development:  # no token needed
             return None

@@ -94,6 +94,7 @@ class Bar(Model):
     label: str
     count: Count
     share: Share
+    mean_rank: Annotated[Rate, Field(description="of a ranking's option: 1 where all put it first")] = None
 
 
 class Bin(Model):
@@ -129,7 +130,9 @@ class AnswerCounts(Model):
 
     count: Count
     skipped: Count
-    distribution: Annotated[list[Bar] | None, Field(description="choice, choices, boolean, scale; dates by year")]
+    distribution: Annotated[
+        list[Bar] | None, Field(description="options, boolean, scale; dates by year, times by hour; first of a ranking")
+    ]
     numbers: Annotated[NumberStatistics | None, Field(description="number, scale")]
     lengths: Annotated[LengthStatistics | None, Field(description="text")]
 

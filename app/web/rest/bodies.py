@@ -72,7 +72,8 @@ def _data() -> bytes:
 def answer_error(error: Exception) -> flask.Response | HTTPException:
     """Return an error's problem details; unexpected errors reveal nothing internal."""
     if isinstance(error, ConfigurationError):
-        return problem(503, error.code, "the server is not ready")
+        log.error("%s", error)
+        return problem(503, error.code, "the server is not ready; its log says why")
     if isinstance(error, NoSuchSession) and _is_misspelled(error.survey_id):
         error = NoSuchSurvey(error.survey_id, store().catalogue.public_ids)
     if isinstance(error, StepkeepError):

@@ -32,13 +32,15 @@ def openapi_document() -> dict[str, Any]:
 @documents.get("/openapi.json")
 def get_openapi() -> flask.Response:
     """Return OpenAPI 3.1."""
-    return json_response(openapi_document())
+    return json_response({**openapi_document(), "servers": [{"url": f"{flask.request.script_root}/"}]})
 
 
 @documents.get("/asyncapi.json")
 def get_asyncapi() -> flask.Response:
     """Return AsyncAPI 3.0."""
-    return json_response(asyncapi_document())
+    is_secure, root = flask.request.is_secure, flask.request.script_root
+    server = {"host": flask.request.host, "pathname": root or "/", "protocol": "wss" if is_secure else "ws"}
+    return json_response({**asyncapi_document(), "servers": {"this": server}})
 
 
 @documents.get("/survey.schema.json")
@@ -49,5 +51,7 @@ def get_survey_schema() -> flask.Response:
 
 @documents.get("/docs")
 def docs() -> str:
-    """Show the OpenAPI document."""
-    return flask.render_template("openapi.html", document=openapi_document())
+    """Show both documents; a script of the page sends requests."""
+    rest, socket = openapi_document(), asyncapi_document()
+    schemas = socket["components"]["schemas"] | rest["components"]["schemas"]
+    return flask.render_template("reference.html", rest=rest, socket=socket, schemas=schemas)

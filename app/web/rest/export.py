@@ -11,7 +11,7 @@ from ..context import app_context, store
 from .bodies import success
 from .models import Model, Response
 from .openapi.operation import Operation, Resource, integrator
-from .openapi.parameters import ATTACHMENT, MODE, SINCE, STATUS, UNTIL, choice, flag, header, timestamp
+from .openapi.parameters import ATTACHMENT, MODE, SINCE, STATUS, UNTIL, choice, flag, header, language, timestamp
 
 exports = Resource("exports", __name__)
 
@@ -20,6 +20,7 @@ LEFT_OUT = "Stepkeep-Left-Out"
 FORMAT = choice("format", "a row a session, or with `long` a row an event; default: csv", FORMATS)
 CODEBOOK_FORMAT = choice("format", "default: json", ("json", "markdown"))
 UPDATED_SINCE = timestamp("updated_since", "only sessions that changed since", example="2026-11-23T10:00:00Z")
+LANGUAGE = language("language", "the survey's texts in this of its languages; 404 if none fits")
 OPTIONS = (
     flag("labels", "labels instead of values of choices (csv, parquet, xlsx)"),
     flag("spreadsheet_safe", "a ' before text that a spreadsheet would run as a formula (csv, long)"),
@@ -37,6 +38,13 @@ class CodebookRevision(Model):
     is_newest: bool
 
 
+class CodebookConcept(Model):
+    """A concept of a code system, such as LOINC."""
+
+    system: str
+    code: str
+
+
 class CodebookValue(Model):
     """An answer that has a label; ``code`` stands for it in SPSS and Stata."""
 
@@ -44,6 +52,7 @@ class CodebookValue(Model):
     value: str | int | float
     label: str
     revisions: list[str]
+    concept: CodebookConcept | None
 
 
 class CodebookPrompt(Model):
@@ -68,6 +77,7 @@ class CodebookColumn(Model):
     unit: str | None
     revisions: list[str]
     condition: str | None
+    concept: CodebookConcept | None
     values: list[CodebookValue]
     prompts: list[CodebookPrompt]
 
@@ -97,7 +107,7 @@ class CodebookResponse(Response):
     files={info.media_type.partition(";")[0]: _FILE for info in FORMATS.values()},
     headers=ATTACHMENT | header(LEFT_OUT, "what the file lacks, e.g. `set_aside=1, shortened=2`, or `nothing`"),
     security=integrator("export"),
-    parameters=(FORMAT, STATUS, SINCE, UNTIL, UPDATED_SINCE, MODE, *OPTIONS),
+    parameters=(FORMAT, STATUS, SINCE, UNTIL, UPDATED_SINCE, MODE, LANGUAGE, *OPTIONS),
 )
 def export_survey(survey_id: str) -> flask.Response:
     """Export a survey's sessions as a file.
@@ -115,6 +125,7 @@ def export_survey(survey_id: str) -> flask.Response:
         until=UNTIL.value(),
         updated_since=UPDATED_SINCE.value(),
         mode=MODE.value(),
+        language=LANGUAGE.value(),
         **{option.name: option.value() or False for option in OPTIONS},
     )
     export = Export(store(), wanted)
@@ -131,13 +142,14 @@ def export_survey(survey_id: str) -> flask.Response:
     responses={200: CodebookResponse},
     files={"text/markdown": {"schema": {"type": "string"}}},
     security=integrator("export"),
-    parameters=(CODEBOOK_FORMAT,),
+    parameters=(CODEBOOK_FORMAT, LANGUAGE),
 )
 def get_codebook(survey_id: str) -> flask.Response:
     """Describe each column of a survey's export."""
     authorize_survey(survey_id, "export", "survey_exported", format="codebook")
     is_markdown = CODEBOOK_FORMAT.value() == "markdown"
-    layout = Export(store(), ExportRequest(survey_id=store().queries.survey_id(survey_id))).layout
+    wanted = ExportRequest(survey_id=store().queries.survey_id(survey_id), language=LANGUAGE.value())
+    layout = Export(store(), wanted).layout
     if is_markdown:
         return flask.Response(codebook_to_markdown(layout), content_type="text/markdown; charset=utf-8")
     return success(codebook=codebook_to_dict(layout))

@@ -290,17 +290,20 @@ def _started_at(participant: Participant) -> int:
     errors=(*PUBLIC, 403, 422),
 )
 def leave() -> flask.Response:
-    """Remove the survey's cookie from this browser, and the pages that it keeps in memory."""
+    """Remove the survey's cookies from this browser, and the pages that it keeps in memory."""
     require_same_origin(store().settings)
     response = success()
-    response.headers["Clear-Site-Data"] = '"cache", "storage"' if STORAGE.value() else '"cache"'
-    authenticator().resume_cookies.clear(response, store().queries.survey_id(SURVEY.value()))
+    is_alone = authenticator().host is None  # else the host's pages store theirs at this origin too
+    response.headers["Clear-Site-Data"] = '"cache", "storage"' if STORAGE.value() and is_alone else '"cache"'
+    survey_id = store().queries.survey_id(SURVEY.value())
+    authenticator().resume_cookies.clear(response, survey_id)
+    authenticator().resume_cookies.embedded(survey_id).clear(response)  # browsers ignore the one of the other context
     return response
 
 
 def _present_participant(survey_id: str) -> Participant | None:
     try:
-        return authenticator().participant_from_cookie(survey_id)
+        return authenticator().current_participant(survey_id)
     except Unauthorized:
         return None
 

@@ -17,6 +17,7 @@ from ..authorization import (
     requester_granted_at,
 )
 from ..context import authenticator, store
+from ..request_language import wanted_languages
 from ..ws import messages
 from ..ws.asyncapi import AckSent, PongSent, SessionSent
 from .bodies import json_object, json_response, parse_body, problem, success
@@ -26,6 +27,7 @@ from .openapi.parameters import (
     AFTER,
     AFTER_VERSION,
     AT_VERSION,
+    BEGIN_LANG,
     COMMAND_KEY,
     ETAG,
     IDEMPOTENCY_KEY,
@@ -206,7 +208,7 @@ def delete_session(user_id: str) -> flask.Response:
     "POST /api/session/<path:user_id>/commands",
     responses={200: CommandResponse},
     security=own_session("sessions:write"),
-    parameters=(SURVEY, COMMAND_KEY),
+    parameters=(SURVEY, COMMAND_KEY, BEGIN_LANG),
     request=COMMAND,
     example={"type": "answer", "id": "7f9c", "step": "Q1", "value": 1},
     errors=(*PROTECTED, 409),
@@ -220,6 +222,7 @@ def post_command(user_id: str) -> flask.Response:
     key = authorize_session(user_id, "sessions:write", "session_written", own=True)
     body = json_object(messages.VALUE_DEPTH)
     count_saved(len(flask.request.get_data()))
+    languages = wanted_languages(BEGIN_LANG.value())
     message_id = COMMAND_KEY.value()
     if message_id is not None and body.get("type") != "draft":
         if body.get("id", message_id) != message_id:
@@ -230,7 +233,7 @@ def post_command(user_id: str) -> flask.Response:
     except messages.BadMessage as error:
         hint = "; a command has its id in the body, or as Idempotency-Key" if error.message.startswith("id:") else ""
         raise InvalidInput(error.message + hint) from error
-    return json_response({"type": "pong"}) if command is None else _submit(key, command)
+    return json_response({"type": "pong"}) if command is None else _submit(key, command, languages)
 
 
 @Operation(
@@ -302,9 +305,10 @@ def _change(key: SessionKey, command: Save | Update) -> flask.Response:
     return response
 
 
-def _submit(key: SessionKey, command: AnyCommand) -> flask.Response:
+def _submit(key: SessionKey, command: AnyCommand, languages: tuple[str, ...]) -> flask.Response:
     if not isinstance(command, Begin) and key.survey_id in store().catalogue.surveys:
-        store().turns.get_or_create(key, is_audio_mode=False, granted_at=requester_granted_at())
+        granted_at = requester_granted_at()
+        store().turns.get_or_create(key, is_audio_mode=False, granted_at=granted_at, languages=languages)
     result = store().turns.submit(key, command)
     at = store().clock()
     message_id = command.message_id or ""
@@ -316,7 +320,8 @@ def _submit(key: SessionKey, command: AnyCommand) -> flask.Response:
     rejection = result.rejection
     if rejection.code == "unchanged":  # a draft that is stored already
         return json_response(messages.ack(message_id, snapshot.state.version, snapshot, at, duplicate=True))
-    return problem(409, rejection.code, rejection.message, id=message_id, step=snapshot.step)
+    step = messages.step_fields(snapshot, at)
+    return problem(409, rejection.code, rejection.message, id=message_id, step=step)
 
 
 def _session_response(snapshot: Snapshot) -> flask.Response:

@@ -1,20 +1,27 @@
 """REST for the surveys that are offered."""
 
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 import flask
 from pydantic import BaseModel, ConfigDict, Field
 
+from ... import survey as survey_core
 from ...access import Participant, Principal, has_scope
 from ...errors import NoSuchSurvey
-from ...survey import SessionKey
+from ...survey import SessionKey, described_step, with_html
 from ...survey.types import StepType
-from ..context import authenticator, store
+from ..authorization import authorize_all
+from ..context import authenticator, form_digest, store
 from .bodies import success
 from .models import Model, Response, SurveyId
-from .openapi.operation import PUBLIC, Operation, Resource, anonymous, own_session
+from .openapi.operation import PUBLIC, Operation, Resource, anonymous, integrator, own_session
+from .openapi.parameters import LANG, hexadecimal
 
 surveys = Resource("surveys", __name__)
+
+REVISION = hexadecimal("revision", "a revision that sessions of the survey have; default: the newest", 32)
+FORM = hexadecimal("form", "with `revision`, by this server's page: a digest of what else it depends on", 16)
 
 _SUMMARY = {"id", "title", "language", "description"}
 
@@ -60,7 +67,32 @@ class Survey(Model):
     access: Literal["public", "closed"]
     retention: str | None
     revision: str
+    first_step: Annotated[str | None, Field(description="where a session begins; null if a condition decides")]
     steps: list[Step]
+    languages: list[str] = Field(default_factory=list, description="to choose from, where there are several")
+    timezone: str | None = None
+    markdown: bool = False
+    html: dict[str, str] = Field(default_factory=dict, description="texts as HTML, where `markdown` is on")
+
+
+class SurveyFinding(Model):
+    """What is wrong with a survey file, or may be."""
+
+    level: Literal["error", "warning"]
+    file: str
+    line: int
+    column: int
+    step_id: str | None
+    message: Annotated[str, Field(description="for the author of the survey")]
+
+
+class SurveyReload(Response):
+    """What changed, by the ids of surveys; a survey whose file has an error stays as it was."""
+
+    added: list[SurveyId]
+    changed: list[SurveyId]
+    removed: list[SurveyId]
+    findings: list[SurveyFinding]
 
 
 class SurveyResponse(Response):
@@ -74,7 +106,8 @@ class SurveyResponse(Response):
     "GET /api/surveys",
     responses={200: SurveyList},
     security=anonymous(own_session("sessions:read")),
-    errors=(*PUBLIC, 401),
+    errors=(*PUBLIC, 401, 422),
+    parameters=(LANG,),
 )
 def list_surveys() -> flask.Response:
     """List the surveys.
@@ -83,7 +116,11 @@ def list_surveys() -> flask.Response:
     """
     principal = authenticator().principal()
     listed = [
-        {**survey.model_dump(include=_SUMMARY), "revision": survey.revision, "steps": len(survey.steps)}
+        {
+            **survey.in_language(LANG.value()).model_dump(include=_SUMMARY),
+            "revision": survey.revision,
+            "steps": len(survey.steps),
+        }
         for survey in store().catalogue.surveys.values()
         if survey.access == "public" or _sees_closed_survey(principal, survey.id)
     ]
@@ -92,30 +129,70 @@ def list_surveys() -> flask.Response:
 
 @Operation(
     surveys,
+    "POST /api/surveys/reload",
+    responses={200: SurveyReload},
+    security=integrator("admin"),
+)
+def reload_surveys() -> flask.Response:
+    """Read the survey files again.
+
+    All processes of the server take what has changed, other servers of the database too, from their own folders. A
+    wrong file leaves its survey as it was, and stops no other. Sessions keep their revision.
+    """
+    authorize_all("admin", "surveys_reloaded")
+    result = store().surveys.reload(is_everywhere=True)
+    findings = [asdict(finding) for finding in result.findings]
+    return success(
+        added=list(result.added), changed=list(result.changed), removed=list(result.removed), findings=findings
+    )
+
+
+@Operation(
+    surveys,
     "GET /api/surveys/<survey_id>",
     responses={200: SurveyResponse},
     security=anonymous(own_session("sessions:read")),
-    errors=(*PUBLIC, 401),
+    errors=(*PUBLIC, 401, 422),
+    parameters=(LANG, REVISION, FORM),
 )
 def get_survey(survey_id: str) -> flask.Response:
-    """Get a survey."""
+    """Get a survey.
+
+    With `revision`, as sessions of that revision have it, but with today's access and retention.
+    """
+    revision, form, language = REVISION.value(), FORM.value(), LANG.value()
     survey = store().catalogue.surveys.get(survey_id)
     is_public = survey is not None and survey.access == "public"
     # Credentials are checked for a survey that does not exist too: invalid ones would show which are closed.
     is_seen = is_public or _sees_closed_survey(authenticator().principal(SessionKey(survey_id, "")), survey_id)
     if survey is None or not is_seen:
         raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
+    offered = survey
+    if revision is not None and revision != offered.revision:
+        pinned = store().queries.revisions.find(survey_id, revision)
+        if pinned is None:
+            raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
+        survey = pinned
+    survey = survey.in_language(language)
+    response = _survey_response(survey.model_copy(update={"access": offered.access, "retention": offered.retention}))
+    if revision == offered.revision and form == form_digest(offered):
+        response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+    return response
+
+
+def _survey_response(survey: survey_core.Survey) -> flask.Response:
     graph = survey.graph
     steps = [
         {
-            **(survey.client_step(step.id) or {}),
+            **described_step(survey, step),
             "leads_to": graph.fixed_next_step(step.id),
             "reads": None if (read := graph.dependencies(step.id)) is None else sorted(read),
         }
         for step in survey.steps
     ]
-    fields = survey.model_dump(mode="json", exclude={"steps"})
-    return success(survey={**fields, "revision": survey.revision, "steps": steps})
+    fields = with_html(survey.model_dump(mode="json", exclude={"steps", "end"}), survey)
+    more = {"revision": survey.revision, "first_step": graph.fixed_first_step, "steps": steps}
+    return success(survey={**fields, **more})
 
 
 def _sees_closed_survey(principal: Principal, survey_id: str) -> bool:

@@ -13,6 +13,7 @@ from ... import __version__
 from ...core.formats import SURVEY_ID
 from ..rest.models import Progress, Status, SurveyId, UserId
 from ..rest.openapi.document import SECURITY_SCHEMES
+from ..rest.openapi.examples import example_of
 from ..rest.openapi.strict_json_schema import JSON_SCHEMAS, REFERENCE, client_message
 from .messages import MAX_AUTH_LENGTH, ErrorCode, RejectCode
 
@@ -32,14 +33,28 @@ class SessionSent(_Sent):
     answers: dict[str, JsonValue]
     step_history: list[str]
     is_audio_mode: bool
+    language: Annotated[str | None, Field(description="of the texts; null if the survey is unknown")]
     draft: JsonValue
     session_data: dict[str, JsonValue] | None
+
+
+class EndingSent(_Sent):
+    """What the participant sees at the end."""
+
+    title: str | None
+    text: str | None
+    html: Annotated[str | None, Field(description="the text with elements, if the survey is in CommonMark")]
+    redirect: Annotated[str | None, Field(description="address of a page to continue on")]
+    summary: Annotated[bool, Field(description="whether to show what was answered")]
 
 
 class _StateSent(_Sent):
     session: SessionSent
     step: dict[str, JsonValue] | None
     progress: Progress
+    ending: Annotated[
+        EndingSent | None, Field(description="of a completed session, if one of the survey's endings applies")
+    ] = None
 
 
 class StateSent(_StateSent):
@@ -112,7 +127,7 @@ class AuthReceived(_Sent):
 
 CLOSE_CODES = {
     1001: "the server is shutting down, or the session was erased: reconnect",
-    1008: "no answer to a ping",
+    1008: "no answer to a ping, too many control frames or fragments, or the rest of a message came too late",
     1009: "a message over 64 KiB",
     1011: "internal server error; acknowledged answers are saved",
     1013: "overloaded, or the database is unavailable: try again later",
@@ -142,6 +157,10 @@ _QUERY = {
             "description": "the survey; default: the default one",
         },
         "is_audio": {"enum": ["true", "false"], "description": "the mode of a new session"},
+        "lang": {
+            "type": "string",
+            "description": "the language of a new session, if the survey has it; otherwise Accept-Language decides",
+        },
     },
 }
 
@@ -158,17 +177,23 @@ def asyncapi_document() -> dict[str, Any]:
         *(path.rsplit("/", 1)[-1] for path in sorted(received["discriminator"]["mapping"].values())),
     ]
     server = [model.__name__ for model in get_args(ServerMessage)]
+    schemas = {**JSON_SCHEMAS, **models["$defs"], **received["$defs"]}
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Stepkeep", "version": __version__},
         "channels": {"survey": _channel([*client, *server])},
         "operations": {"receive": _operation("receive", client), "send": _operation("send", server)},
         "components": {
-            "messages": {name: {"payload": {"$ref": REFERENCE.format(model=name)}} for name in (*client, *server)},
-            "schemas": {**JSON_SCHEMAS, **models["$defs"], **received["$defs"]},
+            "messages": {name: _message(name, schemas) for name in (*client, *server)},
+            "schemas": schemas,
             "securitySchemes": _SECURITY_SCHEMES,
         },
     }
+
+
+def _message(name: str, schemas: dict[str, Any]) -> dict[str, Any]:
+    payload = {"$ref": REFERENCE.format(model=name)}
+    return {"payload": payload, "examples": [{"payload": example_of(payload, schemas)}]}
 
 
 def _channel(messages: list[str]) -> dict[str, Any]:

@@ -1,15 +1,20 @@
 """The messages of docs/protocol.md."""
 
 import contextlib
+import logging
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ...core import strict_json
-from ...core.formats import MAX_COMMAND_BYTES
+from ...core.formats import MAX_COMMAND_BYTES, MAX_LANGUAGE_LENGTH
 from ...errors import InvalidJson
-from ...survey import Snapshot, commands
+from ...observability import metrics
+from ...survey import Snapshot, Survey, commands
+
+log = logging.getLogger("stepkeep.survey")
 
 VALUE_DEPTH = strict_json.MAX_DEPTH + 1
 """``value`` is a field of an object."""
@@ -22,7 +27,9 @@ _PARTS = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\]:,]|[^\s"{}\[\]:,]+', re.DOTALL)
 
 ErrorCode = Literal["malformed", "unknown_type", "too_large", "unauthorized", "rate_limited", "unavailable", "quota"]
 
-RejectCode = Literal["not_current", "invalid_answer", "required", "at_start", "completed", "expired"]
+RejectCode = Literal[
+    "not_current", "invalid_answer", "confirm", "required", "at_start", "completed", "expired", "invalid_language"
+]
 
 MessageId = Annotated[str, Field(min_length=1, max_length=64, description="made by the client; a UUID serves")]
 StepId = Annotated[str, Field(min_length=1, max_length=255)]
@@ -40,6 +47,9 @@ class AnswerMessage(_Message):
     id: MessageId
     step: StepId
     value: Any
+    confirmed: Annotated[
+        bool, Field(description="the participant has seen the warnings of a reject with the code `confirm`")
+    ] = False
 
 
 class BackMessage(_Message):
@@ -65,6 +75,16 @@ class ModeMessage(_Message):
     audio: bool
 
 
+class LanguageMessage(_Message):
+    """Shows the survey in another of its languages; also when it is completed."""
+
+    type: Literal["language"]
+    id: MessageId
+    language: Annotated[
+        str, Field(min_length=1, max_length=MAX_LANGUAGE_LENGTH, description="a BCP 47 tag, such as de-AT")
+    ]
+
+
 class RestartMessage(_Message):
     """Starts the survey again."""
 
@@ -87,12 +107,19 @@ class PingMessage(_Message):
 
 
 ClientMessage = Annotated[
-    AnswerMessage | BackMessage | GotoMessage | ModeMessage | RestartMessage | DraftMessage | PingMessage,
+    AnswerMessage
+    | BackMessage
+    | GotoMessage
+    | ModeMessage
+    | LanguageMessage
+    | RestartMessage
+    | DraftMessage
+    | PingMessage,
     Field(discriminator="type"),
 ]
 
 CLIENT_MESSAGE: TypeAdapter[ClientMessage] = TypeAdapter(ClientMessage)
-CLIENT_TYPES = frozenset({"answer", "back", "goto", "mode", "restart", "draft", "ping"})
+CLIENT_TYPES = frozenset({"answer", "back", "goto", "mode", "language", "restart", "draft", "ping"})
 
 
 class BadMessage(Exception):
@@ -154,8 +181,18 @@ def parse_value(value: object) -> ClientMessage:
 
 def too_large(beginning: str) -> dict[str, Any]:
     """Return the answer to a message of more than MAX_COMMAND_BYTES."""
-    text = f"A message has at most {MAX_COMMAND_BYTES} bytes."
-    return {"type": "error", "id": readable_id(beginning), "code": "too_large", "message": text}
+    return error("too_large", f"A message has at most {MAX_COMMAND_BYTES} bytes.", readable_id(beginning))
+
+
+def error(code: ErrorCode, text: str, message_id: str | None = None) -> dict[str, Any]:
+    """Return an error, counted."""
+    metrics.ERRORS.labels("socket", code).inc()
+    return {"type": "error", "id": message_id, "code": code, "message": text}
+
+
+def size_bytes(message: str | bytes) -> int:
+    """Return the size of a message as it was sent."""
+    return len(message.encode() if isinstance(message, str) else message)
 
 
 def auth_token(frame: str | bytes | None) -> str | None:
@@ -170,28 +207,63 @@ def auth_token(frame: str | bytes | None) -> str | None:
     return token if isinstance(token, str) else None
 
 
-def to_command(message: ClientMessage, at: int) -> commands.AnyCommand | None:
-    """Return the message's command; None for a ping."""
+def to_command(  # noqa: C901 - one case a message
+    message: ClientMessage, at: int, session_started_at: int | None = None
+) -> commands.AnyCommand | None:
+    """Return the message's command, on the session that began then; None for a ping."""
+    common: dict[str, Any] = {"at": at, "session_started_at": session_started_at}
     match message:
         case AnswerMessage():
-            return commands.Answer(at=at, message_id=message.id, step=message.step, value=message.value)
+            confirmed = message.confirmed
+            return commands.Answer(
+                message_id=message.id, step=message.step, value=message.value, confirmed=confirmed, **common
+            )
         case BackMessage():
-            return commands.Back(at=at, message_id=message.id)
+            return commands.Back(message_id=message.id, **common)
         case GotoMessage():
-            return commands.Goto(at=at, message_id=message.id, step=message.step)
+            return commands.Goto(message_id=message.id, step=message.step, **common)
         case ModeMessage():
-            return commands.SetMode(at=at, message_id=message.id, is_audio_mode=message.audio)
+            return commands.SetMode(message_id=message.id, is_audio_mode=message.audio, **common)
+        case LanguageMessage():
+            return commands.SetLanguage(message_id=message.id, language=message.language, **common)
         case RestartMessage():
-            return commands.Restart(at=at, message_id=message.id)
+            return commands.Restart(message_id=message.id, **common)
         case DraftMessage():
-            return commands.Draft(at=at, step=message.step, value=message.value)
+            return commands.Draft(step=message.step, value=message.value, **common)
         case PingMessage():
             return None
 
 
 def session_fields(snapshot: Snapshot, at: int) -> dict[str, Any]:
     """Return the fields of messages about a session."""
-    return {"session": snapshot.to_dict(at), "step": snapshot.step, "progress": snapshot.progress}
+    fields = {"session": snapshot.to_dict(at), "step": step_fields(snapshot, at), "progress": snapshot.progress}
+    ending = snapshot.ending
+    return fields if ending is None else {**fields, "ending": ending}
+
+
+def step_fields(snapshot: Snapshot, at: int) -> Mapping[str, Any] | None:
+    """Return the current step; None when completed, or if the revision is unknown."""
+    drawn = snapshot.draw_step(at)
+    if drawn.has_conflicting_bounds and snapshot.survey is not None:
+        _warn_of_bounds(snapshot.survey, snapshot.state.current_step)
+    return drawn.fields
+
+
+_WARNED: set[tuple[str, str, str]] = set()
+"""Survey, revision and step of bounds that were logged; no more than there are in survey files."""
+
+
+def _warn_of_bounds(survey: Survey, step: str) -> None:
+    """Log once a revision and step."""
+    if (survey.id, survey.revision, step) in _WARNED:
+        return
+    _WARNED.add((survey.id, survey.revision, step))
+    log.warning(
+        "The computed bounds of step %s in revision %s exclude every answer of a session, so they are ignored.",
+        step,
+        survey.revision,
+        extra={"survey_id": survey.id},
+    )
 
 
 def ack(message_id: str, version: int, snapshot: Snapshot, at: int, *, duplicate: bool) -> dict[str, Any]:

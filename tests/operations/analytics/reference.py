@@ -17,7 +17,7 @@ from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState
 
 PAUSE_US = 30 * 60 * 1_000_000
-COUNTED = {"started", "restarted", "answered", "went_back", "went_to", "saved", "drafted", "mode_set"}
+COUNTED = {"started", "restarted", "answered", "went_back", "went_to", "saved", "drafted", "mode_set", "language_set"}
 EPOCH = datetime.date(1970, 1, 1)
 
 
@@ -73,7 +73,7 @@ def process(run: Run, action: str, at_event: int, step: str | None) -> None:
         run.reached.add(step)
         run.answered[step] += action == "answered"
         run.backs[step] += action == "went_back"
-    if action not in {"drafted", "mode_set"}:
+    if action not in {"drafted", "mode_set", "language_set"}:
         run.spent = 0
 
 
@@ -248,31 +248,41 @@ def numbers(found: Sequence[float]) -> dict[str, Any]:
     }
 
 
+PERIODS = {"date": (4, "-"), "datetime": (4, "-"), "month": (4, "-"), "time": (2, ":")}
+"""By type: the first characters of an answer that are counted, and what follows them."""
+
+
 def distribution(step_model: Any, given: Sequence[Any]) -> list[tuple[Any, int]] | None:
     """Return values and counts, without labels."""
     kind = None if step_model is None else step_model.type
-    if kind in {"choice", "choices"}:
+    if kind in {"choice", "choices", "ranking"}:
         offered: list[Any] = [option.value for option in step_model.options]
+        given = chosen(kind, given)
     elif kind == "boolean":
         offered = [True, False]
     elif kind == "scale":
         offered = list(range(step_model.min, step_model.max + 1))
-    elif kind == "date":
-        years = sorted(
-            {answer[:4] for answer in given if isinstance(answer, str) and answer[:4].isdigit() and answer[4:5] == "-"}
-        )
-        given = [
-            answer[:4] if isinstance(answer, str) and answer[:4] in years and answer[4:5] == "-" else None
-            for answer in given
-        ]
-        offered = list(years)
+    elif kind in PERIODS:
+        given = [period(*PERIODS[kind], answer) for answer in given]
+        offered = sorted({one for one in given if one is not None})
     else:
         return None
-    if kind == "choices":
-        given = [choice for answer in given for choice in (answer if isinstance(answer, list) else [None])]
     bars = [(value, sum(same(value, answer) for answer in given)) for value in offered]
     others = sum(not any(same(value, answer) for value in offered) for answer in given)
     return [*bars, (None, others)] if others else bars
+
+
+def chosen(kind: str, given: Sequence[Any]) -> list[Any]:
+    """Return the values of the options; of a ranking those of the first one."""
+    if kind != "choice":
+        lists = [answer if isinstance(answer, list) else [None] for answer in given]
+        given = [item for answer in lists for item in answer[: 1 if kind == "ranking" else None]]
+    return [item.get("value") if isinstance(item, dict) else item for item in given]
+
+
+def period(length: int, mark: str, answer: Any) -> str | None:
+    is_one = isinstance(answer, str) and answer[:length].isdigit() and answer[length : length + 1] == mark
+    return answer[:length] if is_one else None
 
 
 def same(value: Any, answer: Any) -> bool:

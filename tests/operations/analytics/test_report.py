@@ -89,6 +89,16 @@ def test_many_years_are_grouped_by_decade() -> None:
     ]
 
 
+def test_ranking_has_mean_ranks() -> None:
+    """Beside how often each option was put first."""
+    ranked = step("ranking", [("Rest", 3), ("Ice", 1)])
+    for bar, mean in zip(ranked["answers"]["distribution"], (1.25, 1.75), strict=True):
+        bar["mean_rank"] = mean
+    report = report_to_dict(summary(steps=[ranked]))["answers"][0]
+    assert report.head == ("Answer", "Ranked first", "Share", "Mean rank")
+    assert [(row[0], row[1], row[3]) for row in report.rows] == [("Rest", 3, 1.25), ("Ice", 1, 1.75)]
+
+
 def test_further_answers_are_counted() -> None:
     """The CSV files have them."""
     report = report_to_dict(summary(steps=[step("choice", [(f"option {n}", 1) for n in range(BARS + 3)])]))["answers"][

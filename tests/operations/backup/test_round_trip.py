@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import insert
 
 from app.errors import ConfigurationError, InvalidInput, StoreInUse
@@ -28,9 +29,13 @@ NewUrl = Callable[[str], str]
 def test_backup_restores_every_row_into_each_kind_of_database(
     kind: str, new_url: NewUrl, opened: Opened, tmp_path: Path
 ) -> None:
-    """Naughty strings, encrypted values, microseconds, set-aside, corrupt and legacy rows are preserved."""
+    """Naughty strings, encrypted values, microseconds, set-aside, corrupt and legacy rows are preserved.
+
+    The audit log continues with the secret key.
+    """
     url, file = new_url(kind), tmp_path / "file"
-    store = opened(url, answers_keys=KEY)
+    keys = {"answers_keys": KEY, "secret_key": SecretStr("a secret key for the tests that is long enough")}
+    store = opened(url, **keys)
     fill(store)
     before = contents(url)
     assert all(before[table.name] for table in TABLES)
@@ -49,13 +54,13 @@ def test_backup_restores_every_row_into_each_kind_of_database(
     assert counts == (3, 1, 1, 1)
     for other in KINDS:
         target = new_url(other)
-        restored = opened(target, answers_keys=KEY)
+        restored = opened(target, **keys)
         assert restore_backup(restored, file).verified == verified
         assert without_audit(contents(target)) == without_audit(before)
         actions = [row[3] for row in contents(target)["audit_log"]]
         assert actions == [*(row[3] for row in before["audit_log"]), "backup_restored"]
         check = verify_audit_log(restored)
-        assert (check.entries, check.problem) == (len(actions), None)
+        assert (check.entries, check.unkeyed, check.problem) == (len(actions), 0, None)
         _insert_new_rows(target, opened)
 
 

@@ -12,9 +12,10 @@ from app.operations.demo.fill import DemoPlan, clear_demo, count_demo, fill_demo
 from app.operations.demo.simulate import arrivals, simulate
 from app.operations.integrity.verify import verify_sessions
 from app.sessions.service import SessionStore
-from app.survey.commands import Begin
-from app.survey.definition import parse_survey
+from app.survey.checks import parse_survey
+from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
+from tests.conftest import ROOT
 from tests.store.contents import dump
 
 DAY_US = 86_400 * 1_000_000
@@ -136,3 +137,17 @@ steps:
     survey = parse_survey(text, "odd.yaml")
     for number in range(50):
         assert 1 <= len(simulate(survey, UNTIL - DAY_US, UNTIL, random.Random(number))) <= 400
+
+
+def test_simulated_participants_answer_steps_of_every_type() -> None:
+    """With values that the steps accept, other texts included."""
+    text = (ROOT / "tests/survey/every_field.yaml").read_text().replace('pattern: "[a-z]+"', 'pattern: "[A-Za-z]+"')
+    survey = parse_survey(text, "every_field.yaml")
+    answered: dict[str, list[Any]] = {}
+    for number in range(60):
+        for command in simulate(survey, UNTIL - DAY_US, UNTIL, random.Random(number)):
+            if isinstance(command, Answer) and command.value is not None:
+                answered.setdefault(command.step, []).append(command.value)
+    assert answered.keys() == {step.id for step in survey.steps if step.takes_answer}
+    assert {"value": "b", "text": ""} in answered["c4"]
+    assert all(survey.steps_by_id[step].accepts(value) for step, values in answered.items() for value in values)

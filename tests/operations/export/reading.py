@@ -19,6 +19,9 @@ from app.survey.snapshot import SessionKey
 
 Row = Mapping[str, Any]
 
+EVERY_TYPE = Path(__file__).with_name("every_type.yaml")
+"""A survey with every step type."""
+
 
 def export(store: SessionStore, survey_id: str, format_name: Format, **options: Any) -> tuple[bytes, Counts]:
     """Return the file and its counts."""

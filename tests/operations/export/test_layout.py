@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.errors import MissingKey
+from app.errors import MissingKey, NotFound
 from app.operations.export import codebook
 from app.operations.export.export import Export
 from app.operations.export.programs import PLAIN, SPSS, STATA, valid_names
@@ -118,3 +118,59 @@ def test_export_is_refused_when_a_key_is_missing(store: SessionStore) -> None:
     store.run_transaction(lambda connection: connection.exec_driver_sql(encrypted))
     with pytest.raises(MissingKey):
         export(store, "phq9", "csv")
+
+
+TRANSLATED = """
+id: changing
+title: {en: It changes, de: Es ändert sich}
+language: en
+languages: [en, de]
+steps:
+  - id: same
+    type: choice
+    prompt: {en: Which, de: Welche}
+    code: {system: "http://loinc.org", code: 69725-0}
+    options:
+      - {value: left, label: {en: On the left, de: Links}, code: {system: "http://example.org", code: L}}
+      - {value: right, label: On the right}
+  - {id: why, type: text, prompt: Why, show_if: answers.same == "left"}
+"""
+
+
+def test_labels_are_in_the_wanted_language_where_the_revision_has_it(opened: Opened) -> None:
+    """An older revision without it keeps its own words."""
+    save(opened(OLDER), "changing", "ann", {"same": "left"})
+    store = opened(TRANSLATED)
+    save(store, "changing", "ben", {"same": "left"})
+    rows = csv_rows(export(store, "changing", "csv", labels=True, language="de")[0])
+    assert [row["same"] for row in rows] == ["Links", "Links"]
+    assert [row["same"] for row in csv_rows(export(store, "changing", "csv", labels=True)[0])] == ["On the left"] * 2
+    german = codebook.codebook_to_dict(Export(store, ExportRequest(survey_id="changing", language="de")).layout)
+    same = next(column for column in german["columns"] if column["name"] == "same")
+    assert (german["language"], german["title"], same["label"]) == ("de", "Es ändert sich", "Welche")
+    assert [coded["label"] for coded in same["values"]] == ["Links", "On the right"]
+
+
+@pytest.mark.parametrize("language", ["DE", "de-AT"])
+def test_language_is_matched_as_everywhere(opened: Opened, language: str) -> None:
+    """Case does not matter, and a region falls back to its language."""
+    layout = Export(opened(TRANSLATED), ExportRequest(survey_id="changing", language=language)).layout
+    assert codebook.codebook_to_dict(layout)["language"] == "de"
+
+
+def test_language_that_no_revision_has_is_refused_with_those_that_it_has(opened: Opened) -> None:
+    with pytest.raises(NotFound, match="no texts in fr; it has de, en"):
+        Export(opened(TRANSLATED), ExportRequest(survey_id="changing", language="fr"))
+
+
+def test_codebook_has_the_concepts_and_the_condition_of_a_step(opened: Opened) -> None:
+    """So that an export can be joined with other data by LOINC or SNOMED codes."""
+    layout = Export(opened(TRANSLATED), ExportRequest(survey_id="changing")).layout
+    columns = {column["name"]: column for column in codebook.codebook_to_dict(layout)["columns"]}
+    assert columns["same"]["concept"] == {"system": "http://loinc.org", "code": "69725-0"}
+    assert [coded["concept"] for coded in columns["same"]["values"]] == [
+        {"system": "http://example.org", "code": "L"},
+        None,
+    ]
+    assert columns["why"]["condition"] == 'after same; shown if answers.same == "left"'
+    assert "http://loinc.org 69725-0" in codebook.codebook_to_markdown(layout)

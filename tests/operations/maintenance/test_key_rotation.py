@@ -216,7 +216,7 @@ def test_participant_of_two_surveys_is_rotated_in_both(opened: Open, engine: Eng
 def test_batches_of_long_texts_are_small(opened: Open, engine: Engine) -> None:
     """A batch ends at 1 MiB, which limits memory and the time that turns wait."""
     old = opened(keys_of(OLD))
-    keys = [SessionKey("phq9", f"user{number:03}") for number in range(300)]
+    keys = [SessionKey("phq9", f"user{number:03}") for number in range(240)]
     old.turns.submit_many([(key, Begin(at=1)) for key in keys])
     for start in range(0, len(keys), 50):
         part = keys[start : start + 50]

@@ -213,7 +213,7 @@ with PurgeArchive(store, Path(sys.argv[3])) as archive:
 """
 
 
-@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("parts", [1, pytest.param(3, marks=pytest.mark.long)])
 def test_purge_can_be_killed_and_run_again(
     keeping: SessionStore, database_url: str, tmp_path: Path, parts: int
 ) -> None:

@@ -79,6 +79,7 @@ def test_socket_of_an_erased_session_is_closed_and_not_opened_again(app: App) ->
     token, key = app.create_token("socket"), app.create_key()
     with listening(app.flask) as port:
         with socket_to(port, "socket", token) as ws:
+            assert receive(ws)["type"] == "state"  # the session is stored
             ws.send(json.dumps(answer(1)))
             assert app.request("DELETE", "/api/session/socket?survey=phq9", key).status_code == 200
             assert close_code(ws) in {1001, 4401}

@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from app.errors import ConfigurationError
 from app.settings import read_settings
 from app.survey.snapshot import SessionKey
-from tests.conftest import SERVER_KINDS, Server, Servers, each_kind, skip_or_fail
+from tests.conftest import SERVER_KINDS, SHIPPED, Server, Servers, each_kind, skip_or_fail
 from tests.database_servers import NoServer, OwnServer, own_server
 from tests.web.production import (
     SITE,
@@ -89,7 +89,7 @@ def test_closed_survey_is_visible_to_the_invited_only(app: App) -> None:
     other_token = app.create_token("x")
     for credential in (None, other_token):
         listed = app.request("GET", "/api/surveys", credential)
-        assert [survey["id"] for survey in listed.json["surveys"]] == ["intake", "phq9"]
+        assert [survey["id"] for survey in listed.json["surveys"]] == SHIPPED
         closed, absent = (app.request("GET", f"/api/surveys/{survey}", credential) for survey in ("closed", "absent"))
         assert (closed.status_code, closed.text.replace("closed", "absent")) == (404, absent.text)
         assert "A closed survey" not in app.request("GET", "/").text

@@ -22,7 +22,7 @@ def worker_pids(server: Server) -> set[int]:
 
 
 def test_reload_closes_sockets_with_1001_and_starts_a_new_worker(server: Server) -> None:
-    """SIGHUP: drafts are saved, and sessions continue with the new worker."""
+    """SIGHUP after an upgrade: drafts are saved, and sessions continue with the new worker."""
     assert server.process is not None
     participants = [Participant(server, f"reload-{number}", "intake") for number in range(5)]
     for number, participant in enumerate(participants):
@@ -31,6 +31,7 @@ def test_reload_closes_sockets_with_1001_and_starts_a_new_worker(server: Server)
         participant.send({"type": "ping"})
         assert participant.receive() == {"type": "pong"}
     before = worker_pids(server)
+    server.change_secret()
     os.kill(server.process.pid, signal.SIGHUP)
     assert [close_code(participant.ws) for participant in participants] == [1001] * 5
     wait_for(

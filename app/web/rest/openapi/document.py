@@ -11,6 +11,7 @@ from .... import __version__
 from ....access import SCOPES
 from ...ws.messages import RejectCode
 from ..models import Problem
+from .examples import example_of
 from .operation import COMMAND, Operation, Resource
 from .parameters import SURVEY_ID, USER_ID, WEBHOOK_ID, header
 from .strict_json_schema import JSON_SCHEMAS, REFERENCE, client_message
@@ -91,8 +92,9 @@ SECURITY_SCHEMES = {
         "type": "apiKey",
         "in": "cookie",
         "name": "__Host-stepkeep.{survey}",
-        "description": "A participant's token as a cookie, one per survey, e.g. `__Host-stepkeep.phq9`; without "
-        "`__Host-` in development. With a cookie, writes are accepted from this server's pages only.",
+        "description": "A participant's token as a cookie, one per survey, e.g. `__Host-stepkeep.phq9`; with "
+        "`__Secure-` below a prefix, and without either in development. With a cookie, writes are accepted from this "
+        "server's pages only.",
     },
     "SignIn": {
         "type": "apiKey",
@@ -111,7 +113,8 @@ def build_document(resources: Iterable[Resource]) -> dict[str, Any]:
             method, rule = route.split()
             path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule)
             paths.setdefault(path, {})[method.lower()] = operation
-    return {
+    schemas = _schemas([each for operations in paths.values() for each in operations.values()])
+    document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": "Stepkeep",
@@ -122,11 +125,22 @@ def build_document(resources: Iterable[Resource]) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "paths": {path: _path(path, operations) for path, operations in paths.items()},
         "components": {
-            "schemas": _schemas([each for operations in paths.values() for each in operations.values()]),
+            "schemas": schemas,
             "responses": {str(status): _error_response(status) for status in CODES},
             "securitySchemes": SECURITY_SCHEMES,
         },
     }
+    _add_examples(document["paths"], schemas)
+    return document
+
+
+def _add_examples(paths: dict[str, Any], schemas: dict[str, Any]) -> None:
+    for item in paths.values():
+        for method in item.keys() - {"parameters"}:
+            for response in item[method]["responses"].values():
+                media = response.get("content", {}).get("application/json")
+                if media is not None:
+                    media["example"] = example_of(media["schema"], schemas)
 
 
 def _error_response(status: int) -> dict[str, Any]:
@@ -142,6 +156,8 @@ def _error_response(status: int) -> dict[str, Any]:
 
 def _path(path: str, operations: dict[str, Operation]) -> dict[str, Any]:
     words = [word for word in path.split("/") if word not in {"", "api"} and not word.startswith("{")]
+    if path.endswith("}"):
+        words[-1] = words[-1].removesuffix("s")  # get_surveys lists them, get_survey returns one: ids are unique
     item: dict[str, Any] = {
         method: operation.document("_".join([method, *words])) for method, operation in operations.items()
     }

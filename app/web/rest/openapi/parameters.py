@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, TypeVar
 import flask
 
 from ....core import strict_json
+from ....core.formats import LANGUAGE, MAX_LANGUAGE_LENGTH, is_language
 from ....core.formats import SURVEY_ID as SURVEY_ID_PATTERN
 from ....core.strict_json import MAX_INTEGER
 from ....core.timestamps import parse_timestamp
@@ -75,6 +76,30 @@ class Parameter(Generic[T]):
 def text(name: str, description: str, pattern: str, **more: Any) -> Parameter[str]:  # noqa: ANN401 - of Parameter
     """Return a text parameter; ``parse`` or the service checks the pattern."""
     return Parameter(name, description, {"type": "string", "pattern": pattern}, **{"parse": str, **more})
+
+
+def hexadecimal(name: str, description: str, digits: int) -> Parameter[str]:
+    """Return a parameter of lower-case hexadecimal digits."""
+    pattern = f"^[0-9a-f]{{{digits}}}$"
+
+    def parse(value: str) -> str:
+        if re.fullmatch(pattern, value) is None:
+            raise InvalidInput(f"{name} must have {digits} hexadecimal digits")
+        return value
+
+    return text(name, description, pattern, parse=parse)
+
+
+def language(name: str, description: str) -> Parameter[str]:
+    """Return a language tag (BCP 47), which chooses as :func:`~app.languages.best_match` does."""
+
+    def parse(value: str) -> str:
+        if not is_language(value):
+            raise InvalidInput(f"{name} must be a language tag, such as de or de-AT")
+        return value
+
+    schema = {"type": "string", "pattern": LANGUAGE, "maxLength": MAX_LANGUAGE_LENGTH}
+    return Parameter(name, description, schema, parse, example="de")
 
 
 def integer(
@@ -206,6 +231,10 @@ UNTIL = timestamp(
     ends_day=True,
     example="2026-11-30",
 )
+
+
+LANG = language("lang", "the texts in this of the survey's languages; default: its own")
+BEGIN_LANG = replace(LANG, description="the language of a session that begins; default: the best of Accept-Language")
 MODE = choice("mode", "only sessions in this mode", MODES)
 REVISION = text("revision", "only sessions of this revision", NO_NUL)
 IF_MATCH: Parameter[int | None] = Parameter(

@@ -6,7 +6,15 @@
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-export type RejectCode = "not_current" | "invalid_answer" | "required" | "at_start" | "completed" | "expired";
+export type RejectCode =
+  | "not_current"
+  | "invalid_answer"
+  | "confirm"
+  | "required"
+  | "at_start"
+  | "completed"
+  | "expired"
+  | "invalid_language";
 export type ErrorCode = "malformed" | "unknown_type" | "too_large" | "unauthorized" | "rate_limited" | "unavailable" | "quota";
 
 export interface Option {
@@ -14,20 +22,46 @@ export interface Option {
   value: string | number;
   label: string;
   audio?: string | null;
+  image?: Image;
+  html?: { label?: string };
+  /** In `choices`: no other option can be chosen with this one. */
+  exclusive?: boolean;
+  /** The answer is `{"value": value, "text": text}`, with a text of 0 to 1,000 characters. */
+  other?: boolean;
+  /** Keeps its place where the order is random. */
+  fixed?: boolean;
+}
+
+/** A file of `GET /media/{file}`. */
+export interface Image {
+  file: string;
+  alt: string;
 }
 
 /** A step of the survey file, with its defaults and without its rules. */
 export interface Step {
   id: string;
-  /** `choice`, `choices`, `text`, `number`, `scale`, `date`, `boolean` or `info`; newer servers may add types. */
+  /**
+   * `choice`, `choices`, `text`, `number`, `scale`, `date`, `boolean`, `info`, `time`, `datetime`, `month`, `email`,
+   * `phone` or `ranking`; newer servers may add types.
+   */
   type: string;
   prompt: string;
   /** Spoken in audio mode instead of the prompt. */
   audio?: string | null;
   required?: boolean;
+  /** Shown below the prompt. */
+  help?: string;
+  image?: Image;
+  /** Shown as the answer of an unanswered step; neither draft nor answer until it is sent. */
+  default?: Json;
+  /** HTML of texts by field, if the survey has Markdown: p, em, strong, ul, ol, li, br and a. */
+  html?: { prompt?: string; help?: string; [field: string]: string | undefined };
   options?: Option[];
   min_choices?: number | null;
   max_choices?: number | null;
+  /** How the options are shown; default: `list`, or `search` from 12 options on. */
+  display?: "list" | "dropdown" | "search" | "buttons";
   /** In code points. */
   max_length?: number | null;
   /** An RE2 pattern that matches the whole answer. */
@@ -35,9 +69,15 @@ export interface Step {
   min?: number | string | null;
   max?: number | string | null;
   integer?: boolean;
+  /** The most digits behind the decimal point. */
+  decimals?: number;
   unit?: string | null;
   min_label?: string | null;
   max_label?: string | null;
+  /** `random`: the options are in the participant's own order; those of `GET /api/surveys/{id}` are not. */
+  order?: "random";
+  /** The steps whose answers decide what this step looks like. */
+  depends_on?: string[];
   /** In `GET /api/surveys/{id}` only: the next step, or `end`, whatever the answer; null if it depends on answers. */
   leads_to?: string | null;
   /** In `GET /api/surveys/{id}` only: the other steps whose answers decide the next step; null: any. */
@@ -57,9 +97,23 @@ export interface Session {
   /** The steps before the current one, oldest first. */
   step_history: string[];
   is_audio_mode: boolean;
+  /** Of the survey's texts, as a BCP 47 tag; null if the survey is unknown. */
+  language: string | null;
   /** The unsubmitted answer to the current step; null without one. */
   draft: Json;
   session_data: Record<string, Json> | null;
+}
+
+/** What the survey says at the end; the first entry of its `end` that applies. */
+export interface Ending {
+  title: string | null;
+  text: string | null;
+  /** HTML of the text, if the survey has Markdown: p, em, strong, ul, ol, li, br and a. */
+  html: string | null;
+  /** An https address to continue on. */
+  redirect: string | null;
+  /** Whether to show what the participant answered. */
+  summary: boolean;
 }
 
 interface Snapshot {
@@ -68,6 +122,8 @@ interface Snapshot {
   step: Step | null;
   /** 0 to 1; never falls while the participant moves forward. */
   progress: number;
+  /** Of a completed session whose survey has an ending that applies. */
+  ending?: Ending | null;
 }
 
 /** The session, sent at the start of each connection. */
@@ -94,7 +150,10 @@ export interface PendingMessage extends Snapshot {
   id: string;
 }
 
-/** The command breaks a rule of the survey; nothing was saved. */
+/**
+ * The command breaks a rule of the survey; nothing was saved. With the code `confirm` the answer is unusual, as the message
+ * says: send it again with `confirmed`, if the participant says that it is right.
+ */
 export interface RejectMessage {
   type: "reject";
   id: string;
@@ -143,10 +202,11 @@ export type Outcome = AckMessage | RejectMessage | ErrorMessage | StoppedMessage
 
 /** A command as it is sent. */
 export type Command = { id: string } & (
-  | { type: "answer"; step: string; value: Json }
+  | { type: "answer"; step: string; value: Json; confirmed?: true }
   | { type: "back" }
   | { type: "goto"; step: string }
   | { type: "mode"; audio: boolean }
+  | { type: "language"; language: string }
   | { type: "restart" }
 );
 
@@ -176,6 +236,14 @@ export interface ClientTimeouts {
   storageTimeoutMs: number;
 }
 
+export interface AnswerOptions {
+  /** The participant has seen the warnings of a `reject` with the code `confirm`. Default: false */
+  confirmed?: boolean;
+}
+
+/** `number`, `too_long`, `character`, `first_character`, `too_deep` or `not_json`, with the values that its text names. */
+export type Describe = (problem: string, values: Record<string, string | number>) => string;
+
 export interface SurveyClientOptions {
   /** The server's http or https URL, with its path prefix if it has one. */
   origin: string;
@@ -184,6 +252,8 @@ export interface SurveyClientOptions {
   userId: string;
   /** The mode of a new session. Default: false */
   isAudio?: boolean;
+  /** The language of a new session, if the survey has it. Default: the best of the browser's languages */
+  language?: string;
   /**
    * The participant's resume token; not needed on the server's own host, where a cookie has it. Kept in memory only,
    * and sent as the subprotocol `token.<token>`.
@@ -191,6 +261,8 @@ export interface SurveyClientOptions {
   token?: string;
   /** Omitted values have their defaults. */
   timeouts?: Partial<ClientTimeouts>;
+  /** The text for the participant of a command that the client itself rejects. Default: English */
+  describe?: Describe;
 }
 
 export interface SurveyClientEventMap {
@@ -212,6 +284,8 @@ export class SurveyClient extends EventTarget {
 
   /** Whether the client is connected and has received the session's state. */
   get isOnline(): boolean;
+  /** Whether the first attempt since `start` is under way: neither online nor offline yet. */
+  get isConnecting(): boolean;
 
   /** How many commands have no final answer yet. */
   get unacknowledged(): number;
@@ -234,10 +308,11 @@ export class SurveyClient extends EventTarget {
   /**
    * Answer the current step, or change the answer of another one on the route.
    *
+   * @param options `confirmed`: the participant has seen the warnings of the reject `confirm`
    * @returns resolves with the final answer, which may take until the network is back; never rejects. Resolves at once
    *   with a `reject` if the server would refuse the value as JSON
    */
-  answer(step: string, value: Json): Promise<Outcome>;
+  answer(step: string, value: Json, options?: AnswerOptions): Promise<Outcome>;
 
   /** Return to the previous step. */
   back(): Promise<Outcome>;
@@ -246,6 +321,9 @@ export class SurveyClient extends EventTarget {
   goto(step: string): Promise<Outcome>;
 
   setMode(audio: boolean): Promise<Outcome>;
+
+  /** Show the survey in another of its languages, also when it is completed. */
+  setLanguage(language: string): Promise<Outcome>;
 
   /** Start the survey again without the answers. */
   restart(): Promise<Outcome>;

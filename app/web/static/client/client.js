@@ -16,7 +16,7 @@ import { Connection, DEFAULT_TIMEOUTS } from "./connection.js";
 import { Delivery } from "./delivery.js";
 import { newCommandId } from "./ids.js";
 import { Outbox } from "./outbox.js";
-import { sendProblem } from "./strict-json.js";
+import { describeInEnglish, sendProblem } from "./strict-json.js";
 
 /**
  * @typedef {import("./protocol.js").Json} Json
@@ -30,22 +30,26 @@ export class SurveyClient extends EventTarget {
   /** @type {Map<string, (message: ServerMessage) => void>} by command id */
   #resolvers = new Map();
   #isOnline = false;
+  #isConnecting = false;
   #isStopped = false;
   /** Counts connections, so that a slow `load` can see that its own is closed. */
   #epoch = 0;
   #connection;
   #delivery;
   #outbox;
+  #describe;
 
   /** @param {import("./client.js").SurveyClientOptions} options */
-  constructor({ origin, surveyId, userId, isAudio = false, token, timeouts }) {
+  constructor({ origin, surveyId, userId, isAudio = false, language, token, timeouts, describe = describeInEnglish }) {
     super();
+    this.#describe = describe;
     const allTimeouts = { ...DEFAULT_TIMEOUTS, ...timeouts };
     this.#outbox = new Outbox(surveyId, userId, allTimeouts.storageTimeoutMs);
     const url = new URL(`${origin.replace(/\/$/, "")}/ws/survey/${encodeURIComponent(userId)}`);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     url.searchParams.set("survey", surveyId);
     url.searchParams.set("is_audio", String(isAudio));
+    if (language !== undefined) url.searchParams.set("lang", language);
     const listener = {
       onMessage: (/** @type {ServerMessage} */ message) => this.#receive(message),
       onDisconnect: () => this.#handleDisconnect(),
@@ -57,6 +61,10 @@ export class SurveyClient extends EventTarget {
 
   get isOnline() {
     return this.#isOnline;
+  }
+
+  get isConnecting() {
+    return this.#isConnecting;
   }
 
   get unacknowledged() {
@@ -73,6 +81,7 @@ export class SurveyClient extends EventTarget {
 
   async start() {
     this.#isStopped = false;
+    this.#isConnecting = true;
     await this.#outbox.load();
     for (const type of NETWORK_EVENTS) globalThis.addEventListener?.(type, this.#onNetworkChange);
     this.#connection.open();
@@ -93,9 +102,10 @@ export class SurveyClient extends EventTarget {
   /**
    * @param {string} step
    * @param {Json} value
+   * @param {{confirmed?: boolean}} [options]
    */
-  answer(step, value) {
-    return this.#submit({ type: "answer", step, value });
+  answer(step, value, { confirmed = false } = {}) {
+    return this.#submit({ type: "answer", step, value, ...(confirmed && { confirmed }) });
   }
 
   back() {
@@ -110,6 +120,11 @@ export class SurveyClient extends EventTarget {
   /** @param {boolean} audio */
   setMode(audio) {
     return this.#submit({ type: "mode", audio });
+  }
+
+  /** @param {string} language */
+  setLanguage(language) {
+    return this.#submit({ type: "language", language });
   }
 
   restart() {
@@ -131,7 +146,7 @@ export class SurveyClient extends EventTarget {
    */
   #submit(content) {
     const command = { id: newCommandId(), ...content }; // the server reads the id first, also of what is too large
-    const problem = sendProblem(command);
+    const problem = sendProblem(command, this.#describe);
     if (problem !== null) return Promise.resolve(this.#reject(command.id, problem));
     const outcome = new Promise((resolve) => this.#resolvers.set(command.id, resolve));
     void this.#outbox.add(command).then(() => this.#notifyChange()); // isDurable may have changed
@@ -171,6 +186,7 @@ export class SurveyClient extends EventTarget {
     if (epoch !== this.#epoch) return; // disconnected meanwhile
     this.#rejectUnsendable();
     this.#isOnline = true;
+    this.#isConnecting = false;
     this.#delivery.start();
     this.#notifyChange();
   }
@@ -178,7 +194,7 @@ export class SurveyClient extends EventTarget {
   /** Remove what an earlier version of this client stored, but the server would refuse again and again. */
   #rejectUnsendable() {
     for (const command of this.#outbox.commands) {
-      const problem = sendProblem(command);
+      const problem = sendProblem(command, this.#describe);
       if (problem === null) continue;
       this.#outbox.remove(command.id);
       this.#reject(command.id, problem);
@@ -187,6 +203,7 @@ export class SurveyClient extends EventTarget {
 
   #goOffline() {
     this.#isOnline = false;
+    this.#isConnecting = false;
     this.#epoch += 1;
     this.#delivery.stop();
   }

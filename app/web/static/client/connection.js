@@ -6,7 +6,7 @@
  * overloaded server, a slow timer opens a new socket for as long as the page is open. `openNow` skips the wait.
  */
 
-import ReconnectingWebSocket from "../vendor/partysocket-1.3.0/ws.js";
+import ReconnectingWebSocket from "./vendor/partysocket-1.3.0/ws.js";
 import { BUSY_CLOSE_CODES, FINAL_CLOSE_CODES, subprotocols } from "./protocol.js";
 
 /**

@@ -14,13 +14,16 @@ import { knownRoute, predict } from "./optimistic.js";
  * @typedef {import("./protocol.js").ServerMessage} ServerMessage
  * @typedef {import("./optimistic.js").KnownSurvey} KnownSurvey
  *
- * @typedef {{step: Step | null, progress: number, version: number}} Details
+ * @typedef {import("./protocol.js").Ending} Ending
+ *
+ * @typedef {{step: Step | null, progress: number, version: number, ending: Ending | null}} Details
  * @typedef {import("./optimistic.js").Position & Details} ServerState
  *
  * @typedef {object} View
  * @property {Session} session
  * @property {Step | null} step
  * @property {number} progress 0 to 1
+ * @property {Ending | null} ending of a completed session; null too while only this browser knows that it is completed
  * @property {boolean} isBlocked a command's outcome can't be predicted, and the session waits for the server
  */
 
@@ -79,8 +82,11 @@ export class OptimisticSession {
     const { session, blockedBy } = predict(base, commands, survey);
     const isUnmoved = session.current_step === base.session.current_step;
     const step = isUnmoved ? base.step : this.#survey(session.survey_revision).step(session.current_step);
-    if (step === null && session.status !== "completed") return { ...base, isBlocked: true }; // its text is unknown
-    return { session, step, progress: progressOf(session, base, survey.size), isBlocked: blockedBy !== null };
+    const isUnknown = step === null || (!isUnmoved && isOwn(step));
+    if (isUnknown && session.status !== "completed") return { ...base, isBlocked: true };
+    const progress = progressOf(session, base, survey.size);
+    const ending = session.status === "completed" ? base.ending : null; // of this walk: a restart ends the completion
+    return { session, step, progress, ending, isBlocked: blockedBy !== null };
   }
 
   /**
@@ -139,9 +145,18 @@ export class OptimisticSession {
   #toState(message) {
     const session = /** @type {Session} */ (message.session);
     const route = knownRoute(session, this.#confirmed, this.#survey(session.survey_revision));
-    const { step = null, progress = 0, version = 0 } = message;
-    return { session, route, step, progress, version };
+    const { step = null, progress = 0, version = 0, ending = null } = message;
+    return { session, route, step, progress, version, ending };
   }
+}
+
+/**
+ * Whether each session has its own form of a step, which only the server knows.
+ *
+ * @param {Step} step
+ */
+function isOwn({ depends_on: answers, order }) {
+  return answers !== undefined || order === "random"; // [] of a step that depends on the time alone
 }
 
 /**

@@ -17,7 +17,7 @@ import { END } from "./protocol.js";
  * @typedef {import("./protocol.js").Command} Command
  *
  * @typedef {object} KnownSurvey what is known of the survey's revision that the session follows
- * @property {(id: string) => Step | null} step with `leads_to` and `reads` if these are known
+ * @property {(id: string) => Step | null} step with `leads_to`, `reads` and `depends_on` if these are known
  * @property {{first: string, revision: string} | null} newest where a restarted session starts
  * @property {number | null} size the number of steps, if known
  *
@@ -72,6 +72,7 @@ function apply(prediction, command, survey) {
   if (command.type === "restart") return applyRestart(prediction, command, survey);
   if (prediction.blockedBy !== null) return command.type === "mode" ? { ...prediction, isModeUnknown: true } : prediction;
   if (prediction.session.status !== "in_progress") return prediction; // the server will reject it
+  if (command.type === "language") return prediction; // only the server has the texts
   switch (command.type) {
     case "mode":
       return update(prediction, { is_audio_mode: command.audio === true });
@@ -146,6 +147,7 @@ function applyAnswer(prediction, command, survey) {
   const isChange = !Object.hasOwn(session.answers, step) || !isEqual(session.answers[step], value);
   const answered = update(prediction, { answers: { ...session.answers, [step]: value } });
   const route = isChange ? stableRoute(prediction, step, survey) : prediction.route;
+  if (isChange && mayLoseAnswer(session, route, step, survey)) return block({ ...answered, route }, command);
   const extended = { ...answered, route: extendRoute(route, answered.session, survey) };
   if (!extended.route.includes(session.current_step)) return block(extended, command);
   return step === session.current_step ? advance(extended, command, survey) : extended;
@@ -183,6 +185,22 @@ function stableRoute(position, changed, survey) {
     const stable = route;
     affected = Object.keys(position.session.answers).filter((id) => !stable.includes(id));
   }
+}
+
+/**
+ * Whether a step of the route may lose its answer, because the options that it shows depend on the changed answer, or on
+ * answers that leave the route.
+ *
+ * @param {Session} session
+ * @param {string[]} route the part that the change can't affect
+ * @param {string} changed
+ * @param {KnownSurvey} survey
+ */
+function mayLoseAnswer(session, route, changed, survey) {
+  const leaving = Object.keys(session.answers).filter((id) => !route.includes(id));
+  const affected = [changed, ...leaving];
+  const answered = route.filter((id) => id !== changed && Object.hasOwn(session.answers, id));
+  return answered.some((id) => survey.step(id)?.depends_on?.some((read) => affected.includes(read)) ?? false);
 }
 
 /**

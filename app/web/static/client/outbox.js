@@ -10,7 +10,7 @@
  * completes loses the command either way, unless the server already has it.
  */
 
-import { openDB } from "../vendor/idb-8.0.4/index.js";
+import { openDB } from "./vendor/idb-8.0.4/index.js";
 import { StorageTimeout, withTimeout } from "./timeout.js";
 
 /** @typedef {import("./protocol.js").Command} Command */
@@ -153,11 +153,13 @@ async function readOwners(database) {
 
 /** @returns {Promise<any>} */
 async function openDatabase() {
-  return openDB(DATABASE, 1, {
+  /** @type {any} */
+  const callbacks = {
     upgrade(/** @type {any} */ database) {
       const store = database.createObjectStore(STORE, { autoIncrement: true });
       store.createIndex("owner", "owner");
       store.createIndex("id", ["owner", "id"], { unique: true });
     },
-  });
+  };
+  return openDB(DATABASE, 1, callbacks);
 }

@@ -5,13 +5,16 @@
  * @typedef {null | boolean | number | string | any[] | Record<string, any>} Json
  * @typedef {import("./client.js").Step} Step
  * @typedef {import("./client.js").Session} Session
+ * @typedef {import("./client.js").Ending} Ending
  *
  * @typedef {object} Command
- * @property {"answer" | "back" | "goto" | "mode" | "restart"} type
+ * @property {"answer" | "back" | "goto" | "mode" | "language" | "restart"} type
  * @property {string} id created here; the server applies each id at most once
  * @property {string} [step]
  * @property {Json} [value]
+ * @property {true} [confirmed] the participant has seen the warnings of the step's checks
  * @property {boolean} [audio]
+ * @property {string} [language]
  *
  * @typedef {object} ServerMessage any server message, with the properties of all types
  * @property {"state" | "ack" | "pending" | "reject" | "sync" | "error" | "pong"} type
@@ -22,6 +25,7 @@
  * @property {Session} [session]
  * @property {Step | null} [step] the current step; null when completed, or if the survey no longer has it
  * @property {number} [progress] 0 to 1
+ * @property {Ending | null} [ending] of a completed session
  * @property {string} [code]
  * @property {string} [message]
  */

@@ -57,11 +57,17 @@ function distributionFigure({ numbers }, choices, counts) {
     ],
   };
   const isLong = choices.length > MAX_BARS;
+  const isRanking = choices.some((choice) => choice.mean_rank !== undefined);
   const mean = numbers === null ? "" : ` Mean ${formatNumber(numbers.mean)}, median ${formatNumber(numbers.median)}.`;
   return {
-    summary: `${counts} Most often: ${names[top]} (${formatPercent(choices[top].share)}).${mean}`,
-    head: ["Answer", "Count", "Share"],
-    rows: choices.map((choice, index) => [names[index], formatNumber(choice.count), formatPercent(choice.share)]),
+    summary: `${counts} Most often${isRanking ? " ranked first" : ""}: ${names[top]} (${formatPercent(choices[top].share)}).${mean}`,
+    head: isRanking ? ["Answer", "Ranked first", "Share", "Mean rank"] : ["Answer", "Count", "Share"],
+    rows: choices.map((choice, index) => [
+      names[index],
+      formatNumber(choice.count),
+      formatPercent(choice.share),
+      ...(isRanking ? [choice.mean_rank ? formatNumber(choice.mean_rank) : ""] : []),
+    ]),
     height: isLong ? COLUMNS_HEIGHT : barsHeight(data),
     option: (/** @type {any} */ palette, /** @type {number} */ width) =>
       isLong ? columnsOption(data, palette) : barsOption(data, palette, width),

@@ -7,7 +7,6 @@
  */
 
 import { make } from "../dom.js";
-import { init } from "../vendor/echarts-6.1.0/echarts.js";
 import { onPaletteChange, prefersReducedMotion, readPalette } from "./chart-options.js";
 
 /**
@@ -24,6 +23,13 @@ import { onPaletteChange, prefersReducedMotion, readPalette } from "./chart-opti
  */
 
 const DRAW_MARGIN = "400px";
+
+/** @type {Function | null} ECharts' `init`; null until it is loaded: the numbers do not wait for 160 KiB */
+let init = null;
+const loaded = import("../vendor/echarts-6.1.0/echarts.js").then(
+  (echarts) => (init = echarts.init),
+  (error) => console.warn("stepkeep: the charts can't be drawn", error),
+);
 
 export class ChartFigure {
   /** @type {Figure | null} */
@@ -108,6 +114,7 @@ export class ChartFigure {
       if (this.#canvas.clientWidth !== this.#width) this.#draw();
     }).observe(this.#canvas);
     onPaletteChange(() => this.#draw());
+    void loaded.then(() => this.#draw());
   }
 
   /** Draw the chart now if it isn't yet: the next frame would come too late for paper. */
@@ -128,7 +135,7 @@ export class ChartFigure {
     }
     this.#canvas.style.height = `${figure.height ?? 0}px`; // before it is drawn too, so that nothing below moves
     const width = this.#canvas.clientWidth;
-    if (width === 0 || (!this.#isNear && this.#chart === null)) return;
+    if (init === null || width === 0 || (!this.#isNear && this.#chart === null)) return;
     const isNew = this.#chart === null;
     this.#chart ??= init(this.#canvas, null, { renderer: "canvas" });
     if (!isNew) this.#chart?.resize();

@@ -14,6 +14,7 @@ import { formatCount, formatDuration, formatNumber, formatPercent } from "./form
  * @property {string | null} label
  * @property {number} count
  * @property {number | null} share
+ * @property {number | null} [mean_rank] of a ranking's option
  *
  * @typedef {object} Answers
  * @property {number} count

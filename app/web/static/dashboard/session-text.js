@@ -2,6 +2,7 @@
 /** Describes events, answers and changes of a session in English. Pure. */
 
 import { takesAnswer } from "../page/controls/index.js";
+import { textOf, valueOf } from "../page/controls/other-texts.js";
 import { NONE, formatPercent } from "./format.js";
 
 /**
@@ -28,6 +29,7 @@ const ACTIONS = {
   went_back: ({ step }) => (step === null ? "went back" : `went back to ${step}`),
   went_to: ({ step }) => `went to ${step}`,
   mode_set: () => "switched the mode",
+  language_set: () => "changed the language",
   drafted: ({ step }) => `typed at ${step}, not sent yet`,
   restarted: () => "started again",
   saved: () => "saved by a program",
@@ -144,9 +146,10 @@ function answerTo(id, state) {
   return state !== null && Object.hasOwn(state.answers, id) ? state.answers[id] : undefined;
 }
 
-/** @param {Json} value @param {Step} [step] */
+/** @param {Json} value @param {Step} [step] @returns {string} */
 function describeValue(value, step) {
-  const option = step?.options?.find((candidate) => candidate.value === value);
+  if (textOf(value) !== "") return `${describeValue(valueOf(value), step)}: ${textOf(value)}`;
+  const option = step?.options?.find((candidate) => candidate.value === valueOf(value));
   if (option !== undefined) return option.label === String(value) ? option.label : `${option.label} (${value})`;
   if (typeof value === "boolean") return value ? "yes" : "no";
   return typeof value === "object" ? JSON.stringify(value) : String(value);

@@ -3,6 +3,7 @@
 
 import { make } from "../dom.js";
 import { formatAnswer } from "./controls/index.js";
+import { text } from "./texts.js";
 
 const LONG_ANSWER = 100; // characters, about two lines: longer answers are not set in bold
 
@@ -17,13 +18,13 @@ const LONG_ANSWER = 100; // characters, about two lines: longer answers are not 
 export function showAnswers(list, session, steps, edit) {
   const rows = steps.answered(session).map((id) => {
     const step = steps.get(id);
-    const prompt = step?.prompt ?? id;
+    const prompt = steps.title(id);
     const answer = formatAnswer(step, session.answers[id]);
     const row = make(
       "div",
       { class: "answered", "data-step": id },
       make("dt", {}, prompt),
-      make("dd", { class: answer.length > LONG_ANSWER ? "answer long" : "answer" }, answer),
+      make("dd", { class: answer.length > LONG_ANSWER ? "answer long" : "answer" }, make("bdi", {}, answer)),
     );
     if (edit !== null) row.append(make("dd", { class: "action" }, createEditButton(id, prompt, edit)));
     return row;
@@ -37,8 +38,9 @@ export function showAnswers(list, session, steps, edit) {
  * @param {(step: string) => void} edit
  */
 function createEditButton(id, prompt, edit) {
-  const name = `Edit: ${prompt}`;
-  const button = make("button", { type: "button", class: "quiet", "data-edit": id, "aria-label": name }, "Edit");
+  const name = text("script.edit_answer", { prompt });
+  const attributes = { type: "button", class: "quiet", "data-edit": id, "aria-label": name };
+  const button = make("button", attributes, text("script.edit"));
   button.addEventListener("click", () => edit(id));
   return button;
 }

@@ -7,39 +7,34 @@
 
 import { byId } from "../dom.js";
 import { formatAnswer, stepType } from "./controls/index.js";
-import { normalize } from "./controls/speech.js";
+import { isPhrase, normalize } from "./controls/speech.js";
+import { phrases, text } from "./texts.js";
 import { Voice } from "./voice.js";
 
 /**
  * @typedef {import("../client/protocol.js").Json} Json
  * @typedef {import("../client/protocol.js").Step} Step
  * @typedef {import("./controls/index.js").StepControl} StepControl
- * @typedef {"next" | "back" | "repeat" | "skip"} VoiceCommand
+ * @typedef {"next" | "back" | "repeat" | "skip" | "confirm" | "change"} VoiceCommand
  *
  * @typedef {object} Actions
  * @property {() => void} next
  * @property {() => void} back
  * @property {() => void} skip
+ * @property {() => void} confirm the answer in question is right
+ * @property {() => void} change it is not
  * @property {() => void} changed the control has another answer
  */
 
-/** @type {Record<VoiceCommand, string[]>} */
-const PHRASES = {
-  next: ["next", "continue", "go on", "ok", "okay"],
-  back: ["back", "go back", "previous"],
-  repeat: ["repeat", "again", "say again", "say that again"],
-  skip: ["skip", "skip this"],
-};
-const VOICE_COMMANDS = /** @type {[VoiceCommand, string[]][]} */ (Object.entries(PHRASES));
+const VOICE_COMMANDS = /** @type {VoiceCommand[]} */ (["next", "back", "repeat", "skip"]);
+const CONFIRMATION_COMMANDS = /** @type {VoiceCommand[]} */ (["confirm", "change", "back", "repeat"]);
 
-const CANNOT_LISTEN = "Speech recognition is not available in this browser. You can answer by hand.";
-
-/** By error code of the Web Speech API. */
+/** Keys of texts, by error code of the Web Speech API. */
 const LISTEN_ERRORS = new Map([
-  ["not-allowed", "The microphone is not allowed for this page. You can answer by hand."],
-  ["service-not-allowed", CANNOT_LISTEN],
-  ["audio-capture", "No microphone was found. You can answer by hand."],
-  ["network", "Speech recognition can't be reached just now. You can answer by hand."],
+  ["not-allowed", "script.audio.not_allowed"],
+  ["service-not-allowed", "script.audio.cannot_listen"],
+  ["audio-capture", "script.audio.no_microphone"],
+  ["network", "script.audio.unreachable"],
 ]);
 
 /** After these, listening again can't succeed until the participant changes a setting. */
@@ -53,15 +48,11 @@ export class AudioMode {
   #current = null;
   /** Counts dialogue turns; one that awaits speech ends when a newer one has started. */
   #turn = 0;
-  #voice;
+  #voice = new Voice();
   #actions;
 
-  /**
-   * @param {string} language
-   * @param {Actions} actions
-   */
-  constructor(language, actions) {
-    this.#voice = new Voice(language);
+  /** @param {Actions} actions */
+  constructor(actions) {
     this.#actions = actions;
     byId("voice-again").addEventListener("click", () => void this.#readStep());
     byId("voice-answer").addEventListener("click", () => void this.#listen(this.#startTurn()));
@@ -93,6 +84,25 @@ export class AudioMode {
     this.#startTurn();
   }
 
+  /**
+   * Read a text aloud that asks for nothing.
+   *
+   * @param {string} spoken
+   */
+  announce(spoken) {
+    this.#startTurn();
+    if (this.#isOn && !document.hidden) void this.#voice.speak(spoken);
+  }
+
+  /**
+   * Say why the survey does not continue: the server has rejected a command.
+   *
+   * @param {string} reason
+   */
+  interrupt(reason) {
+    if (this.#isOn && this.#current !== null && !document.hidden) void this.#ask(reason, this.#startTurn(), ATTEMPTS);
+  }
+
   #startTurn() {
     this.#voice.stop();
     this.#turn += 1;
@@ -102,13 +112,13 @@ export class AudioMode {
   async #readStep() {
     const turn = this.#startTurn();
     if (this.#current === null || document.hidden) return;
-    if (!this.#voice.canSpeak) return this.#note("This browser can't read aloud. You can read and answer by hand.");
-    this.#note("Reading aloud…");
+    if (!this.#voice.canSpeak) return this.#note(text("script.audio.cannot_speak"));
+    this.#note(text("script.audio.reading"));
     const outcome = await this.#voice.speak(spokenPrompt(this.#current.step));
     if (turn !== this.#turn) return;
-    if (outcome === "blocked") return this.#note("Press “Read again” to hear the question.");
+    if (outcome === "blocked") return this.#note(text("script.audio.press_to_hear", { button: labelOf("voice-again") }));
     byId("voice-again").hidden = outcome === "silent";
-    if (outcome === "silent") return this.#note("This browser has no voice to read aloud with. You can read and answer by hand.");
+    if (outcome === "silent") return this.#note(text("script.audio.no_voice"));
     await this.#listen(turn);
   }
 
@@ -118,13 +128,15 @@ export class AudioMode {
    * @param {string} [before] shown before the request to speak
    */
   async #listen(turn, attempts = ATTEMPTS, before = "") {
-    if (!this.#voice.canListen) return this.#note(CANNOT_LISTEN);
-    this.#note(`${before}Listening… Say your answer, or “next”, “back” or “repeat”.`);
+    if (!this.#voice.canListen) return this.#note(text("script.audio.cannot_listen"));
+    const isConfirming = isConfirmationOpen();
+    this.#note(before + text(isConfirming ? "script.confirm.listening" : "script.audio.listening", commandNames()));
     const result = await this.#voice.listen();
     if (turn !== this.#turn || this.#current === null) return;
     if ("transcript" in result) return this.#process(result.transcript, turn, attempts);
     if (CANNOT_SUCCEED.has(result.error)) byId("voice-answer").hidden = true;
-    this.#note(LISTEN_ERRORS.get(result.error) ?? "Nothing was heard. Press “Answer by voice” to try again.");
+    const key = LISTEN_ERRORS.get(result.error) ?? "script.audio.nothing_heard";
+    this.#note(text(key, { button: labelOf("voice-answer") }));
   }
 
   /**
@@ -134,14 +146,14 @@ export class AudioMode {
    */
   async #process(transcript, turn, attempts) {
     const { step, control } = /** @type {{step: Step, control: StepControl}} */ (this.#current);
-    const input = interpret(step, transcript);
+    const input = interpret(step, transcript, isConfirmationOpen());
     if (input === null) return this.#ask(this.#misunderstanding(transcript), turn, attempts - 1);
     if ("command" in input) return this.#execute(input.command, turn, attempts - 1);
     control.show(input.value);
     this.#actions.changed();
-    const answer = formatAnswer(step, input.value);
-    this.#note(`We understood: ${answer}. Say “next” to continue, or answer again.`);
-    await this.#voice.speak(`${answer}. Say next to continue, or answer again.`);
+    const understood = { answer: formatAnswer(step, input.value), ...commandNames() };
+    this.#note(text("script.audio.understood", understood));
+    await this.#voice.speak(text("script.audio.understood_spoken", understood));
     if (turn === this.#turn) await this.#listen(turn);
   }
 
@@ -151,10 +163,12 @@ export class AudioMode {
    * @param {number} attempts
    */
   async #execute(command, turn, attempts) {
+    if (command === "repeat" && isConfirmationOpen()) return this.#ask(byId("confirm-text").textContent ?? "", turn, attempts);
     if (command === "repeat") return this.#readStep();
     this.#actions[command]();
     const problem = byId("problem").textContent;
     if (problem && turn === this.#turn) await this.#ask(problem, turn, attempts);
+    else if (command === "change") await this.#listen(turn, attempts);
   }
 
   /**
@@ -165,7 +179,7 @@ export class AudioMode {
    * @param {number} attempts
    */
   async #ask(reason, turn, attempts) {
-    this.#note(`${reason} Press “Answer by voice” to try again, or answer by hand.`);
+    this.#note(text("script.audio.by_hand", { reason, button: labelOf("voice-answer") }));
     await this.#voice.speak(reason);
     if (turn === this.#turn && attempts > 0) await this.#listen(turn, attempts, `${reason} `);
   }
@@ -174,14 +188,29 @@ export class AudioMode {
   #misunderstanding(transcript) {
     const { step, control } = /** @type {{step: Step, control: StepControl}} */ (this.#current);
     const value = control.value();
-    const kept = value === null ? "" : ` Your answer is still: ${formatAnswer(step, value)}.`;
-    return `We heard “${transcript}”, and do not know which answer that is.${kept} Please say it in another way.`;
+    if (value === null) return text("script.audio.misunderstood", { transcript });
+    return text("script.audio.misunderstood_answered", { transcript, answer: formatAnswer(step, value) });
   }
 
-  /** @param {string} text */
-  #note(text) {
-    byId("voice-note").textContent = text;
+  /** @param {string} note */
+  #note(note) {
+    byId("voice-note").textContent = note;
   }
+}
+
+function isConfirmationOpen() {
+  return !byId("confirm").hidden;
+}
+
+/** @param {string} id of a button, which a note names */
+function labelOf(id) {
+  return (byId(id).textContent ?? "").trim();
+}
+
+/** Return what a participant may say for each command. */
+function commandNames() {
+  const commands = [...VOICE_COMMANDS, ...CONFIRMATION_COMMANDS];
+  return Object.fromEntries(commands.map((command) => [command, phrases(`voice.${command}`)[0] ?? ""]));
 }
 
 /**
@@ -189,14 +218,16 @@ export class AudioMode {
  *
  * @param {Step} step
  * @param {string} transcript
+ * @param {boolean} [isConfirming] whether the page asks if the answer is right
  * @returns {{command: VoiceCommand} | {value: Json} | null} null: neither
  */
-export function interpret(step, transcript) {
+export function interpret(step, transcript, isConfirming = false) {
   const type = stepType(step);
   const speech = normalize(transcript);
   const isOption = type?.spokenOptions?.(step).some((option) => normalize(option.label) === speech) ?? false;
-  const [command] = VOICE_COMMANDS.find(([, phrases]) => phrases.includes(speech)) ?? [];
-  if (command !== undefined && !isOption) return { command };
+  const commands = isConfirming ? CONFIRMATION_COMMANDS : VOICE_COMMANDS;
+  const command = commands.find((name) => isPhrase(`voice.${name}`, speech));
+  if (command !== undefined && (isConfirming || !isOption)) return { command };
   const value = type?.parseSpeech(step, transcript) ?? null;
   return value === null ? null : { value };
 }
@@ -207,11 +238,12 @@ export function interpret(step, transcript) {
  * @param {Step} step
  */
 function spokenPrompt(step) {
-  const prompt = step.audio || step.prompt;
+  const prompt = step.audio || [step.prompt, step.help].filter(Boolean).join(" ");
   const options = stepType(step)?.spokenOptions?.(step) ?? [];
   const hint = stepType(step)?.spokenHint?.(step) ?? "";
   const isComplete = Boolean(step.audio) && options.every(({ label }) => prompt.toLowerCase().includes(label.toLowerCase()));
   if (options.length === 0 || isComplete) return [prompt, hint].filter(Boolean).join(" ");
   const spoken = options.map((option) => option.audio || option.label);
-  return `${prompt} ${spoken.slice(0, -1).join(". ")}. Or: ${spoken[spoken.length - 1]}.`;
+  const last = spoken[spoken.length - 1];
+  return text("script.audio.options", { prompt, options: spoken.slice(0, -1).join(". "), last });
 }

@@ -4,6 +4,7 @@
 import { storedOwners } from "../client/outbox.js";
 import { byId } from "../dom.js";
 import { draftOwners } from "./drafts.js";
+import { text } from "./texts.js";
 
 /**
  * @typedef {object} Page functions of the survey page
@@ -13,12 +14,8 @@ import { draftOwners } from "./drafts.js";
  * @property {() => void} forget delete the drafts of the session
  */
 
-export const UNSAVED = "Some of your answers are not saved yet. Please stay until they are, then leave.";
 const LEFT = "stepkeep:left"; // written for other tabs, and removed at once
 const RETRY_MS = 1_000;
-const ENDED = "You are signed out on this device. Please open your link again.";
-const OFFLINE = "There is no connection at the moment. Please try again in a moment.";
-const FAILED = "That did not work just now. Please try again in a moment.";
 
 export class Departure {
   #page;
@@ -52,7 +49,7 @@ export class Departure {
    */
   async leave() {
     const stored = await storedOwners();
-    if (this.hasUnsaved || stored?.includes(this.#owner)) return UNSAVED; // the latter are another tab's
+    if (this.hasUnsaved || stored?.includes(this.#owner)) return text("script.leave.unsaved"); // the latter are another tab's
     const focused = document.activeElement;
     this.#page.disconnect();
     byId("survey").inert = true; // an answer that is given now could not be sent
@@ -100,8 +97,9 @@ export async function request(method, url) {
   try {
     const response = await fetch(url, { method, headers: { Accept: "application/json" }, cache: "no-store" });
     if (response.ok) return { body: await response.json(), problem: "" };
-    return { body: null, problem: response.status === 401 || response.status === 403 ? ENDED : FAILED };
+    const isSignedOut = response.status === 401 || response.status === 403;
+    return { body: null, problem: text(isSignedOut ? "script.leave.signed_out" : "script.leave.failed") };
   } catch {
-    return { body: null, problem: OFFLINE };
+    return { body: null, problem: text("script.leave.offline") };
   }
 }

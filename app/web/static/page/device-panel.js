@@ -1,8 +1,13 @@
 // @ts-check
-/** The panel "Continue on another device": creates a link with its QR code, signs out other devices, leaves this one. */
+/**
+ * The panel "Continue on another device": creates a link with its QR code, signs out other devices, leaves this one. In a
+ * frame of another site it only leaves: the rest needs the cookie.
+ */
 
 import { byId } from "../dom.js";
-import { UNSAVED, request } from "./departure.js";
+import { request } from "./departure.js";
+import { surveyLanguage } from "./language.js";
+import { text } from "./texts.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -18,17 +23,20 @@ export class DevicePanel {
   constructor(page, departure) {
     this.#page = page;
     this.#departure = departure;
-    const { linkUrl = "", tokensUrl = "" } = byId("device").dataset;
-    this.#urls = { link: linkUrl, tokens: tokensUrl };
-    const press = (/** @type {string} */ id, /** @type {() => void} */ act) => byId(id).addEventListener("click", act);
+    const { linkUrl, tokensUrl = "" } = byId("device").dataset;
+    this.#urls = { link: linkUrl ?? "", tokens: tokensUrl };
+    press("device-leave", () => this.#askToLeave());
+    press("device-leave-no", () => ask("device-leave", false));
+    press("device-leave-yes", () => void this.#leave());
+    if (linkUrl !== undefined) this.#listenToLinks();
+  }
+
+  #listenToLinks() {
     press("device-link", () => void this.#createLink());
     press("device-copy", () => void this.#copy());
     press("device-others", () => ask("device-others", true));
     press("device-others-no", () => ask("device-others", false));
     press("device-others-yes", () => void this.#signOutOthers());
-    press("device-leave", () => this.#askToLeave());
-    press("device-leave-no", () => ask("device-leave", false));
-    press("device-leave-yes", () => void this.#leave());
     const field = /** @type {HTMLInputElement} */ (byId("device-url"));
     field.addEventListener("focus", () => field.select());
     byId("device").addEventListener("toggle", () => this.#handleToggle());
@@ -36,37 +44,37 @@ export class DevicePanel {
 
   async #createLink() {
     const created = await this.#request("POST", this.#urls.link);
-    if (created === null) return;
+    if (created === null || !isOpen()) return;
     byId("device-qr").replaceChildren(toElement(created.qr));
     /** @type {HTMLInputElement} */ (byId("device-url")).value = created.link;
-    byId("device-until").textContent = `It works once, until ${formatTime(created.expires_at)}.`;
+    byId("device-until").textContent = text("script.device.until", { time: formatTime(created.expires_at) });
     byId("device-created").hidden = false;
-    byId("device-link").textContent = "Create another link";
-    note("Your link is ready.");
+    byId("device-link").textContent = text("script.device.create_another");
+    note(text("script.device.ready"));
   }
 
   /** Create a link each time the panel is opened: the last one may be used. Hide it from the next person here. */
   #handleToggle() {
     this.#hideLink();
     note("");
-    if (/** @type {HTMLDetailsElement} */ (byId("device")).open) void this.#createLink();
+    if (isOpen()) void this.#createLink();
   }
 
   #hideLink() {
     byId("device-created").hidden = true;
     byId("device-qr").replaceChildren();
     /** @type {HTMLInputElement} */ (byId("device-url")).value = "";
-    byId("device-link").textContent = "Create a link";
+    byId("device-link").textContent = text("script.device.create");
   }
 
   async #copy() {
     const field = /** @type {HTMLInputElement} */ (byId("device-url"));
     try {
       await navigator.clipboard.writeText(field.value);
-      note("The link is copied.");
+      note(text("script.device.copied"));
     } catch {
       field.select(); // without https, the clipboard can't be written
-      note("The link is selected. Copy it with your browser’s menu or keyboard.");
+      note(text("script.device.selected"));
     }
   }
 
@@ -78,11 +86,11 @@ export class DevicePanel {
     ask("device-others", false);
     if (!isDone) return;
     this.#hideLink();
-    note("All other devices are signed out, and earlier links do not work any more.");
+    note(text("script.device.others_signed_out"));
   }
 
   #askToLeave() {
-    if (this.#departure.hasUnsaved) note(UNSAVED);
+    if (this.#departure.hasUnsaved) note(text("script.leave.unsaved"));
     else ask("device-leave", true);
   }
 
@@ -107,9 +115,21 @@ export class DevicePanel {
   }
 }
 
-/** @param {string} text */
-function note(text) {
-  byId("device-note").textContent = text;
+/**
+ * @param {string} id
+ * @param {() => void} act
+ */
+function press(id, act) {
+  byId(id).addEventListener("click", act);
+}
+
+function isOpen() {
+  return /** @type {HTMLDetailsElement} */ (byId("device")).open;
+}
+
+/** @param {string} message */
+function note(message) {
+  byId("device-note").textContent = message;
 }
 
 /**
@@ -143,5 +163,5 @@ function toElement(svg) {
 
 /** @param {string} time RFC 3339 */
 function formatTime(time) {
-  return new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  return new Date(time).toLocaleString(surveyLanguage(), { dateStyle: "medium", timeStyle: "short" });
 }

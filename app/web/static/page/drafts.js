@@ -6,7 +6,10 @@
 
 import { sendProblem } from "../client/strict-json.js";
 
-/** @typedef {import("../client/protocol.js").Json} Json */
+/**
+ * @typedef {import("../client/protocol.js").Json} Json
+ * @typedef {import("../client/protocol.js").Session} Session
+ */
 
 const PREFIX = "stepkeep:drafts:";
 const SEND_DELAY_MS = 500;
@@ -26,6 +29,16 @@ export function draftOwners() {
   } catch {
     return null;
   }
+}
+
+/**
+ * Whether the survey was restarted between two sessions.
+ *
+ * @param {Session} before
+ * @param {Session} session
+ */
+export function isRestarted(before, session) {
+  return Object.keys(session.answers).length === 0 && Object.keys(before.answers).length > 0;
 }
 
 export class Drafts {
@@ -111,6 +124,21 @@ export class Drafts {
     this.#save();
   }
 
+  /**
+   * Discard the drafts of steps whose answers changed, on any device, and all drafts after a restart. Predicted answers
+   * discard none: the draft is one more copy of an answer that isn't saved yet.
+   *
+   * @param {Session | null} before
+   * @param {Session | null} session
+   */
+  follow(before, session) {
+    if (before === null || session === null) return;
+    if (isRestarted(before, session)) this.discardAll();
+    for (const [step, value] of Object.entries(session.answers)) {
+      if (JSON.stringify(before.answers[step]) !== JSON.stringify(value)) this.discard(step);
+    }
+  }
+
   get isEmpty() {
     return Object.keys(this.#drafts).length === 0;
   }
@@ -124,13 +152,13 @@ export class Drafts {
 
   /**
    * Return what a step shows when it comes into view: this browser's draft while the server may not have it, else the
-   * server's draft, the answer, or an older draft of this browser.
+   * server's draft, the answer, an older draft of this browser, or the survey's default.
    *
-   * @param {string} step
-   * @param {import("../client/protocol.js").Session} session
+   * @param {import("../client/protocol.js").Step} step
+   * @param {Session} session
    * @returns {Json}
    */
-  initialValue(step, session) {
+  initialValue({ id: step, default: standard = null }, session) {
     this.#drafts = this.#read();
     const draft = this.#drafts[step];
     const answer = Object.hasOwn(session.answers, step) ? session.answers[step] : undefined;
@@ -138,7 +166,7 @@ export class Drafts {
     const isNewest = draft && (!draft.isSent || Date.now() - draft.changedAtMs < FRESH_MS);
     if (isNewest && !draft.isSent) this.#markUnsent(step, draft.value);
     if (isNewest) return draft.value;
-    return session.draft ?? answer ?? draft?.value ?? null;
+    return session.draft ?? answer ?? draft?.value ?? (answer === undefined ? standard : null);
   }
 
   /**

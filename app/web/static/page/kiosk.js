@@ -5,32 +5,13 @@
  */
 
 import { byId } from "../dom.js";
+import { text } from "./texts.js";
 
 const COUNTDOWN_S = 30; // WCAG 2.2, 2.2.1 asks for 20
 const RETRY_MS = 3_000;
 const ACTIVITY = ["pointerdown", "keydown", "input", "scroll", "wheel", "touchstart"];
 
-/** @typedef {keyof typeof TEXTS} Reason */
-
-const TEXTS = {
-  opened: {
-    heading: "Is this your survey?",
-    text: "A survey was begun on this device. If it is not yours, clear the device and begin your own.",
-    stay: "Yes, continue",
-  },
-  idle: {
-    heading: "Are you still there?",
-    text: "This device is shared. It is cleared when nobody uses it, so that the next person does not see your answers.",
-    stay: "I am still here",
-  },
-  done: {
-    heading: "Thank you",
-    text: "Your answers are saved. This device is shared: it is cleared, so that the next person does not see them.",
-    stay: "Stay on this page",
-  },
-};
-const WAITING =
-  "Some answers are not sent yet, and this device keeps them until they are. It is cleared right after that; nothing is lost.";
+/** @typedef {"opened" | "idle" | "done"} Reason */
 
 export class Kiosk {
   #departure;
@@ -85,10 +66,7 @@ export class Kiosk {
   #ask(reason) {
     this.#reason = reason;
     this.#clearAtMs = Date.now() + COUNTDOWN_S * 1000;
-    const { heading, text, stay } = TEXTS[reason];
-    byId("kiosk-heading").textContent = heading;
-    byId("kiosk-text").textContent = text;
-    byId("kiosk-stay").textContent = stay;
+    for (const part of ["heading", "text", "stay"]) byId(`kiosk-${part}`).textContent = text(`script.kiosk.${reason}.${part}`);
     byId("kiosk-note").textContent = "";
     byId("kiosk-timer").hidden = false;
     this.#dialog.showModal();
@@ -112,7 +90,7 @@ export class Kiosk {
       if (this.#hasBegun && now >= this.#activeAtMs + this.#idleMs) return this.#ask("idle");
     } else {
       const seconds = Math.max(0, Math.ceil((this.#clearAtMs - now) / 1000));
-      byId("kiosk-countdown").textContent = `${seconds} s`;
+      byId("kiosk-countdown").textContent = text("script.kiosk.seconds", { count: seconds });
       /** @type {HTMLProgressElement} */ (byId("kiosk-progress")).value = seconds / COUNTDOWN_S;
       if (seconds === 0) return void this.#clear();
     }
@@ -123,7 +101,7 @@ export class Kiosk {
   async #clear() {
     clearTimeout(this.#timer);
     this.#isClearing = true;
-    const problem = this.#departure.hasUnsaved ? WAITING : await this.#departure.leave();
+    const problem = this.#departure.hasUnsaved ? text("script.kiosk.waiting") : await this.#departure.leave();
     if (problem === "" || !this.#isClearing) return; // the page is being replaced, or the participant stays
     byId("kiosk-timer").hidden = true;
     byId("kiosk-note").textContent = problem;

@@ -5,10 +5,9 @@ import { storedOwners } from "../client/outbox.js";
 import { byId, make } from "../dom.js";
 import { draftOwners } from "./drafts.js";
 
-const NOTE = "Answers on this device are not sent yet. Open it to send them.";
-
 async function start() {
   const list = byId("remaining-surveys");
+  const note = /** @type {HTMLTemplateElement} */ (byId("unsent"));
   const { surveyUrl = "" } = list.dataset;
   const owners = [...((await storedOwners()) ?? []), ...(draftOwners() ?? [])];
   for (const id of new Set(owners.map((owner) => owner.split(" ")[0]))) {
@@ -17,7 +16,7 @@ async function start() {
       item = make("li", { "data-survey-id": id }, make("a", { href: surveyUrl + encodeURIComponent(id) }, id));
       list.append(item);
     }
-    item.append(make("span", { class: "hint unsent" }, NOTE));
+    item.append(note.content.cloneNode(true));
   }
   byId("remaining").hidden = list.childElementCount === 0;
 }

@@ -11,12 +11,11 @@
 
 import { newCommandId } from "../client/ids.js";
 import { byId } from "../dom.js";
+import { surveyLanguage } from "./language.js";
 
 /** @typedef {(typeof PARTS)[number]} Part */
 
 const PARTS = /** @type {const} */ (["opening", "ended", "used", "incomplete", "waiting", "question", "other"]);
-const BUSY = "The server has too much to do. Please keep this page open and try again in a moment.";
-const UNREACHABLE = "The server can’t be reached. Please keep this page open and try again in a moment.";
 
 let token = "";
 let exchangeId = ""; // a link works once, but its exchange may have to be sent again
@@ -52,11 +51,11 @@ async function exchange() {
     });
     if (response.ok) return openSurvey((await response.json()).address);
     if (response.status === 409) return refuse(await response.json());
-    if (response.status >= 500 || response.status === 429) return wait(BUSY);
+    if (response.status >= 500 || response.status === 429) return wait(true);
     token = "";
     show("ended");
   } catch {
-    wait(UNREACHABLE);
+    wait(false);
   }
 }
 
@@ -70,14 +69,15 @@ function refuse(problem) {
   const hasOther = problem.has_other_session === true;
   byId("started-at").textContent = formatTime(problem.started_at ?? "");
   byId("question-other").hidden = !hasOther;
-  byId("own").textContent = hasOther ? "No, continue my own" : "No, begin my own";
+  byId("own-begin").hidden = hasOther;
+  byId("own-continue").hidden = !hasOther;
   /** @type {HTMLAnchorElement} */ (byId("own")).href = `${byId("resume").dataset.surveyUrl}${problem.survey_id}`;
   show("question");
 }
 
 /** @param {string} time RFC 3339 */
 function formatTime(time) {
-  return new Date(time).toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
+  return new Date(time).toLocaleString(surveyLanguage(), { dateStyle: "long", timeStyle: "short" });
 }
 
 /** @param {string} url */
@@ -86,9 +86,10 @@ function openSurvey(url) {
   location.replace(url);
 }
 
-/** @param {string} reason */
-function wait(reason) {
-  byId("waiting-reason").textContent = reason;
+/** @param {boolean} isBusy whether the server answered that it is */
+function wait(isBusy) {
+  byId("waiting-busy").hidden = !isBusy;
+  byId("waiting-unreachable").hidden = isBusy;
   show("waiting");
 }
 

@@ -15,22 +15,31 @@ export class StepCache {
   #received = new Map();
   /** @type {string | null} */
   #revision = null;
+  /** @type {string | null} where a session begins; null if only the server knows */
+  #first = null;
+  /** @type {{title: string, description: string | null, html?: Record<string, string>} | null} once it is loaded */
+  survey = null;
 
   /**
    * Load the survey's newest revision. Without it, nothing can be predicted, and the list of answers names only steps
    * that came with the session.
    *
    * @param {string} url
+   * @param {string} [token] the participant's
    * @returns {Promise<boolean>} whether it succeeded
    */
-  async load(url) {
+  async load(url, token) {
     try {
-      const response = await fetch(url, { headers: { Accept: "application/json" } });
+      const headers = new Headers({ Accept: "application/json" });
+      if (token !== undefined) headers.set("Authorization", `Bearer ${token}`);
+      const response = await fetch(url, { headers });
       const body = await response.json();
       const steps = body?.survey?.steps;
       if (!response.ok || !Array.isArray(steps)) return false;
       this.#defined = new Map(steps.map((/** @type {Step} */ step) => [step.id, step]));
       this.#revision = body.survey.revision ?? null;
+      this.#first = body.survey.first_step ?? null;
+      this.survey = body.survey;
       return true;
     } catch (error) {
       console.warn("stepkeep: the survey's definition can't be loaded", error);
@@ -61,14 +70,24 @@ export class StepCache {
   }
 
   /**
+   * Return a step's prompt, or its first paragraph; the id if the survey no longer has the step.
+   *
+   * @param {string} id
+   */
+  title(id) {
+    const step = this.get(id);
+    return step?.html === undefined ? (step?.prompt ?? id) : step.prompt.split("\n\n", 1)[0];
+  }
+
+  /**
    * Return what is known of one revision. A session may follow an older one, whose steps lead elsewhere.
    *
    * @param {string | null} revision
    * @returns {import("../client/optimistic.js").KnownSurvey}
    */
   revision(revision) {
-    const first = this.#defined.keys().next().value;
-    const newest = first !== undefined && this.#revision !== null ? { first, revision: this.#revision } : null;
+    const [first, newestRevision] = [this.#first, this.#revision];
+    const newest = first !== null && newestRevision !== null ? { first, revision: newestRevision } : null;
     return { step: (id) => this.#stepOf(revision, id), newest, size: this.size };
   }
 

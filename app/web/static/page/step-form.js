@@ -3,14 +3,17 @@
 
 import { sendProblem } from "../client/strict-json.js";
 import { byId } from "../dom.js";
+import { Confirmation } from "./confirmation.js";
 import { stepType, takesAnswer } from "./controls/index.js";
+import { StepProblem } from "./step-problem.js";
+import { describe, text } from "./texts.js";
 
 /**
  * @typedef {import("../client/protocol.js").Json} Json
  * @typedef {import("../client/protocol.js").Step} Step
  *
  * @typedef {object} Actions
- * @property {(step: string, value: Json) => void} submit the participant submitted an answer
+ * @property {(step: string, value: Json, isConfirmed: boolean) => void} submit the participant submitted an answer
  * @property {(step: string, value: Json) => void} change the participant changed the input
  * @property {() => void} check whether there is a problem with the input has changed
  */
@@ -24,6 +27,8 @@ export class StepForm {
   #isChanged = false;
   /** @type {string | null} the submitted answer as JSON, until the server answers */
   #submitted = null;
+  #problem = new StepProblem();
+  #confirmation = new Confirmation(() => this.#control?.field.focus());
   #actions;
 
   /** @param {Actions} actions */
@@ -65,7 +70,7 @@ export class StepForm {
     this.#control = type.createControl(step);
     byId("step").replaceChildren(this.#control.element);
     this.#control.show(value);
-    byId("next").textContent = takesAnswer(step) ? "Next" : "Continue";
+    byId("next").textContent = text(takesAnswer(step) ? "script.next" : "script.continue");
     byId("skip").hidden = !takesAnswer(step) || step.required !== false;
     return true;
   }
@@ -89,6 +94,7 @@ export class StepForm {
 
   submit() {
     if (this.#control === null) return;
+    if (this.#confirmation.isOpen) return this.#confirmation.focus(); // Enter, in the field
     const problem = this.#control.problem();
     if (problem === null) this.#submit(this.#control.value());
     else this.#showProblem(problem);
@@ -97,7 +103,7 @@ export class StepForm {
   /** Submit no answer, if the step is optional. */
   skip() {
     if (this.#step?.required === false) this.#submit(null);
-    else if (this.#step !== null) this.#showProblem("This question needs an answer."); // by voice: it has no Skip button
+    else if (this.#step !== null) this.#showProblem(text("script.answer_needed")); // by voice: it has no Skip button
   }
 
   /** Report that the control has another answer. */
@@ -107,7 +113,7 @@ export class StepForm {
     const value = this.#control.draft();
     this.#isChanged = true;
     this.#submitted = null;
-    this.#showProblem(sendProblem({ type: "draft", step, value }));
+    this.#showProblem(sendProblem({ type: "draft", step, value }, describe), { isSummarized: false });
     this.#actions.change(step, value);
   }
 
@@ -120,16 +126,43 @@ export class StepForm {
    * Show why the server rejected the answer, and keep the input.
    *
    * @param {string} step whose answer was rejected
-   * @param {string} text
+   * @param {string} problem
    * @param {Json} [value] the rejected answer, shown if another step was in view meanwhile
    * @returns {boolean} false if the step is not in view
    */
-  reject(step, text, value) {
+  reject(step, problem, value) {
     if (this.#step?.id !== step) return false;
     if (value !== undefined && !this.#isChanged) this.#control?.show(value);
     this.#submitted = null;
-    this.#showProblem(text);
+    this.#showProblem(problem);
     return true;
+  }
+
+  /**
+   * Ask whether an unusual answer is right, unless the participant is changing it.
+   *
+   * @param {string} step
+   * @param {string} warnings
+   * @param {Json} value
+   * @returns {boolean} false if the step is not in view
+   */
+  askToConfirm(step, warnings, value) {
+    if (this.#step?.id !== step) return false;
+    if (!this.#isChanged) this.#control?.show(value);
+    if (JSON.stringify(this.#control?.value()) !== JSON.stringify(value)) return true;
+    this.#submitted = null;
+    this.#confirmation.ask(warnings, () => this.#submit(value, true));
+    return true;
+  }
+
+  /** Send the answer in question as it is. */
+  confirm() {
+    this.#confirmation.accept();
+  }
+
+  focusField() {
+    this.#confirmation.clear();
+    this.#control?.field.focus();
   }
 
   focusHeading() {
@@ -137,24 +170,26 @@ export class StepForm {
     scrollTo({ top: 0 });
   }
 
-  /** @param {Json} value */
-  #submit(value) {
-    const answer = JSON.stringify(value);
+  /**
+   * @param {Json} value
+   * @param {boolean} [isConfirmed]
+   */
+  #submit(value, isConfirmed = false) {
+    const answer = JSON.stringify([value, isConfirmed]);
     if (this.#step === null || this.#submitted === answer) return; // the button was pressed twice
     this.#submitted = answer;
     this.#showProblem(null);
-    this.#actions.submit(this.#step.id, value);
+    this.#actions.submit(this.#step.id, value, isConfirmed);
   }
 
-  /** @param {string | null} text */
-  #showProblem(text) {
-    byId("problem").textContent = text ?? "";
-    byId("problem-box").hidden = text === null;
+  /**
+   * @param {string | null} problem
+   * @param {{isSummarized: boolean}} [options]
+   */
+  #showProblem(problem, options = { isSummarized: true }) {
+    this.#confirmation.clear();
+    this.#problem.clear();
+    if (problem !== null) this.#problem.show(problem, this.#control, options);
     this.#actions.check();
-    for (const element of this.#control?.validated ?? []) {
-      if (text === null) element.removeAttribute("aria-invalid");
-      else element.setAttribute("aria-invalid", "true");
-    }
-    if (text !== null) this.#control?.field.focus();
   }
 }

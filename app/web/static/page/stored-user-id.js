@@ -9,7 +9,7 @@
 
 import { isUserId, newUserId } from "../client/ids.js";
 import { withTimeout } from "../client/timeout.js";
-import { openDB } from "../vendor/idb-8.0.4/index.js";
+import { openDB } from "../client/vendor/idb-8.0.4/index.js";
 
 const KEY = "stepkeep:user";
 const DATABASE = "stepkeep-participant";
@@ -83,9 +83,11 @@ async function withDatabase(work) {
 
 /** @returns {Promise<any>} */
 async function openDatabase() {
-  return openDB(DATABASE, 1, {
+  /** @type {any} */
+  const callbacks = {
     upgrade(/** @type {any} */ database) {
       database.createObjectStore(STORE);
     },
-  });
+  };
+  return openDB(DATABASE, 1, callbacks);
 }

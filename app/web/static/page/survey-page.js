@@ -8,26 +8,29 @@ import { END } from "../client/protocol.js";
 import { byId } from "../dom.js";
 import { showAnswers } from "./answer-list.js";
 import { AudioMode } from "./audio-mode.js";
+import { Done } from "./done.js";
 import { Departure } from "./departure.js";
 import { DevicePanel } from "./device-panel.js";
-import { Drafts } from "./drafts.js";
+import { Drafts, isRestarted } from "./drafts.js";
 import { Kiosk } from "./kiosk.js";
+import { LanguageMenu } from "./language-menu.js";
 import { StepCache } from "./step-cache.js";
 import { StepForm } from "./step-form.js";
 import { storedUserId } from "./stored-user-id.js";
 import { SurveyView } from "./survey-view.js";
+import { describe, hasText, text } from "./texts.js";
 
 /**
  * @typedef {import("../client/protocol.js").Json} Json
  * @typedef {import("../client/protocol.js").Step} Step
  * @typedef {import("../client/protocol.js").Session} Session
+ * @typedef {import("../client/protocol.js").Ending} Ending
  * @typedef {import("../client/protocol.js").Command} Command
  * @typedef {import("../client/protocol.js").ServerMessage} ServerMessage
  */
 
 const RELOAD_STEPS_MS = 30_000; // only predictions need the definition, so there is no hurry
 const UNAUTHORIZED = 4401;
-const NOT_ACCEPTED = "This could not be saved as it is. Please change it, or reload this page and try again.";
 const NEW_COOKIE_MS = 2_000; // ample time from the revocation of the old token to the response with the new cookie
 
 class SurveyPage {
@@ -35,6 +38,8 @@ class SurveyPage {
   #session = null;
   /** Whether the step in view waits for the server to say where its answer leads. */
   #isBlocked = false;
+  /** Whether the server knows that this page lacks a step type. */
+  #isOutdated = false;
   #wasOnline = false;
   /** Whether a connection succeeded since the last 4401. */
   #wasAuthorized = false;
@@ -46,14 +51,18 @@ class SurveyPage {
   #steps = new StepCache();
   #optimistic = new OptimisticSession((revision) => this.#steps.revision(revision));
   #view = new SurveyView();
+  #done = new Done(this.#view, { restart: () => this.#restart() });
   #form = new StepForm({
-    submit: (step, value) => this.#answer(step, value),
+    submit: (step, value, isConfirmed) => this.#answer(step, value, isConfirmed),
     change: (step, value) => this.#drafts.change(step, value),
     check: () => this.#view.showTitle(),
   });
+  /** @type {string | undefined} in a frame of another site, where there is no cookie */
+  #token;
   #client;
   #drafts;
   #audio;
+  #language;
   /** @type {Kiosk | null} on a shared device */
   #kiosk = null;
 
@@ -63,38 +72,64 @@ class SurveyPage {
    */
   constructor(surveyId, userId) {
     byId("reference").textContent = userId;
-    const { origin, language } = this.#view.root.dataset;
+    const { origin, token, language = "en" } = this.#view.root.dataset;
+    this.#token = token;
     const isAudio = new URLSearchParams(location.search).get("is_audio") === "true";
-    this.#client = new SurveyClient({ origin: new URL(origin ?? "", location.href).href, surveyId, userId, isAudio });
+    const url = new URL(origin ?? "", location.href).href;
+    this.#client = new SurveyClient({ origin: url, surveyId, userId, isAudio, language, token, describe });
     this.#drafts = new Drafts(
       surveyId,
       userId,
       (step, value) => this.#client.draft(step, value),
       () => this.#showSave(),
     );
-    this.#audio = new AudioMode(language ?? "en", {
+    this.#audio = new AudioMode({
       next: () => this.#form.submit(),
       skip: () => this.#form.skip(),
       back: () => this.#back(),
+      confirm: () => this.#form.confirm(),
+      change: () => this.#form.focusField(),
       changed: () => {
         this.#form.change();
         this.#kiosk?.touch();
       },
     });
+    this.#language = new LanguageMenu(language, {
+      choose: (tag) => void this.#client.setLanguage(tag),
+      changed: (tag) => this.#changeLanguage(tag),
+    });
     this.#listenToClient();
     this.#listenToParticipant();
     this.#listenToBrowser();
-    if (this.#view.root.dataset.userId !== undefined) this.#createDevicePanel(surveyId, userId);
+    if (document.getElementById("device") !== null) this.#createDevicePanel(surveyId, userId);
   }
 
   async start() {
     void this.#loadSteps();
-    await this.#client.start();
+    await this.#client.start(); // with the outbox, whose commands are predicted
+    const opening = takeOpening();
+    if (opening !== null && this.#session === null) this.#receive(opening);
   }
 
-  async #loadSteps() {
-    if (await this.#steps.load(this.#view.root.dataset.surveyUrl ?? "")) this.#render("change");
-    else setTimeout(() => void this.#loadSteps(), RELOAD_STEPS_MS);
+  /** @param {string | null} [language] that the page has changed to */
+  async #loadSteps(language = null) {
+    const steps = this.#steps;
+    const url = new URL(this.#view.root.dataset.surveyUrl ?? "", location.href);
+    if (language !== null) url.searchParams.set("lang", language);
+    const isLoaded = await steps.load(url.href, this.#token);
+    if (steps !== this.#steps) return; // the language has changed
+    if (!isLoaded) return void setTimeout(() => steps === this.#steps && void this.#loadSteps(language), RELOAD_STEPS_MS);
+    if (language !== null && steps.survey !== null) this.#view.showSurvey(steps.survey);
+    this.#render("change");
+  }
+
+  /** @param {string} language of the page's texts, which the survey's follow */
+  #changeLanguage(language) {
+    this.#drafts.flush();
+    this.#steps = new StepCache();
+    void this.#loadSteps(language);
+    this.#clearStep();
+    this.#render("change");
   }
 
   #listenToClient() {
@@ -112,11 +147,7 @@ class SurveyPage {
     press("back", () => this.#back());
     press("return", () => this.#goto(this.#returnTo ?? ""));
     press("audio", () => void this.#client.setMode(!this.#session?.is_audio_mode));
-    press("restart", () => this.#view.askRestart(true));
-    press("restart-no", () => this.#view.askRestart(false));
-    press("restart-yes", () => this.#restart());
     press("unresumable-restart", () => this.#restart());
-    press("print", () => print());
     for (const id of ["retry", "reload"]) press(id, () => location.reload());
   }
 
@@ -126,8 +157,6 @@ class SurveyPage {
       else this.#client.reconnectNow();
     });
     addEventListener("pagehide", () => this.#drafts.flush());
-    addEventListener("beforeprint", () => this.#view.printAnswers(true));
-    addEventListener("afterprint", () => this.#view.printAnswers(false));
     addEventListener("pageshow", (event) => {
       if (!event.persisted) return;
       // From the back/forward cache: the person may have left meanwhile. What is stored nowhere else stays.
@@ -144,8 +173,9 @@ class SurveyPage {
     const before = this.#optimistic.confirmedSession;
     const answered = this.#optimistic.receive(message, this.#commandsToPredict());
     if (this.#client.unacknowledged === 0) this.#form.settle();
-    this.#discardDrafts(before, this.#optimistic.confirmedSession);
+    this.#drafts.follow(before, this.#optimistic.confirmedSession);
     this.#render(message.type, message.resumed);
+    void this.#language.follow(this.#optimistic.confirmedSession);
     return answered;
   }
 
@@ -170,7 +200,7 @@ class SurveyPage {
     this.#session = session;
     this.#progress = view.progress;
     this.#isBlocked = view.isBlocked;
-    if (session.status === "completed" || session.current_step === END) this.#showDone();
+    if (session.status === "completed" || session.current_step === END) this.#showDone(view.ending);
     else if (step === null || session.status === "expired") this.#showUnresumable(session);
     else this.#showStep(step, before, cause);
     this.#showSurroundings();
@@ -181,21 +211,6 @@ class SurveyPage {
   }
 
   /**
-   * Discard the drafts of steps whose answers changed, on any device, and all drafts after a restart. Predicted answers
-   * discard none: the draft is one more copy of an answer that isn't saved yet.
-   *
-   * @param {Session | null} before
-   * @param {Session | null} session
-   */
-  #discardDrafts(before, session) {
-    if (before === null || session === null) return;
-    if (isRestarted(before, session)) this.#drafts.discardAll();
-    for (const [step, value] of Object.entries(session.answers)) {
-      if (JSON.stringify(before.answers[step]) !== JSON.stringify(value)) this.#drafts.discard(step);
-    }
-  }
-
-  /**
    * @param {Step} step
    * @param {Session | null} before
    * @param {ServerMessage["type"] | "change"} cause
@@ -203,27 +218,31 @@ class SurveyPage {
   #showStep(step, before, cause) {
     const session = /** @type {Session} */ (this.#session);
     this.#steps.add(step, session.survey_revision);
-    const value = this.#drafts.initialValue(step.id, session);
+    const value = this.#drafts.initialValue(step, session);
     const isInView = this.#form.step?.id === step.id && !(before !== null && isRestarted(before, session));
-    if (isInView) {
+    if (isInView && !this.#isOutdated) {
       if (cause === "sync" || cause === "state") this.#form.refresh(value);
       return;
     }
-    if (!this.#form.show(step, value)) {
-      this.#audio.clear();
-      this.#view.showPart("unsupported", step.id);
-      return;
-    }
+    if (this.#isOutdated || !this.#form.show(step, value)) return this.#showUnsupported(step.id);
     this.#view.showPart("step-form", step.id);
     if (before !== null) this.#form.focusHeading();
     if (this.#form.control !== null) this.#audio.showStep(step, this.#form.control);
   }
 
-  #showDone() {
+  /** @param {Ending | null} ending */
+  #showDone(ending) {
     const isSaved = this.#optimistic.confirmedSession?.status === "completed" && this.#client.unacknowledged === 0;
     if (isSaved) this.#drafts.discardAll();
+    if (this.#view.part !== "done") this.#clearStep();
+    const spoken = this.#done.show(isSaved, ending);
+    if (isSaved && spoken !== null) this.#audio.announce(spoken);
+  }
+
+  /** @param {string} step of a type that this page does not know */
+  #showUnsupported(step) {
     this.#clearStep();
-    this.#view.showDone(isSaved);
+    this.#view.showPart("unsupported", step);
   }
 
   /** @param {Session} session */
@@ -256,11 +275,12 @@ class SurveyPage {
   /**
    * @param {string} step
    * @param {Json} value
+   * @param {boolean} confirmed
    */
-  #answer(step, value) {
+  #answer(step, value, confirmed) {
     this.#drafts.markSubmitted(step);
     this.#view.clearNotes();
-    void this.#client.answer(step, value).then((outcome) => {
+    void this.#client.answer(step, value, { confirmed }).then((outcome) => {
       if (outcome.type === "ack") this.#drafts.discard(step);
     });
     this.#showSave();
@@ -295,7 +315,9 @@ class SurveyPage {
 
   /** @param {ServerMessage} message a reject or an error */
   #handleRejection(message) {
+    this.#isOutdated ||= message.code === "reload";
     if (message.type === "error" && !message.id) {
+      this.#render("change");
       console.warn("stepkeep: the server rejected a message", message.code, message.message);
       return;
     }
@@ -305,10 +327,28 @@ class SurveyPage {
     const command = this.#receive(message);
     const step = command === null ? submittedStep : command.step; // null: too large, and never in the outbox
     const isForParticipant = message.type === "reject" || message.code === "quota";
-    const text = isForParticipant && message.message ? message.message : NOT_ACCEPTED;
-    const isAnswer = command === null || command.type === "answer";
-    if (!isAnswer || !this.#form.reject(step ?? "", text, command?.value)) this.#view.showNotice(text);
+    const problem = isForParticipant && message.message ? message.message : text("script.not_accepted");
+    if (!this.#showRejection(command, message.code ?? "", step ?? "", problem)) {
+      const prompt = this.#steps.title(step ?? "");
+      this.#view.showNotice(message.code === "confirm" ? text("script.confirm.elsewhere", { prompt, problem }) : problem);
+    }
+    this.#audio.interrupt(problem);
     this.#showSurroundings();
+  }
+
+  /**
+   * Show beside the step why its answer is not accepted.
+   *
+   * @param {Command | null} command
+   * @param {string} code
+   * @param {string} step
+   * @param {string} problem
+   * @returns {boolean} false if it is not in view
+   */
+  #showRejection(command, code, step, problem) {
+    if (command !== null && command.type !== "answer") return false;
+    if (code === "confirm") return this.#form.askToConfirm(step, problem, command?.value ?? null);
+    return this.#form.reject(step, problem, command?.value);
   }
 
   /** Handle a changed connection or outbox. */
@@ -334,7 +374,8 @@ class SurveyPage {
       return;
     }
     this.#clearStep();
-    this.#view.showStopped(reason);
+    const key = `script.closed.${code}`;
+    this.#view.showStopped(hasText(key) ? text(key) : reason);
   }
 
   /**
@@ -369,29 +410,30 @@ class SurveyPage {
   }
 
   #showSave() {
-    const { isOnline, unacknowledged, isDurable } = this.#client;
+    const { isOnline, isConnecting, unacknowledged, isDurable } = this.#client;
     const isSaving = unacknowledged > 0 || this.#drafts.hasUnsent;
-    const save = !isOnline ? "offline" : isSaving ? "saving" : "saved";
+    const save = isConnecting ? "connecting" : !isOnline ? "offline" : isSaving ? "saving" : "saved";
     if (this.#view.part !== "stopped") this.#view.showSave(save, isDurable);
     byId("offline-note").hidden = isOnline || !this.#isBlocked;
   }
 }
 
 /**
- * Whether the survey was restarted between two sessions.
+ * Take the session's state out of the page, where it would outlive the session in view.
  *
- * @param {Session} before
- * @param {Session} session
+ * @returns {ServerMessage | null}
  */
-function isRestarted(before, session) {
-  return Object.keys(session.answers).length === 0 && Object.keys(before.answers).length > 0;
+function takeOpening() {
+  const element = document.getElementById("opening-state");
+  element?.remove();
+  return element === null ? null : JSON.parse(element.textContent ?? "");
 }
 
 async function start() {
   const { surveyId = "", userId } = byId("survey").dataset; // in production, userId is the cookie's participant
   const named = userId ?? new URLSearchParams(location.search).get("user");
   if (named !== null && !isUserId(named)) {
-    new SurveyView().showStopped("The link that brought you here is not complete. Please ask for a new one.");
+    new SurveyView().showStopped(text("script.closed.link_incomplete"));
     return;
   }
   await new SurveyPage(surveyId, named ?? (await storedUserId())).start();

@@ -3,39 +3,29 @@
 
 import { byId } from "../dom.js";
 import { GestureGate } from "./gesture-gate.js";
+import { surveyLanguage } from "./language.js";
+import { blockNodes } from "./rich-text.js";
+import { text } from "./texts.js";
 
 /**
  * @typedef {import("../client/protocol.js").Session} Session
  * @typedef {(typeof PARTS)[number]} Part
+ * @typedef {"connecting" | "saved" | "saving" | "offline" | "stopped"} Save
  */
-
-const SAVE_TEXTS = {
-  connecting: "Connecting…",
-  saved: "Saved",
-  saving: "Saving…",
-  offline: "Offline – your answers are kept on this device",
-  stopped: "Not connected",
-};
-const NOTHING_TO_SAVE = "Connected";
-const OFFLINE_NOT_DURABLE = "Offline – please keep this page open";
 
 /** Save statuses that change at every pause in typing: shown, but not announced by screen readers. */
 const QUIET = new Set(["saved", "saving"]);
-
-const STEP_REMOVED =
-  "This survey has changed since you were here, and the question that you were at is gone. You can start again.";
-const EXPIRED = "It was too long ago that you were here, so this survey has been closed. You can start again.";
 
 /** The parts of the page, of which one is visible; each is the id of its element. */
 const PARTS = /** @type {const} */ (["loading", "step-form", "done", "unresumable", "unsupported", "stopped"]);
 
 export class SurveyView {
   root = byId("survey");
-  #position = "";
+  /** @type {{number: number, total?: number}} */
+  #position = { number: 1 };
   #title = document.title;
   /** Whether the participant has done anything that could be saved. */
   #hasChanged = false;
-  #wasListOpen = false;
   #gestures = new GestureGate();
 
   get part() {
@@ -58,28 +48,41 @@ export class SurveyView {
     this.root.dataset.step = step;
   }
 
+  /**
+   * Show the title and the description in another language.
+   *
+   * @param {{title: string, description: string | null, html?: Record<string, string>}} survey
+   */
+  showSurvey({ title, description, html }) {
+    this.#title = this.#title.replace(byId("survey-title").textContent ?? "", title);
+    byId("survey-title").textContent = title;
+    document.getElementById("description")?.replaceChildren(...blockNodes(html?.description, description ?? ""));
+    this.showTitle();
+  }
+
   /** Show in the title where the participant is, and whether the input has a problem. No prompt: browsers keep titles. */
   showTitle() {
     const isOpen = this.part === "step-form" || this.part === "done";
     const place = isOpen ? byId("position").textContent : byId(this.part ?? "").querySelector("h2")?.textContent;
-    const error = this.part !== "step-form" || byId("problem-box").hidden ? "" : "Error: ";
-    document.title = error + [place, this.#title].filter(Boolean).join(" · ");
+    const title = [place, this.#title].filter(Boolean).join(" · ");
+    const hasProblem = this.part === "step-form" && !byId("problem-box").hidden;
+    document.title = hasProblem ? text("script.error_title", { title }) : title;
   }
 
   /**
-   * @param {keyof typeof SAVE_TEXTS} save
+   * @param {Save} save
    * @param {boolean} [isDurable] whether unsaved answers outlive the page
    */
   showSave(save, isDurable = true) {
-    this.root.dataset.connection = QUIET.has(save) ? "online" : "offline";
+    this.root.dataset.connection = QUIET.has(save) ? "online" : save === "connecting" ? save : "offline";
     this.#hasChanged ||= save === "saving";
     const isDone = save === "saved" && !this.#hasChanged;
-    const text = isDone ? NOTHING_TO_SAVE : save === "offline" && !isDurable ? OFFLINE_NOT_DURABLE : SAVE_TEXTS[save];
-    if (this.root.dataset.save === save && byId("save-text").textContent === text) return;
+    const note = text(`script.save.${isDone ? "connected" : save === "offline" && !isDurable ? "offline_open" : save}`);
+    if (this.root.dataset.save === save && byId("save-text").textContent === note) return;
     const isAnnounced = !QUIET.has(save) || !QUIET.has(this.root.dataset.save ?? "");
     byId("save").setAttribute("aria-live", isAnnounced ? "polite" : "off");
     this.root.dataset.save = save;
-    byId("save-text").textContent = text;
+    byId("save-text").textContent = note;
   }
 
   /**
@@ -93,10 +96,10 @@ export class SurveyView {
     const behind = session.step_history.length;
     const number = behind + 1;
     const total = progress > 0 ? Math.round(behind / progress) : size;
-    this.#position = total === null ? `step ${number}` : `step ${number} of ${Math.max(total, number)}`;
-    byId("position").textContent = this.part === "done" ? "Completed" : this.#position.replace("s", "S");
+    this.#position = total === null ? { number } : { number, total: Math.max(total, number) };
+    byId("position").textContent = this.part === "done" ? text("script.completed") : this.#placed("script.position");
     /** @type {HTMLProgressElement} */ (byId("progress")).value = progress;
-    byId("progress").textContent = `${Math.round(progress * 100)} %`;
+    byId("progress").textContent = new Intl.NumberFormat(surveyLanguage(), { style: "percent" }).format(progress);
     this.#hasChanged ||= behind > 0 || session.draft !== null || Object.keys(session.answers).length > 0;
     this.showTitle();
   }
@@ -107,17 +110,22 @@ export class SurveyView {
     this.root.dataset.mode = isAudio ? "audio" : "text";
   }
 
-  /** @param {string} text empty to hide the notice */
-  showNotice(text) {
-    byId("notice").textContent = text;
-    byId("notice").hidden = text === "";
+  /** @param {string} notice empty to hide it */
+  showNotice(notice) {
+    byId("notice").textContent = notice;
+    byId("notice").hidden = notice === "";
   }
 
   /** Welcome back a participant who resumes in the middle. */
   showWelcome() {
     if (this.part !== "step-form" || byId("back").hidden) return;
-    byId("resumed").textContent = `Welcome back. You are at ${this.#position}.`;
+    byId("resumed").textContent = this.#placed("script.welcome");
     byId("resumed").hidden = false;
+  }
+
+  /** @param {string} key of a text with the step's number, whose form with the total has the ending "_of" */
+  #placed(key) {
+    return text(this.#position.total === undefined ? key : `${key}_of`, this.#position);
   }
 
   /** Hide the notes about an earlier action. */
@@ -126,35 +134,9 @@ export class SurveyView {
     this.showNotice("");
   }
 
-  /** @param {boolean} isSaved whether the server has confirmed the completion */
-  showDone(isSaved) {
-    const isNew = this.part !== "done";
-    byId("done-saved").hidden = !isSaved;
-    byId("done-unsaved").hidden = isSaved;
-    this.showPart("done", "end");
-    if (!isNew) return;
-    byId("restart").hidden = false;
-    byId("restart-confirm").hidden = true;
-    byId("done-heading").focus();
-  }
-
-  /** @param {boolean} isPrinting whether the page is about to be printed: a closed list would be missing on paper */
-  printAnswers(isPrinting) {
-    const list = /** @type {HTMLDetailsElement} */ (byId("done-answers").parentElement);
-    this.#wasListOpen = isPrinting ? list.open : this.#wasListOpen;
-    list.open = isPrinting || this.#wasListOpen;
-  }
-
-  /** @param {boolean} isAsking whether to ask for confirmation of a restart */
-  askRestart(isAsking) {
-    byId("restart").hidden = isAsking;
-    byId("restart-confirm").hidden = !isAsking;
-    byId(isAsking ? "restart-question" : "restart").focus();
-  }
-
   /** @param {Session} session that is expired, or whose current step was removed from the survey */
   showUnresumable(session) {
-    byId("unresumable-reason").textContent = session.status === "expired" ? EXPIRED : STEP_REMOVED;
+    byId("unresumable-reason").textContent = text(`script.closed.${session.status === "expired" ? "expired" : "step_removed"}`);
     this.showPart("unresumable", session.current_step);
   }
 

@@ -1,20 +1,16 @@
 // @ts-check
 /** Speech synthesis and recognition by the browser (Web Speech API), one utterance or one answer at a time. */
 
+import { surveyLanguage } from "./language.js";
+
 /** @type {any} */
 const Recognition = /** @type {any} */ (globalThis).SpeechRecognition ?? /** @type {any} */ (globalThis).webkitSpeechRecognition;
 
 const MAX_UTTERANCE_MS = 60_000; // some engines never report the end of an utterance
 
 export class Voice {
-  #language;
   /** @type {any} */
   #recognition = null;
-
-  /** @param {string} language BCP 47 */
-  constructor(language) {
-    this.#language = language;
-  }
 
   get canSpeak() {
     return "speechSynthesis" in globalThis && "SpeechSynthesisUtterance" in globalThis;
@@ -33,7 +29,7 @@ export class Voice {
     if (!this.canSpeak) return Promise.resolve("silent");
     return new Promise((resolve) => {
       const utterance = new SpeechSynthesisUtterance(text);
-      utterance.lang = this.#language;
+      utterance.lang = surveyLanguage();
       const timer = setTimeout(() => resolve("silent"), MAX_UTTERANCE_MS);
       utterance.onend = () => resolve("spoken");
       utterance.onerror = (event) => resolve(event.error === "not-allowed" ? "blocked" : "silent");
@@ -52,7 +48,7 @@ export class Voice {
     if (!this.canListen) return Promise.resolve({ error: "service-not-allowed" });
     return new Promise((resolve) => {
       const recognition = new Recognition();
-      recognition.lang = this.#language;
+      recognition.lang = surveyLanguage();
       recognition.interimResults = false;
       recognition.onresult = (/** @type {any} */ event) => resolve({ transcript: event.results[0][0].transcript });
       recognition.onerror = (/** @type {any} */ event) => resolve({ error: event.error });

@@ -1,15 +1,21 @@
 // @ts-check
-/** Step type `choice`: one of the options, as radio buttons. */
+/** Step type `choice`: one of the options, as radio buttons, in a dropdown or in a field that finds them. */
 
-import { createRadioGroup, formatOptions, optionsByName } from "./options.js";
-import { normalize, parseOrdinal, parseSpokenNumber } from "./speech.js";
+import { createRadioGroup, displayOf, formatOptions, optionsByName } from "./options.js";
+import { createCombobox, createDropdown } from "./select-one.js";
+import { normalize, parseOrdinal, parseSpokenNumber, withoutFirst, withoutLast } from "./speech.js";
 
 /** @typedef {import("./index.js").Step} Step */
 
 /** @type {import("./index.js").StepType} */
 export const choice = {
   takesAnswer: true,
-  createControl: (step) => createRadioGroup(step, step.options ?? []),
+  createControl(step) {
+    const display = displayOf(step);
+    if (display === "dropdown") return createDropdown(step);
+    if (display === "search") return createCombobox(step);
+    return createRadioGroup(step, step.options ?? [], display === "buttons" ? "buttons" : "cards");
+  },
   formatAnswer: formatOptions,
   parseSpeech: parseOption,
   spokenOptions: (step) => step.options ?? [],
@@ -37,8 +43,8 @@ function parseOption(step, transcript) {
  * @param {string} speech
  */
 function numberedOptions(options, speech) {
-  const place = parseOrdinal(speech.replace(/^the | (one|option|answer)$/g, ""));
-  const spoken = parseSpokenNumber(speech.replace(/^(number|option|answer) /, ""), { integer: true });
+  const place = parseOrdinal(withoutLast(withoutFirst(speech, "voice.before_ordinal"), "voice.after_ordinal"));
+  const spoken = parseSpokenNumber(withoutFirst(speech, "voice.before_number"), { integer: true });
   return options.filter(({ label, value }, n) => n + 1 === (place ?? spoken) || isNumber(label, spoken) || isNumber(String(value), spoken));
 }
 

@@ -2,6 +2,8 @@
 /** Shared by step types with a text, number or date field. */
 
 import { make } from "../../dom.js";
+import { text } from "../texts.js";
+import { createPrompt } from "./prompt.js";
 
 /**
  * @typedef {import("./index.js").Json} Json
@@ -21,12 +23,12 @@ import { make } from "../../dom.js";
  * @returns {import("./index.js").StepControl}
  */
 export function createFieldControl(step, field, body, { hint, show, parse, validate }) {
-  const heading = make("h2", { id: "prompt", tabindex: -1 }, make("label", { for: "answer" }, step.prompt));
-  const element = make("div", {}, heading);
+  const { heading, below, descriptions } = createPrompt(step, "answer");
+  const element = make("div", {}, heading, ...below);
   if (hint) element.append(make("p", { id: "hint", class: "hint" }, hint));
   element.append(...body);
-  const descriptions = [hint ? "hint" : "", step.unit ? "unit" : "", "problem"];
-  field.setAttribute("aria-describedby", descriptions.filter(Boolean).join(" "));
+  const ids = [...descriptions, hint ? "hint" : "", step.unit ? "unit" : "", "problem"];
+  field.setAttribute("aria-describedby", ids.filter(Boolean).join(" "));
   if (step.required) field.setAttribute("aria-required", "true");
   const isEmpty = () => field.value.trim() === "" && !field.validity.badInput;
   return {
@@ -39,7 +41,7 @@ export function createFieldControl(step, field, body, { hint, show, parse, valid
     show,
     problem: () => {
       if (!isEmpty()) return validate(field.value);
-      return step.required ? "Please enter an answer to continue." : null;
+      return step.required ? text("controls.enter_one") : null;
     },
   };
 }

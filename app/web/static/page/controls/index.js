@@ -6,12 +6,17 @@
  * compares `step.type`.
  */
 
+import { text as pageText } from "../texts.js";
 import { boolean } from "./boolean.js";
 import { choice } from "./choice.js";
 import { choices } from "./choices.js";
+import { email, phone } from "./contact.js";
 import { date } from "./date.js";
 import { info } from "./info.js";
+import { datetime, month, time } from "./moments.js";
 import { number } from "./number.js";
+import { ranking } from "./ranking.js";
+import { joined } from "./options.js";
 import { scale } from "./scale.js";
 import { text } from "./text.js";
 
@@ -39,7 +44,24 @@ import { text } from "./text.js";
  */
 
 /** @type {Map<string, StepType>} */
-const STEP_TYPES = new Map(Object.entries({ boolean, choice, choices, date, info, number, scale, text }));
+const STEP_TYPES = new Map(
+  Object.entries({
+    boolean,
+    choice,
+    choices,
+    date,
+    datetime,
+    email,
+    info,
+    month,
+    number,
+    phone,
+    ranking,
+    scale,
+    text,
+    time,
+  }),
+);
 
 /**
  * Return the type of a step; undefined if the server is newer than this page.
@@ -66,14 +88,14 @@ export function takesAnswer(step) {
  * @param {Json} value
  */
 export function formatAnswer(step, value) {
-  if (value === null || value === undefined) return "Skipped";
+  if (value === null || value === undefined) return pageText("controls.skipped");
   const formatted = step === null ? null : stepType(step)?.formatAnswer(step, value);
   return formatted ?? formatPlain(value);
 }
 
 /** @param {Json} value */
 function formatPlain(value) {
-  if (typeof value === "boolean") return value ? "Yes" : "No";
-  if (Array.isArray(value)) return value.map(String).join(", ") || "None";
+  if (typeof value === "boolean") return pageText(value ? "controls.yes" : "controls.no");
+  if (Array.isArray(value)) return joined(value.map(String));
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }

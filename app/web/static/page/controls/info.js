@@ -2,14 +2,15 @@
 /** Step type `info`: a text to read, without an answer. */
 
 import { make } from "../../dom.js";
+import { createPrompt } from "./prompt.js";
 
 /** @type {import("./index.js").StepType} */
 export const info = {
   takesAnswer: false,
   createControl(step) {
-    const heading = make("h2", { id: "prompt", tabindex: -1 }, step.prompt);
+    const { heading, below } = createPrompt(step);
     return {
-      element: make("div", {}, heading),
+      element: make("div", {}, heading, ...below),
       heading,
       field: heading,
       validated: [],

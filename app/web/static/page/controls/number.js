@@ -3,6 +3,7 @@
 
 import { make } from "../../dom.js";
 import { surveyLanguage } from "../language.js";
+import { text } from "../texts.js";
 import { createFieldControl } from "./field.js";
 import { exactNumber, formatNumber, readings } from "./numerals.js";
 import { parseSpokenNumber } from "./speech.js";
@@ -19,7 +20,7 @@ export const number = {
   createControl,
   formatAnswer: (step, value) => (typeof value === "number" ? [plain(value), step.unit].filter(Boolean).join(" ") : null),
   parseSpeech(step, transcript) {
-    const value = parseSpokenNumber(transcript, step);
+    const value = parseSpokenNumber(transcript, { ...step, integer: isWhole(step) });
     return value === null || validate(step, value) !== null ? null : value;
   },
 };
@@ -29,24 +30,24 @@ function createControl(step) {
   const field = make("input", {
     id: "answer",
     type: "text", // type=number drops input that it can't parse, changes on scroll and hides the comma
-    inputmode: step.integer ? "numeric" : "decimal",
+    inputmode: isWhole(step) ? "numeric" : "decimal",
     autocomplete: "off",
     dir: "ltr", // in every script, a sign is written before the digits
     class: "short",
   });
-  const unit = make("span", { id: "unit", class: "unit" }, step.unit ?? "");
+  const unit = make("bdi", { id: "unit", class: "unit" }, step.unit ?? "");
   const row = make("div", { class: "with-unit" }, field, ...(step.unit ? [unit] : []));
-  const choices = make("div", { class: "actions", role: "group", "aria-label": "Choose the number that you meant" });
+  const choices = make("div", { class: "actions", role: "group", "aria-label": text("controls.number.which") });
   /** The number in the field as long as its text is unchanged: it needs no reading. */
   let shown = { text: "", value: /** @type {number | null} */ (null) };
   const show = (/** @type {import("./index.js").Json} */ value) => {
-    const text = typeof value === "number" ? plain(value) : typeof value === "string" ? value : "";
-    shown = { text, value: typeof value === "number" ? value : null };
-    field.value = text;
+    const input = typeof value === "number" ? plain(value) : typeof value === "string" ? value : "";
+    shown = { text: input, value: typeof value === "number" ? value : null };
+    field.value = input;
     choices.replaceChildren();
   };
-  const choose = (/** @type {string} */ text) => {
-    show(exactNumber(text));
+  const choose = (/** @type {string} */ digits) => {
+    show(exactNumber(digits));
     field.dispatchEvent(new Event("input", { bubbles: true }));
     /** @type {HTMLElement | null | undefined} */ (field.form?.querySelector("[type=submit]"))?.focus();
   };
@@ -61,19 +62,19 @@ function createControl(step) {
     parse: () => readField().value,
     validate: () => {
       const { problem, choices: texts = [] } = readField();
-      choices.replaceChildren(...texts.map((text) => createChoice(text, choose)));
+      choices.replaceChildren(...texts.map((digits) => createChoice(digits, choose)));
       return problem;
     },
   });
 }
 
 /**
- * @param {string} text
- * @param {(text: string) => void} choose
+ * @param {string} digits
+ * @param {(digits: string) => void} choose
  */
-function createChoice(text, choose) {
-  const button = make("button", { type: "button", class: "secondary" }, reading(text));
-  button.addEventListener("click", () => choose(text));
+function createChoice(digits, choose) {
+  const button = make("button", { type: "button", class: "secondary" }, reading(digits));
+  button.addEventListener("click", () => choose(digits));
   return button;
 }
 
@@ -85,12 +86,18 @@ function createChoice(text, choose) {
  * @returns {Reading}
  */
 function read(step, input) {
-  const texts = readings(input, [surveyLanguage(), navigator.language], step.integer === true);
+  const texts = readings(input, [surveyLanguage(), navigator.language], isWhole(step));
   if (texts.length === 1) return checked(step, exactNumber(texts[0]));
-  if (texts.length > 1) return { value: null, problem: `Did you mean ${texts.map(reading).join(" or ")}?`, choices: texts };
-  const isFraction = step.integer && readings(input, [], false).length > 0;
-  const problem = isFraction ? "Please enter a whole number." : "Please enter a number in digits, for example 72.";
+  if (texts.length > 1) return { value: null, problem: question(texts), choices: texts };
+  const isFraction = isWhole(step) && readings(input, [], false).length > 0;
+  const problem = isFraction ? text("controls.number.problem.whole") : text("controls.number.not_number", { example: 72 });
   return { value: null, problem };
+}
+
+/** @param {string[]} texts the two readings of `readings` */
+function question(texts) {
+  const [first, second] = texts.map(reading);
+  return text("controls.number.did_you_mean", { first, second });
 }
 
 /**
@@ -99,8 +106,13 @@ function read(step, input) {
  * @returns {Reading}
  */
 function checked(step, value) {
-  if (value === null) return { value, problem: "This number has too many digits to be stored exactly. Please enter fewer digits." };
+  if (value === null) return { value, problem: text("controls.number.too_many_digits") };
   return { value, problem: validate(step, value) };
+}
+
+/** @param {Pick<Step, "integer" | "decimals">} step */
+function isWhole({ integer, decimals }) {
+  return integer === true || decimals === 0;
 }
 
 /**
@@ -108,41 +120,62 @@ function checked(step, value) {
  * @param {number} value
  */
 function validate(step, value) {
-  if (step.integer && !Number.isInteger(value)) return "Please enter a whole number.";
+  if (isWhole(step) && !Number.isInteger(value)) return text("controls.number.problem.whole");
+  const { decimals } = step;
+  if (typeof decimals === "number" && Number(value.toFixed(decimals)) !== value) {
+    return text("controls.number.too_many_decimals", { count: decimals });
+  }
   const isBelow = typeof step.min === "number" && value < step.min;
   const isAbove = typeof step.max === "number" && value > step.max;
-  return isBelow || isAbove ? `Please enter ${rangeText(step)}.` : null;
+  return isBelow || isAbove ? rangeText("problem", step) : null;
 }
 
-/** @param {number} value */
-function plain(value) {
+/**
+ * Format a number without grouping, as it can be typed.
+ *
+ * @param {number} value
+ */
+export function plain(value) {
   return formatNumber(value, surveyLanguage());
 }
 
 /**
  * Format one of several readings: a decimal number with its decimals, so that nobody takes it for a whole one.
  *
- * @param {string} text
+ * @param {string} digits
  */
-function reading(text) {
-  return formatNumber(Number(text), surveyLanguage(), text.includes(".") ? 1 : 0);
+function reading(digits) {
+  return formatNumber(Number(digits), surveyLanguage(), digits.includes(".") ? 1 : 0);
 }
 
 /** @param {Step} step */
 function hintFor(step) {
-  const range = rangeText(step);
-  const labels = [step.min_label && `${step.min}: ${step.min_label}`, step.max_label && `${step.max}: ${step.max_label}`];
-  const meaning = labels.filter(Boolean).join(", ");
+  const range = rangeText("hint", step);
+  const ends = [step.min_label && scaleEnd(step.min, step.min_label), step.max_label && scaleEnd(step.max, step.max_label)];
+  const meaning = ends.filter(Boolean).join(text("controls.separator"));
   if (range === null) return meaning || null;
-  return `${range[0].toUpperCase()}${range.slice(1)}${meaning ? ` (${meaning})` : ""}.`;
+  return meaning ? text("controls.number.with_meaning", { text: range, meaning }) : text("controls.sentence", { text: range });
 }
 
-/** @param {Step} step */
-function rangeText(step) {
-  const kind = step.integer ? "a whole number" : "a number";
-  const [hasMin, hasMax] = [typeof step.min === "number", typeof step.max === "number"];
-  if (hasMin && hasMax) return `${kind} from ${step.min} to ${step.max}`;
-  if (hasMin) return `${kind} of ${step.min} or more`;
-  if (hasMax) return `${kind} of ${step.max} or less`;
-  return step.integer ? kind : null;
+/**
+ * Say what one end of a range means.
+ *
+ * @param {unknown} value
+ * @param {string} label
+ */
+export function scaleEnd(value, label) {
+  return text("controls.scale.end", { value: plain(Number(value)), label });
+}
+
+/**
+ * @param {"hint" | "problem"} use
+ * @param {Step} step
+ */
+function rangeText(use, { min, max, integer, decimals }) {
+  const [hasMin, hasMax] = [typeof min === "number", typeof max === "number"];
+  const range = hasMin && hasMax ? "from_to" : hasMin ? "from" : hasMax ? "to" : null;
+  const name = [isWhole({ integer, decimals }) ? "whole" : null, range].filter(Boolean).join("_");
+  if (name === "") return null;
+  const ends = { min: plain(Number(min)), max: plain(Number(max)) };
+  return text(`controls.number.${use}.${name}`, ends);
 }

@@ -1,10 +1,11 @@
 // @ts-check
 /**
  * Shared parsing of speech, which is understood as a whole or not at all: no word is skipped. Words for numbers are
- * understood in English, digits in every language.
+ * understood in English, digits in every language, as recognition returns them.
  */
 
 import { surveyLanguage } from "../language.js";
+import { phrases } from "../texts.js";
 import { asciiDigits, exactNumber, readings } from "./numerals.js";
 
 const UNITS = (
@@ -12,11 +13,10 @@ const UNITS = (
   "seventeen eighteen nineteen"
 ).split(" ");
 const TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split(" ");
-const ORDINALS = (
-  "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth " +
-  "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
-).split(" ");
 const MAGNITUDES = /** @type {[string, number][]} */ ([["billion", 9], ["million", 6], ["thousand", 3], ["hundred", 2]]);
+
+const MARKS = /[\u0591-\u05c7\u0640\u064b-\u0652\u0670]/g; // vowels of Hebrew and Arabic, which few people write
+const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]/u;
 
 /**
  * Lower the case, drop punctuation except signs and decimal marks, and collapse white space.
@@ -24,12 +24,60 @@ const MAGNITUDES = /** @type {[string, number][]} */ ([["billion", 9], ["million
  * @param {string} text
  */
 export function normalize(text) {
-  return asciiDigits(text.toLowerCase())
+  return asciiDigits(text.toLocaleLowerCase(surveyLanguage()))
+    .replace(MARKS, "")
+    .replace(/[أإآ]/g, "ا")
     .replace(/’/g, "'")
     .replace(/[.,](?!\d)|[!?;:"“”„«»()…¿¡/؟،؛、。]/g, " ")
     .replace(/(\p{L})[-‐‑–](?=\p{L})/gu, "$1 ")
     .replace(/\s+/g, " ")
     .trim();
+}
+
+/**
+ * Whether a transcript is one of the phrases of a key.
+ *
+ * @param {string} key
+ * @param {string} speech normalized
+ */
+export function isPhrase(key, speech) {
+  return phrases(key).some((phrase) => normalize(phrase) === speech);
+}
+
+/** Return the language's word for "and", and whether it is written as the beginning of the next word. */
+export function and() {
+  const [, { value }] = new Intl.ListFormat(surveyLanguage()).formatToParts(["1", "2"]);
+  const connector = normalize(value.replace("-", "")); // Hebrew has it before digits
+  return { connector, isPrefix: connector !== "" && !value.endsWith(" ") };
+}
+
+/**
+ * Return the rest of what was said, without one of the phrases that may come before it.
+ *
+ * @param {string} speech normalized
+ * @param {string} key of the phrases
+ */
+export function withoutFirst(speech, key) {
+  const first = phrases(key).map((phrase) => normalize(phrase) + gapAfter(phrase));
+  const said = first.find((phrase) => speech.startsWith(phrase)) ?? "";
+  return speech.slice(said.length).trimStart();
+}
+
+/**
+ * Return the rest of what was said, without one of the phrases that may follow it.
+ *
+ * @param {string} speech normalized
+ * @param {string} key of the phrases
+ */
+export function withoutLast(speech, key) {
+  const last = phrases(key).map((phrase) => gapAfter(phrase) + normalize(phrase));
+  const said = last.find((phrase) => speech.endsWith(phrase)) ?? "";
+  return speech.slice(0, speech.length - said.length).trimEnd();
+}
+
+/** @param {string} phrase Chinese and Japanese are written without spaces between words */
+function gapAfter(phrase) {
+  return UNSPACED.test(phrase) ? "" : " ";
 }
 
 /**
@@ -53,9 +101,10 @@ export function parseSpokenNumber(transcript, { unit, integer = false }) {
  * @returns {number | null} e.g. 2 for "second" and "2nd"
  */
 export function parseOrdinal(word) {
-  const digits = word.match(/^(\d{1,2})(?:st|nd|rd|th)$/);
-  const place = digits ? Number(digits[1]) : ORDINALS.indexOf(word);
-  return place >= 1 ? place : null;
+  const [, digits, ending] = word.match(/^(\d{1,2})(.*)$/s) ?? [];
+  if (ending !== undefined && phrases("voice.ordinal_endings").includes(ending.trim())) return Number(digits) || null;
+  const index = phrases("voice.ordinals").findIndex((forms) => forms.split("|").map(normalize).includes(word));
+  return index < 0 ? null : index + 1;
 }
 
 /**

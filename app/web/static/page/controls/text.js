@@ -2,6 +2,7 @@
 /** Step type `text`: an input for short answers, a textarea for long ones. */
 
 import { make } from "../../dom.js";
+import { text as pageText } from "../texts.js";
 import { createFieldControl } from "./field.js";
 
 /** @typedef {import("./index.js").Step} Step */
@@ -51,5 +52,5 @@ function lengthOf(value) {
 
 /** @param {number} count */
 function remaining(count) {
-  return count >= 0 ? `${count} characters left` : `${-count} characters too many`;
+  return pageText(count >= 0 ? "controls.text.left" : "controls.text.too_many", { count: Math.abs(count) });
 }

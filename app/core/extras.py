@@ -1,0 +1,42 @@
+"""Libraries that only some programs need: the extras of the package."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from ..errors import ConfigurationError
+from ..installation import install_extra
+
+_OWN_PACKAGE = __name__.partition(".")[0]
+
+
+class MissingExtra(ConfigurationError, ImportError):
+    """A library is not installed; the message names the extra that has it."""
+
+    def __init__(self, purpose: str, library: str, extra: str) -> None:
+        super().__init__(f"{purpose} needs the library {library}, which is not installed. Run {install_extra(extra)}.")
+
+
+@contextmanager
+def needs_extra(name: str, purpose: str) -> Iterator[None]:
+    """Say which extra to install, if an import in the block finds no library; other errors of the block pass.
+
+    Args:
+        purpose: what needs it, as the start of a sentence.
+
+    Raises:
+        MissingExtra: which is an ImportError too.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library in {"", _OWN_PACKAGE}:
+            raise
+        raise MissingExtra(purpose, library, name) from error
+
+
+def require(module: str, name: str, purpose: str) -> None:
+    """Raise MissingExtra unless a library is installed; it is not imported."""
+    if find_spec(module) is None:
+        raise MissingExtra(purpose, module, name)

@@ -1,0 +1,51 @@
+"""The types of sessions and events as every interface shows them: in Python, REST, messages and exports.
+
+Plain dictionaries at run time. Times are RFC 3339 in UTC, with microseconds.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
+
+Status = Literal["in_progress", "completed", "expired"]
+
+
+class SessionFields(TypedDict):
+    """``session`` of docs/protocol.md."""
+
+    user_id: str
+    survey_id: str
+    survey_revision: str | None
+    status: Status
+    current_step: str
+    answers: dict[str, Any]
+    step_history: list[str]
+    is_audio_mode: bool
+    language: str | None
+    draft: Any
+    session_data: dict[str, Any] | None
+
+
+class SessionDict(SessionFields):
+    """A session with its version and times."""
+
+    version: int
+    created_at: str
+    updated_at: str
+    completed_at: str | None
+
+
+class HistoryDict(TypedDict):
+    """An entry of a session's history, in the Python API."""
+
+    action: str
+    step: str | None
+    answer: Any
+    timestamp: str
+    version: int
+
+
+class EventDict(HistoryDict):
+    """An event, as REST and exports show it."""
+
+    message_id: str | None
+    data: Mapping[str, Any]

@@ -1,0 +1,100 @@
+// The page around a survey: shows its state as it changes, and what is wrong with the file.
+
+const POLL_MS = 400;
+
+const byId = (id) => document.getElementById(id);
+
+let shown = "";
+let framed = "";
+
+function text(id, value) {
+  byId(id).textContent = value;
+}
+
+function list(parent, items) {
+  parent.replaceChildren(...items);
+}
+
+function element(name, content, attributes = {}) {
+  const made = document.createElement(name);
+  made.textContent = content;
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+function showStep(step) {
+  const item = document.createElement("li");
+  const button = element("button", `${step.id}: ${step.prompt}`, { type: "button" });
+  if (step.is_current) button.setAttribute("aria-current", "step");
+  if (!step.is_on_route) button.className = "away";
+  button.addEventListener("click", () => act("jump", step.id));
+  item.append(button);
+  return item;
+}
+
+function showFindings(findings) {
+  byId("findings").hidden = findings.length === 0;
+  list(byId("findings").querySelector("ul"), findings.map((finding) => element("li", finding)));
+}
+
+function show(state) {
+  showFindings(state.findings);
+  if (state.survey === null) {
+    text("title", `${state.file} has no survey yet`);
+    return;
+  }
+  text("title", state.title);
+  list(byId("language"), state.languages.map((tag) => element("option", tag, { value: tag })));
+  byId("language").value = state.language;
+  const focused = document.activeElement?.textContent;
+  list(byId("steps"), state.steps.map(showStep));
+  for (const button of byId("steps").querySelectorAll("button")) {
+    if (button.textContent === focused) button.focus();
+  }
+  const facts = ["status", "current_step", "version", "language", "revision"];
+  list(byId("facts"), facts.flatMap((name) => [element("dt", name), element("dd", String(state[name]))]));
+  text("route", state.route.join(" → "));
+  text("answers", JSON.stringify(state.answers, null, 2));
+  text("drafts", JSON.stringify(state.drafts, null, 2));
+  const address = `/s/${state.survey}?user=${state.user}&lang=${state.language}`;
+  const frame = `${state.user} ${state.revision}`;
+  if (frame !== framed) {
+    framed = frame;
+    byId("survey").src = address;
+  }
+}
+
+async function act(action, value = "") {
+  const answer = await fetch("/preview/act", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ action, value }),
+  });
+  const { problem } = await answer.json();
+  text("problem", problem ?? "");
+  if (action === "language") framed = shown = ""; // an open page keeps its language
+  await poll();
+}
+
+async function poll() {
+  try {
+    const state = await (await fetch("/preview/state")).text();
+    if (state !== shown) {
+      shown = state;
+      show(JSON.parse(state));
+    }
+    document.body.removeAttribute("inert");
+  } catch {
+    text("problem", "The preview has ended.");
+  }
+}
+
+async function follow() {
+  await poll();
+  setTimeout(follow, POLL_MS);
+}
+
+localStorage.clear(); // of an earlier preview at this address
+byId("language").addEventListener("change", (event) => act("language", event.target.value));
+byId("restart").addEventListener("click", () => act("restart"));
+follow();

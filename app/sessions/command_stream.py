@@ -1,0 +1,174 @@
+"""Participants' commands from an event loop, which never waits for the database."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+
+from ..errors import Overloaded, StepkeepError, Unavailable, UnreadableHere
+from ..settings import Settings
+from ..survey import AnyCommand, SessionKey, SessionState, Survey
+from ..writer import Committed, PendingQueue, Queued, Result, ResultCallback, Writer, WriteRequest
+from .subscribers import Subscriber
+
+log = logging.getLogger("stepkeep.service")
+
+StreamCallback = Callable[[Result | Queued | Exception], None]
+"""Called in the loop's thread; once more, with the final result, after a Queued."""
+
+
+LONGEST_STEP_S = 0.2
+"""Of the stream's own time between two checks. Checks are late when the process is so busy that its threads wait for
+the interpreter, and then the writer's thread waits for it too, not for the database.
+"""
+
+
+@dataclass(slots=True, eq=False)
+class _Sent:
+    """A command under way.
+
+    Attributes:
+        submitted_at: monotonic clock.
+        check_at: in the stream's own time, when to check whether the database commits anything at all.
+    """
+
+    key: SessionKey
+    command: AnyCommand
+    subscriber: Subscriber
+    callback: StreamCallback
+    submitted_at: float
+    check_at: float
+
+
+class CommandStream:
+    """Submits commands in order, what arrived in a round of the loop together. For one thread.
+
+    Commands that wait because the server is busy, or because a caller's transaction locks their session, are held back,
+    and refused after STEPKEEP_QUEUE_TIMEOUT_S. If nothing is committed any more for STEPKEEP_PENDING_AFTER_S, the
+    database is unavailable: until its queue is committed, commands are decided in memory, in order.
+
+    Args:
+        follow_up: called for each commit: its key, result and sender.
+        latest: returns the newest known state and its survey.
+        call_soon: runs a function in the loop's thread; safe from any thread.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        writer: Writer,
+        pending: PendingQueue,
+        follow_up: Callable[[SessionKey, Committed, Subscriber], None],
+        latest: Callable[[SessionKey], tuple[SessionState | None, Survey | None]],
+        call_soon: Callable[..., None],
+    ) -> None:
+        self._pending_after_s = settings.pending_after_s
+        self._queue_timeout_s = settings.queue_timeout_s
+        self._queue_limit = settings.queue_limit
+        self._writer = writer
+        self._pending = pending
+        self._follow_up = follow_up
+        self._latest = latest
+        self._call_soon = call_soon
+        self._waited_s = 0.0  # stands still while this thread does not run
+        self._checked_at = self._seen_commit_at = 0.0
+        self._progress_at = 0.0
+        self._batch: list[WriteRequest] = []
+        self._under_way: dict[WriteRequest, _Sent] = {}
+
+    def submit(self, key: SessionKey, command: AnyCommand, subscriber: Subscriber, callback: StreamCallback) -> None:
+        """Submit a command, whose values must be strict JSON, with this round.
+
+        Args:
+            subscriber: the sender, not notified.
+            callback: gets a Result, a Queued, or the exception: Overloaded, MessageIdReused, SessionUnreadable and
+                others of ``Writer.submit``.
+        """
+        sent = _Sent(key, command, subscriber, callback, monotonic(), self._waited_s + self._pending_after_s)
+        if self._pending.is_unavailable or self._pending.holds(key):
+            self._call_soon(self._queue, sent)
+            return
+        request = WriteRequest([(key, command)], retry_lock_waits=False, callback=self._on_result)
+        self._under_way[request] = sent
+        self._batch.append(request)
+
+    def flush(self) -> bool:
+        """Give the round's commands to the writer; return whether there are any. While its queue is full, they wait."""
+        if not self._batch or self._writer.waiting_turns >= self._queue_limit:
+            return False
+        requests, self._batch = self._batch, []
+        self._writer.enqueue(requests)
+        return True
+
+    def check(self, now: float) -> None:
+        """Find what has waited for too long; call this several times a second.
+
+        Args:
+            now: monotonic clock.
+        """
+        self._waited_s += min(now - self._checked_at, LONGEST_STEP_S)
+        self._checked_at = now
+        if self._writer.committed_at != self._seen_commit_at:
+            self._seen_commit_at, self._progress_at = self._writer.committed_at, self._waited_s
+        for request, sent in self._overdue():
+            # A blocked request waits for a caller's transaction, which says nothing about the database.
+            progress_at = self._waited_s if request.is_blocked else self._progress_at
+            sent.check_at = progress_at + self._pending_after_s
+            is_busy, has_time = sent.check_at > self._waited_s, now - sent.submitted_at < self._queue_timeout_s
+            if is_busy and (has_time or not self._writer.withdraw(request)):
+                continue
+            del self._under_way[request]
+            if is_busy:
+                sent.callback(Overloaded(self._writer.waiting_turns))
+            else:
+                self._writer.withdraw(request)
+                self._queue(sent)
+
+    def _overdue(self) -> list[tuple[WriteRequest, _Sent]]:
+        return [
+            (request, sent)
+            for request, sent in self._under_way.items()
+            if sent.check_at <= self._waited_s or request.is_blocked
+        ]
+
+    def _on_result(self, request: WriteRequest) -> None:
+        self._call_soon(self._settle, request)
+
+    def _settle(self, request: WriteRequest) -> None:
+        sent = self._under_way.pop(request, None)
+        if sent is None:  # given up meanwhile
+            return
+        result: Result | Exception = request.error or request.results[0]
+        if isinstance(result, Unavailable) and not isinstance(result, UnreadableHere | Overloaded):
+            self._queue(sent)
+            return
+        self._report(sent, result)
+        sent.callback(result)
+
+    def _report(self, sent: _Sent, result: Result | Exception) -> None:
+        if isinstance(result, Committed):
+            try:
+                self._follow_up(sent.key, result, sent.subscriber)
+            except Exception:
+                log.exception("Unexpected error after a commit; the sender gets its result.")
+
+    def _queue(self, sent: _Sent) -> None:
+        try:
+            result: Result | Queued = self._pending.accept(
+                sent.key, sent.command, partial(self._latest, sent.key), self._final(sent)
+            )
+        except StepkeepError as error:
+            sent.callback(error)
+        except Exception as error:
+            log.exception("Unexpected error while queueing a turn.")
+            sent.callback(error)
+        else:
+            sent.callback(result)
+
+    def _final(self, sent: _Sent) -> ResultCallback:
+        def take(result: Result | Exception) -> None:
+            self._report(sent, result)
+            self._call_soon(sent.callback, result)
+
+        return take

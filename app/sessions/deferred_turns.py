@@ -1,0 +1,101 @@
+"""Commands of callers that must not wait, such as asyncio's tasks: their results come by callback."""
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
+
+from ..survey import AnyCommand, SessionKey
+from ..writer import Committed, Result, ResultCallback, Writer, WriteRequest
+
+log = logging.getLogger("stepkeep.service")
+
+
+class DeferredTurns:
+    """Submits commands without waiting. Safe from any thread.
+
+    While the writer's queue is full, commands are held back, in order. Each result lets others in; therefore at least
+    one of this object's commands is in the queue while any is held back.
+
+    Args:
+        follow_up: called for each commit, whatever becomes of its caller.
+    """
+
+    def __init__(self, queue_limit: int, writer: Writer, follow_up: Callable[[SessionKey, Committed], None]) -> None:
+        self._queue_limit = queue_limit
+        self._writer = writer
+        self._follow_up = follow_up
+        self._mutex = threading.RLock()  # the writer calls back at once what it refuses
+        self._held_back: dict[WriteRequest, None] = {}
+        self._enqueued = 0
+        self._is_admitting = False
+
+    @property
+    def waiting_turns(self) -> int:
+        """The commands of all callers in the queue, and those held back."""
+        return self._writer.waiting_turns + len(self._held_back)
+
+    def submit(self, key: SessionKey, command: AnyCommand, callback: ResultCallback) -> WriteRequest:
+        """Submit a command whose values are checked.
+
+        Args:
+            callback: gets the Result, or an exception of ``Writer.submit``, from any thread; must not wait.
+        """
+        request = WriteRequest([(key, command)], callback=partial(self._settle, callback))
+        with self._mutex:
+            self._held_back[request] = None
+            self._admit()
+        return request
+
+    def withdraw(self, request: WriteRequest) -> bool:
+        """Return whether the command still waited, and is never committed now; else its callback is called."""
+        with self._mutex:
+            if request in self._held_back:
+                del self._held_back[request]
+                return True
+            if not self._writer.withdraw(request):
+                return False
+            self._enqueued -= 1
+            self._admit()
+            return True
+
+    def close(self) -> None:
+        """Enqueue all that is held back, also beyond the limit, for ``Writer.close`` to commit."""
+        with self._mutex:
+            requests = list(self._held_back)
+            self._held_back.clear()
+            self._enqueued += len(requests)
+            if requests:
+                self._writer.enqueue(requests)
+
+    def _admit(self) -> None:
+        """Enqueue what there is room for, under the mutex."""
+        if self._is_admitting:  # called by the writer, which refused a command
+            return
+        self._is_admitting = True
+        try:
+            while self._held_back:
+                room = self._queue_limit - self._writer.waiting_turns
+                if room <= 0 and self._enqueued > 0:
+                    return
+                requests = list(islice(self._held_back, max(room, 1)))
+                for request in requests:
+                    del self._held_back[request]
+                self._enqueued += len(requests)
+                self._writer.enqueue(requests)
+        finally:
+            self._is_admitting = False
+
+    def _settle(self, callback: ResultCallback, request: WriteRequest) -> None:
+        with self._mutex:
+            request.is_taken = True  # also if it was refused: it can't be withdrawn any more
+            self._enqueued -= 1
+            self._admit()
+        result: Result | Exception = request.error or request.results[0]
+        if isinstance(result, Committed):
+            try:
+                self._follow_up(request.turns[0][0], result)
+            except Exception:
+                log.exception("Unexpected error after a commit; the caller gets its result.")
+        callback(result)

@@ -1,0 +1,122 @@
+"""Surveys by revision: what is offered, and what sessions began with."""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+
+from ..catalogue import Catalogue
+from ..core import strict_json
+from ..errors import InvalidJson, OtherRelease, SurveyFileError
+from ..survey import Survey, parse_definition
+from ..writer import RevisionNotLoaded
+
+log = logging.getLogger("stepkeep.service")
+
+
+class SurveyRevisions:
+    """Looks up and caches surveys by revision. Safe from any thread.
+
+    Args:
+        read_definition: returns a revision's stored definition; None if there is none.
+        kept: how many revisions stay in memory besides the offered ones; others are read again. At least as many as
+            one transaction needs.
+    """
+
+    def __init__(self, catalogue: Catalogue, read_definition: Callable[[str, str], str | None], kept: int) -> None:
+        self._catalogue = catalogue
+        self._read_definition = read_definition
+        self._kept = kept
+        self._cache: OrderedDict[tuple[str, str], Survey | OtherRelease | None] = OrderedDict()
+        """The most recently used last; a stored revision never changes."""
+        self._mutex = threading.Lock()
+
+    def cached(self, survey_id: str, revision: str | None, language: str | None = None) -> Survey | None:
+        """Return the survey at a revision, the newest for None, with its texts in a language parsed. Never blocks.
+
+        Raises:
+            RevisionNotLoaded: :meth:`load` must read or parse it first.
+            OtherRelease: this release does not know its definition.
+        """
+        survey = self._catalogue.surveys.get(survey_id)
+        if revision is not None and (survey is None or survey.revision != revision):
+            survey = self._remembered(survey_id, revision, language)
+        if survey is not None and not survey.has_texts(language):
+            raise RevisionNotLoaded(survey_id, survey.revision, language)
+        return survey
+
+    def _remembered(self, survey_id: str, revision: str, language: str | None) -> Survey | None:
+        try:
+            survey = self._cache[survey_id, revision]
+        except KeyError:
+            raise RevisionNotLoaded(survey_id, revision, language) from None
+        with suppress(KeyError):  # another thread has removed it
+            self._cache.move_to_end((survey_id, revision))
+        return _readable(survey)
+
+    def keep(self, survey: Survey) -> None:
+        """Keep a survey that is to be replaced: sessions of its revision go on, also during an outage."""
+        self._add((survey.id, survey.revision), survey)
+
+    def get(self, survey_id: str, revision: str | None) -> Survey | None:
+        """Return as :meth:`cached`, reading the database if necessary.
+
+        Raises:
+            Unavailable: the database did not answer, or OtherRelease.
+        """
+        try:
+            return self.cached(survey_id, revision)
+        except RevisionNotLoaded as missing:
+            name = (missing.survey_id, missing.revision)
+        definition = self._read_definition(*name)
+        survey = None if definition is None else self._parse(definition, "@".join(name))
+        self._add(name, survey)
+        return _readable(survey)
+
+    def load(self, missing: RevisionNotLoaded) -> None:
+        """Load what :meth:`cached` lacked.
+
+        Raises:
+            Unavailable: the database did not answer, or OtherRelease.
+        """
+        survey = self.get(missing.survey_id, missing.revision)
+        if survey is not None:
+            survey.in_language(missing.language)
+
+    def find(self, survey_id: str, revision: str) -> Survey | None:
+        """Return as :meth:`get`, without remembering a revision that does not exist: a client may name any.
+
+        Raises:
+            Unavailable: the database did not answer, or OtherRelease.
+        """
+        try:
+            return self.cached(survey_id, revision)
+        except RevisionNotLoaded:
+            is_stored = self._read_definition(survey_id, revision) is not None
+        return self.get(survey_id, revision) if is_stored else None
+
+    def _add(self, name: tuple[str, str], survey: Survey | OtherRelease | None) -> None:
+        with self._mutex:
+            self._cache[name] = survey
+            self._cache.move_to_end(name)
+            while len(self._cache) > self._kept:
+                self._cache.popitem(last=False)
+
+    def _parse(self, definition: str, name: str) -> Survey | OtherRelease | None:
+        """Return None for a damaged definition; one that is JSON was valid for the release that wrote it."""
+        try:
+            return self._catalogue.with_defaults(parse_definition(definition, name))
+        except SurveyFileError as error:
+            try:
+                strict_json.decode(definition)
+            except InvalidJson:
+                log.warning("Stored survey revision can't be loaded: %s", error)
+                return None
+            return OtherRelease(f"The survey definition is of another release ({error}).")
+
+
+def _readable(survey: Survey | OtherRelease | None) -> Survey | None:
+    if isinstance(survey, OtherRelease):
+        raise survey
+    return survey

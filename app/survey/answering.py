@@ -1,0 +1,65 @@
+"""Whether a step accepts an answer in a session."""
+
+from dataclasses import replace
+from typing import Any
+
+from .commands import Answer
+from .conditions import read_ids
+from .definition import Survey
+from .expressions import EvaluationError, Expression, Scope
+from .rejection import RejectCode, Rejection, refuse
+from .resolve import resolve
+from .scopes import moment_scope, walk_scope
+from .state import SessionState
+from .types import InvalidAnswer, Step
+
+_LEVELS: tuple[tuple[str, RejectCode], ...] = (("error", "invalid_answer"), ("warning", "confirm"))
+
+
+def accepted_value(survey: Survey, step: Step, state: SessionState, command: Answer) -> Any:  # noqa: ANN401 - any JSON
+    """Return the answer in stored form, or the Rejection.
+
+    Args:
+        survey: with its texts in the session's language.
+    """
+    if step.id in survey.conditions.varying:
+        walk = walk_scope(survey, state.walk_started_at, state.answers)
+        resolved = resolve(survey, step, walk, moment_scope(survey, command.at, state.answers)).step
+        value = _valid_value(survey, resolved, command.value)
+        if isinstance(value, Rejection):
+            return replace(value, reads_answers=True)
+    else:
+        value = _valid_value(survey, step, command.value)
+    if not step.check or isinstance(value, Rejection):
+        return value
+    failed = _failed_check(survey, step, state, command, value)
+    return value if failed is None else failed
+
+
+def _valid_value(survey: Survey, step: Step, value: object) -> Any:  # noqa: ANN401 - as above
+    if step.is_empty(value):
+        return refuse(survey, "required", "required") if step.required and step.takes_answer else value
+    try:
+        return step.check_answer(value)
+    except InvalidAnswer as error:
+        return Rejection("invalid_answer", error.message.in_language(survey.shown_language))
+
+
+def _failed_check(survey: Survey, step: Step, state: SessionState, command: Answer, value: object) -> Rejection | None:
+    """Return the refusal by all failed errors, otherwise by all failed warnings unless they are confirmed."""
+    scope = moment_scope(survey, command.at, {**state.answers, step.id: value}, value)
+    conditions = survey.conditions.checks[step.id]
+    failed = [check for check, condition in zip(step.check, conditions, strict=True) if _fails(condition, scope)]
+    for level, code in _LEVELS:
+        messages = [check.message for check in failed if check.level == level]
+        if messages and not (level == "warning" and command.confirmed):
+            read = read_ids(conditions)
+            return Rejection(code, "\n".join(messages), reads_answers=read is None or bool(read - {step.id}))
+    return None
+
+
+def _fails(condition: Expression, scope: Scope) -> bool:
+    try:
+        return not condition.holds(scope)
+    except EvaluationError:
+        return False

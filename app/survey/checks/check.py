@@ -1,0 +1,83 @@
+"""Checks a survey file."""
+
+from collections.abc import Iterable
+
+from ...errors import SurveyFileError
+from ..definition import Survey
+from .conditions import check_expressions
+from .defaults import check_defaults
+from .document import Document, Path, read_document
+from .findings import Finding, Findings
+from .locales import check_locales
+from .models import models_by_path
+from .routes import check_routes
+from .structure import check_structure
+from .translations import check_translations
+from .yaml_text import InvalidText
+
+_NO_MAPPING = "a survey file is one mapping with id, title, language and steps"
+
+
+def check_survey(text: str, file: str) -> tuple[Survey | None, tuple[Finding, ...]]:
+    """Return the survey of a file, None if there is an error, and all findings in the order of the file.
+
+    Args:
+        text: YAML, or JSON if the name ends with ``.json``.
+    """
+    try:
+        document = read_document(text, file)
+    except InvalidText as error:
+        finding = Finding(
+            level="error", file=file, line=error.line, column=error.column, step_id=None, message=error.message
+        )
+        return None, (finding,)
+    findings = Findings(file, document)
+    survey = _check(document, findings)
+    return None if findings.has_errors else survey, findings.sorted()
+
+
+def parse_survey(text: str, file: str) -> Survey:
+    """Return the survey of a file, whatever its warnings.
+
+    Raises:
+        SurveyFileError: with all errors.
+    """
+    survey, findings = check_survey(text, file)
+    if survey is None:
+        raise file_error(findings)
+    return survey
+
+
+def find_at(text: str, file: str, problems: Iterable[tuple[Path, str]]) -> tuple[Finding, ...]:
+    """Return errors that a caller found in a right file.
+
+    Args:
+        problems: keys and indexes that lead to the part of the file, and the message.
+    """
+    findings = Findings(file, read_document(text, file))
+    for path, message in problems:
+        findings.add(path, message)
+    return findings.sorted()
+
+
+def file_error(findings: tuple[Finding, ...]) -> SurveyFileError:
+    """Return the error that names all errors among the findings, of which there is one at least."""
+    errors = [finding for finding in findings if finding.level == "error"]
+    first = errors[0]
+    return SurveyFileError(
+        first.file, f"line {first.line}, column {first.column}", first.message, "\n".join(map(str, errors))
+    )
+
+
+def _check(document: Document, findings: Findings) -> Survey | None:
+    if not isinstance(document.data, dict):
+        findings.add((), _NO_MAPPING)
+        return None
+    models = models_by_path(document)
+    structure = check_structure(document, models, findings)
+    check_locales(document, findings)
+    check_translations(document, models, findings)
+    check_routes(document, structure.survey, findings)
+    check_defaults(structure.steps, findings)
+    check_expressions(document, structure.steps, findings)
+    return structure.survey

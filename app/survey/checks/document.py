@@ -1,0 +1,157 @@
+"""A survey file as plain data, with the line and column of each part."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from ...core import strict_json
+from ...errors import InvalidJson
+from .yaml_text import InvalidText, Refusal, position_of, read_yaml
+
+Path = tuple[str | int, ...]
+"""Keys and indexes that lead to a part of the document."""
+
+_START = (1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a survey file contains.
+
+    Attributes:
+        data: JSON data; the file's texts in all languages.
+        refusals: what a survey file must not contain, though it is YAML.
+    """
+
+    text: str
+    data: Any
+    root: yaml.Node | None = None
+    refusals: tuple[Refusal, ...] = ()
+
+    def at(self, path: Path) -> Any:  # noqa: ANN401 - a part of the file
+        """Return a part of the data; None if there is none."""
+        value = self.data
+        for part in path:
+            value = _child(value, part)
+        return value
+
+    @property
+    def steps(self) -> list[Any]:
+        """The steps, right or wrong."""
+        steps = self.at(("steps",))
+        return steps if isinstance(steps, list) else []
+
+    def step_id(self, path: Path) -> str | None:
+        """Return the id of the step that contains a part."""
+        if len(path) > 1 and path[0] == "steps":
+            step = self.at(path[:2])
+            step_id = step.get("id") if isinstance(step, Mapping) else None
+            return step_id if isinstance(step_id, str) else None
+        return None
+
+    def position(self, path: Path, *, is_key: bool = False, offset: int | None = None) -> tuple[int, int]:
+        """Return the line and column, from 1, of a part, or of what contains it."""
+        node, key = self.root, None
+        for part in path:
+            found = _child_node(node, part)
+            if found is None:
+                return _start(node)
+            key, node = found
+        if offset is not None and isinstance(node, yaml.ScalarNode):
+            return self._within(node, offset)
+        return _start(key if is_key and key is not None else node)
+
+    def _within(self, node: yaml.ScalarNode, offset: int) -> tuple[int, int]:
+        """Exact where the file has the text as it is, on one line."""
+        line, column = _start(node)
+        start = node.start_mark.index + (1 if node.style in {"'", '"'} else 0)
+        is_literal = node.style != "|" and self.text[start:].startswith(node.value) and "\n" not in node.value
+        return (line, column + start - node.start_mark.index + offset) if is_literal else (line, column)
+
+
+def read_document(text: str, file: str) -> Document:
+    """Return what the file contains.
+
+    Raises:
+        InvalidText: not YAML or JSON, or nothing that JSON can express.
+    """
+    document = _read_json(text) if file.endswith(".json") else Document(text, *read_yaml(text))
+    try:
+        strict_json.check(document.data, "")
+    except InvalidJson as error:
+        first = next(iter(document.refusals), None)  # such as .inf among the options
+        if first is not None:
+            raise InvalidText(first.message, first.line, first.column) from error
+        raise InvalidText(error.problem, *_find(document, error.place)) from error
+    return document
+
+
+def _read_json(text: str) -> Document:
+    positions = Document(text, None, _compose(text))
+    try:
+        return Document(text, strict_json.decode(text, ""), positions.root)
+    except InvalidJson as error:
+        at = getattr(error.__cause__, "pos", None)
+        position = _find(positions, error.place) if at is None else position_of(text, at)
+        raise InvalidText(error.problem.partition(" at character ")[0], *position) from error
+
+
+def _compose(text: str) -> yaml.Node | None:
+    """Return the nodes of a JSON text, most of which YAML can read too; tabs can't be within strings."""
+    try:
+        return yaml.compose(text.replace("\t", " "), yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+
+
+def _find(document: Document, place: str) -> tuple[int, int]:
+    """Return the position of a place in words, such as ``.steps[2].next``."""
+    path: Path = ()
+    rest = place.removeprefix("a key of ")
+    while True:
+        node = document.root
+        for part in path:
+            found = _child_node(node, part)
+            node = None if found is None else found[1]
+        following = next(
+            (
+                (part, word)
+                for part in _parts(node)
+                if rest.startswith(word := f"[{part}]" if isinstance(part, int) else f".{part}")
+            ),
+            None,
+        )
+        if following is None:
+            return document.position(path)
+        path, rest = (*path, following[0]), rest[len(following[1]) :]
+
+
+def _parts(node: yaml.Node | None) -> list[str | int]:
+    """Return the keys, longest first, or the indexes."""
+    if isinstance(node, yaml.MappingNode):
+        keys = sorted((str(key.value) for key, _ in node.value), key=len, reverse=True)
+        return [*keys]
+    return [*range(len(node.value))][::-1] if isinstance(node, yaml.SequenceNode) else []
+
+
+def _child(value: object, part: str | int) -> object:
+    if isinstance(value, dict) and isinstance(part, str):
+        return value.get(part)
+    if isinstance(value, list) and isinstance(part, int) and part < len(value):
+        return value[part]
+    return None
+
+
+def _child_node(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node | None, yaml.Node] | None:
+    """Return the nodes of the key, if any, and of the value."""
+    if isinstance(node, yaml.MappingNode):
+        return next(((key, value) for key, value in node.value if key.value == part), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return None, node.value[part]
+    return None
+
+
+def _start(node: yaml.Node | None) -> tuple[int, int]:
+    return _START if node is None else (node.start_mark.line + 1, node.start_mark.column + 1)

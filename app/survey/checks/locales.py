@@ -1,0 +1,19 @@
+"""Whether a survey file's languages differ, and its time zone is known."""
+
+import zoneinfo
+
+from .document import Document
+from .findings import Findings
+
+
+def check_locales(document: Document, findings: Findings) -> None:
+    """Add languages that are listed twice, and an unknown time zone."""
+    languages = document.at(("languages",))
+    seen: set[str] = set()
+    for index, tag in enumerate(languages if isinstance(languages, list) else ()):
+        if isinstance(tag, str) and tag.lower() in seen:
+            findings.add(("languages", index), f"languages[{index}]: {tag} is listed twice")
+        seen.add(str(tag).lower())
+    name = document.at(("timezone",))
+    if isinstance(name, str) and name not in zoneinfo.available_timezones():
+        findings.add(("timezone",), f"timezone: {name!r} is not a time zone; write one such as Europe/Berlin")

@@ -1,0 +1,61 @@
+"""Whether the steps of a survey file have different ids, and lead to each other and to the end."""
+
+from ..definition import Survey
+from ..state import END
+from .document import Document
+from .findings import Findings
+
+
+def step_indexes(document: Document) -> dict[str, int]:
+    """Return the first index of each step id, also of steps that are wrong otherwise."""
+    indexes: dict[str, int] = {}
+    for index, step in enumerate(document.steps):
+        if isinstance(step, dict) and isinstance(step.get("id"), str):
+            indexes.setdefault(step["id"], index)
+    return indexes
+
+
+def check_routes(document: Document, survey: Survey | None, findings: Findings) -> None:
+    """Add duplicate ids, rules that lead to no step, steps that cannot be reached and steps without an end."""
+    indexes = step_indexes(document)
+    is_complete = _check_ids(document, indexes, findings)
+    is_complete = _check_targets(document, indexes, findings) and is_complete
+    if survey is None or not is_complete:
+        return
+    for step_id in survey.graph.unreachable:
+        findings.add(
+            ("steps", indexes[step_id], "id"),
+            "no rule and no order leads here: add a rule that goes to this step, or remove it",
+        )
+    if survey.graph.endless:
+        step_id, *others = survey.graph.endless
+        others_too = f" nor from {', '.join(others[:10])}" if others else ""
+        findings.add(
+            ("steps", indexes[step_id], "id"),
+            f"no answer leads from here to the end{others_too}: a cycle that no answer leaves",
+        )
+
+
+def _check_ids(document: Document, indexes: dict[str, int], findings: Findings) -> bool:
+    is_complete = True
+    for index, step in enumerate(document.steps):
+        step_id = step.get("id") if isinstance(step, dict) else None
+        if isinstance(step_id, str) and indexes[step_id] != index:
+            is_complete = False
+            line, _ = document.position(("steps", indexes[step_id], "id"))
+            findings.add(("steps", index, "id"), f"the step in line {line} has the same id")
+    return is_complete
+
+
+def _check_targets(document: Document, indexes: dict[str, int], findings: Findings) -> bool:
+    is_complete = True
+    for index, step in enumerate(document.steps):
+        rules = step.get("next") if isinstance(step, dict) else None
+        for number, rule in enumerate(rules if isinstance(rules, list) else ()):
+            target = rule.get("go") if isinstance(rule, dict) else None
+            if isinstance(target, str) and target != END and target not in indexes:
+                is_complete = False
+                meant = findings.nearest(target, (*indexes, END))
+                hint = f"; did you mean {meant}?" if meant else ""
+                findings.add(("steps", index, "next", number, "go"), f"go to {target}, but there is no such step{hint}")
+    return is_complete

@@ -1,0 +1,57 @@
+"""Mistakes in YAML, in an author's words."""
+
+import re
+
+import yaml
+
+_QUOTES = 'put the text into quotes: "..."'
+
+NO_KEY = "a `{` or `[` begins a mapping or a list here; " + _QUOTES
+_INDENTATION = "this does not fit the lines above: align it with them, or put the text above it into quotes"
+_ENDS_EARLY = (
+    f"the {{kind}} that begins in line {{line}} is not complete: a comma or `{{end}}` is missing, or {_QUOTES}"
+)
+
+_COLON = f"a colon is not possible here; if it belongs to a text, {_QUOTES}; else align the key with those above it"
+_NEVER_CLOSED = "the quotes that begin here are never closed"
+_ESCAPE = r"\\\1 means nothing in double quotes; write \\\\\1, or use single quotes"
+
+_MESSAGES = (
+    (r"found character '\\t'", "a tab, which YAML does not allow here; use spaces"),
+    (r"found character '(.)'", rf"a text can't begin with \1; {_QUOTES}"),
+    (r"mapping values are not allowed", _COLON),
+    (r"could not find expected ':'", "this line has no colon: write `key: value`"),
+    (r"found unexpected end of stream", _NEVER_CLOSED),
+    (r"found undefined alias '(.*)'", rf"there is no anchor &\1 above; if it is text, {_QUOTES}"),
+    (r"second occurrence", "this anchor occurs twice; use another name"),
+    (r"found unknown escape character '(.)'", _ESCAPE),
+    (r"but found another document", "a file has one survey: remove the line `---`"),
+    (r"could not determine a constructor", f"a text can't begin with `!`; {_QUOTES}"),
+    (r"expected alphabetic or numeric character", f"a text can't begin with `*` or `&`; {_QUOTES}"),
+    (r"a comment or a line break|chomping", f"after `|` or `>` the text begins on the next line; or {_QUOTES}"),
+    (r"for merging", "`<<` needs a mapping to merge, such as *name"),
+    (r"(sequence entries|mapping keys) are not allowed", f"`- ` and `? ` can't begin a text; {_QUOTES}"),
+    (r"the node content, but found '<(stream|document) end>'", "the file ends before a `}` or `]`"),
+    (r"expected the node content", f"a text can't begin like this; {_QUOTES}"),
+    (r"but (?:got|found) '(?:\?|<scalar>)'", f"the text ends before this; {_QUOTES}"),
+)  # fmt: skip
+
+
+def explain(error: yaml.MarkedYAMLError) -> tuple[str, yaml.Mark | None]:
+    """Return what the author should change, and where."""
+    problem = str(error.problem or error.context)
+    if problem == NO_KEY:
+        return problem, error.problem_mark
+    if "end of stream" in problem and "quoted" in str(error.context):
+        return _NEVER_CLOSED, error.context_mark
+    kind = {"while parsing a flow mapping": ("mapping", "}"), "while parsing a flow sequence": ("list", "]")}.get(
+        str(error.context)
+    )
+    if kind is not None and error.context_mark is not None and not re.search(r"got '(\?|<scalar>)'", problem):
+        line = error.context_mark.line + 1
+        return _ENDS_EARLY.format(kind=kind[0], end=kind[1], line=line), error.problem_mark
+    for pattern, message in _MESSAGES:
+        found = re.search(pattern, problem)
+        if found is not None:
+            return found.expand(message), error.problem_mark
+    return _INDENTATION, error.problem_mark

@@ -1,0 +1,185 @@
+"""YAML text as plain data: scalars of YAML 1.2's core schema, no objects, no duplicate keys."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from .yaml_messages import NO_KEY, explain
+
+MAX_NODES = 1_000_000
+"""Of a file, where each alias counts as all that its anchor contains."""
+
+_TAG = "tag:yaml.org,2002:"
+
+
+def _integer(text: str) -> int:
+    return int(text[2:], {"0o": 8, "0x": 16}[text[:2]]) if text[:2] in {"0o", "0x"} else int(text)
+
+
+def _float(text: str) -> float:
+    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+# https://yaml.org/spec/1.2.2/#103-core-schema: pattern, first characters, and value.
+_SCALARS: dict[str, tuple[re.Pattern[str], str, Callable[[str], object]]] = {
+    "null": (re.compile(r"~|null|Null|NULL|"), "~nN", lambda _text: None),
+    "bool": (re.compile(r"true|True|TRUE|false|False|FALSE"), "tTfF", lambda text: text in {"true", "True", "TRUE"}),
+    "int": (re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"), "-+0123456789", _integer),
+    "float": (
+        re.compile(
+            r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        ),
+        "-+.0123456789",
+        _float,
+    ),
+}
+
+
+class InvalidText(ValueError):
+    """A text is not YAML or JSON, or is not plain data; the message is for the author.
+
+    Attributes:
+        line, column: from 1.
+    """
+
+    def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+        self.column = column
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """It is YAML, but a survey file must not contain it."""
+
+    message: str
+    line: int
+    column: int
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe subset; PyYAML's own scalars are those of YAML 1.1, where ``no`` is false and ``1:30`` is 90."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.refusals: list[Refusal] = []
+        self._flattened: set[int] = set()
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        # PyYAML calls this again for each merge; merged keys would then look like duplicates.
+        if id(node) in self._flattened:
+            return
+        self._flattened.add(id(node))
+        self._check_keys(node)
+        self._check_options(node)
+        super().flatten_mapping(node)
+        node.value = list({_key(key): (key, value) for key, value in node.value}.values())
+
+    def refuse(self, message: str, node: yaml.Node) -> None:
+        self.refusals.append(Refusal(message, node.start_mark.line + 1, node.start_mark.column + 1))
+
+    def _check_keys(self, node: yaml.MappingNode) -> None:
+        seen: set[object] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem=NO_KEY, problem_mark=key.start_mark)
+            if key.tag != f"{_TAG}merge" and _key(key) in seen:
+                self.refuse(f"the key {key.value!r} occurs twice", key)
+            seen.add(_key(key))
+
+    def _check_options(self, node: yaml.MappingNode) -> None:
+        """Refuse numbers such as ``1.10`` and ``012`` where a text is allowed too: it would silently change."""
+        for key, value in node.value:
+            items = value.value if key.value == "options" and isinstance(value, yaml.SequenceNode) else [value]
+            for item in items if key.value in {"options", "value"} else ():
+                if item.tag in {f"{_TAG}int", f"{_TAG}float"} and str(number := self.scalar(item)) != item.value:
+                    written = f'write "{item.value}" or {number}'
+                    self.refuse(f"the option {item.value} is the number {number} in YAML; {written}", item)
+
+    def scalar(self, node: yaml.ScalarNode) -> object:
+        name = node.tag.removeprefix(_TAG)
+        pattern, _, convert = _SCALARS[name]
+        if pattern.fullmatch(node.value) is None:
+            self.refuse(f"{node.value!r} is no {name} of YAML 1.2", node)
+            return None
+        return convert(node.value)
+
+
+def _construct(loader: _Loader, node: yaml.ScalarNode) -> object:
+    return loader.scalar(node)
+
+
+_Loader.yaml_implicit_resolvers = {}
+_Loader.add_implicit_resolver(f"{_TAG}merge", re.compile(r"<<$"), ["<"])
+for _name, (_pattern, _first, _) in _SCALARS.items():
+    _Loader.add_implicit_resolver(
+        _TAG + _name, re.compile(f"({_pattern.pattern})$"), [*_first, *([""] if _name == "null" else [])]
+    )
+    _Loader.add_constructor(_TAG + _name, _construct)
+
+
+def read_yaml(text: str) -> tuple[Any, yaml.Node | None, tuple[Refusal, ...]]:
+    """Return the one document in the text, its node, and what is refused in it.
+
+    Raises:
+        InvalidText: it is not YAML, or no plain data.
+    """
+    loader: _Loader | None = None
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is not None:
+            _check_size(node)
+        data = None if node is None else loader.construct_document(node)
+        return data, node, tuple(loader.refusals)
+    except yaml.reader.ReaderError as error:
+        raise InvalidText("a character that YAML does not allow", *position_of(text, error.position)) from error
+    except yaml.MarkedYAMLError as error:
+        message, mark = explain(error)
+        raise InvalidText(message, *((mark.line + 1, mark.column + 1) if mark else ())) from error
+    except RecursionError as error:
+        raise InvalidText("nested too deep") from error
+    except InvalidText:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InvalidText("not plain data: only texts, numbers, lists and mappings are allowed") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _check_size(root: yaml.Node) -> None:
+    """Raise InvalidText if the document is too large once its aliases are replaced, before they are."""
+    sizes: dict[int, int] = {}
+    pending = [(root, False)]
+    while pending:
+        node, is_last = pending.pop()
+        if is_last:
+            sizes[id(node)] = 1 + sum(sizes[id(part)] for part in _parts(node))
+            if sizes[id(node)] > MAX_NODES:
+                problem = f"more than {MAX_NODES} values, where each alias counts as all that it stands for"
+                raise InvalidText(problem, node.start_mark.line + 1, node.start_mark.column + 1)
+        elif id(node) not in sizes:
+            sizes[id(node)] = 1  # until its parts are known; an alias may be within its own anchor
+            pending.append((node, True))
+            pending += ((part, False) for part in _parts(node) if id(part) not in sizes)
+
+
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def position_of(text: str, index: int) -> tuple[int, int]:
+    """Return the line and column of a character, from 1."""
+    before = text[:index]
+    return before.count("\n") + 1, index - before.rfind("\n")
+
+
+def _key(node: yaml.Node) -> object:
+    return node.value if isinstance(node, yaml.ScalarNode) else id(node)

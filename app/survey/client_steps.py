@@ -1,0 +1,43 @@
+"""Steps as clients get them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .texts import with_html
+from .types import Step
+
+_RULES: dict[str, Any] = {
+    "next": True,
+    "show_if": True,
+    "check": True,
+    "code": True,
+    "options": {"__all__": {"show_if", "code"}},
+}
+"""Fields of steps that clients do not get."""
+
+
+def client_form(step: Step) -> dict[str, Any]:
+    """Return a step as clients get it: with defaults and HTML, without rules."""
+    return with_html(step.model_dump(mode="json", exclude=_RULES), step)
+
+
+class ClientSteps(Mapping[str, Mapping[str, Any]]):
+    """Steps as clients get them, each written out when it is first asked for. Safe from any thread."""
+
+    __slots__ = ("_forms", "_steps")
+
+    def __init__(self, steps: Mapping[str, Step]) -> None:
+        self._steps = steps
+        self._forms: dict[str, Mapping[str, Any]] = {}
+
+    def __getitem__(self, step_id: str) -> Mapping[str, Any]:
+        form = self._forms.get(step_id)
+        if form is None:
+            form = self._forms[step_id] = client_form(self._steps[step_id])
+        return form
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)

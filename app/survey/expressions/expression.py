@@ -1,0 +1,112 @@
+"""Compiled expressions: CEL (https://cel.dev) with numbers of one kind and more functions.
+
+Everything that does not depend on answers is checked when an expression is compiled.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .compiler import Names, compile_tree, count_steps
+from .frame import MAX_STEPS, STEPS, Evaluate, Frame, OutOfSteps, Scope, StepBudget, new_frame, spend, weight
+from .nodes import Node
+from .parser import parse
+from .values import EvaluationError, to_json, type_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expression:
+    """One compiled expression.
+
+    Attributes:
+        tree: None if it does not compile.
+        step_ids: whose answers it reads; None for all.
+        reads_time: whether it reads ``today`` or ``now``.
+        parameter_names: which parameters it reads.
+        value_names: which computed values it reads.
+    """
+
+    source: str
+    tree: Node | None = None
+    step_ids: frozenset[str] | None = frozenset()
+    reads_time: bool = False
+    parameter_names: frozenset[str] = frozenset()
+    value_names: frozenset[str] = frozenset()
+    _evaluate: Evaluate
+    _steps: int = 0
+
+    @property
+    def reads_only_answer(self) -> bool:
+        """Whether the value depends on nothing but ``answer``."""
+        others = (self.parameter_names, self.value_names)
+        return self.step_ids == frozenset() and not self.reads_time and not any(others)
+
+    def holds(self, scope: Scope, budget: StepBudget | None = None) -> bool:
+        """Return whether a condition is true.
+
+        Args:
+            budget: from which the steps of the evaluation are taken.
+
+        Raises:
+            EvaluationError: it has no boolean value.
+        """
+        result = self._result(scope, budget, self._evaluate)
+        if type(result) is not bool:
+            raise EvaluationError(f"the result is a {type_name(result)}, not true or false")
+        return result
+
+    def value(self, scope: Scope, budget: StepBudget | None = None) -> Any:  # noqa: ANN401 - JSON of any kind
+        """Return the value, as JSON has it.
+
+        Args:
+            budget: from which the steps of the evaluation are taken.
+
+        Raises:
+            EvaluationError: it has no value.
+        """
+        return self._result(scope, budget, self._json)
+
+    def _json(self, frame: Frame) -> Any:  # noqa: ANN401 - JSON of any kind
+        value = self._evaluate(frame)
+        spend(frame, weight(frame, value))
+        return to_json(value)
+
+    def _result(self, scope: Scope, budget: StepBudget | None, evaluate: Evaluate) -> Any:  # noqa: ANN401 - any value
+        frame = new_frame(scope, MAX_STEPS - self._steps)
+        try:
+            return evaluate(frame)
+        except OutOfSteps:
+            raise EvaluationError(f"it takes more than {MAX_STEPS} steps") from None
+        except (MemoryError, RecursionError):
+            raise EvaluationError("it takes too much memory") from None
+        finally:
+            if budget is not None:
+                budget.left -= MAX_STEPS - frame[STEPS]
+
+
+def without_value(source: str) -> Expression:
+    """Return what stands for an expression of a stored survey that does not compile."""
+
+    def evaluate(_frame: Frame) -> object:
+        raise EvaluationError("the expression does not compile")
+
+    return Expression(source=source, _evaluate=evaluate)
+
+
+def compile_expression(source: str, names: Names) -> Expression:
+    """Return the compiled expression.
+
+    Raises:
+        InvalidExpression: too long, too deep, not CEL, or an unknown name.
+    """
+    tree = parse(source)
+    evaluate, reads = compile_tree(tree, names)
+    return Expression(
+        source=source,
+        tree=tree,
+        step_ids=reads.of("answers"),
+        reads_time=not reads.variables.isdisjoint({"today", "now"}),
+        parameter_names=names.parameters if (read := reads.of("parameters")) is None else read,
+        value_names=names.values if (read := reads.of("values")) is None else read,
+        _evaluate=evaluate,
+        _steps=count_steps(tree),
+    )

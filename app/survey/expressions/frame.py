@@ -1,0 +1,118 @@
+"""What an evaluation is given, and how many steps it may take.
+
+Steps are counted, not measured, so that an expression has the same result on any machine. The parts of an expression
+are counted before it is evaluated, those of a loop's body before each pass, and data where it is read.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+MAX_STEPS = 500_000
+"""Of one evaluation, which then takes some 100 ms; enough for a loop of 1,000 options within one of 100."""
+
+_CHARACTERS_OF_A_STEP = 10
+"""A text is read far faster than a list."""
+
+
+class Scope(NamedTuple):
+    """What an expression is evaluated on.
+
+    Attributes:
+        answers: by step.
+        answer: the answer of the step whose rule or check it is.
+        all_ids: what ``answers`` as a whole has.
+        now: local time as YYYY-MM-DDTHH:MM; its date is today.
+        labels: the label of a step's value, in the participant's language.
+    """
+
+    answers: Mapping[str, Any]
+    answer: object = None
+    all_ids: Sequence[str] = ()
+    now: str | None = None
+    parameters: Mapping[str, Any] = {}
+    values: Mapping[str, Any] = {}
+    labels: Callable[[str, object], str | None] | None = None
+
+
+@dataclass(slots=True)
+class StepBudget:
+    """How many steps are left to several evaluations together."""
+
+    left: int
+
+
+class OutOfSteps(Exception):
+    """An evaluation has taken all its steps; no EvaluationError, which a macro takes for a failure of one item."""
+
+
+Frame = list[Any]
+"""Of one evaluation: the scope, the values bound from it, the steps that are left, then the variables of loops."""
+
+SCOPE, MADE, STEPS, VARIABLES = range(4)
+
+Evaluate = Callable[[Frame], Any]
+
+
+def new_frame(scope: Scope, steps: int = MAX_STEPS) -> Frame:
+    """Return what a compiled expression is called with."""
+    return [scope, {}, steps, None, None]
+
+
+def spend(frame: Frame, steps: int) -> None:
+    """Take steps.
+
+    Raises:
+        OutOfSteps: there are fewer.
+    """
+    frame[STEPS] -= steps
+    if frame[STEPS] < 0:
+        raise OutOfSteps
+
+
+def length(value: Any) -> int:  # noqa: ANN401 - any value
+    """Return the steps that it takes to read or copy a value, without what its items contain."""
+    kind = type(value)
+    if kind in {str, bytes}:
+        return len(value) // _CHARACTERS_OF_A_STEP
+    return len(value) if kind in {list, dict} else 0
+
+
+def weight(frame: Frame, value: Any) -> int:  # noqa: ANN401 - any value
+    """Return the steps that it takes to read a value with all that it contains, or one more than are left."""
+    steps, pending = 0, [value]
+    while pending:
+        one = pending.pop()
+        steps += 1
+        if type(one) in {list, dict}:
+            pending.extend(one.values() if type(one) is dict else one)
+            if type(one) is dict and any(type(key) is not str for key in one):
+                steps += len(one) ** 2  # each key is compared with the others
+        if steps + len(pending) > frame[STEPS]:
+            return int(frame[STEPS]) + 1
+    return steps
+
+
+def _of_comparison(frame: Frame, left: object, right: object) -> int:
+    if type(left) in {list, dict} and type(left) is type(right):
+        return weight(frame, left)
+    return 0
+
+
+def _of_search(frame: Frame, item: object, collection: Any) -> int:  # noqa: ANN401 - any value
+    if type(collection) is list:
+        return len(collection) // _CHARACTERS_OF_A_STEP if type(item) is str else len(collection) * weight(frame, item)
+    return 0 if type(item) is str else length(collection)
+
+
+def _of_sum(_frame: Frame, left: object, right: object) -> int:
+    return length(left) + length(right)
+
+
+OPERATOR_STEPS: Mapping[str, Callable[[Frame, Any, Any], int]] = {
+    "==": _of_comparison,
+    "!=": _of_comparison,
+    "in": _of_search,
+    "+": _of_sum,
+}
+"""The steps of operators that read more than one value, before they are applied."""

@@ -1,0 +1,112 @@
+"""Texts in CommonMark: paragraphs, emphasis, lists and links. All else, HTML too, stays as it is written."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Self
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+_LINK = re.compile("(https?|mailto):", re.IGNORECASE)
+
+_RULES = ("list", "emphasis", "link", "autolink", "newline", "escape", "entity")
+
+
+class _Parser(MarkdownIt):
+    def __init__(self) -> None:
+        super().__init__("zero", {"html": False})
+        self.enable(_RULES)
+
+    def validateLink(self, url: str) -> bool:  # noqa: N802 - as the library calls it
+        return _LINK.match(url) is not None
+
+
+_PARSER = _Parser()
+
+
+class MarkdownText(str):
+    """The plain form of a text, which knows its source.
+
+    Attributes:
+        source: what the author wrote.
+        is_inline: whether it has one line, such as a label, and so no paragraphs and lists.
+    """
+
+    __slots__ = ("_html", "is_inline", "source")
+
+    source: str
+    is_inline: bool
+    _html: str | None
+
+    def __new__(cls, source: str, *, is_inline: bool = False) -> Self:
+        text = super().__new__(cls, _plain(source, is_inline=is_inline))
+        text.source = source
+        text.is_inline = is_inline
+        text._html = None
+        return text
+
+    @property
+    def html(self) -> str:
+        """The text with the elements p, em, strong, ul, ol, li, br and a; a page can insert it as it is."""
+        if self._html is None:
+            self._html = _render(self.source, is_inline=self.is_inline)
+        return self._html
+
+
+def source_of(text: str) -> str:
+    """Return the text as its author wrote it."""
+    return text.source if isinstance(text, MarkdownText) else text
+
+
+def _render(source: str, *, is_inline: bool) -> str:
+    tokens = _parse(source, is_inline=is_inline)
+    _set_attributes(tokens)
+    html: str = _PARSER.renderer.render(tokens, _PARSER.options, {})
+    return html.strip()
+
+
+def _parse(source: str, *, is_inline: bool) -> list[Token]:
+    return _PARSER.parseInline(source) if is_inline else _PARSER.parse(source)
+
+
+def _set_attributes(tokens: Sequence[Token]) -> None:
+    for token in tokens:
+        if token.type == "link_open":
+            token.attrs = {"href": token.attrs["href"], "target": "_blank", "rel": "noopener noreferrer"}
+        _set_attributes(token.children or ())
+
+
+def _plain(source: str, *, is_inline: bool) -> str:
+    tokens = _parse(source, is_inline=is_inline)
+    return _inline(tokens[0]) if is_inline else "".join(_blocks(tokens)).strip()
+
+
+def _blocks(tokens: Sequence[Token]) -> Iterator[str]:
+    """Yield each block's text after a line break or an empty line, and each list item's mark."""
+    counts: list[int | None] = []  # of the open lists; None: bullets
+    gap = "\n\n"
+    for token in tokens:
+        match token.type:
+            case "bullet_list_open" | "ordered_list_open":
+                counts.append(int(token.attrs.get("start", 1)) if token.type.startswith("ordered") else None)
+                gap = "\n\n" if len(counts) == 1 else gap
+            case "bullet_list_close" | "ordered_list_close":
+                counts.pop()
+            case "list_item_open":
+                count = counts[-1]
+                counts[-1] = None if count is None else count + 1
+                yield f"{gap}{'•' if count is None else f'{count}.'} "
+                gap = ""
+            case "paragraph_open":
+                yield gap
+            case "inline":
+                yield _inline(token)
+            case "paragraph_close":
+                gap = "\n" if token.hidden else "\n\n"
+            case _:
+                pass  # the ends of items
+
+
+def _inline(token: Token) -> str:
+    breaks = {"softbreak": " ", "hardbreak": "\n"}
+    return "".join(breaks.get(child.type, child.content) for child in token.children or ())

@@ -1,0 +1,152 @@
+"""A step as it is for one session: the options that are shown, and what its expressions compute."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from ..core import strict_json
+from .client_steps import client_form
+from .definition import Survey
+from .expressions import EvaluationError, Expression, Scope
+from .types import InvalidAnswer, Option, Step
+
+
+class ResolvedStep(NamedTuple):
+    """A step for one session.
+
+    Attributes:
+        has_conflicting_bounds: no answer is within its computed bounds, so they are ignored.
+    """
+
+    step: Step
+    has_conflicting_bounds: bool = False
+
+
+def resolve(survey: Survey, step: Step, walk: Scope, moment: Scope) -> ResolvedStep:
+    """Return the step for a session.
+
+    Args:
+        walk: for ``show_if``, at the start of the walk.
+        moment: for what is computed, at the time of the command or the reading.
+    """
+    if step.id not in survey.conditions.varying:
+        return ResolvedStep(step)
+    changes = _computed(step, survey.conditions.computed.get(step.id, {}), moment)
+    default = changes.pop("default", step.default)
+    ignored = _conflicting_bounds(step, {**vars(step), **changes})
+    changes |= ignored
+    hidden = survey.conditions.hidden_options(step.id, walk)
+    if hidden:
+        changes |= _with_options(step, changes, [option for option in _options(step) if option.value not in hidden])
+    resolved = _copy(step, {**changes, "default": None})
+    if default is not None:
+        resolved = _copy(resolved, {"default": _valid(resolved, default)})
+    return ResolvedStep(resolved, bool(ignored))
+
+
+def client_step(survey: Survey, resolved: Step, user_id: str) -> Mapping[str, Any]:
+    """Return a step as a participant's client gets it, with the options in the order that the participant sees."""
+    step_id = resolved.id
+    cached = survey.client_steps[step_id]
+    if step_id in survey.fixed_steps:
+        return cached
+    options = _options(resolved)
+    if getattr(resolved, "order", None) == "random":
+        options = display_order(options, (survey.id, user_id, step_id))
+    # Texts are as in the file: only what differs is written again.
+    by_value = {option["value"]: option for option in cached.get("options", ())}
+    shown = {"options": [by_value[option.value] for option in options]} if by_value else {}
+    if step_id not in survey.conditions.varying:
+        return {**cached, **shown}
+    return {**client_form(_copy(resolved, {"options": ()} if by_value else {})), **shown, **depends_on(survey, step_id)}
+
+
+def described_step(survey: Survey, step: Step) -> Mapping[str, Any]:
+    """Return a step as it is for no session: with all options, and without what is computed."""
+    fields = client_form(_copy(step, {})) if step.computed else survey.client_steps[step.id]
+    return {**fields, **depends_on(survey, step.id)}
+
+
+def depends_on(survey: Survey, step_id: str) -> dict[str, Any]:
+    """Return the field ``depends_on``: the ids of the answers that decide what the step looks like."""
+    if step_id not in survey.conditions.varying:
+        return {}
+    read = survey.conditions.drawing_reads(step_id)
+    return {"depends_on": [one for one in survey.graph.ids if one != step_id and (read is None or one in read)]}
+
+
+def display_order(options: Sequence[Option], names: tuple[str, str, str]) -> tuple[Option, ...]:
+    """Return the options in a participant's order, the same on every device; fixed ones keep their place.
+
+    Args:
+        names: the ids of survey, user and step.
+    """
+    movable = [option for option in options if not option.fixed]
+    movable.sort(key=lambda option: hashlib.sha256("\0".join((*names, _value_text(option.value))).encode()).digest())
+    following = iter(movable)
+    return tuple(option if option.fixed else next(following) for option in options)
+
+
+def _value_text(value: object) -> str:
+    return value if isinstance(value, str) else strict_json.encode(whole_number(value))
+
+
+def _options(step: Step) -> Sequence[Option]:
+    return getattr(step, "options", ())
+
+
+def _computed(step: Step, expressions: Mapping[str, Expression], scope: Scope) -> dict[str, Any]:
+    """Return the computed fields that have a value of their type."""
+    found: dict[str, Any] = {}
+    for name, expression in expressions.items():
+        try:
+            value = whole_number(expression.value(scope))
+            found[name] = value if name == "default" else step.computed_value(name, value)
+        except (EvaluationError, ValidationError):
+            continue
+    return found
+
+
+def whole_number(value: object) -> object:
+    """Return a number of an expression as JSON has it: whole where it is one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _conflicting_bounds(step: Step, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the bounds to use instead of computed ones that exclude every answer; empty if they do not."""
+    bounds = {name: fields.get(name) for name in ("min", "max")}
+    is_computed = not step.computed.keys().isdisjoint(bounds)
+    if is_computed and None not in bounds.values() and not step.can_have_bounds(**bounds):
+        models = type(step).model_fields
+        return {name: getattr(step, name) if models[name].is_required() else None for name in bounds}
+    fewest, most = fields.get("min_choices"), fields.get("max_choices")
+    if fewest is not None and most is not None and fewest > most:
+        return {"min_choices": int(step.required), "max_choices": len(_options(step))}
+    return {}
+
+
+def _with_options(step: Step, changes: Mapping[str, Any], shown: Sequence[Option]) -> dict[str, Any]:
+    """Return the changes for fewer options. A step without any can be skipped."""
+    bounds: dict[str, Any] = {
+        name: min(changes.get(name, getattr(step, name)), len(shown))
+        for name in ("min_choices", "max_choices")
+        if name in vars(step)
+    }
+    return {"options": tuple(shown), "required": step.required and bool(shown), **bounds}
+
+
+def _valid(step: Step, default: object) -> object:
+    try:
+        return step.check_answer(default)
+    except InvalidAnswer:
+        return None
+
+
+def _copy(step: Step, changes: Mapping[str, Any]) -> Step:
+    """Return the step with other fields; it has no expressions any more, and nothing cached."""
+    copied = step.model_copy(update=changes)
+    for name in [name for name in vars(copied) if name not in type(step).model_fields]:
+        del vars(copied)[name]
+    return copied

@@ -1,0 +1,111 @@
+"""The login of the Flask application that Stepkeep is mounted in (app/flask.py): its user is the participant.
+
+The application's functions run in its own request context, before this application's begins; their results are in the
+WSGI environment. A page of another site may send the user's cookie too: its requests have no user, except a link to a
+page that the browser shows in a window of its own. ``Origin`` names the other site only in some requests;
+``Sec-Fetch-Site`` does in all, but browsers send it only over HTTPS and to localhost.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import flask
+
+from ..access import IDLE_US, SCOPES, Credentials, Integrator, Participant
+from ..errors import Unavailable
+from ..sessions import SessionStore
+from ..survey import SessionKey
+from .request_origin import is_link_to_page, is_own_origin, is_own_site
+
+HOST_USER = "stepkeep.user"
+"""Key of the WSGI environment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostUser:
+    """The user of one request.
+
+    Attributes:
+        participant: None: not signed in.
+        login_url: where to sign in; None if that is not known, or they are.
+    """
+
+    participant: str | None = None
+    opens_dashboard: bool = False
+    login_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostLogin:
+    """The application's functions, called without arguments in its request context; see :class:`app.flask.Stepkeep`."""
+
+    participant: Callable[[], object] | None = None
+    dashboard: Callable[[], bool] | None = None
+    login_url: Callable[[], str] | None = None
+
+    def user(self, path: str) -> HostUser:
+        """Return the current request's user; none for a static file, which everyone may read.
+
+        Args:
+            path: below the prefix.
+        """
+        if path.startswith("/assets/"):
+            return HostUser()
+        participant = None if self.participant is None else self.participant()
+        may_sign_in = self.participant is not None and participant is None
+        return HostUser(
+            participant=None if participant is None else str(participant),
+            opens_dashboard=self.dashboard is not None and bool(self.dashboard()),
+            login_url=self.login_url() if self.login_url is not None and may_sign_in else None,
+        )
+
+
+class HostPrincipals:
+    """Principals of the user of the current request. Safe from any thread."""
+
+    def __init__(self, store: SessionStore, credentials: Credentials, login: HostLogin) -> None:
+        self._store = store
+        self._credentials = credentials
+        self.has_participants = login.participant is not None
+        self.has_dashboard = login.dashboard is not None
+
+    @property
+    def user(self) -> HostUser:
+        is_own = is_own_origin(self._store.settings) and (is_own_site() or is_link_to_page())
+        user: HostUser = flask.request.environ[HOST_USER] if is_own else HostUser()
+        return user
+
+    def participant(self, survey_id: str) -> Participant | None:
+        """Return the user as a survey's participant; of a closed one, only if they have a session.
+
+        Access is granted again with each request, so that revoking tokens ends connections, but does not lock the user
+        out. A connection ends after IDLE_US, and the client connects again: not after the user has signed out.
+
+        Raises:
+            InvalidUserId: the application's id can't be one of Stepkeep's.
+            Unavailable: the database did not answer, and this process does not know their session.
+        """
+        survey, user_id = self._store.catalogue.surveys.get(survey_id), self.user.participant
+        if survey is None or user_id is None:
+            return None
+        key = self._store.queries.key(user_id, survey_id)
+        if survey.access == "closed" and not self._has_session(key):
+            return None
+        at = max(self._store.clock(), self._credentials.revocations.revoked_at(key) + 1)
+        return Participant(key=key, issued_at=at, expires_at=at + IDLE_US, granted_at=at)
+
+    def _has_session(self, key: SessionKey) -> bool:
+        try:
+            return key in self._store.queries.versions([key])
+        except Unavailable:
+            if self._store.subscribers.latest(key) is None:
+                raise
+            return True
+
+    def integrator(self) -> Integrator | None:
+        """Return the user with all scopes, if the dashboard is open to them."""
+        user = self.user
+        if not user.opens_dashboard:
+            return None
+        name = user.participant or "dashboard"
+        return Integrator(key_id="host", name=name[:100], scopes=frozenset(SCOPES), expires_at=None)

@@ -1,0 +1,108 @@
+"""A survey's page in a frame of another site (STEPKEEP_FRAME_ANCESTORS), the only page that can be framed.
+
+Browsers send a site's ordinary cookies to no frame of another site's page. So the page keeps a token in memory: that of
+the address's fragment, or else one that the server gives it. A partitioned cookie, which only this page gets, remembers
+the participant for the next visit to the same site, but not on a device that participants share
+(STEPKEEP_KIOSK_MINUTES).
+"""
+
+import flask
+from werkzeug import Response
+
+from ...access import Participant, Principal
+from ...errors import NoSuchSurvey, Unauthorized
+from ...survey import Survey
+from ..compression import forbid_compression
+from ..context import authenticator, store
+from ..request_language import named_language
+from ..request_origin import frame_ancestors, require_same_origin
+from .opening import read_opening
+from .survey import new_key, participants_page, survey_page
+
+embedding = flask.Blueprint("embedding", __name__)
+
+
+@embedding.get("/embed/<survey_id>")
+def embed(survey_id: str) -> Response:
+    """Show a page whose script loads the survey's: the same for every id, since the server can't see the fragment.
+
+    With the parameter ``left`` it says that the device was left, since the page that does so elsewhere can't be framed.
+    """
+    ancestors = frame_ancestors(store().settings)
+    if not ancestors:
+        return participants_page("not_found.html", status=404)
+    forbid_compression()  # the page repeats the address
+    lang = named_language()
+    has_left = "left" in flask.request.args
+    return participants_page("embed.html", survey_id=survey_id, ancestors=ancestors, has_left=has_left, lang=lang)
+
+
+@embedding.get("/embed/<survey_id>/page")
+def embedded_page(survey_id: str) -> Response:
+    """Return the survey's page for the participant of the token or the cookie, or for a new one.
+
+    Raises:
+        Unauthorized: invalid credentials, or those of another survey.
+        NoSuchSurvey: also for a closed one without credentials.
+        Forbidden: not from the script of :func:`embed`.
+        RateLimited, StorageLow: no new participant is admitted.
+    """
+    require_same_origin(store().settings)
+    survey = store().catalogue.surveys.get(survey_id)
+    if not frame_ancestors(store().settings):
+        raise NoSuchSurvey(survey_id, ())
+    if authenticator().is_development and survey is not None:
+        return survey_page(survey, user_id=None, is_embedded=True)
+    participant = _participant(survey_id)
+    if survey is None or (participant is None and survey.access == "closed"):
+        raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
+    return _show(survey, participant)
+
+
+def _show(survey: Survey, participant: Participant | None) -> Response:
+    key = new_key(survey) if participant is None else participant.key
+    granted_at = None if participant is None else participant.granted_at
+    token, _ = authenticator().credentials.issue_token(key, granted_at=granted_at)
+    kiosk_minutes = store().settings.kiosk_minutes
+    opening = read_opening(key, is_new=participant is None)
+    response = survey_page(
+        survey,
+        opening.language,
+        user_id=key.user_id,
+        token=token,
+        is_embedded=True,
+        kiosk_minutes=kiosk_minutes,
+        is_returning=participant is not None,
+        opening=opening.message,
+    )
+    if not kiosk_minutes:
+        authenticator().resume_cookies.embedded(survey.id).set(response, token)
+    return response
+
+
+def _participant(survey_id: str) -> Participant | None:
+    """Return the participant; raise Unauthorized for invalid credentials, and those of another survey.
+
+    An invalid cookie is cleared by the response: else each visit would be refused until it expires.
+    """
+    if "Authorization" in flask.request.headers:
+        return _require_survey(authenticator().principal(), survey_id)
+    cookie = authenticator().resume_cookies.embedded(survey_id)
+    if cookie.value is None:
+        return None
+    try:
+        return _require_survey(authenticator().participant(cookie.value), survey_id)
+    except Unauthorized:
+
+        @flask.after_this_request
+        def clear(response: Response) -> Response:
+            cookie.clear(response)
+            return response
+
+        raise
+
+
+def _require_survey(principal: Principal, survey_id: str) -> Participant:
+    if not isinstance(principal, Participant) or principal.key.survey_id != survey_id:
+        raise Unauthorized
+    return principal

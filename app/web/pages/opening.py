@@ -1,0 +1,67 @@
+"""The session in its page, so that its step is shown before the WebSocket is open, which then confirms it."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import flask
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
+
+from ...core import strict_json
+from ...errors import StepkeepError
+from ...survey import Begin, Rejection, SessionKey, Snapshot, apply, decide
+from ..context import store
+from ..request_language import wanted_languages
+from ..ws import messages
+
+TIMEOUT_S = 0.5
+"""For the database: without it, the page opens without the session."""
+
+MAX_LENGTH = 32 * 1024
+"""A longer message would delay the page more than it helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a page shows before its WebSocket is open.
+
+    Attributes:
+        message: as JSON; None if it is not known, or too long.
+        language: of the session, if there is one.
+    """
+
+    message: Markup | None = None
+    language: str | None = None
+
+
+def read_opening(key: SessionKey, *, is_new: bool) -> Opening:
+    """Return the message ``state`` that the participant's WebSocket will begin with, as JSON for a page.
+
+    Of a session that does not exist, it is as it will be begun. Nothing while the database is unavailable, or if the
+    session can't be shown; the WebSocket says why.
+
+    Args:
+        is_new: the participant has just got their id, so there is no session to look for.
+    """
+    if store().turns.pending.is_unavailable or store().turns.pending.holds(key):
+        return Opening()
+    try:
+        stored = None if is_new else store().threads.run(TIMEOUT_S, partial(store().queries.load_with_survey, key))
+        snapshot = _begun(key) if stored is None else stored
+    except StepkeepError:
+        return Opening()
+    version = 0 if stored is None else snapshot.state.version
+    fields = messages.session_fields(snapshot, store().clock())
+    message = {"type": "state", "version": version, "resumed": stored is not None, **fields}
+    text = htmlsafe_json_dumps(message, dumps=strict_json.encode)
+    language = None if stored is None else snapshot.language
+    return Opening(text if len(text) <= MAX_LENGTH else None, language)
+
+
+def _begun(key: SessionKey) -> Snapshot:
+    survey = store().catalogue.survey(key.survey_id)
+    is_audio_mode = flask.request.args.get("is_audio") == "true"  # as the page's script
+    begin = Begin(at=store().clock(), is_audio_mode=is_audio_mode, languages=wanted_languages())
+    event = decide(survey, None, begin)
+    assert not isinstance(event, Rejection)  # noqa: S101 - a Begin is accepted where there is no session
+    return Snapshot(key=key, state=apply(None, event), survey=survey)

@@ -1,0 +1,62 @@
+"""What the page's scripts show themselves: embedded in a page, and at an address for each other language."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import flask
+import jinja2
+from jinja2.runtime import Context
+from werkzeug import Response
+from werkzeug.exceptions import NotFound
+
+from ...core.formats import is_language
+from ...languages import best_match, direction, languages, own_name, page_texts, page_texts_digest, text
+from ..context import store
+
+texts = flask.Blueprint("texts", __name__, url_prefix="/assets/texts")
+texts.add_app_template_filter(direction)
+texts.add_app_template_filter(own_name)
+
+_A_YEAR = "public, max-age=31536000, immutable"
+
+
+@texts.get("/<digest>/<language>.json")
+def get_texts(digest: str, language: str) -> Response:
+    """Return the texts in a language, of which the digest names a version.
+
+    It is one of the server or of a survey; for another one, redirect to the nearest.
+    """
+    if not is_language(language):
+        raise NotFound
+    nearest = best_match((language,), _known_languages()) or "en"
+    if nearest != language:
+        return flask.redirect(flask.url_for("texts.get_texts", digest=digest, language=nearest))
+    response = flask.jsonify(texts_in(language))
+    if digest == page_texts_digest():  # else of another release: the texts are newer than the page
+        response.headers["Cache-Control"] = _A_YEAR
+    return response
+
+
+@texts.app_template_global()
+@jinja2.pass_context
+def t(context: Context, key: str, **values: object) -> str:
+    """Return a text in the language of the page, its template's variable ``language``."""
+    return text(context.get("language", "en"), key, **values)
+
+
+@texts.app_template_global()
+def texts_in(language: str) -> dict[str, Any]:
+    """Return what ``page/texts.js`` reads: the language, its direction and its texts."""
+    return {"language": language, "direction": direction(language), "texts": page_texts(language)}
+
+
+@texts.app_template_global()
+def texts_url() -> str:
+    """Return the address to which a script adds ``/<language>.json``."""
+    return flask.url_for("texts.get_texts", digest=page_texts_digest(), language="en").rpartition("/")[0]
+
+
+def _known_languages() -> Iterator[str]:
+    yield from languages()
+    for survey in store().catalogue.surveys.values():
+        yield from survey.offered_languages

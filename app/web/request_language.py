@@ -1,0 +1,43 @@
+"""The languages that a request asks for."""
+
+import flask
+
+from ..core.formats import is_language
+from ..languages import best_match, languages
+from ..survey import Survey
+
+LANGUAGE_PARAMETER = "lang"
+
+MAX_LANGUAGES = 20
+
+
+def wanted_languages(named: str | None = None) -> tuple[str, ...]:
+    """Return the language tags of ``?lang=`` and then of Accept-Language (RFC 9110, 12.5.4), the best first.
+
+    Args:
+        named: what ``?lang=`` has, if the caller has parsed it; otherwise an invalid one is ignored.
+    """
+    accepted = (tag for tag, quality in flask.request.accept_languages if quality > 0)
+    first = named_language() if named is None else named
+    return (*((first,) if first else ()), *filter(is_language, accepted))[:MAX_LANGUAGES]
+
+
+def page_language() -> str:
+    """Return the language of a page that belongs to no survey: the best that has a catalogue, else English."""
+    return best_match(wanted_languages(), languages()) or "en"
+
+
+def in_wanted_language(survey: Survey, chosen: str | None = None) -> Survey:
+    """Return the survey in the language that the request asks for, else in its own.
+
+    Args:
+        chosen: the language of the participant's session, which comes after ``?lang=``.
+    """
+    wanted = wanted_languages() if chosen is None else tuple(filter(None, (named_language(), chosen)))
+    return survey.in_language(survey.offered_language(*wanted))
+
+
+def named_language() -> str | None:
+    """Return the tag of ``?lang=``; None if there is no valid one."""
+    tag = flask.request.args.get(LANGUAGE_PARAMETER, "")
+    return tag if is_language(tag) else None

@@ -1,0 +1,6 @@
+"""gunicorn's worker, which slow clients can't stop, and the number of descriptors that it may open."""
+
+from .descriptors import descriptor_warning, raise_descriptor_limit, spare_descriptors
+from .worker import Worker
+
+__all__ = ["Worker", "descriptor_warning", "raise_descriptor_limit", "spare_descriptors"]

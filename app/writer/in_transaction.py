@@ -1,0 +1,111 @@
+"""Turns in a transaction of the caller, which commits them together with its own rows."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from ..errors import StepkeepError
+from ..settings import Settings
+from ..store import retry, translate_error
+from ..store.drivers import CallersTransactions
+from ..survey import AnyCommand, SessionKey
+from . import batch_metrics
+from .batch import Committed, FindSurvey, Quota, Result, RevisionNotLoaded, commit_batch
+from .group_commit import Writer
+
+ATTEMPTS = 3
+"""After a definition was loaded, and after another transaction began the session or applied the message."""
+
+
+class OrmSession(Protocol):
+    """SQLAlchemy's Session or scoped_session."""
+
+    def connection(self) -> Connection: ...
+
+
+class TransactionTurns:
+    """Applies turns in callers' transactions. Safe from any thread.
+
+    Args:
+        find_survey: must not wait.
+        load_revision: loads what ``find_survey`` did not know.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        transactions: CallersTransactions,
+        settings: Settings,
+        find_survey: FindSurvey,
+        load_revision: Callable[[RevisionNotLoaded], object],
+    ) -> None:
+        self._writer = writer
+        self._transactions = transactions
+        self._quota = Quota(settings.session_versions, settings.session_mib * 2**20)
+        self._find_survey = find_survey
+        self._load_revision = load_revision
+
+    def submit(
+        self,
+        transaction: Connection | OrmSession,
+        key: SessionKey,
+        command: AnyCommand,
+        after_commit: Callable[[Committed], None],
+    ) -> Result:
+        """Apply the command; until the transaction ends, the session's other turns wait.
+
+        Args:
+            after_commit: gets a Committed once it is committed.
+
+        Raises:
+            UnsuitableTransaction: the command can't be part of it.
+            DatabaseUnavailable: e.g. an ORM session can't connect, a lock timed out, or after a deadlock; the caller's
+                transaction may be lost.
+            StepkeepError: as ``Writer.submit``.
+        """
+        try:
+            connection = transaction if isinstance(transaction, Connection) else transaction.connection()
+            end = self._transactions.join(connection)
+            if not end.has(key):
+                self._writer.block(key)
+                end.at_end(key, partial(self._writer.unblock, key))
+            result = self._apply(connection, key, command)
+        except SQLAlchemyError as error:
+            raise self._count(translate_error(error)) from error
+        except StepkeepError as error:
+            raise self._count(error) from error.__cause__
+        if isinstance(result, StepkeepError):
+            raise self._count(result)
+        if isinstance(result, Committed):
+            end.after_commit(lambda: batch_metrics.record((), [result]))
+            end.after_commit(partial(after_commit, result))
+        else:
+            batch_metrics.record((), [result])
+        return result
+
+    def _apply(self, connection: Connection, key: SessionKey, command: AnyCommand) -> Result | StepkeepError:
+        attempt = 1
+        while True:
+            try:
+                results = self._transactions.run(
+                    connection,
+                    lambda statements: commit_batch(statements, [(key, command)], self._find_survey, self._quota),
+                )
+            except RevisionNotLoaded as missing:
+                self._load_revision(missing)
+                if attempt == ATTEMPTS:
+                    raise
+            except DBAPIError as error:
+                if attempt == ATTEMPTS or not retry.is_duplicate_key(error):
+                    raise
+            else:
+                return results[0]
+            attempt += 1
+
+    @staticmethod
+    def _count(error: StepkeepError) -> StepkeepError:
+        batch_metrics.record((), [error])
+        return error

@@ -1,0 +1,94 @@
+"""examples/flask runs as docs/flask.md says: its own pages, and surveys for its users."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from app.sessions.service import open_store
+from app.settings import Settings
+from app.survey.snapshot import SessionKey
+from tests.examples.clinic import EXAMPLE, PASSWORD, SERVERS, ClinicServer
+
+SURVEYS = EXAMPLE / "surveys"
+
+
+@pytest.fixture(params=SERVERS)
+def clinic(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ClinicServer]:
+    """The example on each server."""
+    server = ClinicServer(tmp_path, request.param)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+def test_users_answer_and_the_admin_sees_it(clinic: ClinicServer) -> None:
+    """Over HTTP and the WebSocket; when the server stops, it saves their draft."""
+    with clinic.signed_in("ada") as ada, clinic.signed_in("admin") as admin:
+        assert "(not begun)" in ada.get("/").text
+        assert ada.get("/surveys/s/wellbeing").status_code == 200
+        with socket_of(clinic, ada) as ws:
+            assert receive(ws)["type"] == "state"
+            ws.send(json.dumps({"type": "answer", "id": "m-1", "step": "Q1", "value": 7}))
+            assert receive(ws)["type"] == "ack"
+            ws.send(json.dumps({"type": "draft", "step": "Q2", "value": "More sl"}))
+            ws.send(json.dumps({"type": "ping"}))
+            assert receive(ws)["type"] == "pong"
+            assert "(in_progress)" in ada.get("/").text
+            assert admin.get("/surveys/dashboard").status_code == 200
+            sessions = admin.get("/surveys/api/sessions").json()["sessions"]
+            assert [(each["user_id"], each["survey_id"]) for each in sessions] == [("ada", "wellbeing")]
+            assert ada.get("/surveys/dashboard").status_code == 403
+            clinic.stop()
+            with pytest.raises(ConnectionClosed):
+                receive(ws)
+    store = open_store(Settings(database_url=f"sqlite:///{clinic.folder / 'stepkeep.db'}", surveys_dir=SURVEYS))
+    with contextlib.closing(store):
+        saved = store.queries.load(SessionKey("wellbeing", "ada"))
+        assert saved is not None
+        assert (saved.state.answers, saved.state.draft) == ({"Q1": 7}, "More sl")
+
+
+def test_clinics_own_pages_are_not_changed(clinic: ClinicServer) -> None:
+    """Neither Stepkeep's headers nor its error pages are on them."""
+    with clinic.signed_in("ada") as ada:
+        missing = ada.get("/nowhere")
+        assert (missing.status_code, missing.text) == (404, "The clinic has no such page.")
+        for answer in (missing, ada.get("/"), ada.get("/login")):
+            assert not {"content-security-policy", "x-request-id", "referrer-policy"} & set(answer.headers)
+        assert "The clinic" not in ada.get("/surveys/nowhere").text
+
+
+def test_sign_in_redirects_only_to_the_clinics_own_pages(clinic: ClinicServer) -> None:
+    """Browsers drop tabs and line breaks from an address, and take a backslash for a slash."""
+
+    def destination(wanted: str) -> str:
+        form = {"user": "ada", "password": PASSWORD}
+        answer = httpx.post(f"{clinic.url}/login", params={"next": wanted}, data=form, timeout=60)
+        assert answer.status_code == 303
+        location: str = answer.headers["Location"]
+        return location
+
+    others = ["//", "/\t/", "\t//", "/\n/", "/\r/", "/\\", "\\\\", "/\t\\", "https://", " //", "/\x00/"]
+    assert {wanted: destination(f"{wanted}evil.example") for wanted in others} == dict.fromkeys(others, "/")
+    assert destination("/surveys/s/wellbeing?a=1") == "/surveys/s/wellbeing?a=1"
+
+
+def socket_of(clinic: ClinicServer, client: httpx.Client) -> ClientConnection:
+    """Return a WebSocket with the client's cookies."""
+    cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    url = f"{clinic.url.replace('http', 'ws')}/surveys/ws/survey/ada?survey=wellbeing"
+    return connect(url, additional_headers={"Cookie": cookie, "Origin": clinic.url}, legacy=True)
+
+
+def receive(ws: Any) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(ws.recv(timeout=60))
+    return message

@@ -1,0 +1,201 @@
+"""Python processes forked from one that has imported the libraries: importing them is most of a server's start.
+
+The forked process then runs ``python -m MODULE`` as any other: it imports this project's modules (but for the pure
+survey package) and reads its settings from its own environment. Only on Linux; elsewhere each process starts by itself.
+"""
+
+import contextlib
+import functools
+import gc
+import importlib
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+EVERY_S = 0.02
+
+# Not prometheus_client, which reads its folder from the environment when it is imported.
+LIBRARIES = (
+    "app.survey",
+    "cryptography.hazmat.primitives.ciphers.aead",
+    "filelock",
+    "flask_cors",
+    "flask_sock",
+    "gunicorn.app.wsgiapp",
+    "gunicorn.glogging",
+    "gunicorn.workers.gthread",
+    "limits.strategies",
+    "orjson",
+    "pydantic_settings",
+    "rbloom",
+    "segno",
+    "sqlalchemy.dialects.mysql",
+    "sqlalchemy.dialects.sqlite",
+    "structlog",
+    "tenacity",
+    "urllib3",
+    "websockets.sync.server",
+)
+
+
+class ForkedProcess:
+    """A forked process, with the part of Popen's interface that the tests use."""
+
+    def __init__(self, parent: "_Parent", pid: int, command: Sequence[str]) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._parent = parent
+        self._command = command
+
+    def poll(self) -> int | None:
+        """Return the exit code, or minus the signal; None while the process runs."""
+        if self.returncode is None:
+            self.returncode = self._parent.ask(wait=self.pid)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end of the process.
+
+        Raises:
+            subprocess.TimeoutExpired: after this many seconds.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise subprocess.TimeoutExpired(self._command, timeout or 0)
+            time.sleep(EVERY_S)  # polls: the parent sends no notification
+        return code
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def start_module(
+    command: Sequence[str], environment: Mapping[str, str], output: Path, errors: Path | None = None
+) -> "subprocess.Popen[bytes] | ForkedProcess":
+    """Start ``python -m COMMAND`` in a session of its own.
+
+    Args:
+        output: gets what it writes, at the end.
+        errors: gets what it writes to standard error; by default that is also in ``output``.
+    """
+    errors = errors or output
+    if sys.platform == "linux":
+        parent = _parent(os.getpid())
+        files = {"output": str(output), "errors": str(errors)}
+        pid = parent.ask(command=list(command), environment=dict(environment), **files)
+        return ForkedProcess(parent, pid, command)
+    with output.open("ab") as out, errors.open("ab") as err:
+        return subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=ROOT,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+
+
+def run_module(
+    command: Sequence[str], environment: Mapping[str, str], timeout_s: float = 120
+) -> "subprocess.CompletedProcess[str]":
+    """Run ``python -m COMMAND`` and return its output.
+
+    Raises:
+        subprocess.TimeoutExpired: it was killed after this time.
+    """
+    with tempfile.TemporaryDirectory(prefix="stepkeep-output-") as folder:
+        output, errors = Path(folder) / "output", Path(folder) / "errors"
+        process = start_module(command, environment, output, errors)
+        try:
+            code = process.wait(timeout_s)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(command, code, output.read_text(), errors.read_text())
+
+
+class _Parent:
+    """The process that forks; it ends with the process of the tests."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.forked"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def ask(self, **request: Any) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with self._turn:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+            assert line, "the process that forks has ended: its error is above"
+            return json.loads(line)
+
+
+@functools.cache
+def _parent(_pid: int) -> _Parent:
+    """Return this process's parent of forked processes."""
+    return _Parent()
+
+
+def main() -> None:
+    """Fork a process for each line of standard input that asks for it, and answer with its pid or exit code."""
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    gc.freeze()
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer = None
+        if "wait" in request:
+            pid, status = os.waitpid(request["wait"], os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if pid else None
+        else:
+            answer = os.fork()
+            if answer == 0:
+                run(**request)
+                return
+        print(json.dumps(answer), flush=True)  # noqa: T201 - the protocol
+
+
+def run(command: list[str], environment: dict[str, str], output: str, errors: str) -> None:
+    """Be ``python -m COMMAND``."""
+    os.setsid()
+    for target, path in enumerate((os.devnull, output, errors)):
+        opened = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        os.dup2(opened, target)
+        os.close(opened)
+    os.environ.clear()
+    os.environ.update(environment)
+    gc.unfreeze()
+    sys.orig_argv = [sys.executable, "-m", *command]
+    sys.argv = list(command)
+    runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        main()

@@ -1,0 +1,216 @@
+"""Expressions of survey files: comparisons that can't be true, values that can't exist, and names."""
+
+import pytest
+
+from app.survey.checks import check_survey
+from app.survey.checks.samples import failure, hides_all_options
+from app.survey.expressions import Names, StepBudget, compile_expression
+
+HEAD = "id: a\ntitle: t\nlanguage: en\nsteps:\n"
+STEPS = """\
+  - {id: c, type: choice, prompt: P, options: [{value: 1, label: "Yes"}, {value: 2, label: "No"}]}
+  - {id: t, type: choice, prompt: P, options: [Rest, Tablets, "3"]}
+  - {id: m, type: choices, prompt: P, options: [Rest, Tablets, {value: none, label: None of these}]}
+  - {id: n, type: number, prompt: P, min: 0, max: 10, integer: true}
+  - {id: s, type: scale, prompt: P, min: 0, max: 10}
+  - {id: b, type: boolean, prompt: P}
+  - {id: x, type: text, prompt: P, max_length: 20}
+  - {id: d, type: date, prompt: P}
+  - {id: p, type: text, prompt: P, pattern: "[0-9]{9}"}
+  - {id: i, type: info, prompt: P}
+  - {id: o, type: choice, prompt: P, options: [x, {value: other, label: Something else, other: true}]}
+"""
+FAILS = "this never has a value, whatever the answers are: "
+
+WRONG = {
+    'answers.c == "Yes"': 'answers.c is never "Yes": that is the label; write 1',
+    '"No" == answers["c"]': 'answers.c is never "No": that is the label; write 2',
+    'answers.c != "1"': 'answers.c is never "1": write 1, without quotes',
+    "answers.c == 3": "answers.c is never 3: its answers are 1, 2",
+    "answers.c in [1, 7]": "answers.c is never 7: its answers are 1, 2",
+    "answers.t == 3": 'answers.t is never 3: write "3", with quotes',
+    'answers.t == "rest" || answers.b': 'answers.t is never "rest"; did you mean "Rest"?',
+    'answers.m == "Rest"': 'answers.m is never "Rest": it is a list; write "Rest" in answers.m',
+    '"Rst" in answers.m': 'an item of answers.m is never "Rst"; did you mean "Rest"?',
+    'answers.m == ["None of these"]': 'an item of answers.m is never "None of these": that is the label; write "none"',
+    'answers.m.exists(one, one == "tablets")': 'one is never "tablets"; did you mean "Tablets"?',
+    'answers.n == "3"': 'answers.n is never "3": its answers are numbers; write 3, without quotes',
+    "answers.n == 11": "answers.n is never 11: The answer must be at most 10",
+    "answers.n == -1": "answers.n is never -1: The answer must be at least 0",
+    "answers.n == 2.5": "answers.n is never 2.5: The answer must be a whole number",
+    "answers.s == 11": "answers.s is never 11: its answers are 0, 1, 2, 3, 4, 5, 6, 7, ...",
+    'answers.s == "3"': 'answers.s is never "3": write 3, without quotes',
+    'answers.b == "Yes"': 'answers.b is never "Yes": that is the label; write true',
+    "answers.b == 1": "answers.b is never 1: its answers are true, false",
+    'answers.x == ""': 'answers.x is never "": an empty answer is null; compare with null',
+    "answers.x == 3": "answers.x is never 3: its answers are texts",
+    'answers.d == "2026-02-30"': 'answers.d is never "2026-02-30": The answer must be a real date, as YYYY-MM-DD',
+    "answers.i == true": "answers.i is never true: nothing is answered there",
+    'answers.c > "x"': FAILS + "a number and a text cannot be compared",
+    '"Rest" in answers.t': FAILS + "`in` needs a list, and there is a text",
+    "size(answers.n) > 2": FAILS + "a number has no size",
+    "answers.n + 1": FAILS + "the result is a number, not true or false",
+    'answers.x + answers.n == "a"': FAILS + "a text and a number cannot be added",
+    "answers.unknown == 1": "answers.unknown names a step that is not in the survey",
+    "answers.C == 1": "answers.C names a step that is not in the survey; did you mean c?",
+    'answers.o == "Something else"': 'answers.o is never "Something else": that is the label; write "other"',
+    'answers.o == "y"': 'answers.o is never "y": its answers are "x", "other"',
+    "answers.c = 1": "not a CEL expression: unexpected =: write == to compare",
+    "answers.b and true": "not a CEL expression: unexpected and: write &&",
+}
+
+RIGHT = (
+    "answers.c == 1.0",
+    "answers.c == null",
+    'answers.t in ["Rest", "3"]',
+    'answers.m == ["Rest", "none"]',
+    'answers.o == "other"',
+    'answers.o in ["x", "other"]',
+    "int(answers.x) > 3",
+    "answers.d > today",
+    'age(answers.d, today) > 18 && answers.d != "2026-01-15"',
+    'answers.m[0] == "Rest"',
+    "answers.p > 3",  # no sample has the pattern
+    'answers.c == 1 && answers.t == "Rest" && answers.n > 3 && answers.s > 3 && answers.b && "Rest" in answers.m',
+    'timestamp(answers.d + "T00:00:00Z").getFullYear() < 2008',
+    "answers.n == answers.s",
+    "true",
+)
+
+
+def found_in(steps: str) -> list[str]:
+    """Return the findings after the file's name."""
+    return [str(finding).removeprefix("a.yaml:") for finding in check_survey(HEAD + steps, "a.yaml")[1]]
+
+
+def last_step(show_if: str) -> str:
+    quoted = show_if.replace("'", "''")
+    return f"{STEPS}  - {{id: z, type: info, prompt: P, show_if: '{quoted}'}}\n"
+
+
+@pytest.mark.parametrize(("show_if", "problem"), WRONG.items())
+def test_condition_that_can_not_be_meant_is_refused(show_if: str, problem: str) -> None:
+    """With what the author may have meant."""
+    (finding,) = found_in(last_step(show_if))
+    assert finding.partition(" ")[2] == f"step z: show_if: {problem}"
+
+
+@pytest.mark.parametrize("show_if", RIGHT)
+def test_condition_that_some_answers_make_true_is_accepted(show_if: str) -> None:
+    """Also where no sample is known."""
+    assert found_in(last_step(show_if)) == []
+
+
+def test_every_expression_of_a_file_is_checked_at_its_place() -> None:
+    """A mistake in the words of CEL is at its character."""
+    steps = """\
+  - id: c
+    type: choice
+    prompt: P
+    options: [{value: 1, label: "Yes"}, 2]
+    next:
+      - {when: answer == "Yes", go: end}
+      - {when: answer === 1, go: end}
+    check:
+      - {that: answer > "x", message: M}
+  - {id: n, type: number, prompt: P, min: "{{ answers.c * 2 }}", max: "{{ today }}"}
+  - {id: o, type: choices, prompt: P, options: [a, {value: b, show_if: answers.c == "1"}]}
+  - {id: w, type: scale, prompt: P, min: 0, max: x, show_if: answers.c == 7}
+end:
+  - {when: answers.c == 9, title: T}
+"""
+    assert found_in(steps) == [
+        '10:16: step c: next[0].when: answer is never "Yes": that is the label; write 1',
+        "11:25: step c: next[1].when: not a CEL expression: unexpected =: write == to compare",
+        f"13:16: step c: check[0].that: {FAILS}a number and a text cannot be compared",
+        f"14:71: step n: max: {FAILS}2026-01-15 is no max for this step",
+        '15:72: step o: options[1].show_if: answers.c is never "1": write 1, without quotes',
+        "16:50: step w: max must be a whole number",
+        "18:12: end[0].when: answers.c is never 9: its answers are 1, 2",
+    ]
+
+
+def test_step_that_may_have_no_option_is_a_warning() -> None:
+    """Not if each answer leaves one."""
+    first = "  - {id: c, type: choice, prompt: P, options: [a, b, c]}\n"
+    second = "  - {id: o, type: choice, prompt: P, options: [{value: 1, show_if: %s}, {value: 2, show_if: %s}]}\n"
+    assert found_in(first + second % ('answers.c == "a"', 'answers.c != "a"')) == []
+    assert found_in(first + second % ('answers.c == "a"', 'answers.c == "b"')) == [
+        "6:47: warning: step o: options: show_if may leave no option at all"
+    ]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["size(answers) > 2", "answers.exists(id, answers[id] == 1)", "[answers].exists(one, one.n == 1)", "answers == {}"],
+)
+def test_show_if_names_the_answers_that_it_reads(condition: str) -> None:
+    """All answers have those of later steps too; rules and checks may read them."""
+    problem = "show_if: must name the answers that it reads, such as answers.a"
+    step = f"  - {{id: z, type: info, prompt: P, show_if: '{condition}'}}\n"
+    option = f"  - {{id: y, type: choice, prompt: P, options: [a, {{value: b, show_if: '{condition}'}}]}}\n"
+    rule = f"  - {{id: w, type: boolean, prompt: P, next: [{{when: '{condition}', go: end}}]}}\n"
+    found = [finding.partition(" ")[2] for finding in found_in(STEPS + option + rule + step)]
+    assert found == [f"step y: options[1].{problem}", f"step z: {problem}"]
+
+
+def test_computed_fields_read_earlier_answers_only() -> None:
+    """They are computed before the step is answered."""
+    steps = """\
+  - {id: a, type: number, prompt: P, min: "{{ answers.a }}", max: "{{ answers.b }}", default: "{{ size(answers) }}"}
+  - {id: b, type: number, prompt: P, min: "{{ answers.a }}", default: "{{ answers.a + 1 }}"}
+"""
+    assert found_in(steps) == [
+        "5:43: step a: min: answers.a is the answer of this step; only earlier ones are known here",
+        "5:67: step a: max: answers.b is the answer of a later step; only earlier ones are known here",
+        "5:95: step a: default: must name the answers that it reads, such as answers.a",
+    ]
+
+
+def test_samples_are_not_tried_when_the_steps_of_the_file_are_used_up() -> None:
+    """Else a file of a thousand long loops would occupy the server; what was not tried is no finding."""
+    expression = compile_expression("[1, 2].all(x, x / 0 == 1)", Names(answers=frozenset()))
+    budget = StepBudget(15)
+    assert failure(expression, None, None, {}, (), budget) == "division by zero"
+    assert budget.left < 0
+    assert failure(expression, None, None, {}, (), budget) is None
+    assert not hides_all_options([expression], {}, (), budget)
+    assert hides_all_options([expression], {}, (), StepBudget(1000))
+
+
+def test_check_ends_when_each_condition_takes_all_its_steps() -> None:
+    """Two lists of 65,536 items, one inside the other."""
+    items = "[[1]]" + ".map(x, x + x)" * 16 + "[0]"
+    condition = f"{items}.all(a, {items}.all(b, b == 1))"
+    steps = "".join(
+        f"  - {{id: S{number}, type: text, prompt: p, show_if: '{condition}'}}\n" for number in range(1, 50)
+    )
+    reason = "this never has a value, whatever the answers are: it takes more than 500000 steps"
+    found = check_survey(
+        f"id: a\ntitle: t\nlanguage: en\nsteps:\n  - {{id: S0, type: text, prompt: p}}\n{steps}", "a.yaml"
+    )[1]
+    assert {finding.message.partition("show_if: ")[2] for finding in found} == {reason}
+    assert len(found) < 15
+
+
+@pytest.mark.parametrize(
+    ("step", "problem"),
+    [
+        ('type: date, max: "{{ now }}"', "max: 2026-01-15T10:30 is no max for this step"),
+        ('type: time, max: "{{ now }}"', "max: 2026-01-15T10:30 is no max for this step"),
+        (
+            'type: choices, options: [a, b], min_choices: "{{ 1.5 }}"',
+            "min_choices: 1.5 is no min_choices for this step",
+        ),
+        ('type: month, max: "{{ now }}"', None),
+        ('type: scale, min: "{{ 1.5 }}", max: 5', "min: 1.5 is no min for this step"),
+        ('type: scale, min: 3, max: "{{ 2 + 2 }}", default: 50', None),
+        ('type: month, max: "{{ 2030 }}"', "max: 2030 is no max for this step"),
+        ('type: choices, options: [a, b], min_choices: "{{ 4 / 2 }}"', None),
+        ('type: number, min: "{{ 1.5 }}", max: "{{ 0 }}"', None),
+    ],
+)
+def test_computed_bound_of_another_form_is_refused(step: str, problem: str | None) -> None:
+    """It would be ignored whenever the step is shown."""
+    found = [finding.partition(" ")[2] for finding in found_in(f"  - {{id: z, prompt: P, {step}}}\n")]
+    assert [one.replace(f" {FAILS}", " ") for one in found] == ([] if problem is None else [f"step z: {problem}"])

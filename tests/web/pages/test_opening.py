@@ -1,0 +1,144 @@
+"""The session in its page: only the participant's own, as the WebSocket sends it, and never a reason to wait."""
+
+import json
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.errors import DatabaseUnavailable
+from app.survey.commands import Answer, Begin
+from app.survey.snapshot import SessionKey
+from app.web.pages import opening
+from tests.conftest import Server, Servers
+from tests.web.conftest import Participant, running_server
+from tests.web.production import App, in_production
+
+COOKIE = "__Host-stepkeep.phq9"
+
+
+def opening_of(page: str) -> Any:
+    """Return the message in a page; None if it has none."""
+    found = re.search(r'<script type="application/json" id="opening-state">(.*?)</script>', page)
+    return None if found is None else json.loads(found[1])
+
+
+def open_page(app: App, user_id: str) -> str:
+    """Return the survey's page for the participant of a cookie."""
+    answer = app.request("GET", "/s/phq9", headers={"Cookie": f"{COOKIE}={app.create_token(user_id)}"})
+    assert answer.headers["Cache-Control"] == "no-store"
+    return answer.text
+
+
+def test_new_participant_gets_the_first_step(app: App) -> None:
+    """As the session will be begun: nothing is stored by opening a page."""
+    answer = app.request("GET", "/s/phq9?is_audio=true")
+    message = opening_of(answer.text)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert (message["type"], message["version"], message["resumed"]) == ("state", 0, False)
+    assert message["step"]["id"] == message["session"]["current_step"] == "Q1"
+    assert message["session"]["is_audio_mode"] is True
+    assert app.store.queries.load(SessionKey("phq9", message["session"]["user_id"])) is None
+
+
+def test_returning_participant_gets_their_session(app: App) -> None:
+    """With what they answered; another participant gets none of it."""
+    key = SessionKey("phq9", "opening-1")
+    app.store.turns.submit(key, Begin(at=app.clock()))
+    app.store.turns.submit(key, Answer(at=app.clock(), step="Q1", value=3))
+    message = opening_of(open_page(app, key.user_id))
+    assert (message["version"], message["resumed"]) == (2, True)
+    assert message["session"]["answers"] == {"Q1": 3}
+    assert message["step"]["id"] == "Q2"
+    other = opening_of(open_page(app, "opening-2"))
+    assert other["session"]["user_id"] == "opening-2"
+    assert other["session"]["answers"] == {}
+
+
+def test_erased_session_is_not_shown(app: App) -> None:
+    """Neither to the cookie of before."""
+    key = SessionKey("phq9", "opening-3")
+    app.store.turns.submit(key, Begin(at=app.clock()))
+    app.store.turns.submit(key, Answer(at=app.clock(), step="Q1", value=3))
+    token = app.create_token(key.user_id)
+    erased = app.request("DELETE", f"/api/session/{key.user_id}?survey=phq9", app.create_key("sessions:write"))
+    assert erased.status_code == 200
+    answer = app.request("GET", "/s/phq9", headers={"Cookie": f"{COOKIE}={token}"})
+    assert answer.status_code == 401
+    assert opening_of(answer.text) is None
+
+
+def test_text_of_an_answer_ends_no_script(app: App) -> None:
+    """It is escaped, and read as it was."""
+    key = SessionKey("intake", "opening-4")
+    text = "</script><script>alert('x')</script> & \u2028"
+    app.store.turns.submit(key, Begin(at=app.clock()))
+    for step, value in {"S1": None, "S2": "1970-01-01", "S3": "A new problem", "S4": text}.items():
+        app.store.turns.submit(key, Answer(at=app.clock(), step=step, value=value))
+    token = app.create_token(key.user_id, "intake")
+    page = app.request("GET", "/s/intake", headers={"Cookie": f"__Host-stepkeep.intake={token}"}).text
+    assert "<script>alert" not in page
+    assert opening_of(page)["session"]["answers"]["S4"] == text
+
+
+def test_page_opens_without_the_session_when_the_database_does_not_answer(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither after an error nor after a longer wait."""
+
+    def fail(_key: SessionKey) -> None:
+        raise DatabaseUnavailable("gone")
+
+    answers = threading.Event()
+    monkeypatch.setattr(opening, "TIMEOUT_S", 0.01)
+    for load in (fail, lambda _key: answers.wait()):
+        monkeypatch.setattr(app.store.queries, "load_with_survey", load)
+        assert opening_of(open_page(app, "opening-5")) is None
+    answers.set()
+
+
+def test_large_session_is_left_to_the_socket(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would delay the page."""
+    monkeypatch.setattr(opening, "MAX_LENGTH", 100)
+    assert opening_of(open_page(app, "opening-6")) is None
+
+
+BILINGUAL = """
+id: bilingual
+title: {en: Two languages, de: Zwei Sprachen}
+language: en
+languages: [en, de]
+steps:
+  - {id: S1, type: boolean, prompt: {en: "Do you smoke?", de: "Rauchen Sie?"}}
+  - {id: S2, type: text, prompt: {en: "What else?", de: "Was noch?"}}
+"""
+
+
+@pytest.mark.parametrize("language", ["en", "de-AT"])
+def test_message_is_that_of_the_socket(servers: Servers, tmp_path: Path, language: str) -> None:
+    """Of a new participant and of one who returns, in their language."""
+    surveys = tmp_path / "surveys"
+    surveys.mkdir()
+    (surveys / "bilingual.yaml").write_text(BILINGUAL)
+    headers = {"Accept-Language": language}
+    with (
+        running_server("sqlite", servers, tmp_path, surveys, **in_production()) as server,
+        httpx.Client(base_url=server.url, headers=headers) as client,
+    ):
+        cookie = ""
+        for resumed in (False, True):
+            page = client.get("/s/bilingual", headers={"Cookie": cookie})
+            cookie = cookie or page.headers["Set-Cookie"].split(";")[0]
+            message = opening_of(page.text)
+            handshake = {"additional_headers": {**headers, "Cookie": cookie}, "origin": server.url}
+            participant = Participant(server, message["session"]["user_id"], "bilingual", **handshake)
+            assert message == {**participant.state, "version": int(resumed), "resumed": resumed}
+            participant.ws.close()
+
+
+def test_page_of_a_participant_chosen_by_the_script_has_no_session(shared_server: Server) -> None:
+    """In development the server does not know who it is."""
+    assert opening_of(httpx.get(f"{shared_server.url}/s/phq9").text) is None

@@ -1,0 +1,85 @@
+"""The OpenAPI and AsyncAPI documents, and the page that shows them."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+from flask.testing import FlaskClient
+
+from app.sessions.service import SessionStore
+from app.web.factory import create_app
+from app.web.rest.documents import openapi_document
+from app.web.ws.asyncapi import asyncapi_document
+
+
+@pytest.fixture
+def client(store: SessionStore) -> Iterator[FlaskClient]:
+    with create_app(store.settings, store).test_client() as client:
+        yield client
+
+
+def operations() -> Iterator[dict[str, Any]]:
+    for item in openapi_document()["paths"].values():
+        yield from (operation for key, operation in item.items() if key != "parameters")
+
+
+def rest_examples() -> Iterator[tuple[str, dict[str, Any], Any]]:
+    """Yield the operation, schema and example of each JSON response."""
+    for operation in operations():
+        for response in operation["responses"].values():
+            media = response.get("content", {}).get("application/json")
+            if media is not None:
+                yield operation["operationId"], {**openapi_document(), **media["schema"]}, media["example"]
+
+
+def message_examples() -> Iterator[tuple[str, dict[str, Any], Any]]:
+    """Yield the name, schema and example of each message."""
+    for name, message in asyncapi_document()["components"]["messages"].items():
+        yield name, {**asyncapi_document(), **message["payload"]}, message["examples"][0]["payload"]
+
+
+def test_every_response_and_message_has_an_example_that_its_schema_accepts() -> None:
+    found = [*rest_examples(), *message_examples()]
+    invalid = {
+        name: list(jsonschema.Draft202012Validator(schema).iter_errors(example)) for name, schema, example in found
+    }
+    assert len(found) > len(list(operations()))
+    assert not {name: errors for name, errors in invalid.items() if errors}
+
+
+def test_every_operation_has_an_id_of_its_own() -> None:
+    """A list and one of its entries have the same words in their paths."""
+    counts = Counter(operation["operationId"] for operation in operations())
+    assert counts["get_surveys"] == counts["get_survey"] == 1
+    assert max(counts.values()) == 1
+
+
+def test_page_of_the_api_links_each_operation_response_and_schema(client: FlaskClient) -> None:
+    """The contents name every operation, responses are in order, and no link leads nowhere."""
+    page = client.get("/docs").text
+    document = client.get("/openapi.json").get_json()
+    ids = set(re.findall(r' id="([^"]+)"', page))
+    links = re.findall(r'href="#([^"]+)"', page)
+    assert set(links) <= ids
+    operations = [
+        operation for item in document["paths"].values() for key, operation in item.items() if key != "parameters"
+    ]
+    assert {operation["operationId"] for operation in operations} <= set(links)
+    messages = set(client.get("/asyncapi.json").get_json()["components"]["messages"])
+    assert {f"schema-{name}" for name in messages | document["components"]["schemas"].keys()} <= ids
+    assert {f"schema-{name}" for name in messages} <= set(links)
+    for section in re.findall(r"<dt>Responses</dt><dd>(.+?)</dd>", page):
+        statuses = re.findall(r">([1-5]\d\d)<", section)
+        assert statuses == sorted(statuses)
+        assert statuses
+    assert "`" not in re.sub(r"<pre>.*?</pre>|<textarea.*?</textarea>", "", page, flags=re.DOTALL)
+
+
+def test_page_of_the_api_has_no_address_outside_the_prefix_under_which_it_is_served(client: FlaskClient) -> None:
+    page = client.get("/docs", environ_overrides={"SCRIPT_NAME": "/survey"}).text
+    addresses = re.findall(r'(?:href|src|action|data-root)="(/[^"]*)"', page)
+    assert len(addresses) > 5
+    assert not [address for address in addresses if not address.startswith("/survey/")]
