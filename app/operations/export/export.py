@@ -66,7 +66,7 @@ class Export:
     def count(self) -> Counts:
         """Count what it contains and lacks; raises as :meth:`write`."""
         reader = SessionReader(self._store, self._request, self._at, no_progress)
-        if self._request.format == "long" or self._request.history:
+        if self._request.format == "long" or self._request.history or self.layout.has_warnings:
             for _, entries in reader.with_events():
                 deque(entries, maxlen=0)
         else:

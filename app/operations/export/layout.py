@@ -5,13 +5,13 @@ Options are numbered by first appearance, so that codes stay the same, unless al
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 from ...core.timestamps import to_datetime
 from ...store import rows
 from ...survey import SessionKey, SessionState, Survey, status_at
-from ...survey.types import STEP_TYPES, AnswerColumn, Cell, ColumnKind, Step, ToCells
+from ...survey.types import STEP_TYPES, AnswerColumn, Cell, CodedValue, ColumnKind, Step, ToCells
 from .programs import PLAIN, valid_names
 
 StepRevisions = Mapping[str, Step]
@@ -71,6 +71,10 @@ LEADING = (
     _fixed("current_step", "text", "Current step; end if completed"),
 )
 
+LANGUAGE = _fixed("language", "text", "Language of the session")
+
+CONFIRMED = _fixed("confirmed", "text", "Steps whose answer was confirmed over a warning, separated by spaces")
+
 TRAILING = (
     _fixed("skipped", "text", "Steps passed without an answer, separated by spaces"),
     _fixed("other_answers", "text", "Answers that fit no column, as JSON by step"),
@@ -83,18 +87,32 @@ class Layout:
     Args:
         surveys: its revisions, newest first; not empty.
         labels: whether cells contain the labels of choices.
+
+    Attributes:
+        has_languages, has_endings, has_warnings: whether any revision has several languages, endings, or checks whose
+            warnings are confirmed. Only then are there columns for what sessions record of them.
     """
 
     def __init__(self, surveys: Sequence[Survey], *, labels: bool = False) -> None:
         self.surveys = surveys
         self.has_labels = labels
         self._by_revision = {survey.revision: survey for survey in surveys}
-        groups = _step_columns(surveys)
-        self.columns = (*LEADING, *(column for group in groups for column in group.columns), *TRAILING)
+        self.has_languages = any(survey.has_languages for survey in surveys)
+        self.has_endings = any(survey.end for survey in surveys)
+        checks = (check for survey in surveys for step in survey.steps for check in step.check)
+        self.has_warnings = any(check.level == "warning" for check in checks)
+        leading = (
+            *LEADING,
+            *((LANGUAGE,) if self.has_languages else ()),
+            *((_ending_column(surveys),) if self.has_endings else ()),
+        )
+        trailing = (*((CONFIRMED,) if self.has_warnings else ()), *TRAILING)
+        groups = _step_columns(surveys, [column.name for column in (*leading, *trailing)])
+        self.columns = (*leading, *(column for group in groups for column in group.columns), *trailing)
         self._without_columns = {group.step_id for group in groups if not group.columns}
         self._newest: _Places = {}
         by_revision: dict[str, _Places] = {revision: {} for revision in self._by_revision}
-        start = len(LEADING)
+        start = len(leading)
         for group in groups:
             to_cells = _to_labels(group) if labels else group.to_cells
             self._newest.setdefault(group.step_id, (start, to_cells))
@@ -103,13 +121,14 @@ class Layout:
             start += len(group.columns)
         self._places = {revision: self._newest | places for revision, places in by_revision.items()}
 
-    def row(self, key: SessionKey, state: SessionState, at: int) -> list[Cell]:
-        """Return a session's cells, with its status at this time."""
+    def row(self, key: SessionKey, state: SessionState, at: int, confirmed: Sequence[str] = ()) -> list[Cell]:
+        """Return a session's cells, with its status at this time, and the steps that were confirmed."""
         places = self._places.get(state.survey_revision or "", self._newest)
         skipped: list[str] = []
         others: dict[str, object] = {}
         cells: list[Cell] = [None] * len(self.columns)
-        cells[: len(LEADING)] = self._leading(key, state, at)
+        leading = self._leading(key, state, at)
+        cells[: len(leading)] = leading
         for step, value in state.answers.items():
             start, to_cells = places.get(step, _UNKNOWN_STEP)
             if value is None:
@@ -120,17 +139,26 @@ class Layout:
             else:
                 cells[start : start + len(answer)] = answer
         cells[-len(TRAILING) :] = (" ".join(skipped) or None, rows.dumps(others) if others else None)
+        if self.has_warnings:
+            cells[-len(TRAILING) - 1] = " ".join(confirmed) or None
         return cells
 
-    def survey(self, state: SessionState) -> Survey | None:
-        return self._by_revision.get(state.survey_revision or "")
+    def survey(self, revision: str | None) -> Survey | None:
+        return self._by_revision.get(revision or "")
+
+    def language(self, state: SessionState) -> str | None:
+        """Return the language of a session; None if the survey has but one, and the revision is unknown."""
+        survey = self.survey(state.survey_revision)
+        if survey is None or state.language is None:
+            return state.language if survey is None else survey.language
+        return survey.offered_language(state.language) or survey.language
 
     def _leading(self, key: SessionKey, state: SessionState, at: int) -> tuple[Cell, ...]:
         return (
             key.user_id,
             key.survey_id,
             state.survey_revision,
-            status_at(self.survey(state), state, at),
+            status_at(self.survey(state.survey_revision), state, at),
             state.is_audio_mode,
             to_datetime(state.started_at),
             to_datetime(state.updated_at),
@@ -138,6 +166,8 @@ class Layout:
             duration_s(state),
             state.version,
             state.current_step,
+            *((self.language(state),) if self.has_languages else ()),
+            *((state.ending,) if self.has_endings else ()),
         )
 
 
@@ -161,15 +191,30 @@ _UNKNOWN_STEP: tuple[int, ToCells] = (0, lambda _value: None)
 """No answer fits: no known revision has the step."""
 
 
-def _step_columns(surveys: Sequence[Survey]) -> list[StepColumns]:
-    """Return all steps' columns in row order, newest types first; ``surveys`` are revisions, newest first."""
+def _ending_column(surveys: Sequence[Survey]) -> Column:
+    """Return the column of the ending's number, which has the title of the newest revision with such a number."""
+    coded: dict[int, CodedValue] = {}
+    for survey in surveys:
+        for number, ending in enumerate(survey.end, start=1):
+            label = ending.title or f"ending {number}"
+            coded.setdefault(number, CodedValue(code=number, value=number, label=label))
+    return replace(_fixed("ending", "whole", "Ending that the participant saw, from 1"), coded=tuple(coded.values()))
+
+
+def _step_columns(surveys: Sequence[Survey], taken: Sequence[str]) -> list[StepColumns]:
+    """Return all steps' columns in row order, newest types first.
+
+    Args:
+        surveys: revisions, newest first.
+        taken: names of other columns.
+    """
     answers = [
         (step_id, steps, STEP_TYPES[step_type].columns(steps), step_id if number == 0 else f"{step_id}_{step_type}")
         for step_id, by_type in _steps(surveys).items()
         for number, (step_type, steps) in enumerate(by_type.items())
     ]
     wanted = [name + column.suffix for _, _, (columns, _), name in answers for column in columns]
-    names = iter(valid_names([*(column.name for column in LEADING), *wanted], PLAIN)[len(LEADING) :])
+    names = iter(valid_names([*taken, *wanted], PLAIN)[len(taken) :])
     return [
         StepColumns(step_id, steps, [_named(column, next(names), steps) for column in columns], to_cells)
         for step_id, steps, (columns, to_cells), _ in answers

@@ -16,7 +16,7 @@ from ...core.timestamps import format_timestamp
 from ...errors import UnreadableHere
 from ...sessions import SessionStore
 from ...store import SET_ASIDE, HistoryEntry, StoredSession, export_pages, keyset
-from ...survey import SessionKey, SessionState, require_known
+from ...survey import Answered, Restarted, Saved, SessionKey, SessionState, Started, require_known
 from ...survey.types import Cell
 from .layout import Layout
 from .request import ExportRequest
@@ -87,21 +87,32 @@ class SessionReader:
     def rows(self, layout: Layout, minimum: int = 1) -> Iterator[list[list[Cell]]]:
         """Yield rows of sessions, at least ``minimum`` at once before the last ones; raises as :meth:`pages`."""
         rows: list[list[Cell]] = []
-        for page in self.pages():
-            rows += (layout.row(key, state, self.at) for key, state in page)
+        for page in self.with_confirmed(layout):
+            rows += (layout.row(key, state, self.at, confirmed) for (key, state), confirmed in page)
             if len(rows) >= minimum:
                 yield rows
                 rows = []
         if rows:
             yield rows
 
+    def with_confirmed(self, layout: Layout) -> Iterator[list[tuple[Session, list[str]]]]:
+        """Yield pages of sessions, each with the steps whose answer was confirmed; raises as :meth:`pages`."""
+        for page in self.pages():
+            if layout.has_warnings:  # only events have it, and reading them takes long
+                yield [(one, confirmed_steps(one[1], entries)) for one, entries in self._with_events(page)]
+            else:
+                yield [(one, []) for one in page]
+
     def with_events(self) -> Iterator[tuple[Session, Iterator[HistoryEntry]]]:
         """Yield sessions with events, oldest first; consume them before advancing."""
         for page in self.pages():
-            both: tuple[Iterable[Any], Iterable[Any]] = (page, self._events([key for key, _ in page]))
-            for _, items in groupby(merge(*both, key=_user_id), _user_id):
-                session = next(items)  # before its events
-                yield session, self._entries(items, session[1].version)  # noqa: B031 - the events
+            yield from self._with_events(page)
+
+    def _with_events(self, page: list[Session]) -> Iterator[tuple[Session, Iterator[HistoryEntry]]]:
+        both: tuple[Iterable[Any], Iterable[Any]] = (page, self._events([key for key, _ in page]))
+        for _, items in groupby(merge(*both, key=_user_id), _user_id):
+            session = next(items)  # before its events
+            yield session, self._entries(items, session[1].version)  # noqa: B031 - the events
 
     def _readable(self, key: SessionKey, stored: StoredSession) -> Session | None:
         if SET_ASIDE in key.user_id:
@@ -143,20 +154,40 @@ def _user_id(item: Session | export_pages.Event) -> str:
     return item.user_id if isinstance(item, export_pages.Event) else item[0].user_id
 
 
-def events_to_dicts(entries: Iterable[HistoryEntry], *, drafts: bool) -> Iterator[dict[str, Any]]:
+def confirmed_steps(state: SessionState, entries: Iterable[HistoryEntry]) -> list[str]:
+    """Return the steps of the route whose present answer the participant confirmed over a warning."""
+    confirmed: set[str | None] = set()
+    for entry in entries:
+        record = entry.record
+        if record.action == Answered.action:
+            (confirmed.add if record.data.get("confirmed") else confirmed.discard)(record.step)
+        elif record.action in _NEW_ANSWERS:
+            confirmed.clear()
+    return [step for step in state.answers if step in confirmed]
+
+
+_NEW_ANSWERS = frozenset({Started.action, Restarted.action, Saved.action})
+
+
+def events_to_dicts(entries: Iterable[HistoryEntry], layout: Layout, *, drafts: bool) -> Iterator[dict[str, Any]]:
     """Yield all events of a session, oldest first, with their timings.
 
-    ``is_audio_mode`` is after the event, and ``since_previous_s`` null for the first.
+    ``is_audio_mode`` and ``language`` are after the event, and ``since_previous_s`` null for the first.
 
     Args:
         drafts: include their text.
     """
     started_at, previous_at, is_audio_mode = None, None, False
+    language, own_language = None, None
     for entry in entries:
         record = entry.record
         at = record.at
         started_at = at if started_at is None else started_at
         is_audio_mode = bool(record.data.get("is_audio_mode", is_audio_mode))
+        language = record.data.get("language", language)
+        if (survey := layout.survey(record.data.get("survey_revision"))) is not None:
+            own_language = survey.language
+        is_answer = record.action == Answered.action
         yield {
             "version": entry.version,
             "action": record.action,
@@ -167,5 +198,8 @@ def events_to_dicts(entries: Iterable[HistoryEntry], *, drafts: bool) -> Iterato
             "is_audio_mode": is_audio_mode,
             "since_previous_s": None if previous_at is None else (at - previous_at) / 1_000_000,
             "since_start_s": (at - started_at) / 1_000_000,
+            **({"language": language or own_language} if layout.has_languages else {}),
+            **({"confirmed": "confirmed" in record.data if is_answer else None} if layout.has_warnings else {}),
+            **({"ending": record.data.get("ending")} if layout.has_endings else {}),
         }
         previous_at = at

@@ -15,7 +15,7 @@ from ...core.timestamps import format_datetime
 from ...survey import Snapshot
 from .layout import Layout, duration_s
 from .request import ExportRequest
-from .sessions import Session, SessionReader, events_to_dicts
+from .sessions import Session, SessionReader, confirmed_steps, events_to_dicts
 
 EVENT_COLUMNS = (
     "user_id",
@@ -49,16 +49,17 @@ def write_sessions(layout: Layout, reader: SessionReader) -> Iterator[bytes]:
         yield "".join([_line(escape, row) for row in rows]).encode()
 
 
-def write_events(_layout: Layout, reader: SessionReader) -> Iterator[bytes]:
+def write_events(layout: Layout, reader: SessionReader) -> Iterator[bytes]:
     """Yield one row an event."""
-    yield _header(EVENT_COLUMNS, reader.request)
+    columns = event_columns(layout)
+    yield _header(columns, reader.request)
     escape = _escape(reader.request)
     lines: list[str] = []
     for (key, state), entries in reader.with_events():
         session = {"user_id": key.user_id, "survey_id": key.survey_id, "survey_revision": state.survey_revision}
-        for event in events_to_dicts(entries, drafts=reader.request.drafts):
+        for event in events_to_dicts(entries, layout, drafts=reader.request.drafts):
             cells = session | event
-            lines.append(_line(escape, [cells[name] for name in EVENT_COLUMNS]))
+            lines.append(_line(escape, [cells[name] for name in columns]))
             if len(lines) == _ROWS_A_PIECE:
                 yield "".join(lines).encode()
                 lines.clear()
@@ -69,14 +70,26 @@ def write_events(_layout: Layout, reader: SessionReader) -> Iterator[bytes]:
 def write_jsonl(layout: Layout, reader: SessionReader) -> Iterator[bytes]:
     """Yield one line a session, with answers as given, including events with ``history``."""
     if reader.request.history:
-        for session, entries in reader.with_events():
-            events = list(events_to_dicts(entries, drafts=reader.request.drafts))
-            yield orjson.dumps({**_session_to_dict(layout, reader.at, session), "history": events}) + b"\n"
+        for session, events in reader.with_events():
+            entries = list(events)
+            fields = _session_to_dict(layout, reader.at, session, confirmed_steps(session[1], entries))
+            history = list(events_to_dicts(entries, layout, drafts=reader.request.drafts))
+            yield orjson.dumps({**fields, "history": history}) + b"\n"
         return
-    for page in reader.pages():
-        piece = b"".join(orjson.dumps(_session_to_dict(layout, reader.at, session)) + b"\n" for session in page)
+    for page in reader.with_confirmed(layout):
+        piece = b"".join(orjson.dumps(_session_to_dict(layout, reader.at, *one)) + b"\n" for one in page)
         if piece:
             yield piece
+
+
+def event_columns(layout: Layout) -> Sequence[str]:
+    """Return the names of the columns of ``long``."""
+    return (
+        *EVENT_COLUMNS,
+        *(("language",) if layout.has_languages else ()),
+        *(("confirmed",) if layout.has_warnings else ()),
+        *(("ending",) if layout.has_endings else ()),
+    )
 
 
 def escape_formula(text: str) -> str:
@@ -116,8 +129,14 @@ def _quote(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def _session_to_dict(layout: Layout, at: int, session: Session) -> dict[str, Any]:
+def _session_to_dict(layout: Layout, at: int, session: Session, confirmed: Sequence[str]) -> dict[str, Any]:
     key, state = session
-    fields: dict[str, Any] = {**Snapshot(key=key, state=state, survey=layout.survey(state)).to_full_dict(at)}
+    snapshot = Snapshot(key=key, state=state, survey=layout.survey(state.survey_revision))
+    fields: dict[str, Any] = {**snapshot.to_full_dict(at)}
     del fields["draft"]
-    return {**fields, "duration_s": duration_s(state)}
+    return {
+        **fields,
+        "duration_s": duration_s(state),
+        **({"ending": state.ending} if layout.has_endings else {}),
+        **({"confirmed": confirmed} if layout.has_warnings else {}),
+    }
