@@ -27,7 +27,7 @@ def test_shipped_survey_keeps_its_revision_when_its_definition_is_parsed(name: s
     ("text", "problem"),
     [
         ("id: a\nid: b\n", "occurs twice"),
-        ("- 1\n", "one mapping"),
+        ("- 1\n", "begins with id"),
         ("a: [\n", "the file ends before"),
         (HEAD + " - {id: S1, type: info, prompt: p, next: [{go: S9}]}", "no such step"),
         (HEAD + " - {id: S1, type: choice, prompt: p, options: [true, false]}", "quotes"),

@@ -15,7 +15,7 @@ from .structure import check_structure
 from .translations import check_translations
 from .yaml_text import InvalidText
 
-_NO_MAPPING = "a survey file is one mapping with id, title, language and steps"
+_NO_MAPPING = "a survey file begins with id, title, language and steps, such as id: visit in its first line"
 
 
 def check_survey(text: str, file: str) -> tuple[Survey | None, tuple[Finding, ...]]:
@@ -78,6 +78,6 @@ def _check(document: Document, findings: Findings) -> Survey | None:
     check_locales(document, findings)
     check_translations(document, models, findings)
     check_routes(document, structure.survey, findings)
-    check_defaults(structure.steps, findings)
+    check_defaults(document, structure.steps, findings)
     check_expressions(document, structure.steps, findings)
     return structure.survey

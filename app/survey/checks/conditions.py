@@ -5,15 +5,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..expressions import Expression, InvalidExpression, Names, StepBudget, compile_expression
+from ..texts import computed
 from ..types import BaseStep
 from .comparisons import impossible_comparisons
 from .document import Document, Path
 from .findings import Findings
+from .hints import calculation
 from .routes import step_indexes
 from .samples import MAX_STEPS_OF_FILE, failure, hides_all_options
 from .structure import show_place
 
 _AT = re.compile(r" at character (\d+)")
+_UNKNOWN_NAME = re.compile(r"'(\w+)' does not exist")
 _UNKNOWN_STEP = re.compile(r"answers\.(\w+) names a step that is not in the survey")
 
 
@@ -66,6 +69,11 @@ def check_expressions(document: Document, steps: Mapping[int, BaseStep], finding
 def _add_invalid(
     place: _Place, message: str, indexes: Mapping[str, int], document: Document, findings: Findings
 ) -> None:
+    without_braces, bare = computed(place.source), _UNKNOWN_NAME.match(message)
+    if without_braces is not None:
+        message = f"a condition has no braces; write {without_braces}"
+    elif bare is not None and bare[1] in indexes:
+        message = f"{bare[0]}; write answers.{bare[1]}"
     at, unknown = _AT.search(message), _UNKNOWN_STEP.fullmatch(message)
     meant = None if unknown is None else findings.nearest(unknown[1], indexes)
     hint = "" if meant is None else f"; did you mean {meant}?"
@@ -99,7 +107,8 @@ def _problems(
     yield from impossible
     reason = None if impossible else failure(expression, place.field, place.step, steps, tuple(indexes), budget)
     if reason is not None:
-        yield f"this never has a value, whatever the answers are: {reason}"
+        hint = calculation(expression.tree, place.field, place.step, steps)
+        yield f"this never has a value, whatever the answers are: {reason}{hint}"
 
 
 def _of_step(index: int, step: BaseStep) -> Iterator[_Place]:

@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 
 from ..types import BaseStep, InvalidAnswer
+from .document import Document
 from .findings import Findings
+from .hints import missing_braces
 
 
-def check_defaults(steps: Mapping[int, BaseStep], findings: Findings) -> None:
+def check_defaults(document: Document, steps: Mapping[int, BaseStep], findings: Findings) -> None:
     """Add defaults that no participant could send as they are. Computed ones are not known here."""
     for index, step in steps.items():
         problem = None if step.is_empty(step.default) else _problem(step)
         if problem is not None:
-            findings.add(("steps", index, "default"), f"default: {problem}")
+            path = ("steps", index, "default")
+            findings.add(path, f"default: {problem}{missing_braces(path, document)}")
 
 
 def _problem(step: BaseStep) -> str | None:

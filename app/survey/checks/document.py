@@ -51,6 +51,14 @@ class Document:
             return step_id if isinstance(step_id, str) else None
         return None
 
+    def written(self, path: Path) -> str | None:
+        """Return a text, number or other scalar as the file spells it, without quotes; None for another part."""
+        node = self.root
+        for part in path:
+            found = _child_node(node, part)
+            node = None if found is None else found[1]
+        return node.value if isinstance(node, yaml.ScalarNode) else None
+
     def position(self, path: Path, *, is_key: bool = False, offset: int | None = None) -> tuple[int, int]:
         """Return the line and column, from 1, of a part, or of what contains it."""
         node, key = self.root, None

@@ -4,17 +4,15 @@ import dataclasses
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from .document import Document, Path
+from .yaml_text import Level
 
 MAX_SHOWN = 200
 """Findings of one file that are listed; the others are counted."""
 
 MAX_SUGGESTIONS = 20
 """Of one file: each compares a name with all that may be meant."""
-
-Level = Literal["error", "warning"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +47,8 @@ class Findings:
         self._found: dict[Finding, None] = {}
         self._suggestions = MAX_SUGGESTIONS
         for refusal in document.refusals:
-            self.add_at(refusal.line, refusal.column, refusal.message)
-        self._refused = frozenset((refusal.line, refusal.column) for refusal in document.refusals)
+            self.add_at(refusal.line, refusal.column, refusal.message, level=refusal.level)
+        self._refused = frozenset((finding.line, finding.column) for finding in self._found if finding.level == "error")
 
     def add(
         self, path: Path, message: str, *, level: Level = "error", is_key: bool = False, offset: int | None = None

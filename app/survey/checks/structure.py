@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -16,6 +16,7 @@ from ..definition import Survey, parse_structure, text_language
 from ..types import STEP_TYPES, BaseStep, Step
 from .document import Document, Path
 from .findings import Findings
+from .hints import missing_braces, wrong_type
 from .models import Model
 
 _KINDS = {
@@ -120,8 +121,9 @@ class _Messages:
             return self._unknown_type(self.document.at(path))
         kinds = [_KINDS[error["type"]] for error in errors if error["type"] in _KINDS]
         if kinds:
-            return f"{place} must be {_or(kinds)}"
-        return f"{place}: {_words(errors[0])}" if place else _words(errors[0])
+            return wrong_type(path, place, kinds, self.document) + missing_braces(path, self.document)
+        words = _words(errors[0]) + missing_braces(path, self.document)
+        return f"{place}: {words}" if place else words
 
     def _meant(self, path: Path) -> str | None:
         model = self.models.get(path[:-1])
@@ -167,13 +169,6 @@ def _words(error: ErrorDetails) -> str:
 
 def _is_misspelt_type(path: Path, error: ErrorDetails) -> bool:
     return error["type"] in _TAG_ERRORS and path[-1] != "type"
-
-
-def _or(kinds: Iterable[str]) -> str:
-    distinct = [*dict.fromkeys(kinds)]
-    if "a number" in distinct and "a whole number" in distinct:
-        distinct.remove("a whole number")
-    return " or ".join(distinct)
 
 
 def show_place(path: Path, document: Document) -> str:

@@ -6,7 +6,9 @@ import yaml
 
 _QUOTES = 'put the text into quotes: "..."'
 
-NO_KEY = "a `{` or `[` begins a mapping or a list here; " + _QUOTES
+NO_QUESTION_MARK = f"`?` cannot be in a text inside {{ }} or [ ]; {_QUOTES}"
+
+NO_KEY = f"a `{{` or `[` begins a mapping or a list here; {_QUOTES}"
 _INDENTATION = "this does not fit the lines above: align it with them, or put the text above it into quotes"
 _ENDS_EARLY = (
     f"the {{kind}} that begins in line {{line}} is not complete: a comma or `{{end}}` is missing, or {_QUOTES}"
@@ -40,7 +42,7 @@ _MESSAGES = (
 def explain(error: yaml.MarkedYAMLError) -> tuple[str, yaml.Mark | None]:
     """Return what the author should change, and where."""
     problem = str(error.problem or error.context)
-    if problem == NO_KEY:
+    if problem in {NO_KEY, NO_QUESTION_MARK}:
         return problem, error.problem_mark
     if "end of stream" in problem and "quoted" in str(error.context):
         return _NEVER_CLOSED, error.context_mark

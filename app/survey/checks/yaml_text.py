@@ -3,16 +3,18 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
-from .yaml_messages import NO_KEY, explain
+from .yaml_messages import NO_KEY, NO_QUESTION_MARK, explain
 
 MAX_NODES = 1_000_000
 """Of a file, where each alias counts as all that its anchor contains."""
 
 _TAG = "tag:yaml.org,2002:"
+
+Level = Literal["error", "warning"]
 
 
 def _integer(text: str) -> int:
@@ -54,11 +56,12 @@ class InvalidText(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """It is YAML, but a survey file must not contain it."""
+    """It is YAML, but a survey file must not contain it; a warning if it may."""
 
     message: str
     line: int
     column: int
+    level: Level = "error"
 
 
 class _Loader(yaml.SafeLoader):
@@ -79,8 +82,13 @@ class _Loader(yaml.SafeLoader):
         super().flatten_mapping(node)
         node.value = list({_key(key): (key, value) for key, value in node.value}.values())
 
-    def refuse(self, message: str, node: yaml.Node) -> None:
-        self.refusals.append(Refusal(message, node.start_mark.line + 1, node.start_mark.column + 1))
+    def fetch_key(self) -> None:
+        if self.flow_level:  # YAML 1.2 has `?a` as a text there; PyYAML would read the key `a`
+            raise yaml.MarkedYAMLError(problem=NO_QUESTION_MARK, problem_mark=self.get_mark())
+        super().fetch_key()
+
+    def refuse(self, message: str, node: yaml.Node, level: Level = "error") -> None:
+        self.refusals.append(Refusal(message, node.start_mark.line + 1, node.start_mark.column + 1, level))
 
     def _check_keys(self, node: yaml.MappingNode) -> None:
         seen: set[object] = set()
@@ -96,9 +104,15 @@ class _Loader(yaml.SafeLoader):
         for key, value in node.value:
             items = value.value if key.value == "options" and isinstance(value, yaml.SequenceNode) else [value]
             for item in items if key.value in {"options", "value"} else ():
-                if item.tag in {f"{_TAG}int", f"{_TAG}float"} and str(number := self.scalar(item)) != item.value:
-                    written = f'write "{item.value}" or {number}'
-                    self.refuse(f"the option {item.value} is the number {number} in YAML; {written}", item)
+                if item.tag not in {f"{_TAG}int", f"{_TAG}float"}:
+                    continue
+                number = self.scalar(item)
+                whole = int(number) if isinstance(number, float) and number.is_integer() else number
+                if str(whole) != item.value:
+                    # An earlier release took 1.0 as it is.
+                    level: Level = "error" if str(number) != item.value else "warning"
+                    written = f'write "{item.value}" or {whole}'
+                    self.refuse(f"the option {item.value} is the number {whole} in YAML; {written}", item, level)
 
     def scalar(self, node: yaml.ScalarNode) -> object:
         name = node.tag.removeprefix(_TAG)

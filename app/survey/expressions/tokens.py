@@ -33,6 +33,7 @@ HINTS = {
     "and": "write &&",
     "or": "write ||",
     "not": "write !",
+    "else": "leave out `when`; a rule without it always applies",
 }
 """By a word or mark that is not CEL's."""
 

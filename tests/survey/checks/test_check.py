@@ -21,7 +21,7 @@ HEAD = "id: a\ntitle: t\nlanguage: en\nsteps:\n"
 YAML_MISTAKES = {
     "question mark in braces": (
         "  - {id: S1, type: text, prompt: Do you smoke?}\n",
-        '5:46: the text ends before this; put the text into quotes: "..."',
+        '5:46: `?` cannot be in a text inside { } or [ ]; put the text into quotes: "..."',
     ),
     "tab": ("\t- id: S1\n", "5:1: a tab, which YAML does not allow here; use spaces"),
     "braces in braces": (
@@ -144,7 +144,9 @@ def test_json_has_lines_and_columns_too() -> None:
     assert found_in(text, "mine.json") == ["6:16: step S1: unknown field typ; did you mean type?"]
     assert found_in('{"id": "a",\n "id": "b"}', "mine.json") == ["1:1: duplicate key 'id'"]
     assert found_in('{"id": "a",\n "title" "b"}', "mine.json") == ["2:10: not JSON: Expecting ':' delimiter"]
-    assert found_in("[]", "mine.json") == ["1:1: a survey file is one mapping with id, title, language and steps"]
+    assert found_in("[]", "mine.json") == [
+        "1:1: a survey file begins with id, title, language and steps, such as id: visit in its first line"
+    ]
 
 
 def test_mistake_in_a_merged_step_is_where_it_is_written() -> None:

@@ -196,7 +196,7 @@ def test_check_ends_when_each_condition_takes_all_its_steps() -> None:
 @pytest.mark.parametrize(
     ("step", "problem"),
     [
-        ('type: date, max: "{{ now }}"', "max: 2026-01-15T10:30 is no max for this step"),
+        ('type: date, max: "{{ now }}"', "max: 2026-01-15T10:30 is no max for this step; write today"),
         ('type: time, max: "{{ now }}"', "max: 2026-01-15T10:30 is no max for this step"),
         (
             'type: choices, options: [a, b], min_choices: "{{ 1.5 }}"',

@@ -1,0 +1,151 @@
+"""What an author may have meant by a wrong value or expression."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeGuard
+
+from ..expressions import (
+    Binary,
+    Call,
+    InvalidExpression,
+    Literal,
+    Name,
+    Names,
+    Node,
+    Select,
+    compile_expression,
+    nodes,
+    number_text,
+)
+from ..texts import computed
+from ..types import STEP_TYPES, BaseStep
+from .document import Document, Path
+from .routes import step_indexes
+
+_LISTS: Mapping[str, tuple[str, str, str]] = {
+    "steps": ("a list of steps", "a step", "{id: S1, type: info, prompt: Hello}"),
+    "next": ("a list of rules", "a rule", '{when: answer == "a", go: S2}'),
+    "check": ("a list of checks", "a check", '{that: answer < 10, message: "Is it right?"}'),
+    "options": ("a list of options", "an option", "{value: a, label: A}"),
+    "end": ("a list of endings", "an ending", "{title: Thank you}"),
+    "languages": ("a list of languages", "a language", "en, de"),
+}
+"""What a field has, what its items are, and an example of them."""
+
+_OBJECTS: Mapping[str, str] = {
+    "image": 'a picture, such as {file: body.png, alt: "A body"}',
+    "code": 'a code, such as {system: "http://loinc.org", code: 39107-8}',
+}
+_CONDITIONS = frozenset({"when", "that", "show_if"})
+_BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+
+
+def wrong_type(path: Path, place: str, kinds: Sequence[str], document: Document) -> str:
+    """Return what a value of another type must be.
+
+    Args:
+        place: the path, as the message shows it.
+        kinds: what the models accept, in words.
+    """
+    value, written = document.at(path), document.written(path)
+    if value is None and written == "":
+        return f"{place}: must not be empty"
+    if isinstance(value, dict) and kinds == ["text"]:
+        if path[-1] in _CONDITIONS:
+            return f"{place} must be a condition in quotes, without braces"
+        tag = next((tag for tag, text in value.items() if not isinstance(text, str)), None)
+        if tag is not None:
+            return wrong_type((*path, tag), f"{place}.{tag}", kinds, document)
+    expected = _structure(path) if {"a list", "a mapping"} & {*kinds} else None
+    if expected is not None:
+        quoted = f'; or write "{written}", with quotes' if value is None and path[-2:-1] == ("options",) else ""
+        return f"{place} must be {expected}{quoted}"
+    hint = _spelling(value, written, kinds)
+    return f"{place} must be {_or(kinds)}{hint and f'; write {hint}'}"
+
+
+def _structure(path: Path) -> str | None:
+    *before, name = path or ("",)
+    if name in _LISTS:
+        several, _, example = _LISTS[str(name)]
+        return f"{several}, such as {name}: [{example}]"
+    if isinstance(name, int) and before and before[-1] in _LISTS:
+        _, one, example = _LISTS[str(before[-1])]
+        return f"{one}, such as {example}"
+    return _OBJECTS.get(str(name))
+
+
+def _spelling(value: object, written: str | None, kinds: Sequence[str]) -> str:
+    if "true or false" in kinds:
+        return _BOOLEANS.get(value.lower(), "") if isinstance(value, str) else ""
+    return f'"{written}", with quotes' if written and "text" in kinds else ""
+
+
+def _or(kinds: Sequence[str]) -> str:
+    distinct = [*dict.fromkeys(kinds)]
+    if "a number" in distinct and "a whole number" in distinct:
+        distinct.remove("a whole number")
+    return " or ".join(distinct)
+
+
+def missing_braces(path: Path, document: Document) -> str:
+    """Return how to write an expression that stands for a value without its braces; empty if it is none."""
+    value = document.at(path)
+    step_type = STEP_TYPES.get(str(document.at((*path[:2], "type"))))
+    if step_type is None or path[2:] not in {(name,) for name in step_type.computable} or not isinstance(value, str):
+        return ""
+    source = value.strip("{} ")
+    try:
+        expression = compile_expression(source, Names(answers=frozenset(step_indexes(document))))
+    except InvalidExpression:
+        return ""
+    quote = "'" if '"' in source else '"'
+    is_meant = computed(value) is None and (expression.reads_time or expression.step_ids != frozenset())
+    return f"; to compute it, write {quote}{{{{ {source} }}}}{quote}" if is_meant else ""
+
+
+def calculation(tree: Node, field: str | None, own: BaseStep | None, steps: Mapping[str, BaseStep]) -> str:
+    """Return what to write instead of a calculation with dates that fails; empty if there is none.
+
+    Args:
+        field: whose value it computes; None for a condition.
+        own: the step whose expression it is, and of which ``answer`` is the answer.
+        steps: those that are right, by id.
+    """
+    for node in nodes(tree):
+        if isinstance(node, Binary) and node.rest[0][0] in {"+", "-"} and _is_date(node.first, own, steps):
+            operator, other = node.rest[0]
+            if operator == "-" and _is_date(other, own, steps):
+                return f"; write days_between({_shown(other) or 'from'}, {_shown(node.first) or 'to'})"
+            return f"; write {_moved(node.first, operator, other)}"
+    reads = {node.name for node in nodes(tree) if isinstance(node, Name)}
+    step_type = None if own is None or field is None else getattr(own, "type", None)
+    if step_type == "datetime" and "today" in reads:
+        return "; write now, which has the time too"
+    return "; write today" if step_type == "date" and "now" in reads else ""
+
+
+def _is_date(node: Node, own: BaseStep | None, steps: Mapping[str, BaseStep]) -> bool:
+    if isinstance(node, Call):
+        return node.function in {"add_days", "add_months", "add_years"}
+    if isinstance(node, Name) and node.name in {"today", "now"}:
+        return True
+    step = own if node == Name("answer") else steps.get(node.field) if _is_answer(node) else None
+    return getattr(step, "type", None) in {"date", "datetime"}
+
+
+def _is_answer(node: Node) -> TypeGuard[Select]:
+    return isinstance(node, Select) and node.operand == Name("answers")
+
+
+def _moved(date: Node, operator: str, days: Node) -> str:
+    start, count = _shown(date), _shown(days)
+    sign = "-" if operator == "-" else ""
+    return f"add_days({start}, {sign}{count})" if start and count else "add_days(date, n)"
+
+
+def _shown(node: Node) -> str | None:
+    if isinstance(node, Name):
+        return node.name
+    if _is_answer(node):
+        return f"answers.{node.field}"
+    return number_text(node.value) if isinstance(node, Literal) and isinstance(node.value, float) else None
