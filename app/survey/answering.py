@@ -1,5 +1,6 @@
 """Whether a step accepts an answer in a session."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from .rejection import RejectCode, Rejection, refuse
 from .resolve import resolve
 from .scopes import moment_scope, walk_scope
 from .state import SessionState
-from .types import InvalidAnswer, Step
+from .types import Check, InvalidAnswer, Step
 
 _LEVELS: tuple[tuple[str, RejectCode], ...] = (("error", "invalid_answer"), ("warning", "confirm"))
 
@@ -32,8 +33,8 @@ def accepted_value(survey: Survey, step: Step, state: SessionState, command: Ans
         value = _valid_value(survey, step, command.value)
     if not step.check or isinstance(value, Rejection):
         return value
-    failed = _failed_check(survey, step, state, command, value)
-    return value if failed is None else failed
+    refusal = _refusal(survey, step, command, _failed_checks(survey, step, state, command, value))
+    return value if refusal is None else refusal
 
 
 def _valid_value(survey: Survey, step: Step, value: object) -> Any:  # noqa: ANN401 - as above
@@ -45,15 +46,23 @@ def _valid_value(survey: Survey, step: Step, value: object) -> Any:  # noqa: ANN
         return Rejection("invalid_answer", error.message.in_language(survey.shown_language))
 
 
-def _failed_check(survey: Survey, step: Step, state: SessionState, command: Answer, value: object) -> Rejection | None:
-    """Return the refusal by all failed errors, otherwise by all failed warnings unless they are confirmed."""
+def confirms_warning(survey: Survey, step: Step, state: SessionState, command: Answer, value: object) -> bool:
+    """Return whether an accepted answer fails a check, which is then a warning that the participant has confirmed."""
+    return bool(step.check) and bool(_failed_checks(survey, step, state, command, value))
+
+
+def _failed_checks(survey: Survey, step: Step, state: SessionState, command: Answer, value: object) -> Sequence[Check]:
     scope = moment_scope(survey, command.at, {**state.answers, step.id: value}, value)
-    conditions = survey.conditions.checks[step.id]
-    failed = [check for check, condition in zip(step.check, conditions, strict=True) if _fails(condition, scope)]
+    pairs = zip(step.check, survey.conditions.checks[step.id], strict=True)
+    return [check for check, condition in pairs if _fails(condition, scope)]
+
+
+def _refusal(survey: Survey, step: Step, command: Answer, failed: Sequence[Check]) -> Rejection | None:
+    """Return the refusal by all failed errors, otherwise by all failed warnings unless they are confirmed."""
     for level, code in _LEVELS:
         messages = [check.message for check in failed if check.level == level]
         if messages and not (level == "warning" and command.confirmed):
-            read = read_ids(conditions)
+            read = read_ids(survey.conditions.checks[step.id])
             return Rejection(code, "\n".join(messages), reads_answers=read is None or bool(read - {step.id}))
     return None
 

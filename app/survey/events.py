@@ -133,7 +133,11 @@ class Restarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved(Event):
-    """The whole state was replaced."""
+    """The whole state was replaced.
+
+    Attributes:
+        ending: as in :class:`Answered`.
+    """
 
     action: ClassVar[str] = "saved"
     current_step: str
@@ -142,6 +146,7 @@ class Saved(Event):
     is_audio_mode: bool
     session_data: Mapping[str, Any] | None
     survey_revision: str | None
+    ending: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +199,7 @@ UPCASTERS: Mapping[str, tuple[Upcaster, ...]] = {
     Started.action: (_unchanged,),
     Answered.action: (_unchanged,),
     Restarted.action: (_unchanged,),
+    Saved.action: (_unchanged,),
 }
 """By action: functions from schema 1 to 2, 2 to 3, and so on."""
 
@@ -201,6 +207,7 @@ _SCHEMA_2 = {
     Started.action: frozenset({"language", "completes", "ending"}),
     Answered.action: frozenset({"language", "confirmed", "ending"}),
     Restarted.action: frozenset({"walk_started_at", "completes", "ending"}),
+    Saved.action: frozenset({"ending"}),
 }
 """Fields of schema 2. An event without any is stored with schema 1, as earlier releases store it."""
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from ..core.session_dicts import Status
-from .answering import accepted_value
+from .answering import accepted_value, confirms_warning
 from .commands import (
     Answer,
     AnyCommand,
@@ -71,7 +71,7 @@ def decide(  # noqa: C901, PLR0912 - one case a command
         case _ if state is None:
             return Rejection("no_session", "There is no such session.")
         case Update():
-            return _update(state, command)
+            return _update(survey, state, command)
         case Note():
             return Noted(at=command.at, label=command.action, step=command.step, answer=command.answer)
         case Expire():
@@ -191,6 +191,8 @@ def _answer(survey: Survey, state: SessionState, command: Answer) -> AnyEvent | 
     value = accepted_value(survey, step, state, command)
     if isinstance(value, Rejection):
         return value
+    if command.confirmed and not confirms_warning(survey, step, state, command, value):
+        command = replace(command, confirmed=False)
     answers = {**state.answers, command.step: value}
     return _answered_at_end(survey, state, command, answers) or _answered(survey, state, command, answers)
 
@@ -292,12 +294,21 @@ def _save(survey: Survey | None, state: SessionState | None, command: Save) -> A
     revision = state.survey_revision if state is not None else None
     if revision is None and survey is not None:
         revision = survey.revision
-    return Saved(at=command.at, survey_revision=revision, **_saved_fields(command))
+    fields = _saved_fields(command)
+    return Saved(at=command.at, survey_revision=revision, ending=_saved_ending(survey, command.at, fields), **fields)
 
 
-def _update(state: SessionState, command: Update) -> AnyEvent:
-    values = {**_saved_fields(state), **command.changes}
-    return Saved(at=command.at, survey_revision=state.survey_revision, **values)
+def _update(survey: Survey | None, state: SessionState, command: Update) -> AnyEvent:
+    fields = {**_saved_fields(state), **command.changes}
+    keeps_ending = state.status == "completed" and command.changes.keys().isdisjoint({"current_step", "answers"})
+    ending = state.ending if keeps_ending else _saved_ending(survey, command.at, fields)
+    return Saved(at=command.at, survey_revision=state.survey_revision, ending=ending, **fields)
+
+
+def _saved_ending(survey: Survey | None, at: int, fields: Mapping[str, Any]) -> int | None:
+    if survey is None or not survey.end or fields["current_step"] != END:
+        return None
+    return choose_ending(survey, moment_scope(survey, at, fields["answers"]))
 
 
 def _saved_fields(source: Save | SessionState) -> dict[str, Any]:

@@ -211,7 +211,6 @@ def _moved(state: SessionState, event: AnyEvent, to: str, step_history: tuple[st
 
 def _saved(state: SessionState, event: Saved) -> SessionState:
     completed = event.current_step == END
-    keeps_ending = state.ending is None or (completed and state.status == "completed")
     return _after(
         state,
         event,
@@ -224,7 +223,7 @@ def _saved(state: SessionState, event: Saved) -> SessionState:
         session_data=event.session_data,
         drafts={step: value for step, value in state.drafts.items() if step not in event.answers},
         completed_at=(state.completed_at or event.at) if completed else None,
-        context=state.context if keeps_ending else _context(state, ending=None),
+        context=state.context if state.ending == event.ending else _context(state, ending=event.ending),
     )
 
 

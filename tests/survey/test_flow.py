@@ -125,10 +125,10 @@ def answered(step: str, value: object, to: str, keep: int, then: tuple[str, ...]
     return Answered(at=NOW, step=step, answer=value, to=to, keep=keep, then=then, **more)
 
 
-def saved(command: Save, revision: str) -> Saved:
+def saved(command: Save, revision: str, **more: Any) -> Saved:
     """Return the event of a command that gives the whole state."""
     fields = ("current_step", "answers", "step_history", "is_audio_mode", "session_data")
-    return Saved(at=NOW, survey_revision=revision, **{name: getattr(command, name) for name in fields})
+    return Saved(at=NOW, survey_revision=revision, **{name: getattr(command, name) for name in fields}, **more)
 
 
 class Accepted(NamedTuple):

@@ -6,14 +6,14 @@ from typing import Any, get_args
 import pytest
 
 from app.survey.checks import parse_survey
-from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, Goto, Restart, SetLanguage
+from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, Goto, Restart, Save, SetLanguage, Update
 from app.survey.definition import Survey
 from app.survey.events import Answered, AnyEvent, LanguageSet, Restarted, Started, WentBack
 from app.survey.flow import decide, progress
 from app.survey.rejection import RejectCode, Rejection
 from app.survey.state import SessionContext, SessionState, apply, fold
 from tests.survey import test_flow
-from tests.survey.test_flow import LATE, NOW, Accepted, Refused, answer, answered, at
+from tests.survey.test_flow import LATE, NOW, Accepted, Refused, answer, answered, at, saved
 
 
 def survey(fields: str, head: str = "") -> Survey:
@@ -95,9 +95,21 @@ def confirmed(step: str, value: object) -> Answer:
     return replace(answer(step, value), confirmed=True)
 
 
+def whole_state(step: str, felt: int) -> Save:
+    return Save(
+        at=NOW,
+        current_step=step,
+        answers={"felt": felt},
+        step_history=("felt",),
+        is_audio_mode=False,
+        session_data=None,
+    )
+
+
 F, M = {"sex": "f"}, {"sex": "m"}
 OLD = german(at("age"))
 DONE = at("end", {"age": 3, "thanks": None})
+ENDED = replace(at("end", {"felt": 7}), context=SessionContext(ending=2))
 
 # fmt: off
 ACCEPTED = [Accepted(*row) for row in (
@@ -146,6 +158,12 @@ ACCEPTED = [Accepted(*row) for row in (
      WEIGHT, at("weight", {"height": 2}), confirmed("weight", 300),
      answered("weight", 300, to="end", keep=1, then=("weight",), confirmed=True),
      at("end", {"height": 2, "weight": 300})),
+    ("a confirmation is recorded only where a warning was confirmed",
+     WEIGHT, at("weight", {"height": 2}), confirmed("weight", 70),
+     answered("weight", 70, to="end", keep=1, then=("weight",)), at("end", {"height": 2, "weight": 70})),
+    ("a step without checks has nothing to confirm",
+     WEIGHT, at("height"), confirmed("height", 2), answered("height", 2, to="weight", keep=0, then=("height",)),
+     at("weight", {"height": 2})),
     ("a check is evaluated when its step is answered, not when others are edited later",
      WEIGHT, at("weight", {"height": 2, "weight": 70}, history=("height",)), answer("height", 100),
      answered("height", 100, to="weight", keep=1), at("weight", {"height": 100, "weight": 70}, history=("height",))),
@@ -170,6 +188,19 @@ ACCEPTED = [Accepted(*row) for row in (
     ("no ending is recorded if none applies",
      ENDS, at("felt"), answer("felt", 9), answered("felt", 9, to="end", keep=0, then=("felt",)),
      at("end", {"felt": 9})),
+    ("a saved state that is at the end has the ending of its answers",
+     ENDS, at("felt"), whole_state("end", 3), saved(whole_state("end", 3), "r1", ending=1), at("end", {"felt": 3})),
+    ("a saved state that is not at the end has no ending",
+     ENDS, ENDED, whole_state("felt", 3), saved(whole_state("felt", 3), "r1"),
+     at("felt", {"felt": 3}, history=("felt",))),
+    ("a saved state to which no ending applies has none",
+     ENDS, ENDED, whole_state("end", 9), saved(whole_state("end", 9), "r1"), at("end", {"felt": 9})),
+    ("an update that changes the answers of a completed session chooses the ending again",
+     ENDS, ENDED, Update(at=NOW, changes={"answers": {"felt": 3}}),
+     saved(whole_state("end", 3), "r1", ending=1), at("end", {"felt": 3}, history=("felt",))),
+    ("an update of other fields keeps the ending, whatever its condition says now",
+     ENDS, replace(ENDED, context=SessionContext(ending=1)), Update(at=NOW, changes={"is_audio_mode": True}),
+     replace(saved(whole_state("end", 7), "r1", ending=1), is_audio_mode=True), at("end", {"felt": 7}, audio=True)),
 )]
 
 REFUSED = [Refused(*row) for row in (

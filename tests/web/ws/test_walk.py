@@ -66,9 +66,9 @@ class Participant:
         return self.receive()
 
 
-def rest(server: Server, path: str, body: object = None, **headers: str) -> Any:
+def rest(server: Server, path: str, body: object = None, *, method: str | None = None, **headers: str) -> Any:
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"{server.url}{path}", data, headers)
+    request = urllib.request.Request(f"{server.url}{path}", data, headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
             return json.load(response)
@@ -139,6 +139,14 @@ def test_edit_hides_a_step_and_an_ending_that_does_not_apply_is_absent(running: 
         done = ben.send("answer", step="by", value="foot")
     assert done["session"]["status"] == "completed"
     assert "ending" not in done
+
+
+def test_saved_state_at_the_end_has_an_ending(running: Server) -> None:
+    """As a walk to the end has, in every message."""
+    state = {"current_step": "end", "answers": {"km": 9, "by": "car"}, "step_history": ["km", "by", "why"]}
+    rest(running, "/api/session/eve?survey=trip", state, method="PUT")
+    with connect(f"{running.ws_url}/ws/survey/eve?survey=trip") as connection:
+        assert Participant(connection).state["ending"]["title"] == "Drive"
 
 
 def test_rest_refuses_as_the_websocket_does(running: Server) -> None:
