@@ -272,9 +272,10 @@ class _Batch:
 
 
 def _webhook_events(before: SessionState | None, event: AnyEvent, after: SessionState) -> Iterator[WebhookEvent]:
-    if before is None or isinstance(event, Restarted):
+    earlier = None if isinstance(event, Restarted) else before
+    if earlier is None:
         yield "session.started"
-    if after.status == "completed" and (before is None or before.status != "completed"):
+    if after.status == "completed" and (earlier is None or earlier.status != "completed"):
         yield "session.completed"
     if isinstance(event, Expired):
         yield "session.expired"
