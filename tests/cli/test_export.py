@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import flask
+import pytest
 
 from app.sessions.service import SessionStore
 from app.survey.snapshot import SessionKey
@@ -40,6 +41,16 @@ def test_export_and_codebook_go_to_standard_output(app: flask.Flask) -> None:
     misplaced = run.invoke(args=["export", "phq9", "--format", "xlsx", "--spreadsheet-safe"])
     assert (misplaced.exit_code, "spreadsheet_safe requires the format csv or long" in misplaced.stderr) == (2, True)
     assert run.invoke(args=["export", "nothing"]).exit_code != 0
+
+
+@pytest.mark.parametrize("command", ["export", "codebook"])
+def test_unknown_language_is_refused_with_those_of_the_survey(app: flask.Flask, command: str) -> None:
+    """Before anything is written."""
+    run = app.test_cli_runner()
+    assert run.invoke(args=[command, "gad7", "--language", "de"]).exit_code == 0
+    refused = run.invoke(args=[command, "gad7", "--language", "fr"])
+    assert (refused.exit_code, refused.stdout) == (3, "")
+    assert "no texts in fr; it has de, en" in refused.stderr
 
 
 def test_only_the_owner_can_read_the_file(app: flask.Flask, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def codebook_to_dict(layout: Layout) -> dict[str, Any]:
             for survey in reversed(layout.surveys)
         ],
         "columns": [
-            {"name": column.name, "spss": spss, "stata": stata, **_column_to_dict(column, newest)}
+            {"name": column.name, "spss": spss, "stata": stata, **_column_to_dict(column, layout)}
             for column, spss, stata in columns
         ],
         "notes": list(NOTES),
@@ -92,8 +92,8 @@ def codebook_to_markdown(layout: Layout) -> str:
     return "\n".join(lines)
 
 
-def _column_to_dict(column: Column, newest: Survey) -> dict[str, Any]:
-    step = column.step
+def _column_to_dict(column: Column, layout: Layout) -> dict[str, Any]:
+    step, newest = column.step, layout.surveys[0]
     prompts = {revision: asked.prompt for revision, asked in column.steps.items()}
     return {
         "kind": column.kind,
@@ -108,7 +108,7 @@ def _column_to_dict(column: Column, newest: Survey) -> dict[str, Any]:
         "concept": None if step is None else _code(step.code),
         "values": [
             asdict(coded) | {"revisions": list(coded.revisions), "concept": _code(_concepts(step).get(coded.value))}
-            for coded in _coded(column)
+            for coded in _coded(column, layout)
         ],
         "prompts": [{"revision": revision, "prompt": prompt} for revision, prompt in prompts.items()]
         if len(set(prompts.values())) > 1
@@ -125,9 +125,9 @@ def _concepts(step: Step | None) -> Mapping[str | int | float, Code | None]:
     return {option.value: option.code for option in getattr(step, "options", ())}
 
 
-def _coded(column: Column) -> Sequence[CodedValue]:
+def _coded(column: Column, layout: Layout) -> Sequence[CodedValue]:
     if column.kind == "boolean":
-        return (CodedValue(code=0, value="false", label="no"), CodedValue(code=1, value="true", label="yes"))
+        return layout.no_and_yes
     if column.kind == "chosen" and column.option is not None:
         return (
             CodedValue(code=1, value=column.option.value, label=column.option.label, revisions=column.option.revisions),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 from ...core.timestamps import to_datetime
+from ...languages import text
 from ...store import rows
 from ...survey import SessionKey, SessionState, Survey, status_at
 from ...survey.types import STEP_TYPES, AnswerColumn, Cell, CodedValue, ColumnKind, Step, ToCells
@@ -89,6 +90,7 @@ class Layout:
         labels: whether cells contain the labels of choices.
 
     Attributes:
+        no_and_yes: the labels of 0 and 1, in the survey's language.
         has_languages, has_endings, has_warnings: whether any revision has several languages, endings, or checks whose
             warnings are confirmed. Only then are there columns for what sessions record of them.
     """
@@ -96,6 +98,10 @@ class Layout:
     def __init__(self, surveys: Sequence[Survey], *, labels: bool = False) -> None:
         self.surveys = surveys
         self.has_labels = labels
+        self.no_and_yes = tuple(
+            CodedValue(code=code, value=value, label=text(surveys[0].shown_language, f"controls.{name}"))
+            for code, (value, name) in enumerate((("false", "no"), ("true", "yes")))
+        )
         self._by_revision = {survey.revision: survey for survey in surveys}
         self.has_languages = any(survey.has_languages for survey in surveys)
         self.has_endings = any(survey.end for survey in surveys)

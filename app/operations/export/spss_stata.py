@@ -47,7 +47,9 @@ def write_labelled(path: Path, layout: Layout, reader: SessionReader) -> None:
     frame = polars.concat(_frames(polars, names, layout, reader, program), rechunk=False)
     by_name = dict(zip(names, layout.columns, strict=True))
     labels = {name: truncate(one_line(column.label), program.label_bytes) for name, column in by_name.items()}
-    value_labels = {name: texts for name, column in by_name.items() if (texts := _value_labels(column, program))}
+    value_labels = {
+        name: texts for name, column in by_name.items() if (texts := _value_labels(column, layout, program))
+    }
     title = truncate(one_line(layout.surveys[0].title), _TITLE_BYTES)
     metadata = {"column_labels": labels, "variable_value_labels": value_labels}
     if format_name == "sav":
@@ -123,7 +125,6 @@ def _storage(  # noqa: C901 - one case a kind
             return polars.Datetime("us"), lambda time: time
 
 
-def _value_labels(column: Column, program: Program) -> Mapping[int, str]:
-    if column.kind in {"boolean", "chosen"}:
-        return {0: "no", 1: "yes"}
-    return {coded.code: truncate(one_line(coded.label), program.value_label_bytes) for coded in column.coded}
+def _value_labels(column: Column, layout: Layout, program: Program) -> Mapping[int, str]:
+    values = layout.no_and_yes if column.kind in {"boolean", "chosen"} else column.coded
+    return {coded.code: truncate(one_line(coded.label), program.value_label_bytes) for coded in values}

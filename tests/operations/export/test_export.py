@@ -190,7 +190,7 @@ def test_spss_and_stata_have_codes_with_labels(opened: Opened, tmp_path: Path, f
     assert metadata.variable_value_labels["one"] == {1: "Alpha", 2: "Beta"}
     assert metadata.variable_value_labels["rated"] == {3: "good", 1: "bad"}
     assert metadata.variable_value_labels["pain"] == {0: "none", 10: "worst"}
-    assert metadata.variable_value_labels["smokes"] == {0: "no", 1: "yes"}
+    assert metadata.variable_value_labels["smokes"] == {0: "No", 1: "Yes"}
     assert (ann["one"], ann["rated"], ann["some_2"], ann["count"], ann["smokes"]) == (2, 3, 1, 2**53, 0)
     assert (ann["born"], ann["status_2"]) == (datetime.date(1970, 2, 3), ANSWERS["status"])
     assert ann["created_at"] == datetime.datetime(2023, 11, 14, 22, 13, 20)  # noqa: DTZ001 - neither knows zones

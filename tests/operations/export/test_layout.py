@@ -1,8 +1,14 @@
 """Columns over several revisions, unreadable sessions, and filters."""
 
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
 import pytest
 
-from app.errors import MissingKey, NotFound
+from app.errors import InvalidInput, MissingKey, NotFound
 from app.operations.export import codebook
 from app.operations.export.export import Export
 from app.operations.export.programs import PLAIN, SPSS, STATA, valid_names
@@ -12,7 +18,7 @@ from app.store import export_pages
 from app.survey.commands import Begin
 from app.survey.snapshot import SessionKey
 from tests.operations.export.conftest import Opened
-from tests.operations.export.reading import csv_rows, export, save
+from tests.operations.export.reading import csv_rows, export, labelled_rows, parquet_rows, save, sheet_rows
 from tests.store.contents import clear
 from tests.store.test_erasures import begin, set_aside
 
@@ -174,3 +180,89 @@ def test_codebook_has_the_concepts_and_the_condition_of_a_step(opened: Opened) -
     ]
     assert columns["why"]["condition"] == 'after same; shown if answers.same == "left"'
     assert "http://loinc.org 69725-0" in codebook.codebook_to_markdown(layout)
+
+
+OTHERS = """
+id: others
+title: {en: Others, de: Andere}
+language: en
+languages: [en, de]
+steps:
+  - id: why
+    type: choice
+    prompt: {en: Why, de: Warum}
+    options: [{value: a, label: {en: Apple, de: Apfel}}, {value: b, label: {en: Else, de: Anderes}, other: true}]
+  - id: how
+    type: choices
+    prompt: {en: How, de: Wie}
+    options: [{value: x, label: {en: Bus, de: Bus}}, {value: y, label: {en: Else, de: Anders}, other: true}]
+  - id: best
+    type: ranking
+    prompt: {en: Best, de: Bestes}
+    options: [{value: a, label: {en: Apple, de: Apfel}}, b]
+  - {id: pain, type: scale, prompt: {en: Pain, de: Schmerz}, min: 0, max: 3, min_label: {en: none, de: keiner}}
+  - {id: sure, type: boolean, prompt: {en: Sure, de: Sicher}}
+"""
+LABELS = {
+    "why": "Warum",
+    "why_other": "Warum: Anderes",
+    "how_1": "Wie: Bus",
+    "how_2": "Wie: Anders",
+    "how_2_other": "Wie: Anders",
+    "best_1": "Bestes: Apfel",
+    "pain": "Schmerz",
+    "sure": "Sicher",
+}
+VALUE_LABELS = {
+    "why": {1: "Apfel", 2: "Anderes"},
+    "how_2": {0: "Nein", 1: "Ja"},
+    "pain": {0: "keiner"},
+    "sure": {0: "Nein", 1: "Ja"},
+}
+
+
+@pytest.fixture
+def others(opened: Opened) -> SessionStore:
+    """Return a store of a survey with other texts, in two languages, and one session."""
+    store = opened(OTHERS)
+    answers = {
+        "why": {"value": "b", "text": "so"},
+        "how": [{"value": "y", "text": "am"}],
+        "best": ["b", "a"],
+        "pain": 0,
+    }
+    save(store, "others", "ann", {**answers, "sure": True})
+    return store
+
+
+@pytest.mark.parametrize("format_name", ["sav", "dta"])
+def test_spss_and_stata_have_all_labels_in_the_wanted_language(
+    others: SessionStore, tmp_path: Path, format_name: Any
+) -> None:
+    """Of other texts, too; what was written is as it was."""
+    data, _ = export(others, "others", format_name, language="de")
+    (ann,), metadata = labelled_rows(data, format_name, tmp_path)
+    assert {name: metadata.column_names_to_labels[name] for name in LABELS} == LABELS
+    assert {name: metadata.variable_value_labels[name] for name in VALUE_LABELS} == VALUE_LABELS
+    assert (ann["why_other"], ann["how_2_other"]) == ("so", "am")
+
+
+@pytest.mark.parametrize(("format_name", "read"), [("csv", csv_rows), ("parquet", parquet_rows), ("xlsx", sheet_rows)])
+def test_cells_and_codebook_are_in_the_wanted_language(others: SessionStore, format_name: Any, read: Any) -> None:
+    """As is the codebook that a file contains."""
+    data, _ = export(others, "others", format_name, labels=True, language="de")
+    (ann,) = read(data)
+    assert (ann["why"], ann["why_other"]) == ("Anderes", "so")
+    if format_name == "xlsx":
+        assert LABELS.items() <= {row["column"]: row["label"] for row in sheet_rows(data, "codebook")}.items()
+    if format_name == "parquet":
+        schema = pyarrow.parquet.read_schema(pyarrow.BufferReader(data))
+        assert {name: schema.field(name).metadata[b"label"].decode() for name in LABELS} == LABELS
+        assert json.loads(schema.metadata[b"stepkeep.codebook"])["language"] == "de"
+
+
+@pytest.mark.parametrize("format_name", ["long", "jsonl"])
+def test_format_without_labels_takes_no_language(format_name: Any) -> None:
+    """Answers are the same in every language."""
+    with pytest.raises(InvalidInput, match=rf"language requires the format csv .* not {format_name}"):
+        ExportRequest(survey_id="others", format=format_name, language="de")

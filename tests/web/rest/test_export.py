@@ -68,6 +68,17 @@ def test_codebook_is_json_or_markdown(app: App) -> None:
     assert page.text.startswith("# Codebook: Before your visit")
 
 
+@pytest.mark.parametrize("resource", ["export?format=sav&", "export?", "codebook?", "codebook?format=markdown&"])
+def test_language_of_labels_is_one_of_the_survey(app: App, resource: str) -> None:
+    """Another is refused with those that there are; what is no language tag is refused as such."""
+    key = app.create_key("export")
+    assert app.request("GET", f"/api/surveys/gad7/{resource}language=de-AT", key).status_code == 200
+    refused = app.request("GET", f"/api/surveys/gad7/{resource}language=fr", key)
+    assert refused.status_code == 404
+    assert "no texts in fr; it has de, en" in Problem.model_validate_json(refused.data).detail
+    assert app.request("GET", f"/api/surveys/gad7/{resource}language=d!", key).status_code == 422
+
+
 def test_concurrent_exports_are_limited(app: App) -> None:
     """Two of those written to a file first, in all a quarter of the REST threads; closing one frees its place."""
     key = app.create_key("export")
