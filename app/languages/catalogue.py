@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ def use_directory(directory: Path | None) -> None:
     read = {} if directory is None else read_language_files(directory, _own()[FALLBACK])
     _operators.clear()
     _operators.update(read)
+    _fallbacks.cache_clear()
     _page_texts.cache_clear()
     page_texts_digest.cache_clear()
 
@@ -61,7 +62,7 @@ def languages() -> tuple[str, ...]:
 
 
 def text(language: str, key: str, /, **values: object) -> str:
-    """Return a text in a language, its parent (de for de-AT) or English.
+    """Return a text in a language, its parent (de for de-AT), the nearest one or English.
 
     Args:
         values: what replaces ``{name}``; numbers and dates are written as the language does.
@@ -109,12 +110,19 @@ def _plural_form(language: str, forms: Text, count: object) -> str:
 
 def _find(language: str, key: str) -> tuple[str, Text]:
     """Return the language that has a key, and its text."""
-    for tag in (*parents(language), FALLBACK):
+    for tag in _fallbacks(language):
         for texts in (_operators, _own()):
             found = texts.get(tag, {}).get(key)
             if found is not None:
                 return tag, found
     raise KeyError(key)
+
+
+@lru_cache(maxsize=1000)
+def _fallbacks(language: str) -> tuple[str, ...]:
+    """Return the tags whose texts stand for those of a language, the best first."""
+    nearest = best_match((language,), languages()) or FALLBACK
+    return tuple(dict.fromkeys((*parents(language), *parents(nearest), FALLBACK)))
 
 
 @cache

@@ -14,10 +14,11 @@ from pydantic import Field, ValidationError, field_validator
 from ..core import strict_json
 from ..core.formats import DURATION, LANGUAGE, MAX_LANGUAGE_LENGTH, SURVEY_ID, duration_us, validation_message
 from ..errors import InvalidJson, SurveyFileError
+from ..languages import best_match
 from .client_steps import ClientSteps
 from .conditions import Conditions, compile_conditions
 from .step_graph import StepGraph
-from .texts import SOURCES, InLanguage, LanguageTag, OneLine, TextLanguage, match, with_maps
+from .texts import SOURCES, InLanguage, LanguageTag, OneLine, TextLanguage, with_maps
 from .types import STEP_TYPES, Expression, Step, StrictModel, is_absent
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -166,7 +167,7 @@ class Survey(StrictModel):
         return best is None or best in self.parsed_texts
 
     def _translation(self, tag: str) -> str | None:
-        best = match(tag, self.languages) if self.document else None
+        best = best_match((tag,), self.languages) if self.document else None
         return None if best == self.language else best
 
     @cached_property
@@ -180,8 +181,8 @@ class Survey(StrictModel):
         return len(self.offered_languages) > 1
 
     def offered_language(self, *wanted: str) -> str | None:
-        """Return the offered language that fits the first possible of these tags, the best first."""
-        return next((found for tag in wanted if (found := match(tag, self.offered_languages)) is not None), None)
+        """Return the offered language that fits these tags, the best first; None if none does."""
+        return best_match(wanted, self.offered_languages)
 
     @cached_property
     def translations(self) -> dict[str, "Survey"]:

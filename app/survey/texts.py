@@ -22,7 +22,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ..core.formats import LANGUAGE, MAX_LANGUAGE_LENGTH
-from ..languages import best_match, parents
+from ..languages import parents
 from .markdown import MarkdownText, source_of
 
 LanguageTag = Annotated[str, Field(pattern=LANGUAGE, max_length=MAX_LANGUAGE_LENGTH)]
@@ -49,11 +49,6 @@ class TextLanguage:
             if tag in by_tag:
                 return by_tag[tag]
         return next(iter(texts.values()), None)
-
-
-def match(wanted: str, languages: tuple[str, ...]) -> str | None:
-    """Return the language of a survey that a tag asks for, if there is one."""
-    return best_match((wanted,), languages)
 
 
 SOURCES = "sources"

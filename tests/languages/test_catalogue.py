@@ -35,6 +35,15 @@ def test_a_text_falls_back_to_the_parent_language_and_to_english(directory: Path
     assert str(Message("refusals.must_be_text", {})) == "The answer must be text."
 
 
+def test_a_text_is_in_the_nearest_language_that_has_a_catalogue(directory: Path) -> None:
+    """As the page's texts are; text for text, it falls back further."""
+    write(directory, "zh-Hans.json", {"refusals": {"must_be_text": "答案必须是文字。"}, "page": {"skip": "跳过"}})
+    assert text("zh-CN", "refusals.must_be_text") == "答案必须是文字。"
+    assert page_texts("zh-CN")["page"]["skip"] == "跳过"
+    assert text("zh-TW", "refusals.must_be_text") == "The answer must be text."
+    assert text("zh-CN", "refusals.must_be_list") == text("en", "refusals.must_be_list")
+
+
 def test_an_unknown_key_is_an_error() -> None:
     """A misspelt key is noticed by the first test that shows it."""
     with pytest.raises(KeyError):

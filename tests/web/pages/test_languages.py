@@ -75,7 +75,7 @@ def root(answer: TestResponse) -> tuple[str, str]:
 def test_the_language_of_a_page_is_the_best_that_is_offered(
     client: FlaskClient, path: str, accepted: str, language: str
 ) -> None:
-    """`?lang=`, else Accept-Language by quality (RFC 4647's lookup), else the survey's own language, or English."""
+    """`?lang=`, else Accept-Language by quality and nearness, else the survey's own language, or English."""
     answer = get(client, path, accepted)
     assert root(answer)[0] == language
     assert answer.headers["Content-Language"] == language
