@@ -5,12 +5,13 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from string import Template
 
 import click
 
-from ..catalogue import check_files, read_catalogue, survey_files
+from ..catalogue import check_files, survey_files
 from ..core.commands import Command
 from ..core.formats import SURVEY_ID, validation_message
 from ..errors import InvalidInput
@@ -178,12 +179,21 @@ def preview_survey(*, file: Path) -> None:
 def list_surveys(*, as_json: bool) -> None:
     """List the surveys of STEPKEEP_SURVEYS_DIR, as their files are now.
 
+    A broken file is named with its first error, and the exit code is 1.
+
     \b
     Examples:
       %(prog)s surveys list
     """
-    found = read_catalogue(read_settings()).surveys.values()
-    print_records(map(_record, found), _COLUMNS, as_json=as_json)
+    checked = check_files(survey_files(read_settings().surveys_dir))
+    print_records(map(_record, checked.surveys.values()), _COLUMNS, as_json=as_json)
+    by_file = {file: [*found] for file, found in groupby(checked.errors, key=lambda finding: finding.file)}
+    for first, *others in by_file.values():
+        click.echo(f"Error: {first}{f' (and {len(others)} more)' if others else ''}", err=True)
+    if by_file:
+        count = "1 file is" if len(by_file) == 1 else f"{len(by_file)} files are"
+        click.echo(f"{count} not listed; for all findings run: {COMMAND} surveys check", err=True)
+        raise click.exceptions.Exit(1)
 
 
 def _record(survey: Survey) -> Mapping[str, object]:

@@ -14,6 +14,7 @@ from tests.forked import run_module
 RIGHT = (
     "id: right\ntitle: {en: R, de: R}\nlanguage: en\nlanguages: [en, de]\nsteps:\n  - {id: S1, type: info, prompt: P}\n"
 )
+HINT = 'write {en: "...", de: "..."}'
 WRONG = "id: wrong\ntitle: W\nlanguage: en\nsteps:\n  - {id: S1, type: info, promt: P}\n  - {id: S2, typ: info, prompt: P}\n"
 
 
@@ -37,9 +38,9 @@ def test_check_prints_each_finding_and_fails_on_errors(folder: Path, module: str
     (folder / "copy.yaml").write_text(RIGHT)
     done = author(folder, "surveys", "check", module=module)
     assert done.stdout.splitlines() == [
-        f"{folder}/copy.yaml:6:34: warning: step S1: prompt has no text in de",
+        f"{folder}/copy.yaml:6:34: warning: step S1: prompt has no text in de; {HINT}",
         f"{folder}/right.yaml:1:5: right is also the id of {folder}/copy.yaml",
-        f"{folder}/right.yaml:6:34: warning: step S1: prompt has no text in de",
+        f"{folder}/right.yaml:6:34: warning: step S1: prompt has no text in de; {HINT}",
         f"{folder}/wrong.yaml:5:26: step S1: unknown field promt; did you mean prompt?",
         f"{folder}/wrong.yaml:6:14: step S2: unknown field typ; did you mean type?",
     ]
@@ -59,7 +60,7 @@ def test_check_of_named_files_and_folders_passes_with_warnings(folder: Path) -> 
         "line": 6,
         "column": 34,
         "step_id": "S1",
-        "message": "step S1: prompt has no text in de",
+        "message": f"step S1: prompt has no text in de; {HINT}",
     }
     assert done.returncode == 0
     missing = author(folder, "surveys", "check", str(folder / "none.yaml"))
@@ -110,7 +111,18 @@ def test_list_shows_the_surveys_of_the_folder(folder: Path) -> None:
         "access": "public",
     }
     assert f"right   R      en de      1      {revision}  public" in author(folder, "surveys", "list").stdout
+
+
+def test_list_shows_the_right_surveys_beside_broken_files(folder: Path) -> None:
+    """Each broken file with its first mistake; also one whose id is taken."""
+    (folder / "copy.yaml").write_text(RIGHT)
+    (folder / "right.yaml").write_text(RIGHT)
     (folder / "wrong.yaml").write_text(WRONG)
-    broken = author(folder, "surveys", "list")
-    assert broken.returncode == 1
-    assert "unknown field promt" in broken.stderr
+    done = author(folder, "surveys", "list", "--json")
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["right"]
+    assert done.stderr.splitlines() == [
+        f"Error: {folder}/right.yaml:1:5: right is also the id of {folder}/copy.yaml",
+        f"Error: {folder}/wrong.yaml:5:26: step S1: unknown field promt; did you mean prompt? (and 1 more)",
+        "2 files are not listed; for all findings run: flask surveys check",
+    ]
+    assert done.returncode == 1

@@ -1,7 +1,8 @@
 """Whether each text exists in each language of the survey."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 from ...core.formats import is_language
 from ...languages import parents
@@ -13,40 +14,77 @@ from .structure import show_place
 _WITHOUT_WORDS = re.compile(r"[\d\W_]*")
 """Needs no translation."""
 
+_SHOWN = 4
+"""Texts that a warning names."""
+
+_LONGEST_EXAMPLE = 80
+
 
 def check_translations(document: Document, models: Mapping[Path, Model], findings: Findings) -> None:
-    """Add texts that are missing in every language, and warn of missing translations."""
+    """Add texts that are missing in every language, and warn of missing translations and of unknown languages.
+
+    One warning names all texts of a step that lack the same languages, and one all texts in an unknown language.
+    """
     languages = _languages(document)
-    for path in (*texts(models, document), *_bare_options(models, document)) if languages else ():
+    if not languages:
+        return
+    missing: dict[tuple[Path, tuple[str, ...]], list[Path]] = defaultdict(list)
+    unknown: dict[str, list[Path]] = defaultdict(list)
+    for path in (*texts(models, document), *_bare_options(models, document)):
         text = document.at(path)
-        place = show_place(path, document)
-        if isinstance(text, str) and not _WITHOUT_WORDS.fullmatch(text):
-            _warn_of_missing(path, place, languages[1:], findings)
-        elif isinstance(text, dict) and text:
-            _check_map(path, place, text, languages, findings)
+        for tag in text if isinstance(text, dict) else ():
+            if not is_language(tag):
+                message = f"{show_place(path, document)}: {tag} is not a language tag such as en or de-AT"
+                findings.add((*path, tag), message, is_key=True)
+            elif not any(tag.lower() in parents(language) for language in languages):
+                unknown[tag].append(path)
+        missing[path[:2], _lacking(path, text, languages)].append(path)
+    for (_, tags), paths in missing.items():
+        _add_missing(paths, tags, languages, document, findings)
+    for tag, paths in unknown.items():
+        message = f"{_places(paths, document)}: the text in {tag} is never shown"
+        hint = f"write languages: [{', '.join((*languages, tag))}]"
+        findings.add((*paths[0], tag), f"{message}; {hint}", level="warning", is_key=True)
 
 
-def _check_map(
-    path: Path, place: str, text: Mapping[str, object], languages: tuple[str, ...], findings: Findings
+def _lacking(path: Path, text: object, languages: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the languages in which there is no text. A unit such as kg is the same in all."""
+    if isinstance(text, str) and path[-1] != "unit" and not _WITHOUT_WORDS.fullmatch(text):
+        return languages[1:]
+    if not isinstance(text, dict) or not text:
+        return ()
+    tags = {tag.lower() for tag in text}
+    return tuple(language for language in languages if tags.isdisjoint(parents(language)))
+
+
+def _add_missing(
+    paths: Sequence[Path], tags: tuple[str, ...], languages: tuple[str, ...], document: Document, findings: Findings
 ) -> None:
-    tags = {tag.lower(): tag for tag in text}
-    for tag in text:
-        if not is_language(tag):
-            findings.add((*path, tag), f"{place}: {tag} is not a language tag such as en or de-AT", is_key=True)
-        elif not any(tag.lower() in parents(language) for language in languages):
-            offered = ", ".join(languages)
-            message = f"{place}: the text in {tag} is never shown: the languages of the survey are {offered}"
-            findings.add((*path, tag), message, level="warning", is_key=True)
-    missing = tuple(language for language in languages if not any(tag in tags for tag in parents(language)))
-    if missing == languages:
-        findings.add(path, f"{place}: the text is missing in every language of the survey ({', '.join(languages)})")
-    else:
-        _warn_of_missing(path, place, missing, findings)
+    if tags == languages:
+        message = f"the text is missing in every language of the survey ({', '.join(languages)})"
+        for path in paths:
+            findings.add(path, f"{show_place(path, document)}: {message}")
+    elif tags:
+        findings.add(paths[0], _missing(paths, tags, languages[0], document), level="warning")
 
 
-def _warn_of_missing(path: Path, place: str, languages: tuple[str, ...], findings: Findings) -> None:
-    if languages:
-        findings.add(path, f"{place} has no text in {', '.join(languages)}", level="warning")
+def _missing(paths: Sequence[Path], tags: Sequence[str], plain: str, document: Document) -> str:
+    text = document.at(paths[0])
+    label = f'{{{plain}: "...", {tags[0]}: "..."}}'
+    is_option = paths[0][-2:-1] == ("options",) or paths[0][-1] == "value"
+    example = f"{{value: {document.written(paths[0])}, label: {label}}}" if is_option else label
+    hint = f"; write {example}" if isinstance(text, str) and len(example) <= _LONGEST_EXAMPLE else ""
+    places, languages = _places(paths, document), ", ".join(tags)
+    if len(paths) == 1:
+        return f"{places} has no text in {languages}{hint}"
+    return f"{len(paths)} texts are missing in {languages}: {places}{hint}"
+
+
+def _places(paths: Sequence[Path], document: Document) -> str:
+    shown = [show_place(path, document) for path in paths[:_SHOWN]]
+    more = [f"{len(paths) - _SHOWN} more"] if len(paths) > _SHOWN else []
+    *others, last = (*shown, *more)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _languages(document: Document) -> tuple[str, ...]:

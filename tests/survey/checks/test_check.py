@@ -250,17 +250,37 @@ def test_missing_translation_is_a_warning_and_a_text_in_no_language_an_error() -
             8,
             "warning",
             "S1",
-            "step S1: prompt: the text in fr is never shown: the languages of the survey are en, de-AT, ar",
+            "step S1: prompt: the text in fr is never shown; write languages: [en, de-AT, ar, fr]",
         ),
         (
             9,
             "warning",
             "S1",
-            "step S1: help: the text in it is never shown: the languages of the survey are en, de-AT, ar",
+            "step S1: help: the text in it is never shown; write languages: [en, de-AT, ar, it]",
         ),
-        (10, "warning", "S1", "step S1: options[0] has no text in de-AT, ar"),
-        (10, "warning", "S1", "step S1: options[3].value has no text in de-AT, ar"),
+        (
+            10,
+            "warning",
+            "S1",
+            'step S1: 2 texts are missing in de-AT, ar: options[0] and options[3].value; write {value: Rest, label: {en: "...", de-AT: "..."}}',
+        ),
         (10, "warning", "S1", "step S1: options[4].label has no text in en, de-AT"),
+    ]
+
+
+def test_texts_of_a_step_without_a_translation_are_one_warning() -> None:
+    """Ten options that are not translated yet would hide what else is found; a unit such as kg needs no translation."""
+    text = (
+        "id: a\ntitle: t\nlanguage: en\nlanguages: [en, de]\nsteps:\n"
+        "  - {id: S1, type: number, prompt: {en: P, de: Q}, unit: kg}\n"
+        "  - {id: S2, type: number, prompt: P, unit: {en: cups}}\n"
+        "  - {id: S3, type: choice, prompt: {en: P, de: Q, fr: R}, options: [a, b, c, d, e, f], help: {en: H, fr: I}}\n"
+    )
+    assert found_in(text) == [
+        '2:8: warning: title has no text in de; write {en: "...", de: "..."}',
+        '7:36: warning: step S2: 2 texts are missing in de: prompt and unit; write {en: "...", de: "..."}',
+        "8:51: warning: step S3: prompt and help: the text in fr is never shown; write languages: [en, de, fr]",
+        "8:94: warning: step S3: 7 texts are missing in de: help, options[0], options[1], options[2] and 3 more",
     ]
 
 
