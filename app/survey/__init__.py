@@ -41,7 +41,7 @@ from .events import (
 from .flow import decide, expires_at, status_at
 from .markdown import MarkdownText
 from .rejection import Rejection
-from .resolve import described_step
+from .resolve import described_step, resolve_at
 from .snapshot import SessionKey, Snapshot
 from .state import END, SessionContext, SessionState, apply, fold
 from .texts import with_html
@@ -94,6 +94,7 @@ __all__ = [
     "parse_definition",
     "parse_survey",
     "require_known",
+    "resolve_at",
     "sample_answers",
     "status_at",
     "survey_json_schema",

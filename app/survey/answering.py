@@ -9,8 +9,8 @@ from .conditions import read_ids
 from .definition import Survey
 from .expressions import EvaluationError, Expression, Scope
 from .rejection import RejectCode, Rejection, refuse
-from .resolve import resolve
-from .scopes import moment_scope, walk_scope
+from .resolve import resolve_at
+from .scopes import moment_scope
 from .state import SessionState
 from .types import Check, InvalidAnswer, Step
 
@@ -24,8 +24,7 @@ def accepted_value(survey: Survey, step: Step, state: SessionState, command: Ans
         survey: with its texts in the session's language.
     """
     if step.id in survey.conditions.varying:
-        walk = walk_scope(survey, state.walk_started_at, state.answers)
-        resolved = resolve(survey, step, walk, moment_scope(survey, command.at, state.answers)).step
+        resolved = resolve_at(survey, step, state, command.at).step
         value = _valid_value(survey, resolved, command.value)
         if isinstance(value, Rejection):
             return replace(value, reads_answers=True)

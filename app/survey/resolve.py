@@ -10,6 +10,8 @@ from ..core import strict_json
 from .client_steps import client_form
 from .definition import Survey
 from .expressions import EvaluationError, Expression, Scope
+from .scopes import moment_scope, walk_scope
+from .state import SessionState
 from .types import InvalidAnswer, Option, Step
 
 
@@ -44,6 +46,14 @@ def resolve(survey: Survey, step: Step, walk: Scope, moment: Scope) -> ResolvedS
     if default is not None:
         resolved = _copy(resolved, {"default": _valid(resolved, default)})
     return ResolvedStep(resolved, bool(ignored))
+
+
+def resolve_at(survey: Survey, step: Step, state: SessionState, at: int) -> ResolvedStep:
+    """Return the step for a session at a time, in microseconds since 1970 UTC."""
+    if step.id not in survey.conditions.varying:
+        return ResolvedStep(step)
+    walk = walk_scope(survey, state.walk_started_at, state.answers)
+    return resolve(survey, step, walk, moment_scope(survey, at, state.answers))
 
 
 def client_step(survey: Survey, resolved: Step, user_id: str) -> Mapping[str, Any]:

@@ -9,8 +9,7 @@ from ..core.timestamps import format_timestamp
 from .definition import Survey
 from .endings import ending_dict
 from .flow import progress, status_at
-from .resolve import client_step, resolve
-from .scopes import moment_scope, walk_scope
+from .resolve import client_step, resolve_at
 from .state import SessionState
 
 
@@ -101,8 +100,7 @@ class Snapshot:
         step = None if survey is None else survey.step(state.current_step)
         if survey is None or step is None:
             return DrawnStep(None)
-        walk = walk_scope(survey, state.walk_started_at, state.answers)
-        resolved, has_conflict = resolve(survey, step, walk, moment_scope(survey, at, state.answers))
+        resolved, has_conflict = resolve_at(survey, step, state, at)
         return DrawnStep(client_step(survey, resolved, self.key.user_id), has_conflict)
 
     @property

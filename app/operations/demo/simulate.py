@@ -8,7 +8,7 @@ import math
 import random
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
 
@@ -16,6 +16,7 @@ from ...core.timestamps import to_datetime
 from ...survey import (
     Answer,
     AnyCommand,
+    AnyEvent,
     Back,
     Begin,
     Draft,
@@ -28,6 +29,7 @@ from ...survey import (
     Survey,
     apply,
     decide,
+    resolve_at,
 )
 from ...survey.types import SampleRequest, Step
 
@@ -57,6 +59,12 @@ _SWITCHES = 0.012
 _SWITCHES_AT_RETURN = 0.2
 _BY_VOICE = 0.18
 _BEGINS_AGAIN = 0.01
+_CONFIRMS = 0.6
+"""Share of those who say that an unusual answer is right; the others answer again."""
+_ATTEMPTS = 20
+"""At an answer that the survey accepts."""
+_IN_ANOTHER_LANGUAGE = 0.25
+"""Share of participants, in surveys with more than one."""
 _DRAFTED_EVERY_S = 15
 _EXPIRED_BEFORE_US = 48 * HOUR_US
 """Sessions expired later stay open, as before maintenance."""
@@ -128,7 +136,9 @@ class _Participant:
         chance = self.chance
         self.burden, self.slowness = chance.gauss(0, 1), chance.lognormvariate(0, 0.35)
         self.impatience = chance.lognormvariate(-0.1, 0.6)
-        state = self.send(Begin(at=self.at, is_audio_mode=chance.random() < _BY_VOICE))
+        state = self.send(
+            Begin(at=self.at, is_audio_mode=chance.random() < _BY_VOICE, languages=self.languages()),
+        )
         while state.status == "in_progress":
             step = self.survey.steps_by_id[state.current_step]
             self.read(step, state)
@@ -137,12 +147,24 @@ class _Participant:
                 self.wait_s(chance.lognormvariate(11, 1))
                 state = self.send(Restart(at=self.at, message_id=self.message_id()))
 
-    def send(self, command: AnyCommand) -> SessionState:
+    def languages(self) -> tuple[str, ...]:
+        if not self.survey.has_languages:
+            return ()
+        own, *others = sorted(self.survey.offered_languages, key=lambda tag: tag != self.survey.language)
+        return (self.chance.choice(others) if self.chance.random() < _IN_ANOTHER_LANGUAGE else own,)
+
+    def decide(self, command: AnyCommand) -> AnyEvent | Rejection:
         if self.at >= self.until or len(self.commands) >= MAX_COMMANDS:
             raise Left
-        event = decide(self.survey, self.state, command)
+        return decide(self.survey, self.state, command)
+
+    def send(self, command: AnyCommand) -> SessionState:
+        event = self.decide(command)
         if isinstance(event, Rejection):
             raise Left  # the session expired during a pause
+        return self.save(command, event)
+
+    def save(self, command: AnyCommand, event: AnyEvent) -> SessionState:
         self.commands.append(command)
         self.state = apply(self.state, event)
         return self.state
@@ -192,18 +214,30 @@ class _Participant:
             self.send(event)
 
     def answer(self, step: Step, state: SessionState) -> SessionState:
+        for _ in range(_ATTEMPTS):
+            command = self.answer_to(step, state)
+            event = self.decide(command)
+            if isinstance(event, Rejection) and event.code == "confirm" and self.chance.random() < _CONFIRMS:
+                command = replace(command, confirmed=True)
+                event = self.decide(command)
+            if not isinstance(event, Rejection):
+                return self.save(command, event)
+        raise Left
+
+    def answer_to(self, step: Step, state: SessionState) -> Answer:
         value = self.value(step, state)
         if isinstance(value, str) and step.is_typed:
             self.type(step, value)
         elif isinstance(value, list):
             self.wait_s(1.3 * len(value) * self.slowness)
-        return self.send(Answer(at=self.at, message_id=self.message_id(), step=step.id, value=value))
+        return Answer(at=self.at, message_id=self.message_id(), step=step.id, value=value)
 
     def value(self, step: Step, state: SessionState) -> Any:  # noqa: ANN401 - any answer
         """Mostly keep an earlier answer."""
         if step.id in state.answers and self.chance.random() > _CHANGES_MIND:
             return state.answers[step.id]
-        return _answer_to(step, self.burden, to_datetime(self.at).date(), self.chance)
+        resolved = resolve_at(self.survey, step, state, self.at).step
+        return _sample(resolved, self.burden, to_datetime(self.at).date(), self.chance)
 
     def type(self, step: Step, text: str) -> None:
         typing_s = len(text) / _CHARACTERS_A_S * self.slowness * self.chance.lognormvariate(0, 0.3)
@@ -239,7 +273,7 @@ def _is_sensitive(step: Step) -> bool:
     return any(word in prompt for word in SENSITIVE)
 
 
-def _answer_to(step: Step, burden: float, today: datetime.date, chance: random.Random) -> Any:  # noqa: ANN401 - any answer
+def _sample(step: Step, burden: float, today: datetime.date, chance: random.Random) -> Any:  # noqa: ANN401 - any answer
     """Return an answer that the step accepts, or raise Left; None skips it.
 
     Args:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from ..texts import OneLine
 from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
 from .step import BaseStep, Code, Expression, Image, InvalidAnswer, SampleRequest, StrictModel, Value, is_absent, newest
+from .text import PHRASES
 
 OptionValue = str | int | float
 
@@ -19,6 +20,8 @@ T = TypeVar("T")
 
 OTHER_LENGTH = 1000
 """The most characters of another text."""
+
+_SAMPLES_WITHOUT_TEXT = 0.2
 
 
 class Option(StrictModel):
@@ -145,6 +148,12 @@ class OptionsStep(BaseStep):
             raise InvalidAnswer("refusals.other_too_long", length=len(text), count=OTHER_LENGTH)
         return {"value": chosen, "text": text}
 
+    def sample_option(self, value: OptionValue, request: SampleRequest) -> StoredOption:
+        """Return a chosen option in stored form, mostly with a text if it takes one."""
+        if value not in self.others or request.random.random() < _SAMPLES_WITHOUT_TEXT:
+            return self.check_option(value)
+        return {"value": value, "text": request.random.sample(PHRASES, 1)[0]}
+
     def labels(self) -> Mapping[Value, str]:
         return {option.value: option.label for option in self.options}
 
@@ -186,7 +195,7 @@ class ChoiceStep(OptionsStep):
         return next((one.label for one in self.options if one.value == value and one.label != str(value)), None)
 
     def sample(self, request: SampleRequest) -> object:
-        return self.check_option(self._sample_value(request))
+        return self.sample_option(self._sample_value(request), request) if self.options else None
 
     def _sample_value(self, request: SampleRequest) -> OptionValue:
         values = tuple(self.values)

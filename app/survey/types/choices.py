@@ -21,6 +21,9 @@ from .choice import (
 from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
 from .step import InvalidAnswer, SampleRequest, newest
 
+_EXCLUSIVE_SAMPLES = 0.15
+"""Share of samples with an option that excludes the others."""
+
 
 class ChoicesStep(OptionsStep):
     """Any number of the options, in the order of the file."""
@@ -91,11 +94,13 @@ class ChoicesStep(OptionsStep):
         return len(chosen) >= fewest or not self._exclusive.isdisjoint(chosen)
 
     def sample(self, request: SampleRequest) -> object:
-        values = [value for value in self.values if value not in self._exclusive] or list(self.values)[:1]
+        values = [value for value in self.values if value not in self._exclusive]
         fewest, most = self._bounds
+        if self._exclusive and (len(values) < max(fewest, 1) or request.random.random() < _EXCLUSIVE_SAMPLES):
+            return [self.sample_option(next(value for value in self.values if value in self._exclusive), request)]
         count = min(max(1 + int(request.random.expovariate(1.1)), fewest), most, len(values))
         chosen = set(request.random.sample(range(len(values)), count))
-        return [self.check_option(value) for index, value in enumerate(values) if index in chosen]
+        return [self.sample_option(value, request) for index, value in enumerate(values) if index in chosen]
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:

@@ -46,11 +46,14 @@ class NumberStep(BaseStep):
         return number
 
     def sample(self, request: SampleRequest) -> object:
-        low, high = self.min if self.min is not None else 0, self.max if self.max is not None else 100
+        low = self.min if self.min is not None else min(0, self.max - 100 if self.max is not None else 0)
+        high = self.max if self.max is not None else max(100, low + 100)
         mean, deviation = (76.0, 15.0) if self.unit == "kg" else (low + (high - low) * 0.12, (high - low) * 0.05)
         value = min(max(request.random.gauss(mean, deviation), low), high)
         decimals = 0 if self.integer else min(1 if self.decimals is None else self.decimals, 3)
-        return round(value, decimals) if decimals else round(value)
+        rounded = round(value, decimals) if decimals else round(value)
+        inside = (math.ceil(low), math.floor(high), value)
+        return next((number for number in (rounded, *inside) if self.accepts(number)), None)
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:

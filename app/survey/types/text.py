@@ -14,7 +14,7 @@ from .step import BaseStep, InvalidAnswer, SampleRequest, newest
 _PATTERN_OPTIONS = re2.Options()
 _PATTERN_OPTIONS.log_errors = False  # else also written to stderr
 
-_PHRASES = (
+PHRASES = (
     "since last week", "mostly in the evening", "when I climb stairs", "it comes and goes", "better after a rest",
     "worse in the morning", "on the left side", "I sleep badly", "my sister had the same", "after a long day at work",
     "nothing helped so far", "it began slowly", "I am worried about it", "only when I sit for long", "not at all today",
@@ -22,6 +22,7 @@ _PHRASES = (
 )  # fmt: skip
 _FOR_PATTERNS = (
     "demo@example.org", "+49 30 1234567", "0301234567", "12345", "1234", "AB12 3CD", "A1", "2026-01-15", "Demo",
+    "demo", "DEMO", "demo demo", "123", "1",
 )  # fmt: skip
 
 
@@ -72,7 +73,7 @@ class TextStep(BaseStep):
         if self.pattern is not None:
             return next((text for text in _FOR_PATTERNS if self.accepts(text)), None)
         count = 1 + min(int(request.random.lognormvariate(0.5, 0.7)), 8)
-        return ", ".join(request.random.sample(_PHRASES, count))[: self.max_length].rstrip()
+        return ", ".join(request.random.sample(PHRASES, count))[: self.max_length].rstrip()
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:

@@ -14,7 +14,11 @@ from app.operations.integrity.verify import verify_sessions
 from app.sessions.service import SessionStore
 from app.survey.checks import parse_survey
 from app.survey.commands import Answer, Begin
+from app.survey.events import Answered
+from app.survey.flow import decide
+from app.survey.rejection import Rejection
 from app.survey.snapshot import SessionKey
+from app.survey.state import apply
 from tests.conftest import ROOT
 from tests.store.contents import dump
 
@@ -141,7 +145,7 @@ steps:
 
 def test_simulated_participants_answer_steps_of_every_type() -> None:
     """With values that the steps accept, other texts included."""
-    text = (ROOT / "tests/survey/every_field.yaml").read_text().replace('pattern: "[a-z]+"', 'pattern: "[A-Za-z]+"')
+    text = (ROOT / "tests/survey/every_field.yaml").read_text()
     survey = parse_survey(text, "every_field.yaml")
     answered: dict[str, list[Any]] = {}
     for number in range(60):
@@ -151,3 +155,58 @@ def test_simulated_participants_answer_steps_of_every_type() -> None:
     assert answered.keys() == {step.id for step in survey.steps if step.takes_answer}
     assert {"value": "b", "text": ""} in answered["c4"]
     assert all(survey.steps_by_id[step].accepts(value) for step, values in answered.items() for value in values)
+
+
+CHECKED = """
+id: checked
+title: Checked
+language: en
+languages: [en, de]
+steps:
+  - {id: sort, type: choice, prompt: Sort, options: [x, {value: y, show_if: false}, {value: z, other: true}]}
+  - {id: since, type: date, prompt: Since, min: 2020-01-01, max: "{{ today }}"}
+  - id: until
+    type: date
+    prompt: Until
+    min: "{{ answers.since }}"
+    check: [{that: answer >= answers.since, message: It is before.}]
+  - {id: low, type: number, prompt: Low, min: 300, max: 310, integer: true}
+  - {id: high, type: number, prompt: High, min: "{{ answers.low }}", check: [{that: answer > answers.low, message: Too low.}]}
+  - {id: odd, type: scale, prompt: Odd, min: 0, max: 10, check: [{that: "mod(answer, 2) == 1", message: "Really?", level: warning}]}
+  - {id: none, type: choices, prompt: None, options: [a, {value: b, exclusive: true}], min_choices: 2}
+  - {id: cold, type: number, prompt: Cold, max: -40}
+  - {id: narrow, type: number, prompt: Narrow, min: 0.21, max: 0.24}
+  - {id: hidden, type: text, prompt: Hidden, pattern: "[!]{7}", show_if: answers.sort == "y"}
+  - {id: empty, type: choice, prompt: Empty, options: [{value: a, show_if: 'answers.sort == "y"'}]}
+  - {id: code, type: text, prompt: Code, pattern: "[a-z]{1,8}"}
+"""
+
+
+def test_simulated_participants_pass_the_checks_of_a_survey() -> None:
+    """And what its expressions hide or compute: only a few leave, and some confirm a warning."""
+    survey = parse_survey(CHECKED, "checked.yaml")
+    answers: dict[str, list[Any]] = {}
+    completed = confirmed = 0
+    for number in range(100):
+        state = None
+        for command in simulate(survey, UNTIL - DAY_US, UNTIL, random.Random(number)):
+            event = decide(survey, state, command)
+            assert not isinstance(event, Rejection)
+            state = apply(state, event)
+            if isinstance(event, Answered):
+                answers.setdefault(event.step, []).append(event.answer)
+                confirmed += event.confirmed
+        completed += state is not None and state.status == "completed"
+    assert completed > 30
+    assert confirmed > 10
+    assert answers.keys() == survey.steps_by_id.keys() - {"hidden"}
+    assert set(map(str, answers["none"])) == {"['b']"}
+    assert {"", "text"} == {"text" if one["text"] else "" for one in answers["sort"] if isinstance(one, dict)}
+
+
+def test_simulated_participants_have_the_languages_of_the_survey() -> None:
+    """Most have its own."""
+    survey = parse_survey(CHECKED, "checked.yaml")
+    begins = [simulate(survey, UNTIL - DAY_US, UNTIL, random.Random(number))[0] for number in range(50)]
+    languages = Counter(one.languages for one in begins if isinstance(one, Begin))
+    assert languages[("en",)] > languages[("de",)] > 0
