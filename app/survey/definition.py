@@ -194,24 +194,14 @@ class Survey(StrictModel):
         """The fields with texts in other languages, as far as they are parsed; empty where they are invalid."""
         return {}
 
-    def parse_languages(self) -> None:
-        """Parse the texts of all languages.
-
-        Raises:
-            ValidationError: a text is invalid.
-        """
-        for tag in self.languages:
-            if tag != self.language:
-                self.parsed_texts[tag] = self._parse_texts(tag)
-
-    def _parse_texts(self, tag: str) -> Mapping[str, Any]:
-        texts = _validate(strict_json.encode(self.document), TextLanguage(tag, self.language, self.markdown))
-        return {name: getattr(texts, name) for name in ("title", "description", "steps", "end")}
+    def add_language(self, tag: str, texts: "Survey") -> None:
+        """Keep the texts of this survey as it was parsed in another language."""
+        self.parsed_texts[tag] = {name: getattr(texts, name) for name in ("title", "description", "steps", "end")}
 
     def _translate(self, tag: str) -> "Survey":
         if tag not in self.parsed_texts:
             try:
-                self.parsed_texts[tag] = self._parse_texts(tag)
+                self.add_language(tag, parse_structure(strict_json.encode(self.document), tag))
             except ValidationError:  # of another release
                 self.parsed_texts[tag] = {}
         texts = self.parsed_texts[tag]
@@ -305,27 +295,23 @@ def parse_definition(definition: str, name: str) -> Survey:
         raise _refused(name, error) from error
 
 
-def parse_structure(definition: str) -> Survey:
-    """Return as :func:`parse_definition`.
+def parse_structure(definition: str, tag: str | None = None) -> Survey:
+    """Return as :func:`parse_definition`, with the texts in a language; default: the survey's own.
 
     Raises:
         ValidationError: it does not have the structure of a survey.
     """
     document = strict_json.decode(definition)
-    survey = _validate(definition, text_language(document))
+    survey = Survey.model_validate_json(definition, context=text_language(document, tag))
     survey.__dict__["document"] = document
     return survey
 
 
-def text_language(document: Any) -> TextLanguage:  # noqa: ANN401 - JSON of any kind
-    """Return the language of a document's plain texts."""
+def text_language(document: Any, tag: str | None = None) -> TextLanguage:  # noqa: ANN401 - JSON of any kind
+    """Return the language in which to parse a document; default: that of its plain texts."""
     fields = document if isinstance(document, dict) else {}
     language = str(fields.get("language"))
-    return TextLanguage(language, language, fields.get("markdown") is True)
-
-
-def _validate(definition: str, language: TextLanguage) -> Survey:
-    return Survey.model_validate_json(definition, context=language)
+    return TextLanguage(language if tag is None else tag, language, fields.get("markdown") is True)
 
 
 def _refused(name: str, error: ValidationError) -> SurveyFileError:

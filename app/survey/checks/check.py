@@ -9,7 +9,7 @@ from .defaults import check_defaults
 from .document import Document, Path, read_document
 from .findings import Finding, Findings
 from .locales import check_locales
-from .models import models_by_path
+from .models import correct_names
 from .routes import check_routes
 from .structure import check_structure
 from .translations import check_translations
@@ -73,8 +73,9 @@ def _check(document: Document, findings: Findings) -> Survey | None:
     if not isinstance(document.data, dict):
         findings.add((), _NO_MAPPING)
         return None
-    models = models_by_path(document)
-    structure = check_structure(document, models, findings)
+    document, models = correct_names(document, findings)
+    findings.document = document
+    structure = check_structure(document, findings)
     check_locales(document, findings)
     check_translations(document, models, findings)
     check_routes(document, structure.survey, findings)

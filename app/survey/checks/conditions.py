@@ -2,18 +2,18 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ..expressions import Expression, InvalidExpression, Names, StepBudget, compile_expression
 from ..texts import computed
-from ..types import BaseStep
+from ..types import STEP_TYPES, BaseStep
 from .comparisons import impossible_comparisons
 from .document import Document, Path
 from .findings import Findings
 from .hints import calculation
 from .routes import step_indexes
 from .samples import MAX_STEPS_OF_FILE, failure, hides_all_options
-from .structure import show_place
 
 _AT = re.compile(r" at character (\d+)")
 _UNKNOWN_NAME = re.compile(r"'(\w+)' does not exist")
@@ -25,7 +25,7 @@ class _Place:
     """Where an expression stands.
 
     Attributes:
-        step: whose expression it is; None at the end of the survey.
+        step: whose expression it is; None at the end of the survey, and where the step is wrong.
         index: of the step.
         field: whose value it computes; None for a condition.
         has_answer: whether there is ``answer``.
@@ -45,25 +45,37 @@ def check_expressions(document: Document, steps: Mapping[int, BaseStep], finding
     """Add what is wrong with expressions, and warn of steps that may have no option."""
     indexes = step_indexes(document)
     by_id = {step.id: step for index, step in steps.items() if indexes.get(step.id) == index}
-    ids, known = frozenset(indexes), tuple(indexes)
+    known = tuple(indexes)
     budget = StepBudget(MAX_STEPS_OF_FILE)
     options: dict[int, list[Expression]] = {}
-    places = [place for index, step in steps.items() for place in _of_step(index, step)]
-    for place in (*places, *_of_endings(document)):
-        try:
-            names = Names(answers=ids, answer=place.has_answer)
-            expression = compile_expression(place.source, names)
-        except InvalidExpression as error:
-            _add_invalid(place, str(error), indexes, document, findings)
+    for place in (*_of_steps(document, steps), *_of_endings(document)):
+        expression = _compile(place, indexes, document, findings)
+        if expression is None:
             continue
         for problem in _problems(place, expression, indexes, by_id, budget, findings):
-            findings.add(place.path, f"{show_place(place.path, document)}: {problem}")
+            findings.add(place.path, f"{document.place(place.path)}: {problem}")
         if "options" in place.path:
             options.setdefault(place.index, []).append(expression)
     for index, conditions in options.items():
-        is_each = len(conditions) == len(getattr(steps[index], "options", ()))
+        is_each = len(conditions) == len(document.at(("steps", index, "options")))
         if is_each and hides_all_options(conditions, by_id, known, budget):
             findings.add(("steps", index, "options"), "options: show_if may leave no option at all", level="warning")
+
+
+def _compile(place: _Place, indexes: Mapping[str, int], document: Document, findings: Findings) -> Expression | None:
+    """Return the compiled expression; add what is wrong with it. Steps that are not in the survey may be in it."""
+    names = Names(answers=frozenset(indexes), answer=place.has_answer)
+    try:
+        return compile_expression(place.source, names)
+    except InvalidExpression as error:
+        messages = error.args
+    for message in messages:
+        _add_invalid(place, message, indexes, document, findings)
+    unknown = {found[1] for message in messages if (found := _UNKNOWN_STEP.fullmatch(message))}
+    try:
+        return compile_expression(place.source, replace(names, answers=names.answers | unknown))
+    except InvalidExpression:
+        return None
 
 
 def _add_invalid(
@@ -79,7 +91,7 @@ def _add_invalid(
     hint = "" if meant is None else f"; did you mean {meant}?"
     findings.add(
         place.path,
-        f"{show_place(place.path, document)}: {_AT.sub('', message)}{hint}",
+        f"{document.place(place.path)}: {_AT.sub('', message)}{hint}",
         offset=None if at is None or place.field is not None else int(at[1]) - 1,
     )
 
@@ -96,43 +108,57 @@ def _problems(
         yield "must name the answers that it reads, such as answers.a"
         return
     named = sorted(expression.step_ids or ()) if place.is_early else ()
-    later = [step_id for step_id in named if indexes[step_id] >= place.index]
+    later = [step_id for step_id in named if indexes.get(step_id, -1) >= place.index]
     for step_id in later:
         where = "this step" if indexes[step_id] == place.index else "a later step"
         yield f"answers.{step_id} is the answer of {where}; only earlier ones are known here"
-    if later or expression.tree is None:
+    if expression.tree is None:
         return
     own = place.step if place.has_answer else None
     impossible = list(impossible_comparisons(expression.tree, own, steps, findings))
     yield from impossible
-    reason = None if impossible else failure(expression, place.field, place.step, steps, tuple(indexes), budget)
+    if later or impossible or (place.has_answer and own is None):
+        return
+    reason = failure(expression, place.field, place.step, steps, tuple(indexes), budget)
     if reason is not None:
         hint = calculation(expression.tree, place.field, place.step, steps)
         yield f"this never has a value, whatever the answers are: {reason}{hint}"
 
 
-def _of_step(index: int, step: BaseStep) -> Iterator[_Place]:
+def _of_steps(document: Document, steps: Mapping[int, BaseStep]) -> Iterator[_Place]:
+    for index, step in enumerate(document.steps):
+        if isinstance(step, Mapping):
+            yield from _of_step(document, index, step, steps.get(index))
+
+
+def _of_step(document: Document, index: int, step: Mapping[str, Any], right: BaseStep | None) -> Iterator[_Place]:
     path: Path = ("steps", index)
-    if step.show_if is not None:
-        yield _Place(path=(*path, "show_if"), source=step.show_if, step=step, index=index, is_early=True)
-    for number, option in enumerate(getattr(step, "options", ())):
-        if option.show_if is not None:
-            at = (*path, "options", number, "show_if")
-            yield _Place(path=at, source=option.show_if, step=step, index=index, is_early=True)
-    for number, rule in enumerate(step.next):
-        if rule.when is not None:
-            at = (*path, "next", number, "when")
-            yield _Place(path=at, source=rule.when, step=step, index=index, has_answer=True)
-    for number, check in enumerate(step.check):
-        at = (*path, "check", number, "that")
-        yield _Place(path=at, source=check.that, step=step, index=index, has_answer=True)
-    for field, source in step.computed.items():
-        yield _Place(path=(*path, field), source=source, step=step, index=index, field=field, is_early=True)
+    early = (*_conditions(document, path, "show_if"), *_listed(document, (*path, "options"), "show_if"))
+    late = (*_listed(document, (*path, "next"), "when"), *_listed(document, (*path, "check"), "that"))
+    for at, source in early:
+        yield _Place(path=at, source=source, step=right, index=index, is_early=True)
+    for at, source in late:
+        yield _Place(path=at, source=source, step=right, index=index, has_answer=True)
+    for field in STEP_TYPES.get(str(step.get("type")), BaseStep).computable:
+        expression = computed(step.get(field))
+        if expression is not None:
+            at = (*path, field)
+            yield _Place(path=at, source=expression, step=right, index=index, field=field, is_early=True)
 
 
 def _of_endings(document: Document) -> Iterator[_Place]:
-    endings = document.at(("end",))
-    for number, ending in enumerate(endings if isinstance(endings, list) else ()):
-        when = ending.get("when") if isinstance(ending, dict) else None
-        if isinstance(when, str):
-            yield _Place(path=("end", number, "when"), source=when)
+    for path, source in _listed(document, ("end",), "when"):
+        yield _Place(path=path, source=source)
+
+
+def _listed(document: Document, path: Path, name: str) -> Iterator[tuple[Path, str]]:
+    """Yield the conditions of the items of a list."""
+    items = document.at(path)
+    for number in range(len(items) if isinstance(items, list) else 0):
+        yield from _conditions(document, (*path, number), name)
+
+
+def _conditions(document: Document, path: Path, name: str) -> Iterator[tuple[Path, str]]:
+    condition = document.at((*path, name))
+    if isinstance(condition, str | bool):
+        yield (*path, name), str(condition).lower() if isinstance(condition, bool) else condition

@@ -1,7 +1,7 @@
 """A survey file as plain data, with the line and column of each part."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -23,12 +23,14 @@ class Document:
     Attributes:
         data: JSON data; the file's texts in all languages.
         refusals: what a survey file must not contain, though it is YAML.
+        renamed: the names that the file has instead of the last ones of these paths.
     """
 
     text: str
     data: Any
     root: yaml.Node | None = None
     refusals: tuple[Refusal, ...] = ()
+    renamed: Mapping[Path, str] = field(default_factory=dict)
 
     def at(self, path: Path) -> Any:  # noqa: ANN401 - a part of the file
         """Return a part of the data; None if there is none."""
@@ -54,22 +56,32 @@ class Document:
     def written(self, path: Path) -> str | None:
         """Return a text, number or other scalar as the file spells it, without quotes; None for another part."""
         node = self.root
-        for part in path:
-            found = _child_node(node, part)
+        for depth in range(len(path)):
+            found = self._child_node(node, path[: depth + 1])
             node = None if found is None else found[1]
         return node.value if isinstance(node, yaml.ScalarNode) else None
 
     def position(self, path: Path, *, is_key: bool = False, offset: int | None = None) -> tuple[int, int]:
         """Return the line and column, from 1, of a part, or of what contains it."""
         node, key = self.root, None
-        for part in path:
-            found = _child_node(node, part)
+        for depth in range(len(path)):
+            found = self._child_node(node, path[: depth + 1])
             if found is None:
                 return _start(node)
             key, node = found
         if offset is not None and isinstance(node, yaml.ScalarNode):
             return self._within(node, offset)
         return _start(key if is_key and key is not None else node)
+
+    def _child_node(self, node: yaml.Node | None, path: Path) -> tuple[yaml.Node | None, yaml.Node] | None:
+        return _child_node(node, self.renamed.get(path, path[-1]))
+
+    def place(self, path: Path) -> str:
+        """Return e.g. ``options[2].label``, from the step on if it has an id."""
+        place = ""
+        for part in path[2:] if self.step_id(path) is not None else path:
+            place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else part
+        return place
 
     def _within(self, node: yaml.ScalarNode, offset: int) -> tuple[int, int]:
         """Exact where the file has the text as it is, on one line."""

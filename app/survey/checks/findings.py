@@ -39,11 +39,15 @@ class Finding:
 
 
 class Findings:
-    """Collects the findings of one file."""
+    """Collects the findings of one file.
+
+    Attributes:
+        document: to which the paths lead.
+    """
 
     def __init__(self, file: str, document: Document) -> None:
         self._file = file
-        self._document = document
+        self.document = document
         self._found: dict[Finding, None] = {}
         self._suggestions = MAX_SUGGESTIONS
         for refusal in document.refusals:
@@ -60,9 +64,9 @@ class Findings:
             is_key: it is about the key, not about the value.
             offset: of the character within the text that is the value.
         """
-        line, column = self._document.position(path, is_key=is_key, offset=offset)
+        line, column = self.document.position(path, is_key=is_key, offset=offset)
         if (line, column) not in self._refused:  # what follows from that is no finding of its own
-            self.add_at(line, column, message, step_id=self._document.step_id(path), level=level)
+            self.add_at(line, column, message, step_id=self.document.step_id(path), level=level)
 
     def add_at(
         self, line: int, column: int, message: str, *, step_id: str | None = None, level: Level = "error"

@@ -2,6 +2,7 @@
 
 import zoneinfo
 
+from ...core.formats import is_language
 from .document import Document
 from .findings import Findings
 
@@ -17,3 +18,12 @@ def check_locales(document: Document, findings: Findings) -> None:
     name = document.at(("timezone",))
     if isinstance(name, str) and name not in zoneinfo.available_timezones():
         findings.add(("timezone",), f"timezone: {name!r} is not a time zone; write one such as Europe/Berlin")
+
+
+def known_languages(document: Document) -> tuple[str, ...]:
+    """Return the language of plain texts, then the others; nothing if one is invalid."""
+    others = document.at(("languages",))
+    tags = [document.at(("language",)), *(others if isinstance(others, list) else ())]
+    if not all(isinstance(tag, str) and is_language(tag) for tag in tags):
+        return ()
+    return tuple({tag.lower(): tag for tag in tags}.values())

@@ -1,42 +1,100 @@
-"""Which model describes which part of a survey file."""
+"""Which model describes which part of a survey file, and names in it that no model has."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
 from ..definition import Survey
 from ..texts import is_text_field
-from ..types import STEP_TYPES
+from ..types import STEP_TYPES, BaseStep
 from .document import Document, Path
+from .findings import Findings
 
 Model = type[BaseModel]
 
 
-def models_by_path(document: Document) -> Mapping[Path, Model]:
-    """Return the model of each mapping in the file, where one is known."""
-    return dict(_walk((), document.data, Survey))
+def correct_names(document: Document, findings: Findings) -> tuple[Document, Mapping[Path, Model]]:
+    """Add unknown fields and types; return the document without them, and the models of its mappings by path.
+
+    The document has the name that is meant instead, if that is known, so that mistakes behind it are found too.
+    """
+    names = _Names(document, findings)
+    data = names.correct((), document.data, Survey)
+    return dataclasses.replace(document, data=data, renamed=names.renamed), names.models
 
 
 def texts(models: Mapping[Path, Model], document: Document) -> Iterator[Path]:
     """Yield the path of each text that the file may write in several languages."""
     for path, model in models.items():
         for name in document.at(path):
-            field = model.model_fields.get(name)
-            if field is not None and is_text_field(field):
+            if is_text_field(model.model_fields[name]):
                 yield (*path, name)
 
 
-def _walk(path: Path, part: Mapping[str, Any], model: Model) -> Iterator[tuple[Path, Model]]:
-    yield path, model
-    for name, value in part.items():
-        field = model.model_fields.get(name)
-        choices = () if field is None else tuple(_models(field.annotation))
-        items = enumerate(value) if isinstance(value, list) else [(None, value)]
-        for index, item in items if choices else ():
-            chosen = _choose(choices, item) if isinstance(item, Mapping) else None
-            if chosen is not None:
-                yield from _walk((*path, name) if index is None else (*path, name, index), item, chosen)
+class _Names:
+    def __init__(self, document: Document, findings: Findings) -> None:
+        self._document = document
+        self._findings = findings
+        self.models: dict[Path, Model] = {}
+        self.renamed: dict[Path, str] = {}
+        findings.document = dataclasses.replace(document, renamed=self.renamed)
+
+    def correct(self, path: Path, part: Mapping[str, Any], model: Model) -> dict[str, Any]:
+        """Return a mapping with the names of its model."""
+        self.models[path] = model
+        fields = model.model_fields
+        corrected = {name: value for name, value in part.items() if name in fields}
+        for name in [name for name in part if name not in fields]:
+            meant = self._findings.nearest(name, fields)
+            hint = f"did you mean {meant}?" if meant is not None else f"there are {', '.join(fields)}"
+            self._add_unknown((*path, name), hint)
+            if meant is not None and meant not in corrected:
+                corrected[meant] = part[name]
+                self.renamed[*path, meant] = name
+        return {
+            name: self._correct_within((*path, name), value, fields[name].annotation)
+            for name, value in corrected.items()
+        }
+
+    def _correct_within(self, path: Path, value: Any, annotation: object) -> Any:  # noqa: ANN401 - a part of the file
+        models = tuple(_models(annotation))
+        if models and isinstance(value, list) and get_origin(annotation) is tuple:
+            return [self._correct_part((*path, index), item, models) for index, item in enumerate(value)]
+        return self._correct_part(path, value, models) if get_origin(annotation) is not tuple else value
+
+    def _correct_part(self, path: Path, part: Any, models: tuple[Model, ...]) -> Any:  # noqa: ANN401 - a part of the file
+        if not models or not isinstance(part, Mapping):
+            return part
+        if len(models) == 1:
+            return self.correct(path, part, models[0])
+        step = self._with_type(path, part)
+        model = STEP_TYPES.get(str(step.get("type")))
+        return step if model is None else self.correct(path, step, model)
+
+    def _with_type(self, path: Path, step: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the step with the type that is meant, if that is known."""
+        types = ", ".join(STEP_TYPES)
+        if "type" not in step:
+            misspelt = self._findings.nearest("type", [name for name in step if name not in BaseStep.model_fields])
+            if misspelt is not None:
+                self._add_unknown((*path, misspelt), "did you mean type?")
+                self.renamed[*path, "type"] = misspelt
+                step = {"type" if name == misspelt else name: value for name, value in step.items()}
+        written = step.get("type")
+        if not isinstance(written, str):
+            self._findings.add((*path, "type"), f"the field type is required: one of {types}")
+        elif written not in STEP_TYPES:
+            meant = self._findings.nearest(written, STEP_TYPES)
+            hint = f"did you mean {meant}? The types are {types}" if meant else f"the types are {types}"
+            self._findings.add((*path, "type"), f"unknown type {written}; {hint}")
+            return step if meant is None else {**step, "type": meant}
+        return step
+
+    def _add_unknown(self, path: Path, hint: str) -> None:
+        within = self._document.place(path[:-1])
+        self._findings.add(path, f"{within and f'{within}: '}unknown field {path[-1]}; {hint}", is_key=True)
 
 
 def _models(annotation: object) -> Iterator[Model]:
@@ -44,8 +102,3 @@ def _models(annotation: object) -> Iterator[Model]:
         yield annotation
     for argument in get_args(annotation):
         yield from _models(argument)
-
-
-def _choose(models: tuple[Model, ...], part: Mapping[str, object]) -> Model | None:
-    """Return the only model, or that of the step's type."""
-    return models[0] if len(models) == 1 else STEP_TYPES.get(str(part.get("type")))

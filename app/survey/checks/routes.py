@@ -1,7 +1,15 @@
 """Whether the steps of a survey file have different ids, and lead to each other and to the end."""
 
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from ...core import strict_json
+from ..conditions import compile_conditions
 from ..definition import Survey
 from ..state import END
+from ..step_graph import StepGraph
+from ..types import STEP_TYPES, InfoStep
 from .document import Document
 from .findings import Findings
 
@@ -20,20 +28,40 @@ def check_routes(document: Document, survey: Survey | None, findings: Findings) 
     indexes = step_indexes(document)
     is_complete = _check_ids(document, indexes, findings)
     is_complete = _check_targets(document, indexes, findings) and is_complete
-    if survey is None or not is_complete:
+    graph = _graph(document, survey) if is_complete else None
+    if graph is None:
         return
-    for step_id in survey.graph.unreachable:
+    for step_id in graph.unreachable:
         findings.add(
             ("steps", indexes[step_id], "id"),
             "no rule and no order leads here: add a rule that goes to this step, or remove it",
         )
-    if survey.graph.endless:
-        step_id, *others = survey.graph.endless
+    if graph.endless:
+        step_id, *others = graph.endless
         others_too = f" nor from {', '.join(others[:10])}" if others else ""
         findings.add(
             ("steps", indexes[step_id], "id"),
             f"no answer leads from here to the end{others_too}: a cycle that no answer leaves",
         )
+
+
+def _graph(document: Document, survey: Survey | None) -> StepGraph | None:
+    """Return where the steps can lead, whatever else of them is wrong; None if that is not known."""
+    if survey is not None:
+        return survey.graph
+    steps = []
+    for step in document.steps:
+        if not isinstance(step, Mapping) or str(step.get("type")) not in STEP_TYPES:
+            return None
+        walked = {name: step[name] for name in ("id", "next", "show_if") if name in step}
+        try:
+            # As if there were nothing to answer, which never leads elsewhere than an answer can.
+            steps.append(InfoStep.model_validate_json(strict_json.encode({"type": "info", "prompt": "?", **walked})))
+        except ValidationError:
+            return None
+    if not steps:
+        return None
+    return StepGraph.build(compile_conditions(steps, ()), dict.fromkeys(step.id for step in steps))
 
 
 def _check_ids(document: Document, indexes: dict[str, int], findings: Findings) -> bool:

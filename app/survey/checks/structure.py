@@ -2,8 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -17,7 +17,7 @@ from ..types import STEP_TYPES, BaseStep, Step
 from .document import Document, Path
 from .findings import Findings
 from .hints import missing_braces, wrong_type
-from .models import Model
+from .locales import known_languages
 
 _KINDS = {
     "string_type": "text",
@@ -40,33 +40,39 @@ class Structure:
 
     Attributes:
         survey: None if any part of it is wrong.
-        steps: the right ones by their index.
+        steps: by their index, without fields that are wrong; only where the others make a step.
     """
 
     survey: Survey | None
     steps: Mapping[int, BaseStep]
 
 
-def check_structure(document: Document, models: Mapping[Path, Model], findings: Findings) -> Structure:
+def check_structure(document: Document, findings: Findings) -> Structure:
     """Add what the models refuse, in any language."""
-    messages = _Messages(document, models, findings)
-    try:
-        survey = parse_structure(strict_json.encode(document.data))
-    except ValidationError as error:
-        messages.add(error.errors(include_url=False))
-        return Structure(survey=None, steps=_right_steps(document))
-    try:
-        survey.parse_languages()
-    except ValidationError as error:
-        messages.add(error.errors(include_url=False))
+    definition = strict_json.encode(document.data)
+    messages = _Messages(document, findings)
+    parsed: dict[str | None, Survey] = {}
+    for tag in (None, *known_languages(document)[1:]):
+        try:
+            parsed[tag] = parse_structure(definition, tag)
+        except ValidationError as error:
+            messages.add(error.errors(include_url=False))
+    survey = parsed.pop(None, None)
+    if survey is None:
+        return Structure(survey=None, steps=_right_steps(document, {path[:3] for path in messages.added}))
+    for tag, texts in parsed.items():
+        survey.add_language(str(tag), texts)
     return Structure(survey=survey, steps=dict(enumerate(survey.steps)))
 
 
-def _right_steps(document: Document) -> dict[int, BaseStep]:
+def _right_steps(document: Document, wrong: Collection[Path]) -> dict[int, BaseStep]:
     found = {}
     for index, step in enumerate(document.steps):
+        fields = step if isinstance(step, Mapping) else {}
+        right = {name: value for name, value in fields.items() if ("steps", index, name) not in wrong}
         try:
-            found[index] = _STEP.validate_json(strict_json.encode(step), context=text_language(document.data))
+            definition = strict_json.encode({"prompt": "?", **right})  # what it asks plays no part
+            found[index] = _STEP.validate_json(definition, context=text_language(document.data))
         except ValidationError:
             continue
     return found
@@ -77,22 +83,18 @@ class _Messages:
     """Pydantic's errors in an author's words."""
 
     document: Document
-    models: Mapping[Path, Model]
     findings: Findings
+    added: set[Path] = field(default_factory=set)
 
     def add(self, errors: Sequence[ErrorDetails]) -> None:
         by_path: dict[Path, list[ErrorDetails]] = defaultdict(list)
         for error in errors:
-            by_path[self._path(error)].append(error)
-        unknown = [path for path, (error, *_) in by_path.items() if error["type"] == "extra_forbidden"]
-        meant = {path: self._meant(path) for path in unknown}
-        misspelt = {(*path[:-1], name) for path, name in meant.items() if name is not None}
+            if error["type"] not in _TAG_ERRORS:  # added with the names
+                by_path[self._path(error)].append(error)
         for path, found in by_path.items():
-            if path not in misspelt and not _is_consequence(path, found[0], by_path):
-                is_key = found[0]["type"] == "extra_forbidden" or (
-                    found[0]["type"] in _TAG_ERRORS and path[-1] != "type"
-                )
-                self.findings.add(path, self._message(path, found, meant.get(path)), is_key=is_key)
+            if not _is_consequence(path, found[0], by_path):
+                self.findings.add(path, self._message(path, found))
+        self.added.update(by_path)
 
     def _path(self, error: ErrorDetails) -> Path:
         """Return the path of an error, whose location also names members of unions."""
@@ -104,51 +106,18 @@ class _Messages:
             if (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int)):
                 path = (*path, part)
                 value = self.document.at(path)
-        if error["type"] in _TAG_ERRORS:
-            return (*path, self._misspelt_type(value) or "type")
         return (*path, str(error["loc"][-1])) if error["type"] == "missing" else path
 
-    def _message(self, path: Path, errors: Sequence[ErrorDetails], meant: str | None) -> str:
-        kind, place = errors[0]["type"], show_place(path, self.document)
-        within = show_place(path[:-1], self.document) + ": " if show_place(path[:-1], self.document) else ""
-        if kind == "extra_forbidden":
-            return f"{within}unknown field {path[-1]}{self._hint(path, meant)}"
-        if kind == "missing":
-            return f"{within}the field {path[-1]} is required"
-        if _is_misspelt_type(path, errors[0]):
-            return f"unknown field {path[-1]}; did you mean type?"
-        if kind in _TAG_ERRORS:
-            return self._unknown_type(self.document.at(path))
+    def _message(self, path: Path, errors: Sequence[ErrorDetails]) -> str:
+        place = self.document.place(path)
+        if errors[0]["type"] == "missing":
+            within = self.document.place(path[:-1])
+            return f"{within and f'{within}: '}the field {path[-1]} is required"
         kinds = [_KINDS[error["type"]] for error in errors if error["type"] in _KINDS]
         if kinds:
             return wrong_type(path, place, kinds, self.document) + missing_braces(path, self.document)
         words = _words(errors[0]) + missing_braces(path, self.document)
         return f"{place}: {words}" if place else words
-
-    def _meant(self, path: Path) -> str | None:
-        model = self.models.get(path[:-1])
-        return None if model is None else self.findings.nearest(str(path[-1]), model.model_fields)
-
-    def _hint(self, path: Path, meant: str | None) -> str:
-        if meant is not None:
-            return f"; did you mean {meant}?"
-        model = self.models.get(path[:-1])
-        return "" if model is None else f"; there are {', '.join(model.model_fields)}"
-
-    def _misspelt_type(self, step: object) -> str | None:
-        """Return the key of a step without a type that may be meant as one."""
-        if not isinstance(step, Mapping) or "type" in step:
-            return None
-        return self.findings.nearest("type", [name for name in step if name not in BaseStep.model_fields])
-
-    def _unknown_type(self, name: object) -> str:
-        types = ", ".join(STEP_TYPES)
-        if not isinstance(name, str):
-            return f"the field type is required: one of {types}"
-        meant = self.findings.nearest(name, STEP_TYPES)
-        return f"unknown type {name}; " + (
-            f"did you mean {meant}? The types are {types}" if meant else f"the types are {types}"
-        )
 
 
 def _is_consequence(path: Path, error: ErrorDetails, by_path: Mapping[Path, object]) -> bool:
@@ -165,15 +134,3 @@ def _words(error: ErrorDetails) -> str:
     words = validation_message(error)
     is_foreign = error["type"] in _BUILT_IN and error["type"] != "value_error" and words == error["msg"]
     return _SHOULD.sub("must ", words) if is_foreign else words
-
-
-def _is_misspelt_type(path: Path, error: ErrorDetails) -> bool:
-    return error["type"] in _TAG_ERRORS and path[-1] != "type"
-
-
-def show_place(path: Path, document: Document) -> str:
-    """Return e.g. ``options[2].label``, from the step on if it has an id."""
-    place = ""
-    for part in path[2:] if document.step_id(path) is not None else path:
-        place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else part
-    return place

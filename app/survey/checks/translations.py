@@ -8,8 +8,8 @@ from ...core.formats import is_language
 from ...languages import parents
 from .document import Document, Path
 from .findings import Findings
+from .locales import known_languages
 from .models import Model, texts
-from .structure import show_place
 
 _WITHOUT_WORDS = re.compile(r"[\d\W_]*")
 """Needs no translation."""
@@ -25,7 +25,7 @@ def check_translations(document: Document, models: Mapping[Path, Model], finding
 
     One warning names all texts of a step that lack the same languages, and one all texts in an unknown language.
     """
-    languages = _languages(document)
+    languages = known_languages(document)
     if not languages:
         return
     missing: dict[tuple[Path, tuple[str, ...]], list[Path]] = defaultdict(list)
@@ -34,7 +34,7 @@ def check_translations(document: Document, models: Mapping[Path, Model], finding
         text = document.at(path)
         for tag in text if isinstance(text, dict) else ():
             if not is_language(tag):
-                message = f"{show_place(path, document)}: {tag} is not a language tag such as en or de-AT"
+                message = f"{document.place(path)}: {tag} is not a language tag such as en or de-AT"
                 findings.add((*path, tag), message, is_key=True)
             elif not any(tag.lower() in parents(language) for language in languages):
                 unknown[tag].append(path)
@@ -63,7 +63,7 @@ def _add_missing(
     if tags == languages:
         message = f"the text is missing in every language of the survey ({', '.join(languages)})"
         for path in paths:
-            findings.add(path, f"{show_place(path, document)}: {message}")
+            findings.add(path, f"{document.place(path)}: {message}")
     elif tags:
         findings.add(paths[0], _missing(paths, tags, languages[0], document), level="warning")
 
@@ -81,19 +81,10 @@ def _missing(paths: Sequence[Path], tags: Sequence[str], plain: str, document: D
 
 
 def _places(paths: Sequence[Path], document: Document) -> str:
-    shown = [show_place(path, document) for path in paths[:_SHOWN]]
+    shown = [document.place(path) for path in paths[:_SHOWN]]
     more = [f"{len(paths) - _SHOWN} more"] if len(paths) > _SHOWN else []
     *others, last = (*shown, *more)
     return f"{', '.join(others)} and {last}" if others else last
-
-
-def _languages(document: Document) -> tuple[str, ...]:
-    """Return the language of plain texts, then the others; nothing if one is invalid."""
-    others = document.at(("languages",))
-    tags = [document.at(("language",)), *(others if isinstance(others, list) else ())]
-    if not all(isinstance(tag, str) and is_language(tag) for tag in tags):
-        return ()
-    return tuple({tag.lower(): tag for tag in tags}.values())
 
 
 def _bare_options(models: Mapping[Path, Model], document: Document) -> Iterator[Path]:

@@ -72,10 +72,13 @@ def compile_tree(tree: Node, names: Names) -> tuple[Evaluate, Reads]:
     """Return the function that evaluates a tree, and what it reads.
 
     Raises:
-        InvalidExpression: an unknown name or function, or wrong arguments.
+        InvalidExpression: unknown names or functions, or wrong arguments.
     """
     compiler = _Compiler(names)
-    return compiler.compile(tree, ()), compiler.reads
+    evaluate = compiler.compile(tree, ())
+    if compiler.problems:
+        raise InvalidExpression(*compiler.problems)
+    return evaluate, compiler.reads
 
 
 def count_steps(tree: Node) -> int:
@@ -93,8 +96,19 @@ class _Compiler:
         self._variables = names.variables
         self._members = {"answers": names.answers, "parameters": names.parameters, "values": names.values}
         self.reads = Reads()
+        self.problems: dict[str, None] = {}
 
-    def compile(self, node: Node, bound: tuple[str, ...]) -> Evaluate:  # noqa: C901, PLR0912 - one case a node
+    def compile(self, node: Node, bound: tuple[str, ...]) -> Evaluate:
+        """Return what evaluates a node; add to ``problems`` if it is wrong."""
+        try:
+            return self._compile(node, bound)
+        except InvalidExpression as error:
+            self.problems |= dict.fromkeys(error.args)
+            if isinstance(node, Call):
+                self._all(node.parts, bound)  # which may be wrong too
+            return lambda _frame: None
+
+    def _compile(self, node: Node, bound: tuple[str, ...]) -> Evaluate:  # noqa: C901, PLR0912 - one case a node
         match node:
             case Literal(value):
                 return lambda _frame: value

@@ -11,7 +11,10 @@ MAX_DEPTH = 120
 
 
 class InvalidExpression(ValueError):
-    """The message is for the author of the survey."""
+    """Each argument is a message for the author of the survey."""
+
+    def __str__(self) -> str:
+        return "; ".join(self.args)
 
 
 @dataclass(frozen=True, slots=True)

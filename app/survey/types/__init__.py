@@ -61,6 +61,7 @@ __all__ = [
     "ColumnKind",
     "Expression",
     "Image",
+    "InfoStep",
     "InvalidAnswer",
     "Option",
     "OptionValue",

@@ -126,6 +126,7 @@ end:
         f"14:71: step n: max: {FAILS}2026-01-15 is no max for this step",
         '15:72: step o: options[1].show_if: answers.c is never "1": write 1, without quotes',
         "16:50: step w: max must be a whole number",
+        "16:62: step w: show_if: answers.c is never 7: its answers are 1, 2",
         "18:12: end[0].when: answers.c is never 9: its answers are 1, 2",
     ]
 
