@@ -17,6 +17,7 @@ STEPS = {
     "time": 'type: time, min: "07:00", max: "19:00"',
     "datetime": "type: datetime, min: 2020-01-01T00:00",
     "month": "type: month, max: 2030-12",
+    "now": 'type: datetime, max: "{{ now }}"',
     "email": "type: email",
     "phone": "type: phone",
     "number": "type: number, decimals: 2",
@@ -106,6 +107,14 @@ def test_address_is_stored_as_the_server_does(
     writer.expect_step("S1")
     expect_refused(writer, wrong, problem)
     expect_stored(writer, survey, typed, stored, re.escape(str(stored)))
+
+
+def test_computed_bound_is_checked_by_the_server_alone(writer: Participant) -> None:
+    """That on the page is of the moment when the step was shown: a minute later, more would be right."""
+    writer.open("now-en")
+    writer.expect_step("S1")
+    expect_refused(writer, "2999-01-01T09:15", "^The answer must not be after")
+    expect_stored(writer, "now-en", "2020-05-03T09:15", "2020-05-03T09:15", r"May 3, 2020.* 9:15\sAM")
 
 
 def test_month_is_chosen_and_its_year_written_when_the_browser_has_no_field_for_it(writer: Participant) -> None:

@@ -62,7 +62,8 @@ export function momentType(moment) {
     parseSpeech(step, transcript) {
       const value = moment.parse(normalize(transcript));
       if (value === null || hasShortYear(step, moment, value)) return null;
-      return (step.min && value < step.min) || (step.max && value > step.max) ? null : value;
+      const { min, max } = fixedBounds(step);
+      return (min && value < min) || (max && value > max) ? null : value;
     },
   };
 }
@@ -93,13 +94,24 @@ function createControl(step, moment) {
  * @param {Moment} moment
  */
 function problemWith(value, step, moment) {
-  const max = step.max ?? moment.last;
+  const { min, max = moment.last } = fixedBounds(step);
   const isLate = typeof max === "string" && (value > max || value.length > max.length); // a year may have six digits
   if (isLate) return text(`controls.${moment.name}.too_late`, { max: format(moment, max) });
   if (Number.isNaN(Date.parse(moment.toIso(value)))) return text(`controls.${moment.name}.not_real`);
   if (hasShortYear(step, moment, value)) return text("controls.date.short_year");
-  const isEarly = typeof step.min === "string" && value < step.min;
-  return isEarly ? text(`controls.${moment.name}.too_early`, { min: format(moment, String(step.min)) }) : null;
+  const isEarly = min !== undefined && value < min;
+  return isEarly ? text(`controls.${moment.name}.too_early`, { min: format(moment, min) }) : null;
+}
+
+/**
+ * Return the bounds that are still those of the server: computed ones move on after the step was shown.
+ *
+ * @param {Step} step
+ * @returns {{min?: string, max?: string}}
+ */
+function fixedBounds({ min, max, depends_on: isComputed }) {
+  if (isComputed) return {};
+  return { ...(typeof min === "string" && { min }), ...(typeof max === "string" && { max }) };
 }
 
 /**
