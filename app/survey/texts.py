@@ -135,10 +135,16 @@ def computed(value: object) -> str | None:
     return value[2:-2].strip()
 
 
+_PLAIN = frozenset({"audio", "placeholder"})
+"""Texts that are not shown as HTML."""
+
+
 def with_html(dumped: dict[str, Any], model: BaseModel) -> dict[str, Any]:
     """Return a dumped step with the HTML of its texts by field, in ``html``; each option has its own."""
     fields = vars(model)
-    html = {name: value.html for name, value in fields.items() if isinstance(value, MarkdownText) and name != "audio"}
+    html = {
+        name: value.html for name, value in fields.items() if isinstance(value, MarkdownText) and name not in _PLAIN
+    }
     if not html:
         return dumped
     options = [with_html(*pair) for pair in zip(dumped.get("options", ()), fields.get("options", ()), strict=True)]

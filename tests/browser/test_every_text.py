@@ -27,7 +27,7 @@ steps:
   - {{id: all, type: choices, prompt: Όλα;, required: false, options: [Ψωμί, Τυρί, Ελιές]}}
   - {{id: some, type: choices, prompt: Μερικά;, min_choices: 2, options: [Ψωμί, Τυρί, Ελιές]}}
   - {{id: few, type: choices, prompt: Λίγα;, min_choices: 1, max_choices: 2, options: [Ψωμί, Τυρί, Ελιές]}}
-  - {{id: words, type: text, prompt: Όνομα;, max_length: 10}}
+  - {{id: words, type: text, prompt: Όνομα;, placeholder: λέξη, max_length: 10}}
   - {{id: weight, type: number, prompt: Βάρος;, unit: κιλά, min: 1, max: 9999}}
   - {{id: whole, type: number, prompt: Πόσα;, integer: true, min: 1}}
   - {{id: pain, type: scale, prompt: Πόνος;, min: 0, max: 4, min_label: καθόλου, max_label: πολύ}}

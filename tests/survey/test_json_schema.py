@@ -31,6 +31,8 @@ WRONG = {
     "missing type": STEP + "required: true}]",
     "unknown field of a step": STEP + "type: info, colour: red}]",
     "field of another type": STEP + "type: boolean, unit: kg}]",
+    "placeholder where nothing is typed": STEP + "type: boolean, placeholder: p}]",
+    "empty placeholder": STEP + "type: text, placeholder: ''}]",
     "step id": HEAD + "steps: [{id: 1st, type: info, prompt: p}]",
     "step called end": HEAD + "steps: [{id: end, type: info, prompt: p}]",
     "empty prompt": HEAD + "steps: [{id: S1, type: info, prompt: ''}]",

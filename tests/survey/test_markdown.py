@@ -94,6 +94,12 @@ def test_step_has_plain_texts_and_html_beside_them() -> None:
     assert (german["prompt"], german["html"]["prompt"]) == ("Ja?", "<p><em>Ja</em>?</p>")
 
 
+def test_placeholder_is_plain_text_only() -> None:
+    """Browsers show it as it is; there is no HTML in a field."""
+    step = survey(f"{FILE}  - {{id: S2, type: text, prompt: P, placeholder: '*as* here'}}\n").client_steps["S2"]
+    assert (step["placeholder"], step["html"]) == ("as here", {"prompt": "<p>P</p>"})
+
+
 def test_texts_of_the_survey_and_labels_of_exports_are_plain() -> None:
     assert survey().title == "Consent"
     step: Any = survey().steps[0]

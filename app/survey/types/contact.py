@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Literal, Self
 
 from .columns import AnswerColumn, AnswerColumns, one_column
-from .step import BaseStep, InvalidAnswer, SampleRequest, newest
+from .step import BaseStep, InvalidAnswer, Placeholder, SampleRequest, newest
 
 _EMAIL_LENGTH = 254
 """RFC 5321, 4.5.3.1.3, without the angle brackets."""
@@ -21,6 +21,8 @@ _NOT_STORED = re.compile(r"[\s.()\[\]\u2010-\u2015-]")
 
 class ContactStep(BaseStep):
     """A step whose answer is one address."""
+
+    placeholder: Placeholder = None
 
     is_typed = True
     value_types = frozenset({str})

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from ...core.strict_json import MAX_INTEGER
 from ..texts import OneLine
 from .columns import AnswerColumn, AnswerColumns, one_column
-from .step import BaseStep, InvalidAnswer, SampleRequest, is_absent, newest, require_ordered
+from .step import BaseStep, InvalidAnswer, Placeholder, SampleRequest, is_absent, newest, require_ordered
 
 
 class NumberStep(BaseStep):
@@ -24,6 +24,7 @@ class NumberStep(BaseStep):
         int | None,
         Field(ge=0, le=15, description="Most digits behind the decimal point; default: any", exclude_if=is_absent),
     ] = None
+    placeholder: Placeholder = None
 
     computable = frozenset({"min", "max", "default"})
     value_types = frozenset({int, float})

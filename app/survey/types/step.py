@@ -21,7 +21,7 @@ from ...core import strict_json
 from ...core.formats import MEDIA_FILE, STEP_ID
 from ...languages import Message
 from ..state import END
-from ..texts import InLanguage, computed
+from ..texts import InLanguage, OneLine, computed
 from .columns import AnswerColumns
 
 T = TypeVar("T")
@@ -91,6 +91,14 @@ Expression = Annotated[str, BeforeValidator(_condition_text, json_schema_input_t
 def is_absent(value: object) -> bool:
     """Whether a file leaves a field out that came later: then it is no part of the revision."""
     return value is None or value == ()
+
+
+Placeholder = Annotated[
+    str | None,
+    Field(min_length=1, max_length=200, description="Example, shown in the empty field", exclude_if=is_absent),
+    OneLine,
+]
+"""Of types whose answers are typed into a field."""
 
 
 class Rule(StrictModel):

@@ -9,7 +9,7 @@ import re2
 from pydantic import Field, field_validator
 
 from .columns import AnswerColumn, AnswerColumns, one_column
-from .step import BaseStep, InvalidAnswer, SampleRequest, newest
+from .step import BaseStep, InvalidAnswer, Placeholder, SampleRequest, newest
 
 _PATTERN_OPTIONS = re2.Options()
 _PATTERN_OPTIONS.log_errors = False  # else also written to stderr
@@ -36,6 +36,7 @@ class TextStep(BaseStep):
     pattern: Annotated[
         str | None, Field(max_length=2000, description="Regular expression (RE2) that the whole answer must match")
     ] = None
+    placeholder: Placeholder = None
 
     is_typed = True
     value_types = frozenset({str})

@@ -211,6 +211,7 @@ def test_missing_translation_is_a_warning_and_a_text_in_no_language_an_error() -
         "id: a\ntitle: {en: T, de: T}\nlanguage: en\nlanguages: [en, de-AT, ar]\nsteps:\n"
         "  - id: S1\n    type: choice\n    prompt: {fr: Pourquoi}\n    help: {en: H, de: H, ar: H, it: H}\n"
         "    options: [Rest, 12, {value: 13}, {value: sleep}, {value: x, label: {ar: X}}]\n"
+        "  - {id: S2, type: number, prompt: {en: P, de: P, ar: P}, placeholder: {en: E, ar: A}}\n"
     )
     survey, findings = check_survey(text, "mine.yaml")
     assert survey is None
@@ -236,6 +237,7 @@ def test_missing_translation_is_a_warning_and_a_text_in_no_language_an_error() -
             'step S1: 2 texts are missing in de-AT, ar: options[0] and options[3].value; write {value: Rest, label: {en: "...", de-AT: "..."}}',
         ),
         (10, "warning", "S1", "step S1: options[4].label has no text in en, de-AT"),
+        (11, "warning", "S2", "step S2: placeholder has no text in de-AT"),
     ]
 
 

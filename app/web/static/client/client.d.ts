@@ -72,6 +72,8 @@ export interface Step {
   /** The most digits behind the decimal point. */
   decimals?: number;
   unit?: string | null;
+  /** An example, shown in the empty field; it is no label. */
+  placeholder?: string;
   min_label?: string | null;
   max_label?: string | null;
   /** `random`: the options are in the participant's own order; those of `GET /api/surveys/{id}` are not. */

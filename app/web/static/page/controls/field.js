@@ -30,6 +30,7 @@ export function createFieldControl(step, field, body, { hint, show, parse, valid
   const ids = [...descriptions, hint ? "hint" : "", step.unit ? "unit" : "", "problem"];
   field.setAttribute("aria-describedby", ids.filter(Boolean).join(" "));
   if (step.required) field.setAttribute("aria-required", "true");
+  if (step.placeholder) field.placeholder = step.placeholder;
   const isEmpty = () => field.value.trim() === "" && !field.validity.badInput;
   return {
     element,
