@@ -1,7 +1,7 @@
-"""Python processes forked from one that has imported the libraries: importing them is most of a server's start.
+"""Python processes forked from one that has imported the program and read its surveys: that is most of a server's start.
 
-The forked process then runs ``python -m MODULE`` as any other: it imports this project's modules (but for the pure
-survey package) and reads its settings from its own environment. Only on Linux; elsewhere each process starts by itself.
+The forked process then runs ``python -m MODULE`` as any other, and reads its settings from its own environment. Only on
+Linux; elsewhere each process starts by itself.
 """
 
 import contextlib
@@ -21,12 +21,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-EVERY_S = 0.02
+from app import catalogue
+from app.observability.multiprocess import VARIABLE
+from tests.checked_surveys import check_files_once
 
-# Not prometheus_client, which reads its folder from the environment when it is imported.
-LIBRARIES = (
-    "app.survey",
+ROOT = Path(__file__).resolve().parent.parent
+SURVEYS = ROOT / "surveys"
+EVERY_S = 0.02
+SHARE_METRICS = {VARIABLE, "STEPKEEP_METRICS_DIR", "WEB_CONCURRENCY"}
+
+MODULES = (
+    "app.cli",
+    "app.web",
     "cryptography.hazmat.primitives.ciphers.aead",
     "filelock",
     "flask_cors",
@@ -164,8 +170,10 @@ def _parent(_pid: int) -> _Parent:
 
 def main() -> None:
     """Fork a process for each line of standard input that asks for it, and answer with its pid or exit code."""
-    for library in LIBRARIES:
-        importlib.import_module(library)
+    for module in MODULES:
+        importlib.import_module(module)
+    check_files_once()
+    catalogue.check_files(catalogue.survey_files(SURVEYS))
     gc.freeze()
     for line in sys.stdin:
         request = json.loads(line)
@@ -190,10 +198,18 @@ def run(command: list[str], environment: dict[str, str], output: str, errors: st
         os.close(opened)
     os.environ.clear()
     os.environ.update(environment)
+    if SHARE_METRICS & environment.keys():
+        _forget_metrics()
     gc.unfreeze()
     sys.orig_argv = [sys.executable, "-m", *command]
     sys.argv = list(command)
     runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+
+
+def _forget_metrics() -> None:
+    """Forget prometheus_client, which reads its folder from the environment when it is imported, and what imported it."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in {"app", "prometheus_client"}]:
+        del sys.modules[name]
 
 
 if __name__ == "__main__":

@@ -142,6 +142,7 @@ class Proxy:
 
     def close(self) -> None:
         """Cut all connections and end the threads."""
+        self.stop_accepting()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -176,8 +177,13 @@ class Proxy:
         pair = _Pair(client, server)
         both = [threading.Thread(target=work, args=(pair,), daemon=True) for work in (self._requests, self._replies)]
         with self._mutex:
-            self._pairs.add(pair)
-            self._threads = [thread for thread in self._threads if thread.is_alive()] + both
+            accepts = self._accepts  # again: a cut during the connect has not seen this pair
+            if accepts:
+                self._pairs.add(pair)
+                self._threads = [thread for thread in self._threads if thread.is_alive()] + both
+        if not accepts:
+            pair.reset()
+            return
         for thread in both:
             thread.start()
 

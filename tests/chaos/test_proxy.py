@@ -51,6 +51,21 @@ def is_cut(end: socket.socket) -> bool:
         return True
 
 
+def test_cut_during_a_connect_includes_the_new_connection(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise it would survive the outage that the cut begins."""
+    connect = socket.create_connection
+
+    def cut_meanwhile(address: tuple[str, int], timeout_s: float) -> socket.socket:
+        server = connect(address, timeout_s)
+        line.proxy.stop_accepting()
+        line.proxy.cut_all()
+        return server
+
+    monkeypatch.setattr(socket, "create_connection", cut_meanwhile)
+    with connect(("127.0.0.1", line.proxy.port), TIMEOUT_S) as client:
+        assert is_cut(client)
+
+
 def test_connection_with_swallowed_bytes_is_cut_when_the_proxy_is_healed(line: Line) -> None:
     """A connection never continues after a gap in its bytes."""
     client, server = line.connect()

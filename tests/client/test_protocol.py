@@ -80,6 +80,7 @@ def test_command_is_sent_again_after_a_transient_error(make_client: MakeClient, 
         send_messages(connection, {"type": "error", "id": first["id"], "code": code, "message": "later"})
         for _ in range(3):
             send_messages(connection, ack(server.receive(connection, number)))
+        server.receive(connection, number)  # a script that returns closes the connection, and the client reconnects
 
     server = fake(script)
     received = MessageList()
@@ -246,9 +247,10 @@ def test_client_reconnects_to_a_server_that_does_not_work(
                 connection.close(1011, "internal error")
 
     server = fake(script)
-    with make_client(server.url, timeouts=replace(FAST, state_timeout_s=0.1)) as client:
+    state_timeout_s = 0.1 if silence == "no state" else NEVER_S
+    with make_client(server.url, timeouts=replace(FAST, state_timeout_s=state_timeout_s)) as client:
         client.back().result(WAIT_S)
-    assert len(server.paths) == 3
+    assert len(server.paths) >= 3
 
 
 def test_short_connection_without_an_answer_is_a_failed_attempt(
@@ -263,7 +265,7 @@ def test_short_connection_without_an_answer_is_a_failed_attempt(
         connection.close(1001)
 
     server = fake(cut)
-    with make_client(server.url) as client:
+    with make_client(server.url, timeouts=replace(FAST, connect_delay_max_s=NEVER_S)) as client:  # each one is short
         client.back()
         wait_for(lambda: "attempt 3 failed: 1001 closed" in caplog.text, lambda: caplog.text)
         assert client.unacknowledged == 1

@@ -138,7 +138,7 @@ def test_dead_network_is_detected_by_pings(
     make_client: MakeClient, server: Server, proxy: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A new connection delivers the command; the log has no error."""
-    times = replace(FAST, ping_interval_s=0.2, ping_timeout_s=0.2, open_timeout_s=0.5, close_timeout_s=0.1)
+    times = replace(FAST, ping_interval_s=0.2, ping_timeout_s=0.2, close_timeout_s=0.1)
     with make_client(proxied(proxy), timeouts=times) as client:
         client.wait_until_online(WAIT_S)
         proxy.swallow()
