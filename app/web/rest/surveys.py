@@ -1,5 +1,6 @@
 """REST for the surveys that are offered."""
 
+import re
 from dataclasses import asdict
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ... import survey as survey_core
 from ...access import Participant, Principal, has_scope
+from ...core.formats import SURVEY_ID
 from ...errors import NoSuchSurvey
 from ...survey import SessionKey, described_step, with_html
 from ...survey.types import StepType
@@ -158,26 +160,31 @@ def reload_surveys() -> flask.Response:
 def get_survey(survey_id: str) -> flask.Response:
     """Get a survey.
 
-    With `revision`, as sessions of that revision have it, but with today's access and retention.
+    With `revision`, as sessions of that revision have it, but with today's access and retention. One that is no longer
+    offered is closed, and kept.
     """
     revision, form, language = REVISION.value(), FORM.value(), LANG.value()
-    survey = store().catalogue.surveys.get(survey_id)
-    is_public = survey is not None and survey.access == "public"
+    offered = store().catalogue.surveys.get(survey_id)
+    is_public = offered is not None and offered.access == "public"
     # Credentials are checked for a survey that does not exist too: invalid ones would show which are closed.
     is_seen = is_public or _sees_closed_survey(authenticator().principal(SessionKey(survey_id, "")), survey_id)
-    if survey is None or not is_seen:
+    survey = _at_revision(survey_id, offered, revision) if is_seen else None
+    if survey is None:
         raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
-    offered = survey
-    if revision is not None and revision != offered.revision:
-        pinned = store().queries.revisions.find(survey_id, revision)
-        if pinned is None:
-            raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
-        survey = pinned
-    survey = survey.in_language(language)
-    response = _survey_response(survey.model_copy(update={"access": offered.access, "retention": offered.retention}))
-    if revision == offered.revision and form == form_digest(offered):
+    today = {"access": offered.access, "retention": offered.retention} if offered is not None else _NO_LONGER_OFFERED
+    response = _survey_response(survey.in_language(language).model_copy(update=today))
+    if offered is not None and revision == offered.revision and form == form_digest(offered):
         response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
     return response
+
+
+_NO_LONGER_OFFERED = {"access": "closed", "retention": None}
+
+
+def _at_revision(survey_id: str, offered: survey_core.Survey | None, revision: str | None) -> survey_core.Survey | None:
+    if revision is None or (offered is not None and revision == offered.revision):
+        return offered
+    return store().queries.revisions.find(survey_id, revision) if re.fullmatch(SURVEY_ID, survey_id) else None
 
 
 def _survey_response(survey: survey_core.Survey) -> flask.Response:

@@ -126,6 +126,24 @@ def test_closed_survey_at_a_revision_is_for_those_who_may_see_it(app: App) -> No
     assert "public" not in seen.headers["Cache-Control"]
 
 
+def test_removed_survey_at_a_revision_is_for_those_who_may_read_its_sessions(app: App, file: Path) -> None:
+    """They can still be answered and exported. Nobody else learns that there was such a survey."""
+    old = app.store.catalogue.surveys["visit"].revision
+    app.store.turns.submit(SessionKey("visit", "ada"), Begin(at=1))
+    file.unlink()
+    app.request("POST", "/api/surveys/reload", app.create_key("admin"))
+    path = f"/api/surveys/visit?revision={old}"
+    for credential in (app.create_key("sessions:read"), app.create_token("ada", "visit")):
+        survey = app.request("GET", path, credential).json["survey"]
+        assert (survey["revision"], survey["access"], survey["retention"]) == (old, "closed", None)
+        assert survey["steps"][0]["prompt"] == "First"
+        assert app.request("GET", f"/api/surveys/visit?revision={UNKNOWN}", credential).status_code == 404
+        assert app.request("GET", "/api/surveys/visit", credential).status_code == 404
+        assert app.request("GET", f"/api/surveys/vi%00sit?revision={old}", credential).status_code == 404
+    for other in (None, app.create_key("export"), app.create_token("ada", "closed")):
+        assert app.request("GET", path, other).status_code == 404
+
+
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_server_durations_are_shown_in_each_language(tmp_path: Path, file: Path, language: str) -> None:
     """Only the texts are in the language."""
