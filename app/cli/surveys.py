@@ -197,11 +197,10 @@ def list_surveys(*, as_json: bool) -> None:
 
 
 def _record(survey: Survey) -> Mapping[str, object]:
-    languages = dict.fromkeys((survey.language, *survey.languages))
     return {
         "id": survey.id,
         "title": survey.title,
-        "languages": list(languages),
+        "languages": list(survey.offered_languages),
         "steps": len(survey.steps),
         "revision": survey.revision,
         "access": survey.access,

@@ -1,11 +1,16 @@
 // The page around a survey: shows its state as it changes, and what is wrong with the file.
 
 const POLL_MS = 400;
+const LEVELS = ["error", "warning"];
 
 const byId = (id) => document.getElementById(id);
 
+/** Whether there is room for everything beside the page; otherwise it is folded up below. */
+const wide = matchMedia("(width >= 50rem)");
+
 let shown = "";
 let framed = "";
+let found = "[]";
 
 function text(id, value) {
   byId(id).textContent = value;
@@ -22,9 +27,10 @@ function element(name, content, attributes = {}) {
   return made;
 }
 
-function showStep(step) {
+function showStep(step, lang) {
   const item = document.createElement("li");
-  const button = element("button", `${step.id}: ${step.prompt}`, { type: "button" });
+  const button = element("button", `${step.id}: `, { type: "button" });
+  button.append(element("bdi", step.prompt, { lang }));
   if (step.is_current) button.setAttribute("aria-current", "step");
   if (!step.is_on_route) button.className = "away";
   button.addEventListener("click", () => act("jump", step.id));
@@ -33,21 +39,40 @@ function showStep(step) {
 }
 
 function showFindings(findings) {
-  byId("findings").hidden = findings.length === 0;
-  list(byId("findings").querySelector("ul"), findings.map((finding) => element("li", finding)));
+  if (JSON.stringify(findings) === found) return;
+  found = JSON.stringify(findings);
+  const box = byId("findings");
+  const counts = LEVELS.map((level) => [findings.filter((finding) => finding.level === level).length, level]);
+  const parts = counts.filter(([count]) => count > 0).map(([count, level]) => `${count} ${level}${count === 1 ? "" : "s"}`);
+  box.querySelector("summary").textContent = parts.join(", ");
+  box.className = counts[0][0] > 0 ? "error" : "warning";
+  box.hidden = findings.length === 0;
+  list(box.querySelector("ul"), findings.map((finding) => element("li", finding.text)));
+  unfoldFindings();
+}
+
+function unfoldFindings() {
+  byId("findings").open = wide.matches || byId("findings").className === "error";
+}
+
+function unfold() {
+  byId("panel").open = wide.matches;
+  unfoldFindings();
 }
 
 function show(state) {
   showFindings(state.findings);
+  document.body.classList.toggle("empty", state.survey === null);
   if (state.survey === null) {
     text("title", `${state.file} has no survey yet`);
     return;
   }
   text("title", state.title);
+  byId("title").lang = state.language;
   list(byId("language"), state.languages.map((tag) => element("option", tag, { value: tag })));
   byId("language").value = state.language;
   const focused = document.activeElement?.textContent;
-  list(byId("steps"), state.steps.map(showStep));
+  list(byId("steps"), state.steps.map((step) => showStep(step, state.language)));
   for (const button of byId("steps").querySelectorAll("button")) {
     if (button.textContent === focused) button.focus();
   }
@@ -83,7 +108,6 @@ async function poll() {
       shown = state;
       show(JSON.parse(state));
     }
-    document.body.removeAttribute("inert");
   } catch {
     text("problem", "The preview has ended.");
   }
@@ -96,5 +120,7 @@ async function follow() {
 
 localStorage.clear(); // of an earlier preview at this address
 byId("language").addEventListener("change", (event) => act("language", event.target.value));
+wide.addEventListener("change", unfold);
+unfold();
 byId("restart").addEventListener("click", () => act("restart"));
 follow();

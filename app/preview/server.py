@@ -46,7 +46,7 @@ class Preview:
             log_level="WARNING",
         )
         self._stat: tuple[int, int] | None = None
-        self._findings: list[str] = []
+        self._findings: list[dict[str, str]] = []
         self._mutex = threading.Lock()
         self.store = open_store(settings)
         self._participant = PreviewParticipant(self.store)
@@ -92,7 +92,10 @@ class Preview:
             return
         self._stat = stat
         checked = check_files([self._file])
-        self._findings = [str(finding).replace(str(self._file), self._file.name) for finding in checked.findings]
+        self._findings = [
+            {"level": finding.level, "text": str(finding).replace(str(self._file), self._file.name)}
+            for finding in checked.findings
+        ]
         if checked.errors:
             return
         before = self._survey
@@ -114,11 +117,11 @@ class Preview:
             "title": str(translated.title),
             "user": snapshot.key.user_id,
             "language": language,
-            "languages": list(dict.fromkeys((survey.language, *survey.languages))),
+            "languages": list(survey.offered_languages),
             "steps": [
                 {
                     "id": step.id,
-                    "prompt": str(step.prompt),
+                    "prompt": str(step.prompt).split("\n\n", 1)[0],
                     "is_current": step.id == state.current_step,
                     "is_on_route": step.id in route or step.id in state.answers,
                 }

@@ -1,87 +1,30 @@
 """``flask surveys preview``: a survey file in the browser while its author writes it."""
 
-import os
-import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.conftest import ROOT
+from tests.browser.accessibility import DESK, PHONE, assert_accessible, in_every_appearance
+from tests.previews import SURVEY, WITH_ERROR, WITH_WARNING, RunningPreview, run_preview
 from tests.waiting import START_S, wait_for
-
-SURVEY = """
-id: visit
-title: {en: Your visit, de: Ihr Besuch}
-language: en
-languages: [en, de]
-steps:
-  - id: seen
-    type: boolean
-    prompt: {en: "Did you see a doctor?", de: "Waren Sie beim Arzt?"}
-    next: [{when: answer == false, go: waited}]
-  - {id: felt, type: text, prompt: {en: "How do you feel?", de: "Wie geht es Ihnen?"}, next: [{go: end}]}
-  - {id: waited, type: number, prompt: {en: "How long did you wait?", de: "Wie lange haben Sie gewartet?"}}
-"""
-
-
-@dataclass
-class RunningPreview:
-    """The command, as an author runs it on a machine with a server's settings."""
-
-    file: Path
-    folder: Path
-    process: "subprocess.Popen[str]"
-    url: str = ""
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(START_S)
 
 
 @pytest.fixture
 def preview(tmp_path: Path) -> Iterator[RunningPreview]:
-    file = tmp_path / "visit.yaml"
-    file.write_text(SURVEY)
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    environment = {
-        "PATH": os.environ["PATH"],
-        "TMPDIR": str(temporary),
-        "PYTHONUNBUFFERED": "1",
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'server.db'}",
-        "SECRET_KEY": "short",
-        "STEPKEEP_PUBLIC_URL": "https://survey.example.org",
-        "HOST": "192.0.2.1",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "flask", "surveys", "preview", str(file)],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    running = RunningPreview(file, temporary, process)
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    running.url = next((word for word in line.split() if word.startswith("http://")), line)
-    yield running
-    running.stop()
-    process.stdout.close()
+    with run_preview(tmp_path) as running:
+        yield running
 
 
 @pytest.fixture
-def page(preview: RunningPreview, context: object) -> Page:
+def page(preview: RunningPreview, context: BrowserContext) -> Page:
     """Return the author's page."""
-    page: Page = context.new_page()  # type: ignore[attr-defined]  # a BrowserContext
+    page = context.new_page()
     page.goto(preview.url)
     return page
 
@@ -123,7 +66,7 @@ def test_changed_file_is_shown_at_once_and_a_broken_one_with_its_findings(page: 
     preview.file.write_text(SURVEY.replace("How long did you wait?", "For how many minutes?"))
     expect(survey.get_by_role("heading", name="For how many minutes?")).to_be_visible()
     expect(page.locator("#answers")).to_have_text('{\n  "seen": false\n}')
-    preview.file.write_text(SURVEY.replace("type: number, prompt", "type: number, promt"))
+    preview.file.write_text(WITH_ERROR)
     expect(page.locator("#findings")).to_contain_text("step waited: unknown field promt; did you mean prompt?")
     expect(survey.get_by_role("heading", name="For how many minutes?")).to_be_visible()
     preview.file.write_text(SURVEY)
@@ -131,7 +74,72 @@ def test_changed_file_is_shown_at_once_and_a_broken_one_with_its_findings(page: 
     expect(survey.get_by_role("heading", name="How long did you wait?")).to_be_visible()
 
 
-def test_preview_is_on_loopback_only_and_keeps_nothing(preview: RunningPreview, tmp_path: Path) -> None:
+def test_file_that_is_broken_at_first_is_shown_once_it_is_right(context: BrowserContext, tmp_path: Path) -> None:
+    """Until then the findings have the whole page."""
+    with run_preview(tmp_path, WITH_ERROR) as preview:
+        page = context.new_page()
+        page.goto(preview.url)
+        expect(page.get_by_role("heading", name="visit.yaml has no survey yet")).to_be_visible()
+        expect(page.get_by_role("status")).to_contain_text("step waited: unknown field promt; did you mean prompt?")
+        expect(page.get_by_role("button")).to_have_count(0)
+        preview.file.write_text(SURVEY)
+        survey = page.frame_locator("#survey")
+        expect(survey.get_by_role("heading", name="Did you see a doctor?")).to_be_visible()
+        expect(page.locator("#findings")).to_be_hidden()
+
+
+def test_warnings_do_not_look_like_errors(page: Page, preview: RunningPreview) -> None:
+    """Nor do they touch what follows."""
+    findings = page.locator("#findings")
+    colors = {}
+    for level, content in (("warning", WITH_WARNING), ("error", WITH_ERROR)):
+        preview.file.write_text(content)
+        expect(findings.locator("summary")).to_contain_text(f"1 {level}")
+        colors[level] = findings.evaluate("(box) => getComputedStyle(box).borderInlineStartColor")
+        gap = "(box) => document.querySelector('.controls').getBoundingClientRect().top - box.getBoundingClientRect().bottom"
+        assert findings.evaluate(gap) >= 8
+    assert colors["warning"] != colors["error"]
+
+
+def test_page_has_most_of_a_phone_s_screen(page: Page, preview: RunningPreview) -> None:
+    """What is about it is closed below, until its author opens it or the file is broken."""
+    page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
+    preview.file.write_text(WITH_WARNING)
+    expect(page.get_by_text("1 warning", exact=True)).to_be_visible()
+    survey = page.locator("#survey")
+    assert survey.evaluate("(frame) => frame.offsetHeight / innerHeight") > 0.8
+    assert survey.evaluate("(frame) => frame.offsetWidth") == PHONE["width"]
+    expect(page.get_by_label("Language")).to_be_hidden()
+    page.get_by_text("Steps and state").click()
+    page.get_by_role("button", name="waited: How long did you wait?").click()
+    expect(page.frame_locator("#survey").get_by_role("heading", name="How long did you wait?")).to_be_visible()
+    preview.file.write_text(WITH_ERROR)
+    expect(page.get_by_text("step waited: unknown field promt")).to_be_in_viewport()
+    page.set_viewport_size({"width": DESK["width"], "height": DESK["height"]})
+    expect(page.get_by_label("Language")).to_be_visible()
+
+
+@in_every_appearance
+def test_preview_is_accessible(
+    preview: RunningPreview, new_context: Callable[..., BrowserContext], scheme: Any, viewport: Any
+) -> None:
+    """Whatever is open, also with errors and warnings."""
+    page = new_context(color_scheme=scheme, viewport=viewport).new_page()
+
+    def views() -> Iterator[str]:
+        page.goto(preview.url)
+        expect(page.frame_locator("#survey").get_by_role("heading", name="Did you see a doctor?")).to_be_visible()
+        yield "survey"
+        for content, shown in ((WITH_WARNING, "1 warning"), (WITH_ERROR, "1 error")):
+            preview.file.write_text(content)
+            expect(page.locator("#findings summary")).to_contain_text(shown)
+            page.evaluate("for (const box of document.querySelectorAll('details')) box.open = true")
+            yield shown
+
+    assert_accessible(page, views())
+
+
+def test_preview_is_on_loopback_only_and_keeps_nothing(preview: RunningPreview) -> None:
     """It takes no settings of a server, and removes its folder."""
     assert httpx.get(f"{preview.url}/state").json()["survey"] == "visit"
     address = urlsplit(preview.url)
@@ -140,7 +148,7 @@ def test_preview_is_on_loopback_only_and_keeps_nothing(preview: RunningPreview, 
     with pytest.raises(OSError, match="refused"), socket.create_connection(("127.0.0.2", address.port), START_S):
         pass
     assert httpx.get(f"{preview.url}/state", headers={"Host": "survey.example.org"}).status_code == 403
-    assert len(list(preview.folder.iterdir())) == 1
+    assert len(list(preview.temporary.iterdir())) == 1
     preview.stop()
-    wait_for(lambda: not list(preview.folder.iterdir()), "the folder was not removed")
-    assert not (tmp_path / "server.db").exists()
+    wait_for(lambda: not list(preview.temporary.iterdir()), "the folder was not removed")
+    assert not preview.server_database.exists()

@@ -2,7 +2,7 @@
 
 from app.preview.participant import answers_to
 from app.survey import check_survey
-from tests.preview.test_server import SURVEY
+from tests.previews import SURVEY
 
 
 def test_fewest_answers_lead_to_a_step() -> None:

@@ -1,9 +1,7 @@
 """The server of a preview, without a browser."""
 
-import os
+import contextlib
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,18 +9,7 @@ import pytest
 from werkzeug.test import Client
 
 from app.preview.server import Preview, framed
-from tests.conftest import ROOT
-from tests.waiting import START_S
-
-SURVEY = """
-id: visit
-title: Visit
-language: en
-steps:
-  - {id: seen, type: boolean, prompt: "Seen?", next: [{when: answer == false, go: waited}]}
-  - {id: felt, type: text, prompt: "Felt?", next: [{go: end}]}
-  - {id: waited, type: number, prompt: "Waited?"}
-"""
+from tests.previews import SURVEY, WITH_ERROR, WITH_WARNING, run_preview
 
 
 @pytest.fixture
@@ -45,7 +32,7 @@ def test_answers_that_fit_stay_when_the_file_changes(preview: Preview, file: Pat
     """In a session of another participant, with the new revision."""
     before = preview.state()
     assert preview.act("jump", "waited") is None
-    file.write_text(SURVEY.replace("Waited?", "For how long?"))
+    file.write_text(SURVEY.replace("How long did you wait?", "For how many minutes?"))
     after = preview.state()
     assert (after["answers"], after["current_step"]) == ({"seen": False}, "waited")
     assert before["user"] != after["user"]
@@ -55,12 +42,42 @@ def test_answers_that_fit_stay_when_the_file_changes(preview: Preview, file: Pat
 def test_survey_stays_when_the_file_is_wrong_or_gone(preview: Preview, file: Path) -> None:
     """The findings name the file as its author does."""
     before = preview.state()
-    file.write_text(SURVEY.replace("type: number, prompt", "type: number, promt"))
+    file.write_text(WITH_ERROR)
     wrong = preview.state()
-    assert wrong["findings"][0].startswith("visit.yaml:")
+    assert wrong["findings"][0]["level"] == "error"
+    assert wrong["findings"][0]["text"].startswith("visit.yaml:")
     assert wrong["revision"] == before["revision"]
     file.unlink()
     assert preview.state() == wrong
+
+
+@pytest.mark.parametrize("content", [WITH_ERROR, "id: [", "\tid: visit", "", "[]"])
+def test_file_may_be_broken_at_first(file: Path, tmp_path: Path, content: str) -> None:
+    """The survey is there as soon as the file is right."""
+    file.write_text(content)
+    folder = tmp_path / "preview"
+    folder.mkdir()
+    with contextlib.closing(Preview(file, folder)) as preview:
+        broken = preview.state()
+        assert broken["survey"] is None
+        assert "error" in [finding["level"] for finding in broken["findings"]]
+        file.write_text(SURVEY)
+        right = preview.state()
+        assert (right["survey"], right["current_step"], right["findings"]) == ("visit", "seen", [])
+
+
+def test_warning_is_told_from_an_error(preview: Preview, file: Path) -> None:
+    file.write_text(WITH_WARNING)
+    assert preview.state()["findings"] == [
+        {"level": "warning", "text": "visit.yaml:3:8: warning: title has no text in de"}
+    ]
+
+
+def test_step_is_listed_with_the_first_paragraph_of_its_prompt(preview: Preview, file: Path) -> None:
+    """What its page has as the heading; the whole text of a consent form would hide the other steps."""
+    prompt = "**About** us\\n\\nWe store:\\n\\n- answers\\n- nothing else"
+    file.write_text(f'{SURVEY}  - {{id: read, type: info, prompt: "{prompt}"}}\nmarkdown: true\n')
+    assert preview.state()["steps"][-1]["prompt"] == "About us"
 
 
 def test_action_that_is_not_possible_says_why(preview: Preview, file: Path) -> None:
@@ -84,23 +101,11 @@ def test_only_files_of_the_page_are_served_and_it_may_frame_the_survey(preview: 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_folder_is_removed_when_the_preview_is_stopped(file: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_folder_is_removed_when_the_preview_is_stopped(tmp_path: Path, number: signal.Signals) -> None:
     """By Ctrl-C or SIGTERM; no settings of a server are taken."""
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    environment = {
-        "PATH": os.environ["PATH"],
-        "TMPDIR": str(temporary),
-        "PYTHONUNBUFFERED": "1",
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'server.db'}",
-        "SECRET_KEY": "short",
-    }
-    command = [sys.executable, "-m", "flask", "surveys", "preview", str(file)]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert "http://127.0.0.1:" in process.stdout.readline()
-        assert len(list(temporary.iterdir())) == 1
-        process.send_signal(number)
-        assert process.wait(START_S) == 0
-    assert list(temporary.iterdir()) == []
-    assert not (tmp_path / "server.db").exists()
+    with run_preview(tmp_path) as preview:
+        assert preview.url.startswith("http://127.0.0.1:")
+        assert len(list(preview.temporary.iterdir())) == 1
+        assert preview.stop(number) == 0
+        assert list(preview.temporary.iterdir()) == []
+        assert not preview.server_database.exists()
