@@ -103,7 +103,12 @@ def anchors(page: Path) -> frozenset[str]:
     """Return what may stand behind ``#`` in a link to a page, as GitHub derives it from the headings."""
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return frozenset(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings)
+    return frozenset(map(anchor_of, headings))
+
+
+def anchor_of(heading: str) -> str:
+    """Return what stands behind ``#`` in a link to a heading, which may begin with its own ``#``."""
+    return re.sub(r"[^\w\- ]", "", heading.lstrip("# ").lower()).replace(" ", "-")
 
 
 def dead_links(page: Path) -> list[str]:

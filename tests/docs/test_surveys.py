@@ -1,5 +1,6 @@
 """docs/surveys.md: every example loads, and every table is what the survey core does."""
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -10,20 +11,24 @@ import pytest
 import yaml
 
 from app.errors import SurveyFileError
-from app.survey.checks import parse_survey
+from app.survey.checks import check_survey, parse_survey
 from app.survey.commands import Answer, AnyCommand, Back, Begin, Goto, Restart
-from app.survey.definition import Survey, parse_definition
+from app.survey.definition import Ending, Survey, parse_definition
 from app.survey.events import Answered
 from app.survey.expressions import FUNCTIONS, MAX_LENGTH, Names, Scope, compile_expression
 from app.survey.flow import decide
 from app.survey.markdown import MarkdownText
 from app.survey.rejection import Rejection
 from app.survey.state import SessionState, apply
+from app.survey.texts import is_text_field
+from app.survey.types import STEP_TYPES, BaseStep, Option
+from app.survey.types.step import Check, Code, Image, Rule, StrictModel
 from tests.conftest import ROOT
-from tests.docs.pages import Table, blocks, tables, unquoted
+from tests.docs.pages import Table, anchor_of, blocks, tables, unquoted
 
 PAGE = (ROOT / "docs" / "surveys.md").read_text()
 HEAD = "id: example\ntitle: Example\nlanguage: en\nsteps:\n"
+IN_TWO_LANGUAGES = HEAD.replace("title: Example", "title: {en: Example, de: Beispiel}\nlanguages: [en, de]")
 REFUSED = re.compile(r"```yaml\n((?:(?!```).)*)```\n\nfails with\n\n```text\n(.*?)\n```", re.DOTALL)
 TEXT = REFUSED.sub("", PAGE)
 
@@ -91,9 +96,11 @@ def result_of(condition: str, answer: object) -> str:
 
 @pytest.mark.parametrize("block", [block for block in blocks(TEXT, "yaml") if not block.startswith("#")])
 def test_example_loads(block: str) -> None:
-    """A complete file as it is, a list of steps inside a file."""
-    text = block if block.startswith("id:") else HEAD + block
-    assert parse_survey(text, "example.yaml").steps
+    """A complete file as it is, a list of steps inside a file; without a warning."""
+    head = IN_TWO_LANGUAGES if "{en: " in block else HEAD
+    survey, findings = check_survey(block if block.startswith("id:") else head + block, "example.yaml")
+    assert findings == ()
+    assert survey is not None
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED.findall(PAGE))
@@ -166,6 +173,25 @@ def test_checks_have_the_outcomes_of_the_table() -> None:
         assert shown == outcome, cell
 
 
+FIELDS = {
+    "choice": "options: [control, {value: other, other: true}]",
+    "choices": "options: [Rest, Tablets]",
+    "ranking": "options: [work, sleep, sport]",
+    "scale": "min: 0, max: 10",
+}
+
+
+@pytest.mark.parametrize(("types", "defaults"), rows("Type", "`default`"))
+def test_default_is_written_as_the_table_says(types: str, defaults: str) -> None:
+    """Either one for each of the types, or all for the one type or for each."""
+    named = [name for name in re.findall(r"`(\w+)`", types) if name in STEP_TYPES]
+    written = re.findall(r"`(default: [^`]+)`", defaults)
+    pairs = zip(named, written, strict=True) if len(named) == len(written) else itertools.product(named, written)
+    for name, default in pairs:
+        step = ", ".join(("id: a, prompt: P", f"type: {name}", default, *([FIELDS[name]] if name in FIELDS else [])))
+        assert check_survey(f"{HEAD}  - {{{step}}}\n", "example.yaml")[1] == (), step
+
+
 @pytest.mark.parametrize(("text", "html", "plain"), rows("Text", "HTML", "Plain text"))
 def test_markdown_is_shown_as_the_table_says(text: str, html: str, plain: str) -> None:
     """On the page, where line breaks between elements are spaces, and everywhere else."""
@@ -189,6 +215,49 @@ def test_every_field_of_the_format_is_in_a_table() -> None:
     assert {row[0].split("`")[1] for row in rows("Type", "Answer")} == set(
         schema["properties"]["steps"]["items"]["discriminator"]["mapping"]
     )
+
+
+def section(anchor: str) -> str:
+    """Return a section of the page, with those below it."""
+    (heading,) = (line for line in re.findall(r"^#+ .+$", PAGE, re.MULTILINE) if anchor_of(line) == anchor)
+    level = heading.index(" ")
+    following = PAGE[PAGE.index(f"\n{heading}\n") + 2 + level :]
+    return re.split(rf"^#{{1,{level}}} ", following, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def used(part: Any) -> Iterator[tuple[str, str]]:
+    """Yield the type of step (or the empty text) and the name of each field in an example."""
+    for item in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from used(item)
+    if isinstance(part, dict):
+        yield from ((part.get("type", ""), name) for name in part)
+
+
+EXAMPLES = [one for block in blocks(TEXT, "yaml") if not block.startswith("#") for one in used(yaml.safe_load(block))]
+
+
+@pytest.mark.parametrize(("name", "link"), re.findall(r"^\| \[`(\w+)`\]\(#([\w-]+)\)", PAGE, re.MULTILINE))
+def test_every_field_of_a_type_is_in_its_section_and_in_an_example(name: str, link: str) -> None:
+    """So that authors need not guess how to write it."""
+    own = STEP_TYPES[name].model_fields.keys() - BaseStep.model_fields.keys() - {"type"}
+    cells = [row[0] for table in tables(section(link)) if table.header[0] == "Field" for row in table.rows]
+    assert own <= {field for cell in cells for field in re.findall(r"`(\w+)`", cell)}
+    assert own | {"type"} <= {field for step_type, field in EXAMPLES if step_type == name}
+
+
+def test_every_field_of_other_parts_is_in_an_example() -> None:
+    """Of the survey, of all steps, and of options, checks, endings, pictures and codes."""
+    models = (Survey, BaseStep, Option, Rule, Check, Ending, Image, Code)
+    assert {field for model in models for field in model.model_fields} <= {field for _, field in EXAMPLES}
+
+
+def test_fields_in_several_languages_are_listed() -> None:
+    """Everywhere else a map of languages is a mistake."""
+    models: tuple[type[StrictModel], ...] = (Survey, Ending, Option, Check, Image, *STEP_TYPES.values())
+    texts = {name for model in models for name, field in model.model_fields.items() if is_text_field(field)}
+    sentence = re.search(r"These are texts: (.+?)\.\s", PAGE, re.DOTALL)
+    assert sentence is not None
+    assert set(re.findall(r"`(\w+)`", sentence[1])) == texts
 
 
 def test_revision_stays_when_only_the_spelling_changes() -> None:
