@@ -221,7 +221,7 @@ def _set_aside(prefix: str, survey: str | None) -> Iterator[dict[str, Any]]:
 
 def _events(key: SessionKey, after: int) -> Iterator[dict[str, Any]]:
     while page := store().queries.history(key, after_version=after, limit=PAGE_SIZE):
-        yield from (entry.to_dict() | {"data": dict(entry.record.data)} for entry in page)
+        yield from ({**event} for event in store().queries.events_to_dicts(key, page))
         after = page[-1].version
 
 

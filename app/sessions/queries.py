@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..catalogue import Catalogue
 from ..core.formats import SURVEY_ID
+from ..core.session_dicts import EventDict
 from ..errors import (
     DatabaseUnavailable,
     InvalidInput,
@@ -44,7 +45,7 @@ from ..store import (
     with_retries,
 )
 from ..store.drivers import REVISION, CheckSchema, SessionLoader
-from ..survey import SessionKey, SessionState, Snapshot, Survey
+from ..survey import Answered, SessionKey, SessionState, Snapshot, Survey
 from .survey_revisions import SurveyRevisions
 
 log = logging.getLogger("stepkeep.service")
@@ -196,6 +197,30 @@ class SessionQueries:
             )
 
         return self._read_history(key, read)
+
+    def events_to_dicts(self, key: SessionKey, entries: Sequence[HistoryEntry]) -> List[EventDict]:
+        """Return consecutive events, oldest first, as interfaces show them (docs/protocol.md).
+
+        An answer in a survey of one language gets this language.
+        """
+        first = entries[0].version if entries else 1
+        read = partial(history.read_revision, key=key, before_version=first, cipher=self.cipher)
+        revision = self._read_history(key, read) if first > 1 else None
+        events = []
+        for entry in entries:
+            event, data = entry.to_dict(), entry.record.data
+            revision = data.get("survey_revision", revision)
+            if event["action"] == Answered.action and "language" not in data:
+                event["data"] = {**data, "language": self._own_language(key.survey_id, revision)}
+            events.append(event)
+        return events
+
+    def _own_language(self, survey_id: str, revision: str | None) -> str | None:
+        try:
+            survey = self.revisions.get(survey_id, revision)
+        except UnreadableHere:
+            return None
+        return None if survey is None else survey.language
 
     def at_version(self, key: SessionKey, version: int) -> Snapshot:
         """Return the session at a version.

@@ -5,11 +5,13 @@ from collections import Counter
 from sqlalchemy import Connection, String, bindparam, delete, func, insert, select, type_coerce, update
 
 from ..core.timestamps import from_datetime, to_datetime
-from ..survey import SessionKey, SessionState, fold, from_record
+from ..survey import Restarted, Saved, SessionKey, SessionState, Started, fold, from_record
 from .encryption import SET_ASIDE, Cipher
 from .keyset import fitting, of_session, text_size
 from .rows import ENTRY_COLUMNS, RECORD_COLUMNS, HistoryEntry, parse_entry, parse_record
 from .tables import session_history, sessions, webhook_deliveries
+
+_WITH_REVISION = (Started.action, Restarted.action, Saved.action)
 
 NEWEST = 50
 """Events checked by :func:`find_missing_key`."""
@@ -34,6 +36,22 @@ def read_history(
     query = select(*ENTRY_COLUMNS).where(of_session(session_history, key), column.version > after_version)
     order = column.version.desc() if newest_first else column.version
     return [parse_entry(row, key, cipher) for row in connection.execute(query.order_by(order).limit(limit))]
+
+
+def read_revision(connection: Connection, key: SessionKey, before_version: int, *, cipher: Cipher) -> str | None:
+    """Return the survey revision that a session had before a version.
+
+    Raises:
+        MissingKey, ValueError: as :func:`read_history`.
+    """
+    column = session_history.c
+    query = select(*RECORD_COLUMNS).where(
+        of_session(session_history, key),
+        column.version.between(1, before_version - 1),
+        column.action.in_(_WITH_REVISION),
+    )
+    row = connection.execute(query.order_by(column.version.desc()).limit(1)).first()
+    return None if row is None else parse_record(row, key, cipher).data["survey_revision"]
 
 
 def read_changes(connection: Connection, after_id: int | None, limit: int) -> tuple[int, dict[SessionKey, int] | None]:

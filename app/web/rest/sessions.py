@@ -88,7 +88,13 @@ class HistoryEvent(Model):
     answer: JsonValue
     timestamp: Time
     message_id: str | None
-    data: dict[str, JsonValue]
+    data: Annotated[
+        dict[str, JsonValue],
+        Field(
+            description="more fields of the action: of `answered`, `language` (in which the participant answered) and "
+            "`confirmed` (true if a warning was confirmed, else absent)"
+        ),
+    ]
 
 
 class HistoryPage(Response):
@@ -254,7 +260,7 @@ def get_history(user_id: str) -> flask.Response:
         entries = store().queries.history(key, after_version=after, limit=limit, is_page=True)
         has_more = bool(entries) and entries[-1].version < snapshot.state.version
         following = entries[-1].version if has_more else None
-        response = success(events=[entry.to_dict() for entry in entries], next=following)
+        response = success(events=store().queries.events_to_dicts(key, entries), next=following)
         response.call_on_close(slot.pop_all().close)
     return response
 
