@@ -85,7 +85,9 @@ class Survey(StrictModel):
             ),
         ),
     ]
-    description: Annotated[str | None, Field(max_length=10_000, description="Shown under the title"), InLanguage] = None
+    description: Annotated[
+        str | None, Field(max_length=10_000, description="Shown under the title before the first step"), InLanguage
+    ] = None
     expires_after: Annotated[
         str | None,
         Field(

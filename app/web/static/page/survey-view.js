@@ -94,6 +94,7 @@ export class SurveyView {
    */
   showPosition(session, progress, size) {
     const behind = session.step_history.length;
+    document.getElementById("description")?.toggleAttribute("hidden", behind > 0);
     const number = behind + 1;
     const total = progress > 0 ? Math.round(behind / progress) : size;
     this.#position = total === null ? { number } : { number, total: Math.max(total, number) };
