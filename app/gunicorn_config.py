@@ -23,9 +23,10 @@ from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
 
 from .catalogue import accept, read_catalogue
+from .core.formats import is_loopback
 from .errors import ConfigurationError
 from .observability.multiprocess import VARIABLE, delete_old_metrics, delete_temporary_folder, share_metrics
-from .settings import SECRETS_DIR, environment_warnings, is_loopback, read_settings
+from .settings import SECRETS_DIR, environment_warnings, read_settings
 
 try:
     _settings = read_settings()

@@ -10,9 +10,10 @@ import sys
 import flask
 
 from .core.commands import exit_code
+from .core.formats import is_loopback
 from .errors import ConfigurationError
 from .sessions import check_store, open_store
-from .settings import Settings, is_loopback, read_settings
+from .settings import Settings, read_settings
 from .store import database_url, server_lock
 from .web import check_settings, create_app
 

@@ -1,6 +1,5 @@
 """Every setting: type, range, default, description and environment variable, read once at start."""
 
-import ipaddress
 import os
 import re
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from .core.formats import DURATION, ORIGIN, RATE, SCHEMA, SURVEY_ID, normalize_origin, validation_message
+from .core.formats import DURATION, ORIGIN, RATE, SCHEMA, SURVEY_ID, is_address, normalize_origin, validation_message
 from .errors import ConfigurationError
 
 PREFIX = "STEPKEEP_"
@@ -355,23 +354,3 @@ def variable_name(setting: str) -> str:
     setting = _ALIASES.get(setting, setting)
     is_complete = setting in WELL_KNOWN or setting.startswith(PREFIX.lower())
     return setting.upper() if is_complete else f"{PREFIX}{setting.upper()}"
-
-
-def is_address(host: str) -> bool:
-    """Return whether this is an IP address or localhost."""
-    return host == "localhost" or _ip_address(host) is not None
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach the host."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    address = _ip_address(host)
-    return address is not None and address.is_loopback
-
-
-def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None

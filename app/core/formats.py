@@ -1,5 +1,6 @@
-"""Formats of ids, durations, rates and origins, the size of a command, and readable validation errors."""
+"""Formats of ids, durations, rates, hosts and origins, the size of a command, and readable validation errors."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -73,3 +74,23 @@ def normalize_origin(url: str) -> str:
     """Return an origin as browsers send it in Host and Origin: lower case, no default port."""
     scheme, separator, host = url.removesuffix("/").lower().partition("://")
     return scheme + separator + host.removesuffix({"https": ":443", "http": ":80"}.get(scheme, " "))
+
+
+def is_address(host: str) -> bool:
+    """Return whether this is an IP address or localhost."""
+    return host == "localhost" or _ip_address(host) is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach the host."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    address = _ip_address(host)
+    return address is not None and address.is_loopback
+
+
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None

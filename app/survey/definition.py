@@ -12,7 +12,15 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator
 
 from ..core import strict_json
-from ..core.formats import DURATION, LANGUAGE, MAX_LANGUAGE_LENGTH, SURVEY_ID, duration_us, validation_message
+from ..core.formats import (
+    DURATION,
+    LANGUAGE,
+    MAX_LANGUAGE_LENGTH,
+    SURVEY_ID,
+    duration_us,
+    is_loopback,
+    validation_message,
+)
 from ..errors import InvalidJson, SurveyFileError
 from ..languages import best_match
 from .client_steps import ClientSteps
@@ -20,8 +28,6 @@ from .conditions import Conditions, compile_conditions
 from .step_graph import StepGraph
 from .texts import SOURCES, InLanguage, LanguageTag, OneLine, TextLanguage, with_maps
 from .types import STEP_TYPES, Expression, Step, StrictModel, is_absent
-
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Ending(StrictModel):
@@ -53,7 +59,7 @@ class Ending(StrictModel):
     @classmethod
     def _is_address(cls, address: str | None) -> str | None:
         if address is not None and not _is_safe(address):
-            raise ValueError("redirect must be an https address, such as https://clinic.example/done")
+            raise ValueError("must be an https address without spaces, such as https://clinic.example/done")
         return address
 
 
@@ -63,7 +69,7 @@ def _is_safe(address: str) -> bool:
     except ValueError:
         return False
     is_plain = address.isprintable() and not any(mark in address for mark in ' \\"<>') and parts.username is None
-    is_secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    is_secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
     return is_plain and is_secure and bool(parts.hostname)
 
 

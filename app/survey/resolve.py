@@ -1,8 +1,8 @@
 """A step as it is for one session: the options that are shown, and what its expressions compute."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -12,7 +12,9 @@ from .definition import Survey
 from .expressions import EvaluationError, Expression, Scope
 from .scopes import moment_scope, walk_scope
 from .state import SessionState
-from .types import InvalidAnswer, Option, Step
+from .types import BaseStep, InvalidAnswer, Option, OptionValue, Step
+
+S = TypeVar("S", bound=BaseStep)
 
 
 class ResolvedStep(NamedTuple):
@@ -103,7 +105,7 @@ def _value_text(value: object) -> str:
     return value if isinstance(value, str) else strict_json.encode(whole_number(value))
 
 
-def _options(step: Step) -> Sequence[Option]:
+def _options(step: BaseStep) -> Sequence[Option]:
     return getattr(step, "options", ())
 
 
@@ -113,7 +115,7 @@ def _computed(step: Step, expressions: Mapping[str, Expression], scope: Scope) -
     for name, expression in expressions.items():
         try:
             value = whole_number(expression.value(scope))
-            found[name] = value if name == "default" else step.computed_value(name, value)
+            found[name] = step.computed_default(value) if name == "default" else step.computed_value(name, value)
         except (EvaluationError, ValidationError):
             continue
     return found
@@ -137,7 +139,12 @@ def _conflicting_bounds(step: Step, fields: Mapping[str, Any]) -> dict[str, Any]
     return {}
 
 
-def _with_options(step: Step, changes: Mapping[str, Any], shown: Sequence[Option]) -> dict[str, Any]:
+def hide_options(step: BaseStep, hidden: Collection[OptionValue]) -> BaseStep:
+    """Return a step of which some options are not shown."""
+    return _copy(step, _with_options(step, {}, [option for option in _options(step) if option.value not in hidden]))
+
+
+def _with_options(step: BaseStep, changes: Mapping[str, Any], shown: Sequence[Option]) -> dict[str, Any]:
     """Return the changes for fewer options. A step without any can be skipped."""
     bounds: dict[str, Any] = {
         name: min(changes.get(name, getattr(step, name)), len(shown))
@@ -154,7 +161,7 @@ def _valid(step: Step, default: object) -> object:
         return None
 
 
-def _copy(step: Step, changes: Mapping[str, Any]) -> Step:
+def _copy(step: S, changes: Mapping[str, Any]) -> S:
     """Return the step with other fields; it has no expressions any more, and nothing cached."""
     copied = step.model_copy(update=changes)
     for name in [name for name in vars(copied) if name not in type(step).model_fields]:

@@ -12,7 +12,7 @@ from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from .. import __version__
-from ..core.formats import MAX_COMMAND_BYTES
+from ..core.formats import MAX_COMMAND_BYTES, is_loopback
 from ..errors import ConfigurationError
 from ..installation import COMMAND
 from ..observability import metrics, tracing
@@ -21,7 +21,7 @@ from ..operations.analytics import SummaryCache
 from ..operations.maintenance import MaintenanceScheduler
 from ..operations.webhooks import Dispatcher
 from ..sessions import SessionStore, open_store
-from ..settings import Settings, is_loopback, read_settings
+from ..settings import Settings, read_settings
 from .assets import Assets
 from .authentication import SUBPROTOCOL, Authenticator, MetricsKeyCache, signing_secrets
 from .compression import compress

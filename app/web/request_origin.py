@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 import flask
 
+from ..core.formats import is_loopback
 from ..errors import Forbidden
-from ..settings import Settings, is_loopback
+from ..settings import Settings
 
 ORIGIN_NOT_ALLOWED = "Pages of this origin are not allowed. The operator can add it to STEPKEEP_ALLOWED_ORIGINS."
 """For the developer of the page; fits a WebSocket's close reason."""

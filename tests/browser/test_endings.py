@@ -61,6 +61,7 @@ def test_author_s_ending_is_shown(participant: Participant) -> None:
         expect(page.get_by_role("link", name="0800")).to_have_attribute("target", "_blank")
         link = page.get_by_role("link", name="Continue to clinic.example")
         expect(link).to_have_attribute("href", "https://clinic.example/call?from=survey")
+        expect(link).to_have_class("button")
         expect(page.get_by_text("Thank you", exact=True)).to_have_count(0)
         expect(page.locator("#done-answers")).to_be_hidden()
         expect(page.get_by_text("Your answers are saved, and you may close this page.")).to_be_visible()

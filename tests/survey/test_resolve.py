@@ -24,6 +24,8 @@ VARYING = survey("""
   - {id: pick, type: choices, options: [a, {value: b, show_if: answers.low > 1}, {value: c, show_if: answers.low > 2}],
      min_choices: 2, default: [a, b]}
   - {id: none, type: choice, options: [{value: x, show_if: answers.low > 5}]}
+  - {id: since, type: month, default: "{{ today }}"}
+  - {id: rank, type: ranking, options: [a, {value: b, show_if: answers.low > 1}], default: [a]}
 """)
 
 
@@ -43,6 +45,9 @@ def resolved(step: str, answers: dict[str, Any]) -> Any:
         ("pick", {"low": 3}, {"min_choices": 2, "max_choices": 3, "default": ["a", "b"]}),
         ("pick", {"low": 2}, {"min_choices": 2, "max_choices": 2, "default": ["a", "b"]}),
         ("pick", {"low": 1}, {"min_choices": 1, "max_choices": 1, "default": None}),
+        ("since", {}, {"default": "2026-11"}),
+        ("rank", {"low": 1}, {"default": ["a"]}),
+        ("rank", {"low": 2}, {"default": None}),
         ("none", {"low": 9}, {"required": True}),
         ("none", {"low": 1}, {"required": False, "options": ()}),
     ],

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from ...errors import SurveyFileError
 from ..definition import Survey
 from .conditions import check_expressions
-from .defaults import check_defaults
 from .document import Document, Path, read_document
 from .findings import Finding, Findings
 from .locales import check_locales
@@ -13,6 +12,7 @@ from .models import correct_names
 from .routes import check_routes
 from .structure import check_structure
 from .translations import check_translations
+from .values import check_values
 from .yaml_text import InvalidText
 
 _NO_MAPPING = "a survey file begins with id, title, language and steps, such as id: visit in its first line"
@@ -79,6 +79,6 @@ def _check(document: Document, findings: Findings) -> Survey | None:
     check_locales(document, findings)
     check_translations(document, models, findings)
     check_routes(document, structure.survey, findings)
-    check_defaults(document, structure.steps, findings)
+    check_values(document, structure.steps, findings)
     check_expressions(document, structure.steps, findings)
     return structure.survey

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from ..expressions import EvaluationError, Expression, Name, Scope, StepBudget, nodes
 from ..resolve import whole_number
 from ..types import BaseStep, SampleRequest
+from .values import default_problem
 
 T = TypeVar("T")
 
@@ -144,7 +145,7 @@ def _combinations(known: Sequence[tuple[T, ...]]) -> Iterator[tuple[T, ...]]:
 def _fits(value: object, field: str, step: BaseStep) -> bool:
     value = whole_number(value)
     if field == "default":
-        return step.accepts(value)
+        return default_problem(step, step.computed_default(value)) is None
     try:
         step.computed_value(field, value)
     except ValidationError:

@@ -171,9 +171,11 @@ class MonthStep(MomentStep):
     answering_s = 6.0
 
     def computed_value(self, name: str, value: object) -> Any:  # noqa: ANN401 - of the field's type
+        return super().computed_value(name, self.computed_default(value))
+
+    def computed_default(self, value: object) -> object:
         """An expression has dates, such as ``today``, but no months."""
-        is_date = isinstance(value, str) and _DATE_OR_DATETIME.fullmatch(value)
-        return super().computed_value(name, str(value)[:7] if is_date else value)
+        return value[:7] if isinstance(value, str) and _DATE_OR_DATETIME.fullmatch(value) else value
 
     @classmethod
     def parse(cls, text: str) -> Month:

@@ -271,6 +271,10 @@ class BaseStep(StrictModel):
         fields = {field: getattr(self, field) for field in type(self).model_fields if field not in self.computable}
         return getattr(type(self).model_validate({**fields, name: value}), name)
 
+    def computed_default(self, value: object) -> object:
+        """Return what an expression computed for ``default`` as an answer has it, which may still be none."""
+        return value
+
     def can_have_bounds(self, min: Any, max: Any) -> bool:  # noqa: A002, ANN401 - as the fields are named
         """Return whether an answer can be within computed bounds."""
         return bool(min <= max)
