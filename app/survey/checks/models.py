@@ -5,12 +5,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from ..definition import Survey
 from ..texts import is_text_field
 from ..types import STEP_TYPES, BaseStep
 from .document import Document, Path
 from .findings import Findings
+from .locales import known_languages
 
 Model = type[BaseModel]
 
@@ -47,8 +49,7 @@ class _Names:
         fields = model.model_fields
         corrected = {name: value for name, value in part.items() if name in fields}
         for name in [name for name in part if name not in fields]:
-            meant = self._findings.nearest(name, fields)
-            hint = f"did you mean {meant}?" if meant is not None else f"there are {', '.join(fields)}"
+            meant, hint = self._meant(name, fields)
             self._add_unknown((*path, name), hint)
             if meant is not None and meant not in corrected:
                 corrected[meant] = part[name]
@@ -57,6 +58,14 @@ class _Names:
             name: self._correct_within((*path, name), value, fields[name].annotation)
             for name, value in corrected.items()
         }
+
+    def _meant(self, name: str, fields: Mapping[str, FieldInfo]) -> tuple[str | None, str]:
+        """Return the field that is meant, if that is known, and what to write."""
+        if name in known_languages(self._document):
+            text = next((field for field, info in fields.items() if is_text_field(info)), "prompt")
+            return None, f'write {text}: {{{name}: "..."}}'
+        meant = self._findings.nearest(name, fields)
+        return meant, f"did you mean {meant}?" if meant is not None else f"there are {', '.join(fields)}"
 
     def _correct_within(self, path: Path, value: Any, annotation: object) -> Any:  # noqa: ANN401 - a part of the file
         models = tuple(_models(annotation))

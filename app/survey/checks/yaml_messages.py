@@ -8,10 +8,10 @@ _QUOTES = 'put the text into quotes: "..."'
 
 NO_QUESTION_MARK = f"`?` cannot be in a text inside {{ }} or [ ]; {_QUOTES}"
 
-NO_KEY = f"a `{{` or `[` begins a mapping or a list here; {_QUOTES}"
+NO_KEY = f"a text can't begin with `{{` or `[`; {_QUOTES}, or leave out the braces of a condition"
 _INDENTATION = "this does not fit the lines above: align it with them, or put the text above it into quotes"
 _ENDS_EARLY = (
-    f"the {{kind}} that begins in line {{line}} is not complete: a comma or `{{end}}` is missing, or {_QUOTES}"
+    f"the `{{start}}` in line {{line}} is not closed before this: a comma or `{{end}}` is missing, or {_QUOTES}"
 )
 
 _COLON = f"a colon is not possible here; if it belongs to a text, {_QUOTES}; else align the key with those above it"
@@ -31,7 +31,7 @@ _MESSAGES = (
     (r"could not determine a constructor", f"a text can't begin with `!`; {_QUOTES}"),
     (r"expected alphabetic or numeric character", f"a text can't begin with `*` or `&`; {_QUOTES}"),
     (r"a comment or a line break|chomping", f"after `|` or `>` the text begins on the next line; or {_QUOTES}"),
-    (r"for merging", "`<<` needs a mapping to merge, such as *name"),
+    (r"for merging", "`<<` needs an anchor with fields, such as *name"),
     (r"(sequence entries|mapping keys) are not allowed", f"`- ` and `? ` can't begin a text; {_QUOTES}"),
     (r"the node content, but found '<(stream|document) end>'", "the file ends before a `}` or `]`"),
     (r"expected the node content", f"a text can't begin like this; {_QUOTES}"),
@@ -46,12 +46,10 @@ def explain(error: yaml.MarkedYAMLError) -> tuple[str, yaml.Mark | None]:
         return problem, error.problem_mark
     if "end of stream" in problem and "quoted" in str(error.context):
         return _NEVER_CLOSED, error.context_mark
-    kind = {"while parsing a flow mapping": ("mapping", "}"), "while parsing a flow sequence": ("list", "]")}.get(
-        str(error.context)
-    )
-    if kind is not None and error.context_mark is not None and not re.search(r"got '(\?|<scalar>)'", problem):
+    brackets = {"while parsing a flow mapping": "{}", "while parsing a flow sequence": "[]"}.get(str(error.context))
+    if brackets is not None and error.context_mark is not None and not re.search(r"got '(\?|<scalar>)'", problem):
         line = error.context_mark.line + 1
-        return _ENDS_EARLY.format(kind=kind[0], end=kind[1], line=line), error.problem_mark
+        return _ENDS_EARLY.format(start=brackets[0], end=brackets[1], line=line), error.problem_mark
     for pattern, message in _MESSAGES:
         found = re.search(pattern, problem)
         if found is not None:

@@ -160,7 +160,7 @@ def read_yaml(text: str) -> tuple[Any, yaml.Node | None, tuple[Refusal, ...]]:
     except InvalidText:
         raise
     except (TypeError, ValueError) as error:
-        raise InvalidText("not plain data: only texts, numbers, lists and mappings are allowed") from error
+        raise InvalidText("only texts, numbers, lists, and fields with values are allowed") from error
     finally:
         if loader is not None:
             loader.dispose()

@@ -27,13 +27,16 @@ YAML_MISTAKES = {
     "braces in braces": (
         "  - {id: S1, prompt: Hi {{ x }}, type: text}\n",
         (
-            "5:25: the mapping that begins in line 5 is not complete: a comma or `}` is missing, or put the text into "
-            'quotes: "..."'
+            "5:25: the `{` in line 5 is not closed before this: a comma or `}` is missing, or put the text into quotes: "
+            '"..."'
         ),
     ),
     "text that begins with braces": (
         "  - id: S1\n    min: {{ answers.a }}\n",
-        '6:11: a `{` or `[` begins a mapping or a list here; put the text into quotes: "..."',
+        (
+            '6:11: a text can\'t begin with `{` or `[`; put the text into quotes: "...", or leave out the braces of a '
+            "condition"
+        ),
     ),
     "colon in a text": (
         "  - id: S1\n    prompt: Note: this\n",
@@ -65,8 +68,8 @@ YAML_MISTAKES = {
     "open list": (
         "  - id: S1\n    options: [a, b",
         (
-            "6:19: the list that begins in line 6 is not complete: a comma or `]` is missing, or put the text into "
-            'quotes: "..."'
+            "6:19: the `[` in line 6 is not closed before this: a comma or `]` is missing, or put the text into quotes: "
+            '"..."'
         ),
     ),
 }

@@ -139,6 +139,19 @@ def test_question_mark_within_braces_is_named(steps: str, finding: str) -> None:
     assert [str(one) for one in check_survey(HEAD + steps, "a.yaml")[1]] == [f"a.yaml:{finding}: {problem}"]
 
 
+def test_language_in_place_of_a_field_is_shown_as_a_map() -> None:
+    """Beside an option's value, it looks like a misspelt field: de is like code."""
+    head = HEAD.replace("title: t", "title: {en: t, de: u}\nlanguages: [en, de]")
+    text = (
+        f"{head}  - {{id: S1, type: choice, prompt: {{en: P, de: Q}}, options: [{{value: 1, en: A, de: B}}], de: R}}\n"
+    )
+    assert [str(one).partition(" step S1: ")[2] for one in check_survey(text, "a.yaml")[1]] == [
+        'options[0]: unknown field en; write label: {en: "..."}',
+        'options[0]: unknown field de; write label: {de: "..."}',
+        'unknown field de; write prompt: {de: "..."}',
+    ]
+
+
 def test_option_that_is_a_number_with_a_point_is_a_warning() -> None:
     """It is shown as 1.0, and conditions compare it with 1."""
     text = f"{HEAD}  - {{id: S1, type: choice, prompt: P, options: [1.0, 2.5, yes, 2024-01-01]}}\n"
