@@ -1,11 +1,23 @@
 """Surveys by revision: which stay in memory, and which languages are parsed."""
 
+from pathlib import Path
+
 import pytest
 
 from app.catalogue import Catalogue
 from app.sessions.survey_revisions import SurveyRevisions
 from app.settings import Settings
-from app.survey import Answer, Begin, SessionKey, Survey, parse_survey
+from app.survey import (
+    Answer,
+    Answered,
+    AnyCommand,
+    Begin,
+    Restart,
+    SessionKey,
+    SetLanguage,
+    Survey,
+    parse_survey,
+)
 from app.writer import Committed, Rejected, RevisionNotLoaded
 from tests.conftest import NewStore
 
@@ -96,3 +108,61 @@ def test_session_of_a_stored_revision_is_refused_in_its_language(
     assert isinstance(refused, Rejected)
     assert refused.rejection.message == "Zu jung"
     assert isinstance(store.turns.submit(key, Answer(at=3, step="S1", value=30)), Committed)
+
+
+def test_restart_in_a_revision_without_the_session_s_language_is_in_the_survey_s_own(
+    settings: Settings, new_store: NewStore, tmp_path: Path
+) -> None:
+    """Each answer has the language that was shown; the choice comes back with a revision that has it."""
+    file = tmp_path / "visit.yaml"
+    file.write_text(VISIT)
+    store = new_store(settings, surveys_dir=tmp_path)
+    key = SessionKey("visit", "ada")
+
+    def do(command: AnyCommand) -> Committed:
+        result = store.turns.submit(key, command)
+        assert isinstance(result, Committed)
+        return result
+
+    assert do(Begin(at=1, languages=("de",))).snapshot.language == "de"
+    file.write_text(VISIT.replace("de", "fr"))
+    store.surveys.reload()
+    restarted = do(Restart(at=2)).snapshot
+    assert (restarted.language, restarted.shown_survey) == ("en", restarted.survey)
+    refused = store.turns.submit(key, Answer(at=3, step="S1", value=3))
+    assert isinstance(refused, Rejected)
+    assert refused.rejection.message == "Too young"
+    answered = do(Answer(at=3, step="S1", value=30)).event
+    assert isinstance(answered, Answered)
+    assert answered.language == "en"
+    rejected = store.turns.submit(key, SetLanguage(at=4, language="de"))
+    assert isinstance(rejected, Rejected)
+    assert rejected.rejection.code == "invalid_language"
+    file.write_text(VISIT)
+    store.surveys.reload()
+    assert do(Restart(at=5)).snapshot.language == "de"
+
+
+def test_session_of_a_revision_that_only_another_process_offers_goes_on(
+    settings: Settings, new_store: NewStore, tmp_path: Path
+) -> None:
+    """As during a rolling upgrade: its definition is read from the database, and it is not set aside."""
+    for name, prompt in (("old", "Age"), ("new", "Years")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "visit.yaml").write_text(VISIT.replace("Age", prompt))
+    old, new = (new_store(settings, surveys_dir=tmp_path / name) for name in ("old", "new"))
+    key = SessionKey("visit", "ada")
+    new.turns.submit(key, Begin(at=1, languages=("de",)))
+    revision = new.catalogue.surveys["visit"].revision
+    assert old.catalogue.surveys["visit"].revision != revision
+
+    snapshot, _, existed = old.turns.join(key, subscriber=None, callback=lambda _: None, is_audio_mode=False)
+    step = snapshot.draw_step(2).fields
+    assert (existed, snapshot.state.survey_revision, snapshot.language) == (True, revision, "de")
+    assert step is not None
+    assert step["prompt"] == "Years"
+    refused = old.turns.submit(key, Answer(at=2, step="S1", value=3))
+    assert isinstance(refused, Rejected)
+    assert refused.rejection.message == "Zu jung"
+    assert isinstance(old.turns.submit(key, Answer(at=3, step="S1", value=30)), Committed)
+    assert old.queries.keys_of_user("ada", 9) == [key]

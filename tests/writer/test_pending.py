@@ -5,6 +5,7 @@ A fake writer simulates the database's availability; it decides commands by the 
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from app.catalogue import read_catalogue
 from app.errors import DatabaseUnavailable, MessageIdReused, Overloaded
 from app.settings import Settings
 from app.survey.checks import parse_survey
-from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, Restart
+from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, Restart, SetLanguage
 from app.survey.definition import Survey
 from app.survey.flow import decide
 from app.survey.rejection import Rejection
@@ -31,7 +32,8 @@ WAIT_S = 10
 class Writer:
     """Commits into memory while the database is available; fails for blocked sessions."""
 
-    def __init__(self) -> None:
+    def __init__(self, survey: Survey) -> None:
+        self.survey = survey
         self.states: dict[SessionKey, SessionState] = {}
         self.committed: list[tuple[str, AnyCommand]] = []
         self.is_available = False
@@ -49,34 +51,35 @@ class Writer:
 
     def _commit(self, key: SessionKey, command: AnyCommand) -> Result:
         state = self.states.get(key)
-        event = decide(SURVEY, state, command)
+        event = decide(self.survey, state, command)
         if isinstance(event, Rejection):
-            before = None if state is None else Snapshot(key=key, state=state, survey=SURVEY)
+            before = None if state is None else Snapshot(key=key, state=state, survey=self.survey)
             return Rejected(snapshot=before, rejection=event)
         after = self.states[key] = apply(state, event)
         self.committed.append((key.user_id, command))
-        snapshot = Snapshot(key=key, state=after, survey=SURVEY)
+        snapshot = Snapshot(key=key, state=after, survey=self.survey)
         return Committed(snapshot=snapshot, version=after.version, duplicate=False, event=event)
 
 
 class Bench:
     """A queue of pending turns on the fake writer, with started sessions."""
 
-    def __init__(self, **settings: Any) -> None:
-        self.writer = Writer()
-        self.pending = PendingQueue(Settings(**settings), self.writer.submit_many, lambda _survey, _revision: SURVEY)
+    def __init__(self, survey: Survey = SURVEY, **settings: Any) -> None:
+        self.survey = survey
+        self.writer = Writer(survey)
+        self.pending = PendingQueue(Settings(**settings), self.writer.submit_many, lambda _survey, _revision: survey)
         self.results: list[tuple[str | None, Result | Exception]] = []
 
     def start(self, user: str) -> SessionKey:
         key = SessionKey("phq9", user)
-        event = decide(SURVEY, None, Begin(at=1))
+        event = decide(self.survey, None, Begin(at=1))
         assert not isinstance(event, Rejection)
         self.writer.states[key] = apply(None, event)
         return key
 
     def accept(self, key: SessionKey, command: AnyCommand) -> Queued | Rejected:
         def stored() -> tuple[SessionState | None, Survey | None]:
-            return self.writer.states.get(key), SURVEY
+            return self.writer.states.get(key), self.survey
 
         def callback(result: Result | Exception) -> None:
             self.results.append((command.message_id, result))
@@ -148,6 +151,63 @@ def test_warning_is_final_only_when_it_reads_no_other_answer(
     command = Answer(at=2, message_id="m", step="now", value=20)
     accepted = bench.pending.accept(SessionKey("s", "ann"), command, lambda: (state, survey), lambda _: None)
     assert type(accepted) is kind
+
+
+TRIP = parse_survey(
+    """
+id: trip
+title: Trip
+language: en
+languages: [en, de]
+steps:
+  - {id: S1, type: number, prompt: p}
+  - {id: S2, type: number, prompt: p, check: [{that: answer < 9, message: {en: Far, de: Weit}, level: warning}]}
+  - {id: S3, type: number, prompt: p, check: [{that: answer > answers.S1, message: Near, level: warning}]}
+""",
+    "trip.yaml",
+)
+
+
+def test_warnings_and_languages_are_refused_at_once_behind_pending_turns() -> None:
+    """They depend on the survey and the value alone; what the participant sends next is queued and committed in order."""
+    bench = Bench(TRIP)
+    key = bench.start("one")
+    assert isinstance(bench.accept(key, answer("S1", "first", value=1)), Queued)
+    german = bench.accept(key, SetLanguage(at=2, message_id="german", language="de"))
+    assert isinstance(german, Queued)
+    assert german.snapshot.language == "de"
+    far = bench.accept(key, answer("S2", "far", value=300))
+    unknown = bench.accept(key, SetLanguage(at=2, message_id="unknown", language="fr"))
+    assert isinstance(far, Rejected)
+    assert isinstance(unknown, Rejected)
+    assert (far.rejection.code, far.rejection.message) == ("confirm", "Weit")
+    assert unknown.rejection.code == "invalid_language"
+    confirmed = bench.accept(key, replace(answer("S2", "confirmed", value=300), confirmed=True))
+    assert isinstance(confirmed, Queued)
+    assert confirmed.snapshot.state.current_step == "S3"
+    bench.settle()
+    assert [message_id for message_id, _ in bench.results] == ["first", "german", "confirmed"]
+    events = [result.event for _, result in bench.results if isinstance(result, Committed)]
+    assert [getattr(event, "confirmed", None) for event in events] == [False, None, True]
+    bench.pending.close()
+
+
+def test_warning_that_reads_a_pending_answer_waits_for_the_stored_state() -> None:
+    """Another device may have changed that answer meanwhile; here it has not, and the warning comes late."""
+    bench = Bench(TRIP)
+    key = bench.start("one")
+    assert isinstance(bench.accept(key, answer("S1", "first", value=5)), Queued)
+    assert isinstance(bench.accept(key, answer("S2", "second", value=1)), Queued)
+    near = bench.accept(key, answer("S3", "near", value=3))
+    assert isinstance(near, Queued)
+    assert near.snapshot.state.current_step == "S3"
+    bench.settle()
+    results = dict(bench.results)
+    assert isinstance(results["first"], Committed)
+    late = results["near"]
+    assert isinstance(late, Rejected)
+    assert (late.rejection.code, late.rejection.message) == ("confirm", "Near")
+    bench.pending.close()
 
 
 def test_invalid_answer_is_rejected_at_once_and_other_rejections_wait_for_the_stored_state(
