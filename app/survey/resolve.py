@@ -146,10 +146,10 @@ def hide_options(step: BaseStep, hidden: Collection[OptionValue]) -> BaseStep:
 
 def _with_options(step: BaseStep, changes: Mapping[str, Any], shown: Sequence[Option]) -> dict[str, Any]:
     """Return the changes for fewer options. A step without any can be skipped."""
+    together = sum(not option.exclusive for option in shown)
+    limits = {"min_choices": max(together, min(len(shown), 1)), "max_choices": len(shown)}
     bounds: dict[str, Any] = {
-        name: min(changes.get(name, getattr(step, name)), len(shown))
-        for name in ("min_choices", "max_choices")
-        if name in vars(step)
+        name: min(changes.get(name, getattr(step, name)), limit) for name, limit in limits.items() if name in vars(step)
     }
     return {"options": tuple(shown), "required": step.required and bool(shown), **bounds}
 

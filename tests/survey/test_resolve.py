@@ -24,6 +24,8 @@ VARYING = survey("""
   - {id: pick, type: choices, options: [a, {value: b, show_if: answers.low > 1}, {value: c, show_if: answers.low > 2}],
      min_choices: 2, default: [a, b]}
   - {id: none, type: choice, options: [{value: x, show_if: answers.low > 5}]}
+  - {id: alone, type: choices, options: [a, {value: b, show_if: answers.low > 1}, {value: c, exclusive: true}],
+     min_choices: 2}
   - {id: since, type: month, default: "{{ today }}"}
   - {id: rank, type: ranking, options: [a, {value: b, show_if: answers.low > 1}], default: [a]}
 """)
@@ -45,6 +47,8 @@ def resolved(step: str, answers: dict[str, Any]) -> Any:
         ("pick", {"low": 3}, {"min_choices": 2, "max_choices": 3, "default": ["a", "b"]}),
         ("pick", {"low": 2}, {"min_choices": 2, "max_choices": 2, "default": ["a", "b"]}),
         ("pick", {"low": 1}, {"min_choices": 1, "max_choices": 1, "default": None}),
+        ("alone", {"low": 2}, {"min_choices": 2}),
+        ("alone", {"low": 1}, {"min_choices": 1}),
         ("since", {}, {"default": "2026-11"}),
         ("rank", {"low": 1}, {"default": ["a"]}),
         ("rank", {"low": 2}, {"default": None}),
@@ -57,6 +61,25 @@ def test_fields_are_those_of_the_session(step: str, answers: dict[str, Any], fie
     found = resolved(step, answers).step
     assert {name: getattr(found, name) for name in fields} == fields
     assert all(type(getattr(found, name)) is type(value) for name, value in fields.items())
+
+
+@pytest.mark.parametrize(
+    ("chosen", "hidden", "fits"),
+    [
+        (["a", "b"], [], True),
+        (["a"], [], False),
+        (["a"], ["b"], True),
+        (["c"], ["a", "b"], True),
+        ([], ["a", "b"], False),
+        ([], ["a", "b", "c"], True),
+    ],
+)
+def test_answer_fits_when_fewer_options_can_be_chosen_together(
+    chosen: list[str], hidden: list[str], fits: bool
+) -> None:
+    """Options that exclude all others do not count, or only they could be chosen."""
+    alone: Any = VARYING.steps_by_id["alone"]
+    assert alone.fits_options(chosen, frozenset(hidden)) is fits
 
 
 def test_conflicting_bounds_are_ignored_and_reported() -> None:

@@ -159,15 +159,14 @@ class OptionsStep(BaseStep):
 
     def fits_options(self, answer: object, hidden: frozenset[OptionValue]) -> bool:
         """Return whether an answer that was accepted is one where these options are hidden, and no others."""
-        count = len(self.options) - len(hidden)
         if self.is_empty(answer):
-            return not (self.required and count)
+            return not self.required or len(hidden) == len(self.options)
         chosen = [chosen_value(item) for item in (answer if isinstance(answer, list | tuple) else (answer,))]
-        return hidden.isdisjoint(chosen) and self.fits_count(chosen, count)
+        return hidden.isdisjoint(chosen) and self.fits_count(chosen, hidden)
 
-    def fits_count(self, chosen: Sequence[OptionValue], count: int) -> bool:
-        """Return whether enough are chosen where so many options are shown."""
-        return bool(chosen) or not count
+    def fits_count(self, chosen: Sequence[OptionValue], hidden: frozenset[OptionValue]) -> bool:
+        """Return whether enough are chosen of the options that are shown."""
+        return bool(chosen) or len(hidden) == len(self.options)
 
 
 Display = Annotated[

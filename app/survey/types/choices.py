@@ -88,9 +88,11 @@ class ChoicesStep(OptionsStep):
         if len(chosen) > most:
             raise InvalidAnswer("refusals.too_many", count=most)
 
-    def fits_count(self, chosen: Sequence[OptionValue], count: int) -> bool:
+    def fits_count(self, chosen: Sequence[OptionValue], hidden: frozenset[OptionValue]) -> bool:
         """A computed bound can change with time, which withdraws no answer."""
-        fewest = 0 if "min_choices" in self.computed else min(self.min_choices or 0, count)
+        together = len(self.options) - len(hidden | self._exclusive)
+        limit = max(together, min(len(self.options) - len(hidden), 1))
+        fewest = 0 if "min_choices" in self.computed else min(self.min_choices or 0, limit)
         return len(chosen) >= fewest or not self._exclusive.isdisjoint(chosen)
 
     def sample(self, request: SampleRequest) -> object:

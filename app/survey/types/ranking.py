@@ -34,8 +34,8 @@ class RankingStep(OptionsStep):
             raise InvalidAnswer("refusals.must_rank_all")
         return ranked
 
-    def fits_count(self, chosen: Sequence[OptionValue], count: int) -> bool:
-        return len(chosen) == count
+    def fits_count(self, chosen: Sequence[OptionValue], hidden: frozenset[OptionValue]) -> bool:
+        return len(chosen) == len(self.options) - len(hidden)
 
     def sample(self, request: SampleRequest) -> object:
         """Prefer the order of the file, from another beginning."""
