@@ -50,6 +50,15 @@ def finish(participant: Participant, answer: str) -> None:
     participant.expect_step("end")
 
 
+def save(participant: Participant, folder: Path) -> Path:
+    """Save the answers, and return the file."""
+    with participant.page.expect_download() as downloading:
+        participant.page.get_by_role("button", name="Save as a file").click()
+    file = folder / downloading.value.suggested_filename
+    downloading.value.save_as(file)
+    return file
+
+
 def test_author_s_ending_is_shown(participant: Participant) -> None:
     """Its title, text and redirect, in place of the page's own thanks; also after a reload."""
     finish(participant, "bad")
@@ -95,11 +104,8 @@ def test_page_has_its_own_thanks_without_an_ending_that_applies(participant: Par
 def test_answers_are_saved_as_a_file(participant: Participant, tmp_path: Path) -> None:
     """A page that needs nothing else, with the time and the reference."""
     finish(participant, "well")
-    with participant.page.expect_download() as downloading:
-        participant.page.get_by_role("button", name="Save as a file").click()
-    assert downloading.value.suggested_filename == "ends.html"
-    file = tmp_path / "ends.html"
-    downloading.value.save_as(file)
+    file = save(participant, tmp_path)
+    assert file.name == "ends.html"
     text = file.read_text(encoding="utf-8")
     assert text.startswith(
         '<!DOCTYPE html><html xmlns="http://www.w3.org/1999/xhtml" lang="en" dir="ltr"><head><meta charset="utf-8"'
@@ -108,6 +114,39 @@ def test_answers_are_saved_as_a_file(participant: Participant, tmp_path: Path) -
     assert '<dt>How do you feel?</dt><dd class="answer"><bdi>well</bdi></dd>' in text
     assert participant.user_id() in text
     assert re.search(r"<(script|button|link|img)", text) is None
+
+
+def test_copy_of_a_consent_form_has_its_text(context: BrowserContext, server: Server, tmp_path: Path) -> None:
+    """What the participant has read is on paper and in the file, in its place; also after a reload. On the screen are answers."""
+    participant = Participant(context, server.url)
+    page = participant.page
+    participant.open("consent")
+    for step in ("about", "data"):
+        participant.expect_step(step)
+        participant.next()
+    participant.answer("understood", "Yes")
+    participant.answer("agrees", "No, I do not want to take part")
+    participant.expect_step("end")
+    page.reload()
+    participant.expect_step("end")
+    page.locator("#done summary").click()
+    read = page.locator("#done-answers .read")
+    expect(page.locator("#done-answers .answered:visible")).to_have_count(2)
+    expect(read).to_have_count(2)
+    expect(read.first).to_be_hidden()
+    page.emulate_media(media="print")
+    steps = [str(row.get_attribute("data-step")) for row in page.locator("#done-answers > :visible").all()]
+    assert steps == ["about", "data", "understood", "agrees"]
+    expect(read.first.locator("li")).to_have_text(["once today,", "once in a week,", "once in three months."])
+    expect(read.last.locator("dt")).to_have_text("What happens to your answers")
+    expect(read.last).to_contain_text("They are deleted after ten years, or when you ask for it.")
+    page.emulate_media(media="screen")
+    saved = context.new_page()
+    saved.goto(save(participant, tmp_path).as_uri())
+    expect(saved.get_by_text("What happens to your answers")).to_be_visible()
+    expect(saved.get_by_role("listitem").first).to_have_text("once today,")
+    expect(saved.get_by_text("Taking part is voluntary.")).to_have_css("font-weight", "400")
+    expect(saved.get_by_text("No, I do not want to take part")).to_have_css("font-weight", "600")
 
 
 def test_ending_is_read_aloud(participant: Participant) -> None:

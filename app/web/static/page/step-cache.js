@@ -1,8 +1,6 @@
 // @ts-check
 /** The steps that this page knows: of the survey's newest revision, and those that came with the session. */
 
-import { takesAnswer } from "./controls/index.js";
-
 /**
  * @typedef {import("../client/protocol.js").Step} Step
  * @typedef {import("../client/protocol.js").Session} Session
@@ -92,7 +90,7 @@ export class StepCache {
   }
 
   /**
-   * Return the ids of the answered questions in the session's order; those ahead of the current step come last.
+   * Return the ids of the answered and the read steps in the session's order; those ahead of the current step come last.
    *
    * @param {Session} session
    */
@@ -101,7 +99,7 @@ export class StepCache {
     const ahead = Object.keys(session.answers).filter((id) => !visited.includes(id));
     const order = [...this.#defined.keys()];
     ahead.sort((a, b) => order.indexOf(a) - order.indexOf(b));
-    return [...visited, ...ahead].filter((id) => takesAnswer(this.get(id)));
+    return [...visited, ...ahead];
   }
 
   /**

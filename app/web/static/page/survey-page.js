@@ -6,7 +6,7 @@ import { isUserId } from "../client/ids.js";
 import { OptimisticSession } from "../client/optimistic-session.js";
 import { END } from "../client/protocol.js";
 import { byId } from "../dom.js";
-import { showAnswers } from "./answer-list.js";
+import { showAnswers, showRecord } from "./answer-list.js";
 import { AudioMode } from "./audio-mode.js";
 import { Done } from "./done.js";
 import { Departure } from "./departure.js";
@@ -267,8 +267,8 @@ class SurveyPage {
     const isWaiting = this.#isBlocked && !this.#client.isOnline; // a move elsewhere could be rejected later
     byId("back").hidden = session.step_history.length === 0 || this.#view.part !== "step-form" || isWaiting;
     byId("return-note").hidden = this.#returnTo === null || isWaiting;
-    const edit = isDone || isWaiting ? null : (/** @type {string} */ id) => this.#edit(id);
-    showAnswers(byId(isDone ? "done-answers" : "answers"), session, this.#steps, edit);
+    if (isDone) showRecord(byId("done-answers"), session, this.#steps);
+    else showAnswers(byId("answers"), session, this.#steps, isWaiting ? null : (id) => this.#edit(id));
     byId("answers-panel").hidden = isDone || byId("answers").childElementCount === 0;
   }
 
