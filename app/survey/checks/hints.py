@@ -49,6 +49,8 @@ def wrong_type(path: Path, place: str, kinds: Sequence[str], document: Document)
     value, written = document.at(path), document.written(path)
     if value is None and written == "":
         return f"{place}: must not be empty"
+    if path == ("language",) and isinstance(value, list):
+        return f"{place} must be one language, such as en; write all of them as languages: [en, de]"
     if isinstance(value, dict) and kinds == ["text"]:
         if path[-1] in _CONDITIONS:
             return f"{place} must be a condition in quotes, without braces"

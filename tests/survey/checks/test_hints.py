@@ -118,6 +118,10 @@ def test_expression_that_can_be_repaired_is_refused_with_what_to_write(step: str
             f"languages: de\n{HEAD}  - {{id: S1, type: info, prompt: P}}\n",
             "1:12: languages must be a list of languages, such as languages: [en, de]",
         ),
+        (
+            f"{HEAD.replace('en', '[en, de]')}  - {{id: S1, type: info, prompt: P}}\n",
+            "3:11: language must be one language, such as en; write all of them as languages: [en, de]",
+        ),
     ],
 )
 def test_file_of_another_structure_is_refused_with_an_example(text: str, finding: str) -> None:
