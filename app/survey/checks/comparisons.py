@@ -1,174 +1,126 @@
 """Comparisons of an expression that no answer can make true, such as with a label instead of a value."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
-from ..expressions import Binary, Index, ListOf, Literal, Loop, Name, Node, Select, Unary, number_text
+from ..expressions import Alternative, Possible, number_text, types
 from ..types import BaseStep, InvalidAnswer
 from .findings import Findings
 
 _SHOWN = 8
 """Values that a message names."""
 
+_NOUNS = {float: "a number", str: "a text", bool: "true or false", list: "a list"}
+
 Scalar = float | str | bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Operand:
-    """What a part of an expression reads.
-
-    Attributes:
-        name: as it is written.
-        findings: which suggest what may be meant.
-        is_item: whether it is one of the step's answers, which are lists.
-    """
-
-    name: str
-    step: BaseStep
-    findings: Findings
-    is_item: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """The right steps of a file by id, and its findings."""
-
-    steps: Mapping[str, BaseStep]
-    findings: Findings
-
-
-_Variables = Mapping[str, _Operand]
-
-
-def impossible_comparisons(
-    tree: Node, own: BaseStep | None, steps: Mapping[str, BaseStep], findings: Findings
-) -> Iterator[str]:
+def impossible_comparisons(comparisons: Iterable[tuple[Possible, Possible]], findings: Findings) -> Iterator[str]:
     """Yield why comparisons can never be true.
 
     Args:
-        own: the step whose answer is ``answer``.
-        steps: those that are right, by id.
-        findings: of the file.
+        findings: of the file, which suggest what may be meant.
     """
-    variables = {} if own is None else {"answer": _Operand("answer", own, findings)}
-    yield from dict.fromkeys(_within(tree, variables, _Known(steps, findings)))
+    for left, right in comparisons:
+        pairs = [(one, other) for one in left for other in right]
+        if not any(_can_be_equal(one, other) for one, other in pairs):
+            problems = (_problem(one, other, findings) for one, other in pairs)
+            yield from list(filter(None, problems))[:1]
 
 
-def _within(node: Node, variables: _Variables, known: _Known) -> Iterator[str]:
-    if isinstance(node, Binary) and len(node.rest) == 1:
-        ((operator, right),) = node.rest
-        yield from _compare(node.first, operator, right, variables, known)
-    if isinstance(node, Loop):
-        yield from _within(node.operand, variables, known)
-        listed = _operand(node.operand, variables, known)
-        items = {name: one for name, one in variables.items() if name != node.variable}
-        if listed is not None and listed.step.is_list and not listed.is_item:
-            items[node.variable] = _Operand(node.variable, listed.step, listed.findings, is_item=True)
-        for part in node.body:
-            yield from _within(part, items, known)
-        return
-    for part in node.parts:
-        yield from _within(part, variables, known)
+def _can_be_equal(one: Alternative, other: Alternative) -> bool:
+    """Return whether values can be equal; if in doubt, and for null that is written, they can."""
+    kinds, others = types((one,)), types((other,))
+    if kinds is None or others is None or _is_null(one) or _is_null(other):
+        return True
+    if kinds.isdisjoint(others):
+        return False
+    if list in kinds:
+        return True
+    if one.is_exact == other.is_exact:
+        return any(sample in one.samples for sample in other.samples)
+    open_one, exact = (one, other) if other.is_exact else (other, one)
+    step = open_one.source
+    return not isinstance(step, BaseStep) or any(
+        _refused(open_one.name, step, value) is None for value in exact.samples
+    )
 
 
-def _compare(left: Node, operator: str, right: Node, variables: _Variables, known: _Known) -> Iterator[str]:
-    if operator in {"==", "!="}:
-        for one, other in ((left, right), (right, left)):
-            operand = _operand(one, variables, known)
-            if operand is None:
-                continue
-            if isinstance(other, ListOf) and operand.step.is_list:
-                operand = _item_of(operand)
-            yield from _problems(operand, other.items if isinstance(other, ListOf) else (other,))
-    elif operator == "in":
-        operand = _operand(left, variables, known)
-        if operand is not None and isinstance(right, ListOf):
-            yield from _problems(operand, right.items)
-        listed = _operand(right, variables, known)
-        if listed is not None and listed.step.is_list and not listed.is_item:
-            yield from _problems(_item_of(listed), (left,))
+def _is_null(one: Alternative) -> bool:
+    return one.source is None and tuple(one.samples) == (None,)
 
 
-def _operand(node: Node, variables: _Variables, known: _Known) -> _Operand | None:
-    if isinstance(node, Name):
-        return variables.get(node.name)
-    step_id = None
-    if isinstance(node, Select) and node.operand == Name("answers") and not node.is_test:
-        step_id = node.field
-    elif isinstance(node, Index) and node.operand == Name("answers") and isinstance(node.key, Literal):
-        step_id = node.key.value if isinstance(node.key.value, str) else None
-    step = None if step_id is None else known.steps.get(step_id)
-    return None if step is None else _Operand(f"answers.{step_id}", step, known.findings)
+def _problem(one: Alternative, other: Alternative, findings: Findings) -> str | None:
+    """Return what is wrong; None if neither is an answer nor of any value of a type."""
+    if one.source is None and (other.source is not None or one.is_exact):
+        one, other = other, one
+    step, value = one.source, _value(other)
+    if not isinstance(step, BaseStep):
+        return None if one.is_exact else f"{_noun(one)} is never {_noun(other) if value is None else _show(value)}"
+    if value is not None:
+        return _never_is(one, step, value, findings)
+    if isinstance(other.source, BaseStep):
+        return f"{one.name} and {other.name} are never equal: {_difference(step, other.source)}"
+    return f"{one.name} is never {_noun(other)}"
 
 
-def _item_of(listed: _Operand) -> _Operand:
-    return _Operand(f"an item of {listed.name}", listed.step, listed.findings, is_item=True)
+def _value(one: Alternative) -> Scalar | None:
+    value = one.samples[0] if one.is_exact and one.source is None else None
+    return value if isinstance(value, Scalar) else None
 
 
-def _problems(operand: _Operand, others: Iterable[Node]) -> Iterator[str]:
-    for other in others:
-        value = _constant(other)
-        problem = None if value is None else _problem(operand, value)
-        if problem is not None:
-            yield problem
+def _noun(one: Alternative) -> str:
+    return _NOUNS.get(next(iter(types((one,)) or ()), object), "of this type")
 
 
-def _constant(node: Node) -> Scalar | None:
-    if isinstance(node, Unary) and node.operator == "-":
-        value = _constant(node.operand)
-        return -value if isinstance(value, float) else None
-    if isinstance(node, Literal) and isinstance(node.value, float | str | bool):
-        return node.value
-    return None
+def _difference(step: BaseStep, other: BaseStep) -> str:
+    if not (step.takes_answer and other.takes_answer):
+        return "at one of them nothing is answered"
+    return "no value is an answer of both"
 
 
-def _problem(operand: _Operand, value: Scalar) -> str | None:
-    step, shown = operand.step, _show(value)
+def _never_is(one: Alternative, step: BaseStep, value: Scalar, findings: Findings) -> str | None:
+    shown = _show(value)
     if not step.takes_answer:
-        return f"{operand.name} is never {shown}: nothing is answered there"
-    if step.is_list and not operand.is_item:
-        return f"{operand.name} is never {shown}: it is a list; write {shown} in {operand.name}"
+        return f"{one.name} is never {shown}: nothing is answered there"
+    if one.items is not None:
+        return f"{one.name} is never {shown}: it is a list; write {shown} in {one.name}"
     choices = tuple(step.labels())
-    if not choices:
-        return _refused(operand, value)
-    if any(_is_equal(value, choice) for choice in choices):
-        return None
-    return f"{operand.name} is never {shown}{_hint(operand, value, choices)}"
+    return (
+        f"{one.name} is never {shown}{_hint(step, value, choices, findings)}"
+        if choices
+        else _refused(one.name, step, value)
+    )
 
 
-def _refused(operand: _Operand, value: Scalar) -> str | None:
+def _refused(name: str, step: BaseStep, value: Scalar) -> str | None:
     """Return why a step that has too many answers to name them has not this one."""
-    step, shown = operand.step, _show(value)
+    shown = _show(value)
     if step.is_empty(value):
-        return f"{operand.name} is never {shown}: an empty answer is null; compare with null"
+        return f"{name} is never {shown}: an empty answer is null; compare with null"
     if type(value) not in step.value_types and not (isinstance(value, float) and int in step.value_types):
         kind = "numbers" if float in step.value_types else "texts" if str in step.value_types else "of another type"
         bare = f"; write {value}, without quotes" if isinstance(value, str) and kind == "numbers" else ""
-        return f"{operand.name} is never {shown}: its answers are {kind}{bare}"
+        return f"{name} is never {shown}: its answers are {kind}{bare}"
     try:
         stored = step.check_answer(value)
     except InvalidAnswer as error:
-        return f"{operand.name} is never {shown}: {str(error).rstrip('.')}"
-    return None if stored == value else f"{operand.name} is never {shown}: it is stored as {_show(stored)}"
+        return f"{name} is never {shown}: {str(error).rstrip('.')}"
+    return None if stored == value else f"{name} is never {shown}: it is stored as {_show(stored)}"
 
 
-def _hint(operand: _Operand, value: Scalar, choices: tuple[object, ...]) -> str:
+def _hint(step: BaseStep, value: Scalar, choices: tuple[object, ...], findings: Findings) -> str:
     same = next((one for one in choices if _text(one) == _text(value)), None)
     if same is not None:
         return f": write {_show(same)}, {'with' if isinstance(same, str) else 'without'} quotes"
-    labelled = next((one for one, label in operand.step.labels().items() if label == value and one != label), None)
+    labelled = next((one for one, label in step.labels().items() if label == value and one != label), None)
     if labelled is not None:
         return f": that is the label; write {_show(labelled)}"
     texts = [one for one in choices if isinstance(one, str)]
-    meant = operand.findings.nearest(value, texts) if isinstance(value, str) else None
+    meant = findings.nearest(value, texts) if isinstance(value, str) else None
     if meant is not None:
         return f"; did you mean {_show(meant)}?"
     more = ", ..." if len(choices) > _SHOWN else ""
     return f": its answers are {', '.join(map(_show, choices[:_SHOWN]))}{more}"
-
-
-def _is_equal(value: Scalar, choice: object) -> bool:
-    return isinstance(value, bool) == isinstance(choice, bool) and value == choice
 
 
 def _text(value: object) -> str:

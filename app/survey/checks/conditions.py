@@ -1,19 +1,21 @@
 """Whether the expressions of a survey file compile, name what is known where they are evaluated, and make sense."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..expressions import Expression, InvalidExpression, Names, StepBudget, compile_expression
+from ..expressions import ANY, Expression, InvalidExpression, Names, Possible, StepBudget, compile_expression, infer
 from ..texts import computed
 from ..types import STEP_TYPES, BaseStep
+from .answers import possible_answer, possible_answers
 from .comparisons import impossible_comparisons
 from .document import Document, Path
+from .failures import MAX_STEPS_OF_FILE, Known, failure
 from .findings import Findings
 from .hints import calculation
+from .options import first_landings, hides_all_options
 from .routes import step_indexes
-from .samples import MAX_STEPS_OF_FILE, failure, hides_all_options
 
 _AT = re.compile(r" at character (\d+)")
 _UNKNOWN_NAME = re.compile(r"'(\w+)' does not exist")
@@ -45,20 +47,22 @@ def check_expressions(document: Document, steps: Mapping[int, BaseStep], finding
     """Add what is wrong with expressions, and warn of steps that may have no option."""
     indexes = step_indexes(document)
     by_id = {step.id: step for index, step in steps.items() if indexes.get(step.id) == index}
-    known = tuple(indexes)
-    budget = StepBudget(MAX_STEPS_OF_FILE)
+    known = Known(steps=by_id, ids=tuple(indexes), budget=StepBudget(MAX_STEPS_OF_FILE))
+    problems = _Problems(indexes, known, possible_answers(by_id), findings)
     options: dict[int, list[Expression]] = {}
     for place in (*_of_steps(document, steps), *_of_endings(document)):
         expression = _compile(place, indexes, document, findings)
         if expression is None:
             continue
-        for problem in _problems(place, expression, indexes, by_id, budget, findings):
+        found = [*problems.of(place, expression)]
+        for problem in found:
             findings.add(place.path, f"{document.place(place.path)}: {problem}")
-        if "options" in place.path:
+        if "options" in place.path and not found:
             options.setdefault(place.index, []).append(expression)
+    landings = first_landings(steps, indexes)
     for index, conditions in options.items():
         is_each = len(conditions) == len(document.at(("steps", index, "options")))
-        if is_each and hides_all_options(conditions, by_id, known, budget):
+        if is_each and hides_all_options(conditions, landings, index, known):
             findings.add(("steps", index, "options"), "options: show_if may leave no option at all", level="warning")
 
 
@@ -96,33 +100,35 @@ def _add_invalid(
     )
 
 
-def _problems(
-    place: _Place,
-    expression: Expression,
-    indexes: Mapping[str, int],
-    steps: Mapping[str, BaseStep],
-    budget: StepBudget,
-    findings: Findings,
-) -> Iterator[str]:
-    if place.is_early and expression.step_ids is None:
-        yield "must name the answers that it reads, such as answers.a"
-        return
-    named = sorted(expression.step_ids or ()) if place.is_early else ()
-    later = [step_id for step_id in named if indexes.get(step_id, -1) >= place.index]
-    for step_id in later:
-        where = "this step" if indexes[step_id] == place.index else "a later step"
-        yield f"answers.{step_id} is the answer of {where}; only earlier ones are known here"
-    if expression.tree is None:
-        return
-    own = place.step if place.has_answer else None
-    impossible = list(impossible_comparisons(expression.tree, own, steps, findings))
-    yield from impossible
-    if later or impossible or (place.has_answer and own is None):
-        return
-    reason = failure(expression, place.field, place.step, steps, tuple(indexes), budget)
-    if reason is not None:
-        hint = calculation(expression.tree, place.field, place.step, steps)
-        yield f"this never has a value, whatever the answers are: {reason}{hint}"
+@dataclass(frozen=True, slots=True)
+class _Problems:
+    indexes: Mapping[str, int]
+    known: Known
+    answers: Callable[[str], Possible]
+    findings: Findings
+
+    def of(self, place: _Place, expression: Expression) -> Iterator[str]:
+        """Yield what is wrong with an expression that compiles."""
+        if place.is_early and expression.step_ids is None:
+            yield "must name the answers that it reads, such as answers.a"
+            return
+        named = sorted(expression.step_ids or ()) if place.is_early else ()
+        later = [step_id for step_id in named if self.indexes.get(step_id, -1) >= place.index]
+        for step_id in later:
+            where = "this step" if self.indexes[step_id] == place.index else "a later step"
+            yield f"answers.{step_id} is the answer of {where}; only earlier ones are known here"
+        if expression.tree is None:
+            return
+        own = (possible_answer(place.step, "answer"),) if place.has_answer and place.step is not None else (ANY,)
+        inferred = infer(expression.tree, self.answers, own, self.known.budget)
+        impossible = dict.fromkeys(impossible_comparisons(inferred.comparisons, self.findings))
+        yield from impossible
+        if later or impossible or (place.has_answer and place.step is None):
+            return
+        reason = failure(expression, inferred.outcome, place.field, place.step, self.known)
+        if reason is not None:
+            hint = calculation(expression.tree, place.field, place.step, self.known.steps)
+            yield f"this never has a value, whatever the answers are: {reason}{hint}"
 
 
 def _of_steps(document: Document, steps: Mapping[int, BaseStep]) -> Iterator[_Place]:

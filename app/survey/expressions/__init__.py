@@ -3,32 +3,38 @@
 from .compiler import FUNCTIONS, Names
 from .expression import Expression, compile_expression, without_value
 from .frame import MAX_STEPS, Scope, StepBudget
-from .nodes import Binary, Call, Index, InvalidExpression, ListOf, Literal, Loop, Name, Node, Select, Unary, nodes
+from .inference import infer
+from .nodes import Binary, Call, InvalidExpression, Literal, Name, Node, Select, nodes
 from .parser import MAX_LENGTH
-from .values import EvaluationError, number_text
+from .possible import ANY, SAMPLES, Alternative, Possible, list_of, types
+from .values import EvaluationError, number_text, type_name
 
 __all__ = [
+    "ANY",
     "FUNCTIONS",
     "MAX_LENGTH",
     "MAX_STEPS",
+    "SAMPLES",
+    "Alternative",
     "Binary",
     "Call",
     "EvaluationError",
     "Expression",
-    "Index",
     "InvalidExpression",
-    "ListOf",
     "Literal",
-    "Loop",
     "Name",
     "Names",
     "Node",
+    "Possible",
     "Scope",
     "Select",
     "StepBudget",
-    "Unary",
     "compile_expression",
+    "infer",
+    "list_of",
     "nodes",
     "number_text",
+    "type_name",
+    "types",
     "without_value",
 ]

@@ -29,6 +29,9 @@ class ContactStep(BaseStep):
     statistics = frozenset()
     answering_s = 9.0
 
+    def has_form(self, value: object) -> bool:
+        return self.accepts(value)
+
     def is_empty(self, value: object) -> bool:
         return value is None or value == ""
 

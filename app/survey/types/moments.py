@@ -82,6 +82,9 @@ class MomentStep(BaseStep):
             raise InvalidAnswer("refusals.not_after", latest=self.parse(self.max))
         return value
 
+    def has_form(self, value: object) -> bool:
+        return isinstance(value, str) and self.is_real(value)
+
     def within_bounds(self, text: str) -> str:
         """Return the answer that is nearest to one."""
         text = text if self.min is None else max(text, self.min)

@@ -286,6 +286,10 @@ class BaseStep(StrictModel):
             return False
         return True
 
+    def has_form(self, value: object) -> bool:
+        """Return whether a value, or an item of a list, may be an answer with other bounds."""
+        return type(value) in self.value_types
+
     def is_empty(self, value: object) -> bool:
         return value is None
 

@@ -1,10 +1,13 @@
 """Expressions of survey files: comparisons that can't be true, values that can't exist, and names."""
 
+from dataclasses import replace
+
 import pytest
 
 from app.survey.checks import check_survey
-from app.survey.checks.samples import failure, hides_all_options
-from app.survey.expressions import Names, StepBudget, compile_expression
+from app.survey.checks.failures import Known, failure
+from app.survey.checks.options import hides_all_options
+from app.survey.expressions import ANY, Names, StepBudget, compile_expression
 
 HEAD = "id: a\ntitle: t\nlanguage: en\nsteps:\n"
 STEPS = """\
@@ -19,6 +22,7 @@ STEPS = """\
   - {id: p, type: text, prompt: P, pattern: "[0-9]{9}"}
   - {id: i, type: info, prompt: P}
   - {id: o, type: choice, prompt: P, options: [x, {value: other, label: Something else, other: true}]}
+  - {id: h, type: month, prompt: P}
 """
 FAILS = "this never has a value, whatever the answers are: "
 
@@ -55,6 +59,29 @@ WRONG = {
     "answers.C == 1": "answers.C names a step that is not in the survey; did you mean c?",
     'answers.o == "Something else"': 'answers.o is never "Something else": that is the label; write "other"',
     'answers.o == "y"': 'answers.o is never "y": its answers are "x", "other"',
+    "answers.p > 3": FAILS + "a text and a number cannot be compared",
+    '["Ja"].exists(one, one == answers.t)': 'answers.t is never "Ja": its answers are "Rest", "Tablets", "3"',
+    '[answers.t, answers.o].exists(one, one == "rest")': 'one is never "rest"; did you mean "Rest"?',
+    'answers.m.filter(one, one != "none").exists(one, one == "Rst")': 'one is never "Rst"; did you mean "Rest"?',
+    'answers.m[0] == "Rst"': 'an item of answers.m is never "Rst"; did you mean "Rest"?',
+    'coalesce(answers.t, "none") == "rest"': 'answers.t is never "rest"; did you mean "Rest"?',
+    '(answers.b ? answers.t : answers.o) != "Tablet"': 'answers.t is never "Tablet"; did you mean "Tablets"?',
+    '"Rst" in [answers.t, answers.o]': 'answers.t is never "Rst"; did you mean "Rest"?',
+    "answers.t == answers.o": "answers.t and answers.o are never equal: no value is an answer of both",
+    "answers.c != answers.x": "answers.c and answers.x are never equal: no value is an answer of both",
+    "answers.d == answers.h": "answers.d and answers.h are never equal: no value is an answer of both",
+    "answers.i == answers.b": "answers.i and answers.b are never equal: at one of them nothing is answered",
+    "answers.m == answers.t": "answers.m and answers.t are never equal: no value is an answer of both",
+    "answers.n == today": "answers.n is never a text",
+    'answers.n + 1 == "3"': 'a number is never "3"',
+    'size(answers.x) == "3" || answers.b': 'a number is never "3"',
+    "int(answers.x) > answers.x": FAILS + "a number and a text cannot be compared",
+    "int(answers.d) > 3": FAILS + "a text is not a whole number",
+    "answers.m.exists(one, one > 3)": FAILS + "a text and a number cannot be compared",
+    "answers.b ? answers.n : answers.x": FAILS + "the result is a number, not true or false",
+    "[][0]": FAILS + "the list is empty",
+    "[[answers.m]]": FAILS + "the result is a list, not true or false",
+    "answers.n / 0 == 1": FAILS + "division by zero",
     "answers.c = 1": "not a CEL expression: unexpected =: write == to compare",
     "answers.b and true": "not a CEL expression: unexpected and: write &&",
 }
@@ -70,10 +97,29 @@ RIGHT = (
     "answers.d > today",
     'age(answers.d, today) > 18 && answers.d != "2026-01-15"',
     'answers.m[0] == "Rest"',
-    "answers.p > 3",  # no sample has the pattern
     'answers.c == 1 && answers.t == "Rest" && answers.n > 3 && answers.s > 3 && answers.b && "Rest" in answers.m',
     'timestamp(answers.d + "T00:00:00Z").getFullYear() < 2008',
     "answers.n == answers.s",
+    "timestamp(answers.x).getFullYear() > 2000",
+    'duration(answers.x) > duration("1h")',
+    "bool(answers.x)",
+    '{answers.x: 1}["k"] == 1',
+    '{"k": true}[answers.x]',
+    'answers.x.matches("^[a-z]{3}$") ? days_between(answers.x, today) > 3 : double(answers.x) > 1',
+    'age(answers.x, "2000-01-01") > 1',
+    'timestamp("2026-01-01T00:00:00Z").getHours(answers.x) > 1',
+    "add_years(answers.d, 7000) > today",
+    'answers.x == "go" ? true : answers.x + 1 == 2',
+    'answered(answers.n) && coalesce(answers.t, "x") == "x"',
+    "coalesce(answers.t, answers.o) == null",
+    'answers.x in ["a", answers.t]',
+    "answers.x == answers.d",
+    "answers.m == [] || answers.t in answers.m",
+    '["Rest", "x"].exists(one, one == answers.t || one == answers.o)',
+    'answers.t in ["Rest", answers.o, "Tablets"]',
+    "[1, 2].map(one, string(one)).exists(one, one == answers.x)",
+    "answers.m.all(one, [answers.t].exists(two, two == one))",
+    "today == answers.d || now > answers.x",
     "true",
 )
 
@@ -141,6 +187,48 @@ def test_step_that_may_have_no_option_is_a_warning() -> None:
     ]
 
 
+OPTIONS = {
+    ("answers.n < 5", "answers.n > 5"): True,
+    ("answers.n <= 5", "answers.n > 5"): False,
+    ("answers.n <= 5.2", "answers.n >= 5.8"): True,
+    ("answers.n < -5", "answers.n > -5"): True,
+    ("answers.s != 37", "answers.b"): True,
+    ('answers.x != "Main Street 1"', "answers.b"): True,
+    ('answers.x == "Main Street 1"', 'answers.x != "Main Street 1"'): False,
+    ('answers.d < "2020-05-05"', 'answers.d > "2020-05-05"'): True,
+    ('answers.d <= "2020-05-05"', 'answers.d >= "2020-05-07"'): True,
+    ('answers.d <= "2020-05-05"', 'answers.d > "2020-05-05"'): False,
+    ("answers.skipped", "!answers.skipped"): True,
+    ("answers.b", "!answers.b"): False,
+    ("answers.landed", "!answers.landed"): False,
+    ("answers.passed", "!answers.passed"): False,
+}
+
+
+@pytest.mark.parametrize(("conditions", "is_warning"), OPTIONS.items(), ids=map(" or ".join, OPTIONS))
+def test_answers_for_which_no_option_is_shown_are_near_the_constants(
+    conditions: tuple[str, str], is_warning: bool
+) -> None:
+    """And a step that a rule jumps over has no answer."""
+    steps = """\
+  - {id: n, type: number, prompt: P}
+  - {id: s, type: scale, prompt: P, min: 0, max: 100}
+  - {id: x, type: text, prompt: P}
+  - {id: d, type: date, prompt: P}
+  - {id: b, type: boolean, prompt: P, next: [{when: answer, go: landed}]}
+  - {id: skipped, type: boolean, prompt: P}
+  - {id: landed, type: boolean, prompt: P}
+  - {id: passed, type: boolean, prompt: P, next: [{when: answer, go: z}, {go: end}]}
+"""
+    options = ", ".join(f"{{value: {number}, show_if: '{one}'}}" for number, one in enumerate(conditions))
+    last = f"  - {{id: z, type: choice, prompt: P, options: [{options}]}}\n"
+    after = "  - {id: after, type: info, prompt: P}\n"
+    found = [finding for finding in found_in(f"{steps}{last}{after}") if "show_if" in finding]
+    assert [finding.partition(" ")[2] for finding in found] == (
+        ["warning: step z: options: show_if may leave no option at all"] if is_warning else []
+    )
+
+
 @pytest.mark.parametrize(
     "condition",
     ["size(answers) > 2", "answers.exists(id, answers[id] == 1)", "[answers].exists(one, one.n == 1)", "answers == {}"],
@@ -170,13 +258,13 @@ def test_computed_fields_read_earlier_answers_only() -> None:
 
 def test_samples_are_not_tried_when_the_steps_of_the_file_are_used_up() -> None:
     """Else a file of a thousand long loops would occupy the server; what was not tried is no finding."""
-    expression = compile_expression("[1, 2].all(x, x / 0 == 1)", Names(answers=frozenset()))
-    budget = StepBudget(15)
-    assert failure(expression, None, None, {}, (), budget) == "division by zero"
-    assert budget.left < 0
-    assert failure(expression, None, None, {}, (), budget) is None
-    assert not hides_all_options([expression], {}, (), budget)
-    assert hides_all_options([expression], {}, (), StepBudget(1000))
+    expression = compile_expression('size("") == 0 ? 1 / 0 == 1 : true', Names(answers=frozenset()))
+    known = Known(steps={}, ids=(), budget=StepBudget(15))
+    assert failure(expression, (ANY,), None, None, known) == "division by zero"
+    assert known.budget.left < 0
+    assert failure(expression, (ANY,), None, None, known) is None
+    assert not hides_all_options([expression], {}, 0, known)
+    assert hides_all_options([expression], {}, 0, replace(known, budget=StepBudget(1000)))
 
 
 def test_check_ends_when_each_condition_takes_all_its_steps() -> None:

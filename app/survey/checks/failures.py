@@ -1,0 +1,152 @@
+"""Whether an expression has a value for any well-typed answers."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from ..expressions import (
+    Alternative,
+    EvaluationError,
+    Expression,
+    Name,
+    Possible,
+    Scope,
+    StepBudget,
+    nodes,
+    type_name,
+    types,
+)
+from ..resolve import whole_number
+from ..types import BaseStep
+from .samples import MAX_ASSIGNMENTS, combinations
+from .values import default_problem
+
+MAX_STEPS_OF_FILE = 5_000_000
+"""Of all evaluations of a check, some seconds at most; what is left of a file is then not tried."""
+
+NOW = "2026-01-15T10:30"
+
+_WORDS = {"double": "number", "string": "text", "null_type": "null value", "bool": "boolean"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What expressions of a file are evaluated on.
+
+    Attributes:
+        steps: those that are right, by id.
+        ids: of all steps.
+        budget: of the file.
+    """
+
+    steps: Mapping[str, BaseStep]
+    ids: Sequence[str]
+    budget: StepBudget
+
+
+def failure(
+    expression: Expression,
+    outcome: Possible | EvaluationError,
+    field: str | None,
+    own: BaseStep | None,
+    known: Known,
+) -> str | None:
+    """Return why an expression fails for all answers; None if it does not, or if that is not known.
+
+    Args:
+        outcome: what was inferred for all answers.
+        field: whose value it computes; None for a condition.
+        own: the step whose expression it is; None at the end of the survey, and where the step is wrong.
+    """
+    if isinstance(outcome, EvaluationError):
+        return _in_words(str(outcome))
+    if field is not None and own is None:
+        return None
+    reason = _of_results(outcome) if field is None or own is None else _of_values(outcome, field, own)
+    return reason or _of_all_answers(expression, field, own, known)
+
+
+def _of_results(outcome: Possible) -> str | None:
+    kinds = types(outcome)
+    if kinds is None or bool in kinds:
+        return None
+    kind = next((type_name(sample) for one in outcome for sample in one.samples), "list")
+    return _in_words(f"the result is a {kind}, not true or false")
+
+
+def _of_values(outcome: Possible, field: str, own: BaseStep) -> str | None:
+    if any(_can_fit(one, field, own) for one in outcome):
+        return None
+    sample = next((sample for one in outcome for sample in one.samples), None)
+    return f"{whole_number(sample)} is no {field} for this step"
+
+
+def _can_fit(one: Alternative, field: str, own: BaseStep) -> bool:
+    if one.is_any or (field == "default" and not one.is_exact and one.items is not None):
+        return one.is_any or own.is_list
+    if field == "default" and not one.is_exact:  # with bounds that no sample may be within
+        return not own.is_list and any(own.has_form(own.computed_default(sample)) for sample in one.samples)
+    return any(sample is None or _fits(sample, field, own) for sample in one.samples)
+
+
+def _of_all_answers(expression: Expression, field: str | None, own: BaseStep | None, known: Known) -> str | None:
+    """Return why an expression fails for each of all answers, if there are not too many."""
+    reason = None
+    for answers in () if expression.reads_time else _all_answers(expression, own, known):
+        if known.budget.left <= 0:
+            return None
+        answer = None if own is None else answers.get(own.id)
+        scope = Scope(answers=answers, answer=answer, all_ids=known.ids)
+        try:
+            if field is None or own is None:
+                expression.holds(scope, known.budget)
+                return None
+            value = expression.value(scope, known.budget)
+        except EvaluationError as error:
+            reason = _in_words(str(error))
+            continue
+        if value is None or _fits(value, field, own):
+            return None
+        reason = f"{value} is no {field} for this step"
+    return reason
+
+
+def _all_answers(expression: Expression, own: BaseStep | None, known: Known) -> Iterator[Mapping[str, object]]:
+    """Yield all answers to the steps that an expression reads; none if there are too many, or some are not known."""
+    read = set(known.ids if expression.step_ids is None else expression.step_ids)
+    if own is not None and expression.tree is not None and Name("answer") in nodes(expression.tree):
+        read.add(own.id)
+    possible: dict[str, tuple[object, ...]] = {}
+    count = 1
+    for step_id in read:
+        possible[step_id] = _answers_of(known.steps.get(step_id))
+        count *= len(possible[step_id])
+        if not 1 <= count <= MAX_ASSIGNMENTS:
+            return
+    for values in combinations([*possible.values()]):
+        yield dict(zip(possible, values, strict=True))
+
+
+def _answers_of(step: BaseStep | None) -> tuple[object, ...]:
+    answers = None if step is None else step.possible_answers()
+    return tuple(
+        answer for answer in answers or () if answer is not None or (step is not None and not step.takes_answer)
+    )
+
+
+def _fits(value: object, field: str, step: BaseStep) -> bool:
+    value = whole_number(value)
+    if field == "default":
+        return default_problem(step, step.computed_default(value)) is None
+    try:
+        step.computed_value(field, value)
+    except ValidationError:
+        return False
+    return True
+
+
+def _in_words(reason: str) -> str:
+    reason = re.sub(r"a (\w+) contains nothing", r"`in` needs a list, and there is a \1", reason)
+    return re.sub(r"\b(double|string|null_type|bool)\b", lambda match: _WORDS[match.group()], reason)
