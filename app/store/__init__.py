@@ -45,7 +45,7 @@ from .requirements import (
     startup_errors,
 )
 from .retry import LockTimedOut, error_summary, is_data_error, is_lock_timeout, translate_error, with_retries
-from .rows import HistoryEntry, Row, StoredSession, StoredSessions
+from .rows import HistoryEntry, Row, StoredSession, StoredSessions, parse_context
 from .sessions import Cursor, SurveyCount
 
 __all__ = [
@@ -98,6 +98,7 @@ __all__ = [
     "normalise_url",
     "open_journal",
     "owner_of",
+    "parse_context",
     "reader_engine",
     "require_revision",
     "schema_revision",

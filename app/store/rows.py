@@ -277,7 +277,7 @@ def _state_of(row: Row, cipher: Cipher) -> SessionState:
         started_at=from_datetime(created),
         updated_at=from_datetime(updated),
         completed_at=None if done is None else from_datetime(done),
-        context=None if context is None else _parse_context(decrypt(context, (CONTEXT, *key))),
+        context=None if context is None else parse_context(context, SessionKey(*key), cipher),
     )
 
 
@@ -285,8 +285,14 @@ def _dump_context(context: SessionContext) -> str:
     return dumps({name: value for name in _CONTEXT_FIELDS if (value := getattr(context, name)) is not None})
 
 
-def _parse_context(text: str) -> SessionContext:
-    values = orjson.loads(text)
+def parse_context(text: str, key: SessionKey, cipher: Cipher) -> SessionContext:
+    """Parse a stored context.
+
+    Raises:
+        MissingKey, OtherRelease: it can't be read here.
+        ValueError, TypeError: it is none.
+    """
+    values = orjson.loads(cipher.decrypt(text, (CONTEXT, *key)))
     if not isinstance(values, dict):
         raise TypeError
     if not _CONTEXT_FIELDS.keys() >= values.keys():

@@ -1,6 +1,6 @@
 """A survey's sessions and events, chunk by chunk, in a compact form for analytics.
 
-No column read is encrypted. The database joins a session's events into three texts, a third of the time of a row an
+The database joins a session's events into three texts, a third of the time of a row an
 event; NumPy parses fixed-width times at once.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Select, String, case, cast, func, select, text, type_coerce
+from sqlalchemy import ColumnElement, Connection, Select, String, case, cast, func, null, select, text, type_coerce
 
 from .sessions import has_status
 from .tables import session_history, sessions
@@ -85,10 +85,16 @@ class SessionRow(NamedTuple):
     mode: str
     revision: str | None
     status: str
+    context: str | None
 
 
-def read_sessions(connection: Connection, survey_id: str, at: int, after: str | None, limit: int) -> list[SessionRow]:
-    """Return the next sessions by user id, those set aside included, with their status at ``at``."""
+def read_sessions(
+    connection: Connection, survey_id: str, at: int, after: str | None, limit: int, *, has_context: bool
+) -> list[SessionRow]:
+    """Return the next sessions by user id, those set aside included, with their status at ``at``.
+
+    Answers and context are as they are stored, perhaps encrypted; the context is None unless it is asked for.
+    """
     column = sessions.c
     query = select(
         column.user_id,
@@ -101,6 +107,7 @@ def read_sessions(connection: Connection, survey_id: str, at: int, after: str | 
         case((column.is_audio_mode != 0, "audio"), else_="text").label("mode"),
         column.survey_revision,
         case((has_status(sessions, "expired", at), "expired"), else_=column.status).label("status"),
+        (column.context if has_context else null()).label("context"),
     ).where(column.survey_id == survey_id)
     if after is not None:
         query = query.where(column.user_id > after)

@@ -1,11 +1,14 @@
 """The dashboard's pages in production: charts, filters, automatic refresh and the list of sessions."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
+from app.survey.commands import Begin
+from app.survey.snapshot import SessionKey
 from tests.browser.accessibility import assert_accessible, in_every_appearance
 from tests.browser.desk import Desk, Ward
 from tests.waiting import wait_for
@@ -251,3 +254,17 @@ def test_pages_are_accessible_when_axe_checks_them(
     context = new_context(color_scheme=scheme, viewport=viewport, reduced_motion="reduce")
     desk = Desk(context, ward, ward.key)
     assert_accessible(desk.page, every_view(desk))
+
+
+def test_languages_are_compared_if_a_survey_has_several(desk: Desk) -> None:
+    """Others have no such chart."""
+    store = desk.ward.open()
+    at = time.time_ns() // 1000
+    commands = [(SessionKey("audit", tag), Begin(at=at, languages=(tag,))) for tag in ("en", "de")]
+    store.turns.submit_many(commands)
+    store.close()
+    desk.open_analytics(survey="audit")
+    assert desk.table("languages") == [["English", "1", "0", "0%"], ["German", "1", "0", "0%"]]
+    desk.open_analytics()
+    expect(desk.page.locator("#languages")).to_have_count(0)
+    assert desk.problems == []

@@ -5,7 +5,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from app.survey.commands import Begin, SetMode
+from app.survey.commands import Begin, SetLanguage, SetMode
 from app.survey.snapshot import SessionKey
 from tests.browser.desk import HOUR_US, SECOND_US, Desk
 
@@ -87,6 +87,34 @@ def test_long_session_is_shown_in_pages(desk: Desk) -> None:
     desk.page.get_by_role("slider").focus()
     desk.page.keyboard.press("Home")
     expect(events.first).to_have_attribute("data-version", "1")
+
+
+def test_language_and_its_change_are_shown(desk: Desk) -> None:
+    """By its name in English."""
+    store = desk.ward.open()
+    key = SessionKey("gad7", "polyglot")
+    at = time.time_ns() // 1000 - HOUR_US
+    store.turns.submit_many([(key, Begin(at=at)), (key, SetLanguage(at=at, language="de"))])
+    store.close()
+    desk.page.goto(f"{desk.ward.url}/dashboard/sessions/gad7/polyglot")
+    change = desk.page.locator("#changes div", has_text="Language")
+    expect(change.locator("del")).to_have_text("English")
+    expect(change.locator("ins")).to_have_text("German")
+    expect(desk.page.locator("#state .facts")).to_contain_text("German")
+    assert desk.problems == []
+
+
+def test_confirmed_answer_is_marked(desk: Desk) -> None:
+    """So that staff see that an unusual value is no slip."""
+    desk.open_session("walker")
+    shown = desk.page.evaluate(
+        """async () => {
+            const { describeEvent } = await import("/assets/dashboard/session-text.js");
+            const event = { version: 2, action: "answered", step: "S1", answer: 250, timestamp: "2026-01-01T00:00:00Z" };
+            return [{ confirmed: true }, {}].map((data) => describeEvent({ ...event, data }));
+        }"""
+    )
+    assert shown == ["answered S1 and confirmed it", "answered S1"]
 
 
 def test_unanswered_step_has_no_answer_whatever_its_id(desk: Desk) -> None:

@@ -94,6 +94,7 @@ def test_csv_files_have_the_values_of_rest(run: FlaskCliRunner, tmp_path: Path) 
         "answers.csv",
         "bins.csv",
         "days.csv",
+        "languages.csv",
         "modes.csv",
         "revisions.csv",
         "sessions.csv",

@@ -4,7 +4,7 @@ Memory grows by 8 bytes for each duration and number.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +17,8 @@ import orjson
 from ...core.progress import Progress
 from ...errors import MissingKey, OtherRelease
 from ...sessions import SessionStore
-from ...store import encryption, keyset, statistics
-from ...survey import END, Status
+from ...store import encryption, keyset, parse_context, statistics
+from ...survey import END, SessionKey, Status
 from .counters import Counters, StepPlan
 from .event_arrays import ANSWERED, WENT_BACK, Ints, Runs, StepNumbers, parse_events
 from .filters import Filters
@@ -44,11 +44,17 @@ Rows = Sequence[statistics.SessionRow]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What to count; ``at`` is in microseconds since 1970 UTC."""
+    """What to count.
+
+    Attributes:
+        own_languages: of each revision, whose plain texts have it; empty if none has others.
+        at: microseconds since 1970 UTC.
+    """
 
     survey_id: str
     filters: Filters
     plan: StepPlan
+    own_languages: Mapping[str, str]
     at: int
 
 
@@ -71,7 +77,7 @@ def _count_parts(store: SessionStore, query: Query) -> Iterator[Counters]:
     parts = keyset.pages(
         store.run_read,
         lambda connection, after: statistics.read_sessions(
-            connection, query.survey_id, query.at, after, SESSIONS_A_PART
+            connection, query.survey_id, query.at, after, SESSIONS_A_PART, has_context=bool(query.own_languages)
         ),
         start,
         lambda row: row.user_id,
@@ -109,6 +115,8 @@ def _count_part(store: SessionStore, query: Query, rows: Rows) -> Counters:
         _count_runs(counters, chunk, runs)
         _count_steps(counters, chunk, runs, numbers)
     _count_properties(counters, matching)
+    if query.own_languages:
+        counters.languages.update((_language(row, query, store), row.status) for row in matching)
     _count_answers(counters, matching, query, store)
     return counters
 
@@ -127,6 +135,17 @@ def _count_properties(counters: Counters, rows: Rows) -> None:
     counters.completed_days.update(
         row.completed_at // _DAY_US for row in rows if row.status == "completed" and row.completed_at is not None
     )
+
+
+def _language(row: statistics.SessionRow, query: Query, store: SessionStore) -> str | None:
+    """Return a session's language; None if it can't be read."""
+    own = query.own_languages.get(row.revision or "")
+    if row.context is None:
+        return own
+    try:
+        return parse_context(row.context, SessionKey(query.survey_id, row.user_id), store.cipher).language or own
+    except (MissingKey, ValueError, TypeError):
+        return None
 
 
 def _count_answers(counters: Counters, rows: Rows, query: Query, store: SessionStore) -> None:

@@ -107,7 +107,7 @@ class Counters(_Addable):
     """All counters.
 
     Attributes:
-        modes, revisions: with the status.
+        modes, revisions, languages: with the status; languages only of a survey that has several.
         started_days, completed_days: by day since 1970.
         counts: ``read``, ``returns``, ``resumed``, ``unread``.
     """
@@ -117,6 +117,7 @@ class Counters(_Addable):
         self.statuses: Counter[str] = Counter()
         self.modes: Counter[tuple[str, str]] = Counter()
         self.revisions: Counter[tuple[str | None, str]] = Counter()
+        self.languages: Counter[tuple[str | None, str]] = Counter()
         self.started_days: Counter[int] = Counter()
         self.completed_days: Counter[int] = Counter()
         self.answers_by_mode: Counter[str] = Counter()

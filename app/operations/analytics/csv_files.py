@@ -21,6 +21,7 @@ def csv_files(summary: Summary) -> dict[str, str]:
         "sessions.csv": _csv(("name", "value"), _sessions(summary)),
         "days.csv": _table(summary["days"], ("day", "started", "completed")),
         "modes.csv": _table(summary["modes"], ("mode", "started", "completed", "completion_rate", "answers")),
+        "languages.csv": _table(summary["languages"], ("language", "started", "completed", "completion_rate")),
         "revisions.csv": _table(
             summary["revisions"], ("revision", "is_current", "started", "completed", "completion_rate")
         ),

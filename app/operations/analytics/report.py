@@ -62,7 +62,12 @@ def report_to_dict(summary: Summary) -> dict[str, Any]:
         "days": _days(summary["days"]),
         "funnel": _funnel(steps),
         "times": _times(steps),
-        "tables": [_returns(summary), _modes(summary["modes"]), _revisions(summary["revisions"])],
+        "tables": [
+            _returns(summary),
+            _modes(summary["modes"]),
+            *([_languages(summary["languages"])] if summary["languages"] else []),
+            _revisions(summary["revisions"]),
+        ],
         "answers": [
             _answers(step) for step in steps if step["type"] is not None and STEP_TYPES[step["type"]].takes_answer
         ],
@@ -180,6 +185,11 @@ _COMPLETION: Columns = {
 def _modes(modes: Sequence[Summary]) -> Data:
     columns: Columns = {"Mode": itemgetter("mode"), **_COMPLETION, "Answers given": itemgetter("answers")}
     return _table("Text and voice", columns, modes)
+
+
+def _languages(languages: Sequence[Summary]) -> Data:
+    columns: Columns = {"Language": lambda group: group["language"] or "unknown", **_COMPLETION}
+    return _table("Languages", columns, languages)
 
 
 def _revisions(revisions: Sequence[Summary]) -> Data:

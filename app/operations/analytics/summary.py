@@ -32,7 +32,9 @@ def compute_summary(store: SessionStore, survey_id: str, filters: Filters, progr
         raise NoSuchSurvey(survey_id, store.catalogue.public_ids)
     known = store.queries.known_revisions(survey_id)
     plan = plan_steps(known)
-    query = Query(survey_id=survey_id, filters=filters, plan=plan, at=at)
+    languages = list(dict.fromkeys(tag for survey in known for tag in survey.offered_languages))
+    own_languages = {survey.revision: survey.language for survey in known} if len(languages) > 1 else {}
+    query = Query(survey_id=survey_id, filters=filters, plan=plan, own_languages=own_languages, at=at)
     counters = count_sessions(store, query, progress, total)
     current = known[0].steps_by_id if known else {}
     return {
@@ -45,6 +47,7 @@ def compute_summary(store: SessionStore, survey_id: str, filters: Filters, progr
             {"mode": mode, **_completion(counters.modes, mode), "answers": counters.answers_by_mode[mode]}
             for mode in ("text", "audio")
         ],
+        "languages": _languages(counters, languages),
         "days": _days(counters),
         "revisions": _revisions(counters, [survey.revision for survey in known], newest),
         "steps": [
@@ -110,6 +113,14 @@ def _revisions(counters: Counters, known: Sequence[str], newest: Survey | None) 
         }
         for revision in sorted(counted, key=lambda name: (places.get(name or "", len(places)), name or ""))
     ]
+
+
+def _languages(counters: Counters, offered: Sequence[str]) -> list[dict[str, Any]]:
+    if not counters.languages:
+        return []
+    found = {language for language, _ in counters.languages}
+    others = sorted(found.difference(offered), key=lambda language: language or "")
+    return [{"language": language, **_completion(counters.languages, language)} for language in (*offered, *others)]
 
 
 def _has_data(step: StepCounters) -> bool:

@@ -62,6 +62,12 @@ class ModeCounts(Completion):
     answers: Count
 
 
+class LanguageCounts(Completion):
+    """Sessions in this language now; null: unknown."""
+
+    language: str | None
+
+
 class RevisionCounts(Completion):
     """Sessions of a revision of the survey; null: unknown."""
 
@@ -170,6 +176,7 @@ class Analytics(Response):
     active_s: Durations
     resumed: ResumedSessions
     modes: list[ModeCounts]
+    languages: Annotated[list[LanguageCounts], Field(description="empty if the survey has only one")]
     days: list[DayCounts]
     revisions: list[RevisionCounts]
     steps: list[StepCounts]

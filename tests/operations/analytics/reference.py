@@ -104,6 +104,7 @@ def reference_summary(
             "away_s": seconds([pause for run in every for pause in run.pauses]),
             "pause_s": 1800,
         },
+        "languages": [],
         "modes": [mode_counts(mode, [run for run in every if run.mode == mode]) for mode in ("text", "audio")],
         "days": day_counts(every, completed),
         "revisions": revision_counts(every, surveys),

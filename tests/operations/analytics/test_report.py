@@ -22,6 +22,7 @@ def summary(**changes: Any) -> dict[str, Any]:
         "active_s": NO_SECONDS,
         "resumed": {"sessions": 0, "share": None, "returns": 0, "away_s": NO_SECONDS, "pause_s": 1800},
         "modes": [],
+        "languages": [],
         "days": [],
         "revisions": [],
         "steps": [],

@@ -14,7 +14,7 @@ from app.catalogue import Catalogue
 from app.core import strict_json
 from app.core.timestamps import format_timestamp, to_datetime
 from app.errors import InvalidInput, NoSuchSurvey
-from app.operations.analytics import Filters, summarize
+from app.operations.analytics import Filters, csv_files, report_to_dict, summarize
 from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import history
@@ -307,3 +307,59 @@ def replaced(survey: Survey, first: Any) -> dict[str, Any]:
     shown: dict[str, Any] = survey.model_dump(mode="json", exclude={"access", "retention"})
     shown["steps"][0] = first.model_dump(mode="json")
     return shown
+
+
+def test_sessions_are_counted_by_language_if_there_are_several(opened: Opened) -> None:
+    """Those of an older revision count in its own; a session that changed its language counts in the later one."""
+    plain = survey_with("tongues", ["text"])
+    store = opened(plain)
+    at = STARTED_AT
+    store.turns.submit(SessionKey("tongues", "old"), commands.Begin(at=at))
+    assert summarize(store, "tongues")["languages"] == []
+    document = strict_json.decode(plain.definition)
+    store = opened(parse_definition(strict_json.encode({**document, "language": "de", "languages": ["de", "fr"]}), "t"))
+    for user, language in (("ann", "fr"), ("ben", "de"), ("cid", "de")):
+        store.turns.submit(SessionKey("tongues", user), commands.Begin(at=at, languages=(language,)))
+    store.turns.submit(SessionKey("tongues", "ben"), commands.SetLanguage(at=at, language="fr"))
+    store.turns.submit(SessionKey("tongues", "ann"), commands.Answer(at=at, step="S0", value="x"))
+    assert summarize(store, "tongues")["languages"] == [
+        {"language": "de", "started": 1, "completed": 0, "completion_rate": 0},
+        {"language": "fr", "started": 2, "completed": 1, "completion_rate": 0.5},
+        {"language": "en", "started": 1, "completed": 0, "completion_rate": 0},
+    ]
+    Analytics.model_validate({"success": True, **summarize(store, "tongues")})
+
+
+def test_language_is_unknown_without_its_key(settings: Settings) -> None:
+    """As its answers are; the session is still counted."""
+    text = strict_json.decode(survey_with("tongues", ["text"]).definition) | {"languages": ["en", "fr"]}
+    survey = parse_definition(strict_json.encode(text), "tongues")
+    encrypted = settings.model_copy(update={"answers_keys": SecretStr(base64.b64encode(bytes(range(32))).decode())})
+    for with_keys in (encrypted, settings):
+        catalogue = Catalogue(surveys={survey.id: survey}, default_id=survey.id)
+        store = SessionStore(with_keys, catalogue, lambda: NOW)
+        if with_keys is encrypted:
+            store.initialise()
+            store.turns.submit(SessionKey("tongues", "ann"), commands.Begin(at=STARTED_AT, languages=("fr",)))
+        languages = [(one["language"], one["started"]) for one in summarize(store, "tongues")["languages"]]
+        store.close()
+        assert languages == ([("en", 0), ("fr", 1)] if with_keys is encrypted else [("en", 0), ("fr", 0), (None, 1)])
+
+
+def test_contacts_are_counted_and_never_listed(opened: Opened) -> None:
+    """Neither in REST nor in a report nor in its CSV files; nor are other texts."""
+    store = opened(survey_with("reach", ["email", "phone", "choice", "choices", "text"]))
+    answers = [
+        "ann@example.org",
+        "+12025550100",
+        {"value": 3, "text": "in secret"},
+        [{"value": "c", "text": "secretly"}],
+    ]
+    key = SessionKey("reach", "ann")
+    store.turns.submit(key, commands.Begin(at=STARTED_AT))
+    for number, answer in enumerate([*answers, "secret words"]):
+        store.turns.submit(key, commands.Answer(at=STARTED_AT, step=f"S{number}", value=answer))
+    summary = summarize(store, "reach")
+    assert [step["answers"]["count"] for step in summary["steps"]] == [1] * 5
+    shown = f"{summary} {report_to_dict(summary)} {csv_files(summary)}"
+    assert not [secret for secret in ("ann@", "2025550100", "secret") if secret in shown]

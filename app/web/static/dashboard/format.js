@@ -6,6 +6,7 @@ export const NONE = "–";
 
 const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const PERCENT = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
+const LANGUAGES = new Intl.DisplayNames("en", { type: "language" });
 const CLOCK = new Intl.DateTimeFormat("en", { timeStyle: "medium", hourCycle: "h23" });
 const SPACE = "\u00a0"; // keeps a number and its unit on one line
 
@@ -47,6 +48,16 @@ export function formatDuration(seconds) {
  */
 export function formatTime(time) {
   return time === null ? NONE : new Date(time).toISOString().slice(0, 19).replace("T", " ");
+}
+
+/** @param {string | null} tag BCP 47 */
+export function formatLanguage(tag) {
+  if (tag === null) return NONE;
+  try {
+    return LANGUAGES.of(tag) ?? tag;
+  } catch {
+    return tag; // not the form of a tag that browsers know
+  }
 }
 
 /** @param {Date} date shown in the reader's time zone */

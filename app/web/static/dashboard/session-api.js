@@ -17,6 +17,7 @@ import { fetchJson } from "./fetch-json.js";
  * @property {string | null} step
  * @property {Json} answer
  * @property {string} timestamp
+ * @property {Record<string, Json>} data
  */
 
 export const EVENTS_PER_PAGE = 100;

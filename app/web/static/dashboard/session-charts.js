@@ -2,7 +2,7 @@
 /** The figures about sessions and steps: from the analytics of REST to texts, tables and chart options. Pure. */
 
 import { barsHeight, barsOption, linesOption } from "./chart-options.js";
-import { formatCount, formatDuration, formatNumber, formatPercent } from "./format.js";
+import { formatCount, formatDuration, formatLanguage, formatNumber, formatPercent } from "./format.js";
 
 /**
  * The response of `GET /api/surveys/{id}/analytics`.
@@ -46,6 +46,7 @@ import { formatCount, formatDuration, formatNumber, formatPercent } from "./form
  * @property {Spread} active_s
  * @property {{sessions: number, share: number | null, returns: number, away_s: Spread, pause_s: number}} resumed
  * @property {{mode: "text" | "audio", started: number, completed: number, completion_rate: number | null, answers: number}[]} modes
+ * @property {{language: string | null, started: number, completed: number, completion_rate: number | null}[]} languages of a survey in several
  * @property {{day: string, started: number, completed: number}[]} days
  * @property {{revision: string | null, is_current: boolean, started: number, completed: number, completion_rate: number | null}[]} revisions
  * @property {StepAnalytics[]} steps
@@ -61,7 +62,8 @@ const LINES_HEIGHT = 300;
  * @returns {Figure[]} in the order of the page
  */
 export function sessionFigures(analytics) {
-  return [daysFigure, funnelFigure, timesFigure, editsFigure, modesFigure, revisionsFigure].map((make) => make(analytics));
+  const figures = [daysFigure, funnelFigure, timesFigure, editsFigure, modesFigure, languagesFigure, revisionsFigure];
+  return figures.filter((make) => make !== languagesFigure || analytics.languages.length > 0).map((make) => make(analytics));
 }
 
 /** @param {Analytics} analytics @returns {Figure} */
@@ -191,6 +193,12 @@ function modesFigure({ modes }) {
     extra: formatNumber(mode.answers),
   }));
   return ratesFigure("modes", "Completed in text and in audio", groups, ["Mode", "Started", "Completed", "Rate", "Answers in this mode"]);
+}
+
+/** @param {Analytics} analytics @returns {Figure} */
+function languagesFigure({ languages }) {
+  const groups = languages.filter(({ started }) => started > 0).map((group) => ({ ...group, name: formatLanguage(group.language) }));
+  return ratesFigure("languages", "Completed by language", groups, ["Language", "Started", "Completed", "Rate"]);
 }
 
 /** @param {Analytics} analytics @returns {Figure} */

@@ -4,7 +4,7 @@
 import { byId, make } from "../dom.js";
 import { AutoRefresh } from "./auto-refresh.js";
 import { EventList } from "./event-list.js";
-import { NONE, formatDuration, formatPercent, formatTime } from "./format.js";
+import { NONE, formatDuration, formatLanguage, formatPercent, formatTime } from "./format.js";
 import { EVENTS_PER_PAGE, SessionApi } from "./session-api.js";
 import {
   changesBetween,
@@ -153,6 +153,7 @@ class SessionPage {
       ["Step", describeStep(state.current_step)],
       ["Status", describeStatus(state)],
       ["Mode", describeMode(state)],
+      ["Language", formatLanguage(state.language ?? null)],
       ["Draft", describeAnswer(state.draft)],
     ];
     const answers = Object.entries(state.answers).map(([id, value]) => {

@@ -3,7 +3,7 @@
 
 import { takesAnswer } from "../page/controls/index.js";
 import { textOf, valueOf } from "../page/controls/other-texts.js";
-import { NONE, formatPercent } from "./format.js";
+import { NONE, formatLanguage, formatPercent } from "./format.js";
 
 /**
  * @typedef {import("../client/protocol.js").Json} Json
@@ -25,7 +25,7 @@ const STATUSES = { in_progress: "in progress", completed: "completed", expired: 
 /** @type {Record<string, (event: HistoryEvent) => string>} by action */
 const ACTIONS = {
   started: () => "started",
-  answered: ({ step }) => `answered ${step}`,
+  answered: ({ step, data }) => `answered ${step}${data.confirmed === true ? " and confirmed it" : ""}`,
   went_back: ({ step }) => (step === null ? "went back" : `went back to ${step}`),
   went_to: ({ step }) => `went to ${step}`,
   mode_set: () => "switched the mode",
@@ -104,6 +104,7 @@ function fieldChanges(before, after) {
     ["Step", (state) => describeStep(state.current_step)],
     ["Status", describeStatus],
     ["Mode", describeMode],
+    ["Language", (state) => formatLanguage(state.language ?? null)],
     ["Progress", (state) => formatPercent(Math.round(state.progress * 100) / 100)],
     ["Draft", (state) => describeAnswer(state.draft)],
     ["Other data", (state) => (state.session_data === null ? NONE : JSON.stringify(state.session_data))],
