@@ -84,4 +84,5 @@ class SessionKeyFilter:
             bloom.update(self._added_meanwhile)
             self._added_meanwhile = []
             self._filter = bloom
+        log.info("Session-key filter is ready; new participants can start during an outage.")
         return True

@@ -18,7 +18,7 @@ from app.web.ws.asyncapi import CLOSE_CODES, SERVER_MESSAGE, RejectSent
 from app.web.ws.messages import CLIENT_TYPES, ErrorCode
 from tests.conftest import ROOT, Server
 from tests.docs.pages import blocks, first_column, matches, tables, with_gaps
-from tests.waiting import wait_for
+from tests.waiting import START_S, wait_for
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text()
 TRANSCRIPTS = [block for block in blocks(PAGE, "text") if not block.startswith("ws://")]
@@ -41,7 +41,7 @@ class Conversation:
             self._connections.pop(name).close()
         for name in names:
             if name not in self._connections and not transcript.startswith('< {"type":"state"'):
-                self._connection(name).recv(timeout=10)
+                self._connection(name).recv(timeout=START_S)
         for line in transcript.splitlines():
             self._do(line)
 
@@ -62,7 +62,7 @@ class Conversation:
         if direction == ">":
             self._connection(name).send(text)
             return
-        received = json.loads(self._connection(name).recv(timeout=20))
+        received = json.loads(self._connection(name).recv(timeout=START_S))
         SERVER_MESSAGE.validate_python(received)
         assert matches(with_gaps(text), received), f"{received} instead of {text}"
 
@@ -70,7 +70,7 @@ class Conversation:
         match line:
             case "(the connection breaks before the ack arrives; the client connects again)":
                 broken = self._connections.pop("")
-                broken.recv(timeout=10)  # it was committed
+                broken.recv(timeout=START_S)  # it was committed
                 broken.close()
             case "(the connection breaks; the client connects again)":
                 self._connections.pop("").close()

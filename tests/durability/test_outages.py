@@ -43,8 +43,10 @@ def serve(url: str, folder: Path, **environment: str) -> Iterator[Server]:
     running = Server(
         folder, database=url, environment={"STEPKEEP_PENDING_AFTER_S": str(PENDING_AFTER_S), **environment}
     )
-    running.start()
     try:
+        running.start()
+        # Read in the background; without it, new participants wait until the outage ends.
+        wait_for(lambda: "Session-key filter is ready" in running.log, lambda: running.log)
         yield running
     finally:
         running.stop()
@@ -338,7 +340,7 @@ def test_other_sessions_are_acknowledged_while_the_row_of_one_is_locked(
 @pytest.mark.parametrize("kind", KINDS)
 def test_draft_is_saved_when_pings_detect_a_half_open_connection(kind: str, servers: Servers, tmp_path: Path) -> None:
     """The network drops every packet, so no close arrives; the handler ends and saves nevertheless."""
-    with running_server(kind, servers, tmp_path, STEPKEEP_PING_INTERVAL_S="0.2") as server:
+    with running_server(kind, servers, tmp_path, STEPKEEP_PING_INTERVAL_S="1") as server:
         proxy = Proxy("127.0.0.1", server.port)
         through = Server(tmp_path, port=proxy.port)
         participant = Participant(through, "silent", "intake", ping_interval=None)

@@ -26,7 +26,7 @@ from app.store.drivers import sqlite
 from app.store.retry import with_retries
 from tests.conftest import ROOT, SURVEYS, Server
 from tests.databases import create_sqlite
-from tests.waiting import wait_for
+from tests.waiting import START_S, wait_for
 from tests.web.production import App, listening, production_app
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -69,7 +69,7 @@ def connected(app: App) -> Iterator[ClientConnection]:
             legacy=True,
         ) as ws,
     ):
-        ws.recv(timeout=10)
+        ws.recv(timeout=START_S)
         yield ws
 
 
@@ -125,7 +125,7 @@ def test_socket_command_is_linked_to_its_batch(app: App, spans: InMemorySpanExpo
     """A batch commits many commands, each of which is a trace of its own."""
     with connected(app) as ws:
         ws.send(json.dumps({"type": "answer", "id": "m-1", "step": "Q1", "value": 2}))
-        assert json.loads(ws.recv(timeout=10))["type"] == "ack"
+        assert json.loads(ws.recv(timeout=START_S))["type"] == "ack"
         wait_for(lambda: bool(named(spans, "socket answer")), lambda: str(spans.get_finished_spans()))
     (command,) = named(spans, "socket answer")
     assert command.context is not None
@@ -140,10 +140,10 @@ def test_socket_command_lasts_until_its_acknowledgement(app: App, spans: InMemor
         with contextlib.closing(sqlite.driver().connect(tmp_path / "traces.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             ws.send(json.dumps({"type": "answer", "id": "m-1", "step": "Q1", "value": 2}))
-            assert json.loads(ws.recv(timeout=30))["type"] == "pending"
+            assert json.loads(ws.recv(timeout=START_S))["type"] == "pending"
             assert not named(spans, "socket answer")
             other.execute("ROLLBACK")
-        assert json.loads(ws.recv(timeout=30))["type"] == "ack"
+        assert json.loads(ws.recv(timeout=START_S))["type"] == "ack"
         wait_for(lambda: bool(named(spans, "socket answer")), lambda: str(spans.get_finished_spans()))
 
 
@@ -230,7 +230,7 @@ def test_server_exports_its_spans_to_a_collector(tmp_path: Path) -> None:
     try:
         server.start()
         with connect(f"{server.ws_url}/ws/survey/ada?survey=phq9", legacy=True) as ws:
-            ws.recv(timeout=10)
+            ws.recv(timeout=START_S)
         found: set[str] = set()
         service = ""
         while not {"GET /healthz", "batch"} <= found:

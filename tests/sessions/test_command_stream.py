@@ -245,10 +245,10 @@ def test_newcomer_whose_session_is_blocked_does_not_affect_others(
 ) -> None:
     """A program begins their session in a transaction: the server is busy, not the database unavailable."""
     loop = new_loop(queue_timeout_s=1)
-    monkeypatch.setattr("app.sessions.turns.JOIN_TIMEOUT_S", 0.2)
     newcomer, other = SessionKey("phq9", "newcomer"), SessionKey("phq9", "other")
     loop.store._writer.block(newcomer)
-    with pytest.raises(Overloaded):
+    with monkeypatch.context() as patch, pytest.raises(Overloaded):
+        patch.setattr("app.sessions.turns.JOIN_TIMEOUT_S", 0.2)
         join(loop.store, newcomer)
     join(loop.store, other)
     assert loop.store.queries.load(other) is not None

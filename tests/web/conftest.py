@@ -14,6 +14,7 @@ from app.settings import Settings
 from app.web.ws.asyncapi import SERVER_MESSAGE
 from tests.conftest import KINDS, SURVEYS, Server, Servers, each_kind, migrated_database
 from tests.databases import Databases, create_sqlite
+from tests.waiting import START_S
 from tests.web.production import App, production_app_on
 
 
@@ -74,7 +75,7 @@ class Participant:
         self.state = self.receive()
 
     def receive(self) -> dict[str, Any]:
-        message: dict[str, Any] = json.loads(self.ws.recv(timeout=10))
+        message: dict[str, Any] = json.loads(self.ws.recv(timeout=START_S))
         SERVER_MESSAGE.validate_python(message)  # every message fits a model of the protocol
         return message
 

@@ -11,6 +11,7 @@ import pytest
 from app.errors import ConfigurationError, DatabaseUnavailable, ErasureJournalUnavailable, MissingKey, StepkeepError
 from app.settings import Settings
 from tests.conftest import Server, Servers
+from tests.waiting import START_S
 from tests.web.conftest import running_server
 from tests.web.http_client import all_responses, exchange, send_raw
 from tests.web.production import App, in_production, listening, production_app
@@ -146,7 +147,7 @@ def test_missing_key_is_not_named_on_a_socket(
     with production_app(sqlite_settings) as app, listening(app.flask) as port:
         monkeypatch.setattr(app.store.turns, "join", fail)
         with socket_to(port, "somebody", app.create_token("somebody")) as ws:
-            assert "0123456789ab" not in ws.recv(timeout=10)
+            assert "0123456789ab" not in ws.recv(timeout=START_S)
             assert refusal(ws) == 1013
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
         str(MissingKey("0123456789ab"))

@@ -24,7 +24,7 @@ from app.web.rate_limits import BYTES_CHUNK, MESSAGE_CHUNK, ConnectionLimits, Me
 from tests.conftest import Server
 from tests.notifications.conftest import redis
 from tests.notifications.redis_server import RedisServer
-from tests.waiting import wait_for
+from tests.waiting import START_S, wait_for
 from tests.web.conftest import no_servers, running_server
 from tests.web.production import App, credentials_of, in_production, listening, production_app
 from tests.web.sockets import refusal, socket_to
@@ -39,13 +39,13 @@ def close_code(server: Server, token: str, messages: int = 0) -> int:
     url = f"{server.ws_url}/ws/survey/ada?survey=phq9"
     with connect(url, additional_headers={"Authorization": f"Bearer {token}"}) as ws:
         try:
-            assert json.loads(ws.recv(timeout=10))["type"] in {"state", "error"}
+            assert json.loads(ws.recv(timeout=START_S))["type"] in {"state", "error"}
             for _ in range(messages):
                 ws.send('{"type": "ping"}')
             for _ in range(messages):
-                ws.recv(timeout=10)
+                ws.recv(timeout=START_S)
             ws.send('{"type": "ping"}')
-            ws.recv(timeout=10)
+            ws.recv(timeout=START_S)
         except ConnectionClosed as closed:
             return 0 if closed.rcvd is None else closed.rcvd.code
     return 0

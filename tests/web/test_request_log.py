@@ -23,7 +23,7 @@ from app.store.engine import normalise_url
 from app.survey.snapshot import SessionKey
 from tests.conftest import SURVEYS, Server
 from tests.databases import create_sqlite
-from tests.waiting import wait_for
+from tests.waiting import START_S, wait_for
 from tests.web.conftest import no_servers, running_server
 from tests.web.production import EVIL, App, credentials_of, in_production, listening, production_app
 
@@ -194,7 +194,7 @@ def exercise_socket(server: Server, secrets: dict[str, str], database: Path) -> 
     """Answer over the socket, while the database is available and while another program locks it."""
     url = f"{server.ws_url}/ws/survey/ada?survey=intake"
     with connect(url, additional_headers={"Authorization": f"Bearer {secrets['intake']}"}) as ws:
-        ws.recv(timeout=10)
+        ws.recv(timeout=START_S)
         for message in (
             {"type": "answer", "id": "a", "step": "S1", "value": None},
             {"type": "answer", "id": "b", "step": "S2", "value": MARKER},
@@ -202,23 +202,23 @@ def exercise_socket(server: Server, secrets: dict[str, str], database: Path) -> 
             {"type": MARKER},
         ):
             ws.send(json.dumps(message))
-            ws.recv(timeout=10)
+            ws.recv(timeout=START_S)
         ws.send(f"{{{MARKER}")
-        ws.recv(timeout=10)
+        ws.recv(timeout=START_S)
         ws.send(json.dumps({"type": "draft", "step": "S2", "value": MARKER}))
         other = sqlite3.connect(database, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         ws.send(json.dumps({"type": "answer", "id": "d", "step": "S2", "value": "1980-02-29"}))
-        assert json.loads(ws.recv(timeout=30))["type"] == "pending"
+        assert json.loads(ws.recv(timeout=START_S))["type"] == "pending"
         other.execute("ROLLBACK")
         other.close()
-        assert json.loads(ws.recv(timeout=60))["type"] == "ack"
+        assert json.loads(ws.recv(timeout=START_S))["type"] == "ack"
     for credential in (f"{secrets['intake']}x", secrets["key"] + "x"):
         with (
             contextlib.suppress(WebSocketException),
             connect(url, subprotocols=[Subprotocol("stepkeep"), Subprotocol(f"token.{credential}")]) as ws,
         ):
-            ws.recv(timeout=10)
+            ws.recv(timeout=START_S)
 
 
 @pytest.mark.parametrize("form", get_args(LogFormat))
@@ -305,10 +305,10 @@ def test_connection_has_one_line(app: App, caplog: pytest.LogCaptureFixture) -> 
             legacy=True,
         ) as ws,
     ):
-        ws.recv(timeout=10)
+        ws.recv(timeout=START_S)
         for number in range(20):
             ws.send(json.dumps({"type": "goto", "id": f"m-{number}", "step": "Q1"}))
-            assert json.loads(ws.recv(timeout=10))["type"] == "ack"
+            assert json.loads(ws.recv(timeout=START_S))["type"] == "ack"
         assert not [record for record in caplog.records if record.name == "stepkeep.requests"]
         ws.close()
         wait_for(lambda: any(record.name == "stepkeep.requests" for record in caplog.records), lambda: caplog.text)

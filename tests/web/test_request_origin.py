@@ -13,6 +13,7 @@ from websockets.typing import Origin
 
 from app.settings import Settings
 from tests.store.contents import dump
+from tests.waiting import START_S
 from tests.web.http_client import all_responses
 from tests.web.matrix import ROWS
 from tests.web.production import EVIL, SITE, App, listening, production_app
@@ -118,7 +119,7 @@ def test_socket_of_a_foreign_or_plain_http_page_is_refused(app: App, origin: str
                 additional_headers=cookie,
             ) as ws:
                 try:
-                    assert json.loads(ws.recv(timeout=10))["type"] == "state"
+                    assert json.loads(ws.recv(timeout=START_S))["type"] == "state"
                 except ConnectionClosed as closed:
                     return None if closed.rcvd is None else closed.rcvd.code
             return 1000
@@ -145,7 +146,7 @@ def test_developer_of_a_foreign_page_is_told_the_setting(
         url = "ws://survey.test/ws/survey/somebody?survey=phq9"
         with connect(url, sock=raw_socket, origin=Origin("https://app.test")) as ws:
             with pytest.raises(ConnectionClosed):
-                ws.recv(timeout=10)
+                ws.recv(timeout=START_S)
             assert (ws.close_code, "STEPKEEP_ALLOWED_ORIGINS" in (ws.close_reason or "")) == (4403, True)
     assert ["origin='https://app.test'" in line for line in lines()] == [True, True]
 

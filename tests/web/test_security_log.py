@@ -18,7 +18,7 @@ from app.web.request_origin import ORIGIN_NOT_ALLOWED
 from app.web.security_log import REPEAT_S, SecurityLog
 from tests.conftest import SURVEYS
 from tests.databases import create_sqlite
-from tests.waiting import wait_for
+from tests.waiting import START_S, wait_for
 from tests.web.conftest import no_servers, running_server
 from tests.web.production import EVIL, SITE, App, credentials_of, in_production, production_app
 
@@ -67,7 +67,7 @@ def test_exceeded_limits_foreign_origins_and_wrong_hosts_are_logged(
                 ) as ws,
                 contextlib.suppress(ConnectionClosed),
             ):
-                ws.recv(timeout=10)
+                ws.recv(timeout=START_S)
         wait_for(lambda: "limited" in server.log, lambda: server.log)
         assert f"reason='{ORIGIN_NOT_ALLOWED}' origin='{EVIL}'" in server.log
         assert (

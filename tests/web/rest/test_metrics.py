@@ -17,7 +17,7 @@ from app.observability import metrics, multiprocess
 from app.settings import Settings
 from tests.conftest import SURVEYS, Server, Servers
 from tests.databases import create_sqlite
-from tests.waiting import children, wait_for
+from tests.waiting import START_S, children, wait_for
 from tests.web.conftest import running_server
 from tests.web.production import App, production_app
 
@@ -81,10 +81,10 @@ def test_metrics_are_summed_over_workers(servers: Servers, tmp_path: Path) -> No
                 for number in range(12)
             ]
             for number, ws in enumerate(sockets):
-                ws.recv(timeout=10)
+                ws.recv(timeout=START_S)
                 for turn in range(5):
                     ws.send(json.dumps({"type": "goto", "id": f"m-{number}-{turn}", "step": "Q1"}))
-                    assert json.loads(ws.recv(timeout=10))["type"] == "ack"
+                    assert json.loads(ws.recv(timeout=START_S))["type"] == "ack"
             wait_for(
                 lambda: sample_value(read_metrics(server), "stepkeep_connections") == 12,
                 lambda: str(read_metrics(server)),
@@ -109,7 +109,7 @@ def test_gauges_of_a_dead_worker_are_dropped(servers: Servers, tmp_path: Path) -
         with contextlib.ExitStack() as stack:
             for number in range(8):
                 ws = stack.enter_context(connect(f"{server.ws_url}/ws/survey/u-{number}?survey=phq9", legacy=True))
-                ws.recv(timeout=10)
+                ws.recv(timeout=START_S)
             wait_for(
                 lambda: sample_value(read_metrics(server), "stepkeep_connections") == 8,
                 lambda: str(read_metrics(server)),
