@@ -9,8 +9,10 @@ import yaml
 from playwright.sync_api import BrowserContext, Page, expect
 
 from app.survey.types import STEP_TYPES
+from tests.browser.accessibility import assert_accessible, in_every_appearance, overflow
 from tests.browser.participant import Participant
 from tests.browser.test_audio import EAR, VOICE, hear
+from tests.browser.test_survey_page import double_text
 from tests.conftest import Server
 from tests.languages.pseudo import PSEUDO, is_english, write_pseudo_catalogue
 
@@ -136,30 +138,58 @@ def english(page: Page) -> list[str]:
     return [text for text in texts if is_english(re.sub(r"\b(May|at|AM|PM)\b", "", text))]
 
 
-def test_page_shows_no_text_outside_the_catalogue(context: BrowserContext, server: Server) -> None:
-    """With hints, problems, answers and the end of every type of step, by text."""
-    steps = yaml.safe_load(SURVEY)["steps"]
-    assert {step["type"] for step in steps} == set(STEP_TYPES)
-    participant = Participant(context, server.url)
+def states(participant: Participant) -> Iterator[str]:
+    """Take the survey; yield the name of each state: each step, its problems and its answer, and the end."""
     page = participant.page
     participant.open("greek")
-    found = []
-    for step in steps:
-        participant.expect_step(step["id"])
-        found += english(page)
+    for step in yaml.safe_load(SURVEY)["steps"]:
+        name = step["id"]
+        participant.expect_step(name)
+        yield name
         if step["type"] not in {"info", "ranking"} and step.get("required", True):
             participant.next()
-            found += english(page)
-        for text in INPUTS.get(step["id"], [])[:-1]:
+            yield f"{name} without an answer"
+        for text in INPUTS.get(name, [])[:-1]:
             participant.type(text)
             participant.next()
-            found += english(page)
-        ACCEPTED.get(step["id"], ACCEPTED.get(step["type"], fill))(page, INPUTS.get(step["id"], [""])[-1])
-        found += english(page)
+            yield f"{name}: {text}"
+        ACCEPTED.get(name, ACCEPTED.get(step["type"], fill))(page, INPUTS.get(name, [""])[-1])
+        yield f"{name} with an answer"
         participant.next()
     participant.expect_step("end")
     page.locator("#restart").click()
-    assert found + english(page) == []
+    yield "end"
+
+
+def test_page_shows_no_text_outside_the_catalogue(context: BrowserContext, server: Server) -> None:
+    """With hints, problems, answers and the end of every type of step, by text."""
+    assert {step["type"] for step in yaml.safe_load(SURVEY)["steps"]} == set(STEP_TYPES)
+    participant = Participant(context, server.url)
+    found = {state: english(participant.page) for state in states(participant)}
+    assert {state: texts for state, texts in found.items() if texts} == {}
+
+
+@in_every_appearance
+def test_page_is_accessible_in_every_state(
+    scheme: str, viewport: dict[str, int], server: Server, new_context: Callable[..., BrowserContext]
+) -> None:
+    """And never scrolls sideways, on the smallest phone and at twice the text size either."""
+    participant = Participant(new_context(color_scheme=scheme, viewport=viewport), server.url)
+    page = participant.page
+    wide = []
+
+    def walk() -> Iterator[str]:
+        for state in states(participant):
+            page.set_viewport_size({"width": 320, "height": 740})
+            wide.extend(f"{state}: {problem}" for problem in overflow(page))
+            double_text(page)
+            wide.extend(f"{state}, doubled: {problem}" for problem in overflow(page))
+            page.evaluate("document.documentElement.style.fontSize = ''")
+            page.set_viewport_size(viewport)  # type: ignore[arg-type]  # a TypedDict of Playwright's own
+            yield state
+
+    assert_accessible(page, walk())
+    assert wide == []
 
 
 def test_page_shows_no_text_outside_the_catalogue_in_audio_mode(context: BrowserContext, server: Server) -> None:

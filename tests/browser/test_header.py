@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from app.languages import languages
 from tests.browser.accessibility import PHONE, overflow, small_targets
 from tests.browser.one_survey import serve
 from tests.browser.participant import Participant
@@ -31,6 +32,21 @@ BOXES = """() => [".brand", "#audio", ".language"].map((name) => {
   return [Math.round(left), Math.round(right), Math.floor((top + height / 2) / 44)];
 })"""
 """Left edge and right edge of the parts of the header, in pixels, and their row, of which each is 44 or more."""
+
+
+SHOW_LANGUAGE = """async (language) => {
+  const { changeLanguage } = await import("/assets/page/texts.js");
+  await changeLanguage(language);
+  window.texts = await (await fetch(`${document.getElementById("texts").dataset.url}/${language}.json`)).json();
+}"""
+
+TOP_WHILE = """(save) => {
+  document.getElementById("survey").dataset.save = save;
+  document.getElementById("save-text").textContent = window.texts.texts.script.save[save];
+  document.getElementById("position").textContent =
+    window.texts.texts.script.position_of.replace("{number}", 12).replace("{total}", 21);
+  return document.getElementById("step-form").getBoundingClientRect().top;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +86,23 @@ def test_header_is_one_row_in_every_language(server: Server, new_context: Callab
             )
             problems += [f"{language} {width}, doubled: {one}" for one in (*overflow(page), *small_targets(page))]
     assert not problems, "\n".join(problems)
+
+
+def test_question_keeps_its_place_while_an_answer_is_saved(
+    server: Server, new_context: Callable[..., BrowserContext]
+) -> None:
+    """In languages whose "Saving…" is long, too."""
+    page = new_context(viewport=PHONE).new_page()
+    page.goto(f"{server.url}/s/visit?user=steady")
+    expect(page.locator("#survey")).to_have_attribute("data-part", "step-form")
+    page.locator("#step input").first.check()
+    page.locator("#next").click()
+    expect(page.locator("#survey")).to_have_attribute("data-step", "sleep")
+    tops = {}
+    for language in languages():
+        page.evaluate(SHOW_LANGUAGE, language)
+        tops[language] = [page.evaluate(TOP_WHILE, save) for save in ("saved", "saving")]
+    assert {language: top for language, top in tops.items() if len(set(top)) > 1} == {}
 
 
 def test_description_is_shown_before_the_first_step_only(

@@ -232,6 +232,20 @@ def test_progress_is_visible_in_forced_colors(new_participant: Open) -> None:
     assert width >= 1
 
 
+def test_buttons_and_states_are_visible_in_forced_colors(new_participant: Open) -> None:
+    """A pressed button, and what is saved; a quiet button has no edge that would cover the progress."""
+    page = new_participant(forced_colors="active").page
+    background = "(element) => getComputedStyle(element).backgroundColor"
+    released = page.locator("#audio").evaluate(background)
+    page.locator("#audio").click()
+    expect(page.locator("#audio")).to_have_attribute("aria-pressed", "true")
+    assert page.locator("#audio").evaluate(background) != released
+    expect(page.locator("#survey")).to_have_attribute("data-save", "saved")
+    assert page.locator("#save .dot").evaluate(background) != page.locator("body").evaluate(background)
+    edge = page.locator("#back").evaluate("(element) => getComputedStyle(element).borderTopColor")
+    assert edge == page.locator("body").evaluate(background)
+
+
 def test_range_of_dates_is_shown_before_an_error(new_participant: Open) -> None:
     """The hint describes the field."""
     participant = new_participant()
