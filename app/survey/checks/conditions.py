@@ -88,8 +88,9 @@ def _add_invalid(
     without_braces, bare = computed(place.source), _UNKNOWN_NAME.match(message)
     if without_braces is not None:
         message = f"a condition has no braces; write {without_braces}"
-    elif bare is not None and bare[1] in indexes:
-        message = f"{bare[0]}; write answers.{bare[1]}"
+    elif bare is not None:
+        is_step = bare[1] in indexes
+        message = f"{bare[0]}; write answers.{bare[1]}" if is_step else f'{message}; write "{bare[1]}" for a text'
     at, unknown = _AT.search(message), _UNKNOWN_STEP.fullmatch(message)
     meant = None if unknown is None else findings.nearest(unknown[1], indexes)
     hint = "" if meant is None else f"; did you mean {meant}?"

@@ -56,7 +56,9 @@ def wrong_type(path: Path, place: str, kinds: Sequence[str], document: Document)
             return f"{place} must be a condition in quotes, without braces"
         tag = next((tag for tag, text in value.items() if not isinstance(text, str)), None)
         if tag is not None:
-            return wrong_type((*path, tag), f"{place}.{tag}", kinds, document)
+            problem = wrong_type((*path, tag), f"{place}.{tag}", kinds, document)
+            is_empty = document.written((*path, tag)) == ""
+            return f"{problem}{'; or put the text with a comma into quotes' if is_empty else ''}"
     expected = _structure(path) if {"a list", "a mapping"} & {*kinds} else None
     if expected is not None:
         quoted = f'; or write "{written}", with quotes' if value is None and path[-2:-1] == ("options",) else ""

@@ -64,6 +64,9 @@ class _Names:
         if name in known_languages(self._document):
             text = next((field for field, info in fields.items() if is_text_field(info)), "prompt")
             return None, f'write {text}: {{{name}: "..."}}'
+        visible = "".join(filter(str.isprintable, name))
+        if visible in fields:
+            return visible, f"write {visible} without the invisible character"
         meant = self._findings.nearest(name, fields)
         return meant, f"did you mean {meant}?" if meant is not None else f"there are {', '.join(fields)}"
 

@@ -6,6 +6,9 @@ import yaml
 
 _QUOTES = 'put the text into quotes: "..."'
 
+_OTHER_QUOTES = "the text ends before this; put all of it into quotes, of the other kind if it has some: '...'"
+
+COMMA = f"a comma ends a text inside {{ }} or [ ]; {_QUOTES}"
 NO_QUESTION_MARK = f"`?` cannot be in a text inside {{ }} or [ ]; {_QUOTES}"
 
 NO_KEY = f"a text can't begin with `{{` or `[`; {_QUOTES}, or leave out the braces of a condition"
@@ -35,7 +38,7 @@ _MESSAGES = (
     (r"(sequence entries|mapping keys) are not allowed", f"`- ` and `? ` can't begin a text; {_QUOTES}"),
     (r"the node content, but found '<(stream|document) end>'", "the file ends before a `}` or `]`"),
     (r"expected the node content", f"a text can't begin like this; {_QUOTES}"),
-    (r"but (?:got|found) '(?:\?|<scalar>)'", f"the text ends before this; {_QUOTES}"),
+    (r"but (?:got|found) '(?:\?|<scalar>)'", _OTHER_QUOTES),
 )  # fmt: skip
 
 

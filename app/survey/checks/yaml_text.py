@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import yaml
 
-from .yaml_messages import NO_KEY, NO_QUESTION_MARK, explain
+from .yaml_messages import COMMA, NO_KEY, NO_QUESTION_MARK, explain
 
 MAX_NODES = 1_000_000
 """Of a file, where each alias counts as all that its anchor contains."""
@@ -38,6 +38,10 @@ _SCALARS: dict[str, tuple[re.Pattern[str], str, Callable[[str], object]]] = {
         _float,
     ),
 }
+
+
+_NAME = re.compile(r"[A-Za-z][\w-]*|<<")
+"""Of a field, or a language."""
 
 
 class InvalidText(ValueError):
@@ -98,6 +102,10 @@ class _Loader(yaml.SafeLoader):
             if key.tag != f"{_TAG}merge" and _key(key) in seen:
                 self.refuse(f"the key {key.value!r} occurs twice", key)
             seen.add(_key(key))
+        rests = {key: None for key, value in node.value[1:] if node.flow_style and _is_rest(key, value)}
+        for key in rests:
+            self.refuse(COMMA, key)
+        node.value = [pair for pair in node.value if pair[0] not in rests]
 
     def _check_options(self, node: yaml.MappingNode) -> None:
         """Refuse numbers such as ``1.10`` and ``012`` where a text is allowed too: it would silently change."""
@@ -193,6 +201,12 @@ def position_of(text: str, index: int) -> tuple[int, int]:
     """Return the line and column of a character, from 1."""
     before = text[:index]
     return before.count("\n") + 1, index - before.rfind("\n")
+
+
+def _is_rest(key: yaml.Node, value: yaml.Node) -> bool:
+    """Return whether a key without a value is the rest of a text with a comma: no field can have its name."""
+    is_empty = value.start_mark.index == value.end_mark.index
+    return is_empty and isinstance(key, yaml.ScalarNode) and key.style is None and not _NAME.fullmatch(key.value)
 
 
 def _key(node: yaml.Node) -> object:

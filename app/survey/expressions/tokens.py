@@ -34,6 +34,7 @@ HINTS = {
     "or": "write ||",
     "not": "write !",
     "else": "leave out `when`; a rule without it always applies",
+    **dict.fromkeys("“”„«»\u2018\u2019\u201a", "write straight quotes"),
 }
 """By a word or mark that is not CEL's."""
 
@@ -56,7 +57,7 @@ def tokens(source: str) -> Iterator[Token]:
     while at < len(source):
         match = _TOKEN.match(source, at)
         if match is None:
-            hint = HINTS.get(source[at], "")
+            hint = HINTS.get(source[at], "" if source[at].isprintable() else "an invisible character; remove it")
             if source[at] in "\"'":
                 hint = "a text that does not end"
             raise InvalidExpression(

@@ -47,7 +47,7 @@ YAML_MISTAKES = {
     ),
     "quotes within a text": (
         '  - id: S1\n    prompt: "Yes" or no\n',
-        '6:19: the text ends before this; put the text into quotes: "..."',
+        "6:19: the text ends before this; put all of it into quotes, of the other kind if it has some: '...'",
     ),
     "no colon": ("  - id: S1\n    prompt\n    type: text\n", "7:5: this line has no colon: write `key: value`"),
     "open quotes": ('  - id: S1\n    prompt: "abc\n', "6:13: the quotes that begin here are never closed"),

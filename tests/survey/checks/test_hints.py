@@ -8,6 +8,8 @@ HEAD = "id: a\ntitle: t\nlanguage: en\nsteps:\n"
 BEFORE = "  - {id: d, type: date, prompt: P}\n  - {id: n, type: number, prompt: P}\n"
 FAILS = "this never has a value, whatever the answers are: "
 
+COMMA = 'a comma ends a text inside { } or [ ]; put the text into quotes: "..."'
+
 OF_TYPES = {
     "type: info, next: end": 'next must be a list of rules, such as next: [{when: answer == "a", go: S2}]',
     "type: info, next: [end]": 'next[0] must be a rule, such as {when: answer == "a", go: S2}',
@@ -70,6 +72,15 @@ OF_EXPRESSIONS = {
         'next[0].when: a condition has no braces; write answer == "a"'
     ),
     "type: info, show_if: n > 3": "show_if: 'n' does not exist; write answers.n",
+    "type: text, check: [{that: answer != nein, message: M}]": (
+        "check[0].that: 'nein' does not exist; there are `answer`, `answers`, `now` and `today`; write \"nein\" for a text"
+    ),
+    "type: text, check: [{that: answer != „nein“, message: M}]": (
+        "check[0].that: not a CEL expression: unexpected „: write straight quotes"
+    ),
+    "type: info, show_if: \u200eanswers.n > 3": (
+        "show_if: not a CEL expression: unexpected \u200e: an invisible character; remove it"
+    ),
     "type: text, next: [{when: else, go: end}]": (
         "next[0].when: not a CEL expression: unexpected else: leave out `when`; a rule without it always applies"
     ),
@@ -154,6 +165,33 @@ def test_language_in_place_of_a_field_is_shown_as_a_map() -> None:
         'options[0]: unknown field de; write label: {de: "..."}',
         'unknown field de; write prompt: {de: "..."}',
     ]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "finding"),
+    [
+        ("{de: Drei Fragen, zwei Minuten., ar: x}", f"6:52: {COMMA}"),
+        (
+            "{de: Ja, klar, ar: x}",
+            "6:34: step S1: prompt.klar: must not be empty; or put the text with a comma into quotes",
+        ),
+        ("{de: x, ar: y}, min: add_years(today, -1)", f"6:72: {COMMA}"),
+    ],
+)
+def test_comma_in_a_text_within_braces_is_named(prompt: str, finding: str) -> None:
+    """What follows it looks like a further field."""
+    head = HEAD.replace("title: t", "title: {de: t, ar: u}").replace("en", "de\nlanguages: [de, ar]")
+    found = [
+        str(one).removeprefix("a.yaml:")
+        for one in check_survey(f"{head}  - {{id: S1, type: date, prompt: {prompt}}}\n", "a.yaml")[1]
+    ]
+    assert finding in found
+
+
+def test_invisible_character_in_a_name_is_named() -> None:
+    """As editors leave between texts in two directions."""
+    (finding,) = check_survey(f"\u200f{HEAD}  - {{id: S1, type: info, prompt: P}}\n", "a.yaml")[1]
+    assert finding.message == "unknown field \u200fid; write id without the invisible character"
 
 
 def test_option_that_is_a_number_with_a_point_is_a_warning() -> None:

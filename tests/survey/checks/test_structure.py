@@ -73,7 +73,10 @@ def test_mistake_hides_no_other_one() -> None:
         "11:22: step S1: next[0].when: not a CEL expression: unexpected =: write == to compare",
         "11:31: step S1: go to S9, but there is no such step",
         "12:16: step S1: next[1].when: there is no function 'foo'; did you mean floor()?",
-        "12:16: step S1: next[1].when: 'bar' does not exist; there are `answer`, `answers`, `now` and `today`",
+        (
+            "12:16: step S1: next[1].when: 'bar' does not exist; there are `answer`, `answers`, `now` and `today`; "
+            'write "bar" for a text'
+        ),
         "12:16: step S1: next[1].when: answers.S7 names a step that is not in the survey",
         '12:69: step S1: next[1].go must be text; write "7", with quotes',
         '13:36: step S2: prompt must be text; write "4", with quotes',
