@@ -31,7 +31,7 @@ def texts(models: Mapping[Path, Model], document: Document) -> Iterator[Path]:
     """Yield the path of each text that the file may write in several languages."""
     for path, model in models.items():
         for name in document.at(path):
-            if is_text_field(model.model_fields[name]):
+            if name in model.model_fields and is_text_field(model.model_fields[name]):
                 yield (*path, name)
 
 
@@ -45,7 +45,6 @@ class _Names:
 
     def correct(self, path: Path, part: Mapping[str, Any], model: Model) -> dict[str, Any]:
         """Return a mapping with the names of its model."""
-        self.models[path] = model
         fields = model.model_fields
         corrected = {name: value for name, value in part.items() if name in fields}
         for name in [name for name in part if name not in fields]:
@@ -54,9 +53,14 @@ class _Names:
             if meant is not None and meant not in corrected:
                 corrected[meant] = part[name]
                 self.renamed[*path, meant] = name
+        return self._correct_fields(path, corrected, model)
+
+    def _correct_fields(self, path: Path, part: Mapping[str, Any], model: Model) -> dict[str, Any]:
+        self.models[path] = model
+        fields = model.model_fields
         return {
-            name: self._correct_within((*path, name), value, fields[name].annotation)
-            for name, value in corrected.items()
+            name: self._correct_within((*path, name), value, fields[name].annotation) if name in fields else value
+            for name, value in part.items()
         }
 
     def _meant(self, name: str, fields: Mapping[str, FieldInfo]) -> tuple[str | None, str]:
@@ -83,7 +87,9 @@ class _Names:
             return self.correct(path, part, models[0])
         step = self._with_type(path, part)
         model = STEP_TYPES.get(str(step.get("type")))
-        return step if model is None else self.correct(path, step, model)
+        if model is None:
+            return self._correct_fields(path, step, BaseStep)  # other names may be those of the type that is meant
+        return self.correct(path, step, model)
 
     def _with_type(self, path: Path, step: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the step with the type that is meant, if that is known."""

@@ -13,7 +13,7 @@ from pydantic_core.core_schema import ErrorType
 from ...core import strict_json
 from ...core.formats import validation_message
 from ..definition import Survey, parse_structure, text_language
-from ..types import STEP_TYPES, BaseStep, Step
+from ..types import STEP_TYPES, BaseStep, InfoStep, Step
 from .document import Document, Path
 from .findings import Findings
 from .hints import missing_braces, wrong_type
@@ -56,13 +56,28 @@ def check_structure(document: Document, findings: Findings) -> Structure:
         try:
             parsed[tag] = parse_structure(definition, tag)
         except ValidationError as error:
-            messages.add(error.errors(include_url=False))
+            errors = error.errors(include_url=False)
+            untyped = [one for one in errors if one["type"] in _TAG_ERRORS]  # which are added with the names
+            messages.add([*errors, *(other for one in untyped for other in _errors_of_any_type(one, document, tag))])
     survey = parsed.pop(None, None)
     if survey is None:
         return Structure(survey=None, steps=_right_steps(document, {path[:3] for path in messages.added}))
     for tag, texts in parsed.items():
         survey.add_language(str(tag), texts)
     return Structure(survey=survey, steps=dict(enumerate(survey.steps)))
+
+
+def _errors_of_any_type(untyped: ErrorDetails, document: Document, tag: str | None) -> list[ErrorDetails]:
+    """Return the errors of a step whose type is not known, in the fields that steps of all types have."""
+    place = untyped["loc"]
+    fields = {name: value for name, value in document.at(place).items() if name in BaseStep.model_fields}
+    try:
+        InfoStep.model_validate_json(
+            strict_json.encode({**fields, "type": "info"}), context=text_language(document.data, tag)
+        )
+    except ValidationError as error:
+        return [{**one, "loc": (*place, *one["loc"])} for one in error.errors(include_url=False)]
+    return []
 
 
 def _right_steps(document: Document, wrong: Collection[Path]) -> dict[int, BaseStep]:
@@ -89,10 +104,9 @@ class _Messages:
     def add(self, errors: Sequence[ErrorDetails]) -> None:
         by_path: dict[Path, list[ErrorDetails]] = defaultdict(list)
         for error in errors:
-            if error["type"] not in _TAG_ERRORS:  # added with the names
-                by_path[self._path(error)].append(error)
+            by_path[self._path(error)].append(error)
         for path, found in by_path.items():
-            if not _is_consequence(path, found[0], by_path):
+            if found[0]["type"] not in _TAG_ERRORS and not _is_consequence(path, found[0], by_path):
                 self.findings.add(path, self._message(path, found))
         self.added.update(by_path)
 
@@ -114,9 +128,10 @@ class _Messages:
             within = self.document.place(path[:-1])
             return f"{within and f'{within}: '}the field {path[-1]} is required"
         kinds = [_KINDS[error["type"]] for error in errors if error["type"] in _KINDS]
-        if kinds:
+        if len(kinds) == len(errors):
             return wrong_type(path, place, kinds, self.document) + missing_braces(path, self.document)
-        words = _words(errors[0]) + missing_braces(path, self.document)
+        of_right_type = next(error for error in errors if error["type"] not in _KINDS)
+        words = _words(of_right_type) + missing_braces(path, self.document)
         return f"{place}: {words}" if place else words
 
 

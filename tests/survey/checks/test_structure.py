@@ -127,3 +127,33 @@ def test_unreachable_step_is_found_beside_other_mistakes() -> None:
     ]
     assert found_in(HEAD + steps % ("info", "og"))[:2] == wrong
     assert found_in(HEAD + steps % ("group", "go"))[:2] == wrong
+
+
+def test_fields_that_all_steps_have_are_checked_where_the_type_is_missing() -> None:
+    """Whatever else the step has depends on its type."""
+    steps = (
+        "  - {id: S1, prompt: '', help: {fr: H}, options: [3, {foo: 1}], next: [{go: 5, foo: 1}],"
+        " show_if: answers.S9 == 1}\n"
+        "  - {id: S2, type: group, prompt: 3, max: x, required: 1}\n"
+    )
+    types = ", ".join(STEP_TYPES)
+    assert found_in(HEAD + steps) == [
+        f"5:5: step S1: the field type is required: one of {types}",
+        "5:22: step S1: prompt: must not be empty",
+        "5:32: step S1: help: the text is missing in every language of the survey (en)",
+        "5:33: warning: step S1: help: the text in fr is never shown; write languages: [en, fr]",
+        '5:77: step S1: next[0].go must be text; write "5", with quotes',
+        "5:80: step S1: next[0]: unknown field foo; there are when, go",
+        "5:99: step S1: show_if: answers.S9 names a step that is not in the survey",
+        f"6:20: step S2: unknown type group; the types are {types}",
+        '6:35: step S2: prompt must be text; write "3", with quotes',
+        "6:56: step S2: required must be true or false",
+    ]
+
+
+def test_empty_option_is_refused_with_its_reason() -> None:
+    """It could be a number too."""
+    assert found_in(HEAD + "  - {id: S1, type: choice, prompt: P, options: ['', {value: ''}]}\n") == [
+        "5:49: step S1: options[0]: must not be empty",
+        "5:61: step S1: options[1].value: must not be empty",
+    ]
