@@ -104,6 +104,7 @@ def start_module(
     """
     errors = errors or output
     if sys.platform == "linux":
+        output.touch(0o600)  # the caller may read it before the process writes
         parent = _parent(os.getpid())
         files = {"output": str(output), "errors": str(errors)}
         pid = parent.ask(command=list(command), environment=dict(environment), **files)
@@ -198,6 +199,8 @@ def run(command: list[str], environment: dict[str, str], output: str, errors: st
         os.close(opened)
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # of the parent's environment
+    sys.stdout.reconfigure(write_through="PYTHONUNBUFFERED" in environment)  # type: ignore[union-attr]
     if SHARE_METRICS & environment.keys():
         _forget_metrics()
     gc.unfreeze()

@@ -4,13 +4,12 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import ROOT
-from tests.waiting import START_S
+from tests.forked import ForkedProcess, start_module
+from tests.waiting import START_S, wait_for
 
 SURVEY = """
 id: visit
@@ -43,7 +42,7 @@ class RunningPreview:
     file: Path
     temporary: Path
     server_database: Path
-    process: "subprocess.Popen[str]"
+    process: "subprocess.Popen[bytes] | ForkedProcess"
     url: str = ""
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
@@ -60,6 +59,7 @@ def run_preview(folder: Path, survey: str = SURVEY) -> Iterator[RunningPreview]:
     temporary = folder / "tmp"
     temporary.mkdir()
     database = folder / "server.db"
+    log = folder / "preview.log"
     environment = {
         "PATH": os.environ["PATH"],
         "TMPDIR": str(temporary),
@@ -69,15 +69,12 @@ def run_preview(folder: Path, survey: str = SURVEY) -> Iterator[RunningPreview]:
         "STEPKEEP_PUBLIC_URL": "https://survey.example.org",
         "HOST": "192.0.2.1",
     }
-    command = [sys.executable, "-m", "flask", "surveys", "preview", str(file)]
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        url = next((word for word in line.split() if word.startswith("http://")), line)
-        running = RunningPreview(file, temporary, database, process, url)
-        try:
-            yield running
-        finally:
-            running.stop()
+    running = RunningPreview(
+        file, temporary, database, start_module(["flask", "surveys", "preview", str(file)], environment, log)
+    )
+    try:
+        wait_for(lambda: "\n" in log.read_text() or running.process.poll() is not None, "no address was printed")
+        running.url = next((word for word in log.read_text().split() if word.startswith("http://")), log.read_text())
+        yield running
+    finally:
+        running.stop()

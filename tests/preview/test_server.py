@@ -69,7 +69,7 @@ def test_file_may_be_broken_at_first(file: Path, tmp_path: Path, content: str) -
 def test_warning_is_told_from_an_error(preview: Preview, file: Path) -> None:
     file.write_text(WITH_WARNING)
     assert preview.state()["findings"] == [
-        {"level": "warning", "text": "visit.yaml:3:8: warning: title has no text in de"}
+        {"level": "warning", "text": 'visit.yaml:3:8: warning: title has no text in de; write {en: "...", de: "..."}'}
     ]
 
 
