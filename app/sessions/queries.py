@@ -215,9 +215,9 @@ class SessionQueries:
             events.append(event)
         return events
 
-    def _own_language(self, survey_id: str, revision: str | None) -> str | None:
+    def _own_language(self, survey_id: str, revision: object) -> str | None:
         try:
-            survey = self.revisions.get(survey_id, revision)
+            survey = self.revisions.get(survey_id, revision if isinstance(revision, str) else None)
         except UnreadableHere:
             return None
         return None if survey is None else survey.language

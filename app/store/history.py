@@ -51,7 +51,7 @@ def read_revision(connection: Connection, key: SessionKey, before_version: int, 
         column.action.in_(_WITH_REVISION),
     )
     row = connection.execute(query.order_by(column.version.desc()).limit(1)).first()
-    return None if row is None else parse_record(row, key, cipher).data["survey_revision"]
+    return None if row is None else parse_record(row, key, cipher).data.get("survey_revision")
 
 
 def read_changes(connection: Connection, after_id: int | None, limit: int) -> tuple[int, dict[SessionKey, int] | None]:

@@ -152,12 +152,12 @@ class Layout:
     def survey(self, revision: str | None) -> Survey | None:
         return self._by_revision.get(revision or "")
 
-    def language(self, state: SessionState) -> str | None:
-        """Return the language of a session; None if the survey has but one, and the revision is unknown."""
-        survey = self.survey(state.survey_revision)
-        if survey is None or state.language is None:
-            return state.language if survey is None else survey.language
-        return survey.offered_language(state.language) or survey.language
+    def language(self, revision: str | None, chosen: str | None) -> str | None:
+        """Return the language in which a session is shown; None if it has chosen none, and the revision is unknown."""
+        survey = self.survey(revision)
+        if survey is None or chosen is None:
+            return chosen if survey is None else survey.language
+        return survey.offered_language(chosen) or survey.language
 
     def _leading(self, key: SessionKey, state: SessionState, at: int) -> tuple[Cell, ...]:
         return (
@@ -172,7 +172,7 @@ class Layout:
             duration_s(state),
             state.version,
             state.current_step,
-            *((self.language(state),) if self.has_languages else ()),
+            *((self.language(state.survey_revision, state.language),) if self.has_languages else ()),
             *((state.ending,) if self.has_endings else ()),
         )
 

@@ -178,28 +178,28 @@ def events_to_dicts(entries: Iterable[HistoryEntry], layout: Layout, *, drafts: 
         drafts: include their text.
     """
     started_at, previous_at, is_audio_mode = None, None, False
-    language, own_language = None, None
+    revision, chosen, language = None, None, None
     for entry in entries:
-        record = entry.record
+        record, data = entry.record, entry.record.data
         at = record.at
         started_at = at if started_at is None else started_at
-        is_audio_mode = bool(record.data.get("is_audio_mode", is_audio_mode))
-        language = record.data.get("language", language)
-        if (survey := layout.survey(record.data.get("survey_revision"))) is not None:
-            own_language = survey.language
+        is_audio_mode = bool(data.get("is_audio_mode", is_audio_mode))
         is_answer = record.action == Answered.action
+        if not is_answer and ("survey_revision" in data or "language" in data):
+            revision, chosen = data.get("survey_revision", revision), data.get("language", chosen)
+            language = layout.language(revision, chosen)
         yield {
             "version": entry.version,
             "action": record.action,
             "step": record.step,
             "answer": record.answer if drafts or record.action != "drafted" else None,
             "timestamp": format_timestamp(at),
-            "to": record.data.get("to"),
+            "to": data.get("to"),
             "is_audio_mode": is_audio_mode,
             "since_previous_s": None if previous_at is None else (at - previous_at) / 1_000_000,
             "since_start_s": (at - started_at) / 1_000_000,
-            **({"language": language or own_language} if layout.has_languages else {}),
-            **({"confirmed": "confirmed" in record.data if is_answer else None} if layout.has_warnings else {}),
-            **({"ending": record.data.get("ending")} if layout.has_endings else {}),
+            **({"language": data.get("language", language)} if layout.has_languages else {}),
+            **({"confirmed": "confirmed" in data if is_answer else None} if layout.has_warnings else {}),
+            **({"ending": data.get("ending")} if layout.has_endings else {}),
         }
         previous_at = at

@@ -135,7 +135,7 @@ class _Export:
                 return
             if not page:
                 return  # erased meanwhile
-            yield from (entry.to_dict() for entry in page)
+            yield from self._store.queries.events_to_dicts(key, page)
             version = page[-1].version
 
     def _revocations(self) -> Iterator[dict[str, Any]]:

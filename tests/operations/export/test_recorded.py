@@ -127,6 +127,26 @@ def test_long_has_the_language_of_each_answer(store: SessionStore) -> None:
     assert [row["language"] for row in rows if row["user_id"] == "old"] == ["de", "de"]
 
 
+def test_answer_has_the_language_of_its_revision_when_a_walk_begins_in_one_that_lacks_the_session_s(
+    opened: Opened,
+) -> None:
+    """The choice comes back with a revision that has it."""
+    key = answer(opened(SURVEY), "eve", {"weight": 70}, "de")
+    for text in (PLAIN.replace("language: de", "language: fr"), SURVEY):
+        store = opened(text)
+        store.turns.submit(key, Restart(at=AT))
+        store.turns.submit(key, Answer(at=AT, step="weight", value=70))
+    rows = csv_rows(export(store, "recorded", "long")[0])
+    assert [(row["action"], row["language"]) for row in rows] == [
+        ("started", "de"),
+        ("answered", "de"),
+        ("restarted", "fr"),
+        ("answered", "fr"),
+        ("restarted", "de"),
+        ("answered", "de"),
+    ]
+
+
 def test_confirmation_ends_with_the_answer(store: SessionStore) -> None:
     """It is replaced, or the walk begins again, or a program replaces the state."""
     key = answer(store, "eve", {"weight": 250}, confirmed=("weight",))

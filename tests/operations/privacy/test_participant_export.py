@@ -173,9 +173,7 @@ def test_history_is_complete_for_any_page_size(store: SessionStore, steps: list[
         patch.setattr(participant_export, "EVENTS_A_PAGE", page)
         session = exported(store)["sessions"][0]
     entries = store.queries.history(KEY, limit=1000)
-    assert [(event["version"], event["answer"], event["data"]) for event in session["history"]] == [
-        (entry.version, entry.record.answer, dict(entry.record.data)) for entry in entries
-    ]
+    assert session["history"] == store.queries.events_to_dicts(KEY, entries)
     folded = fold(rows.parse_events(entries))
     assert folded is not None
     assert (session["answers"], session["drafts"], session["version"]) == (
