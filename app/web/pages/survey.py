@@ -12,7 +12,7 @@ from markupsafe import Markup
 from werkzeug import Response
 
 from ...access import Participant, new_user_id
-from ...errors import Forbidden, RateLimited, StepkeepError, StorageLow, Unauthorized
+from ...errors import Forbidden, RateLimited, StepkeepError, StorageLow, Unauthorized, Unavailable
 from ...languages import Message, text
 from ...survey import MarkdownText, SessionKey, Survey
 from ..authorization import admit_new_participant
@@ -105,20 +105,23 @@ def ask_to_sign_in(_error: Unauthorized) -> Response:
 
 @pages.errorhandler(Forbidden)
 def refuse(error: Forbidden) -> Response:
-    """Show what was refused."""
-    return participants_page("refused.html", status=403, why=error.message)
+    """Show that a page of another site is refused; in development, what was refused."""
+    language = page_language()
+    why = error.message if authenticator().is_development else text(language, "pages.refused.forbidden")
+    return participants_page("refused.html", language=language, status=403, why=why)
 
 
 @pages.errorhandler(RateLimited)
 @pages.errorhandler(StorageLow)
 def postpone(error: RateLimited | StorageLow) -> Response:
     """Show what is not possible now."""
-    language = page_language()
-    why = Message(f"pages.refused.{error.code}", {"count": error.retry_after_s}).in_language(language)
-    heading = text(language, "pages.refused.later")
-    response = participants_page("refused.html", status=error.http_status, heading=heading, why=why)
-    response.headers["Retry-After"] = str(error.retry_after_s)
-    return response
+    return _not_now(error, error.code, error.retry_after_s)
+
+
+@pages.errorhandler(Unavailable)
+def show_unavailable(error: Unavailable) -> Response:
+    """Show that surveys cannot be opened now, whatever the reason."""
+    return _not_now(error, "unavailable", 5)
 
 
 @pages.app_template_filter()
@@ -172,6 +175,15 @@ def page(template: str, *, status: int = 200, **context: object) -> Response:
     if context.get("csrf") or context.get("token"):
         forbid_compression()
     return flask.make_response(flask.render_template(template, **context), status)
+
+
+def _not_now(error: StepkeepError, code: str, retry_after_s: int) -> Response:
+    language = page_language()
+    why = Message(f"pages.refused.{code}", {"count": retry_after_s}).in_language(language)
+    heading = text(language, "pages.refused.later")
+    response = participants_page("refused.html", status=error.http_status, heading=heading, why=why)
+    response.headers["Retry-After"] = str(retry_after_s)
+    return response
 
 
 def _not_found() -> Response:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import DatabaseUnavailable
 from app.languages import use_directory
 from app.settings import Settings
+from app.web.authentication import Authenticator
 from tests.conftest import ROOT
 from tests.databases import create_sqlite
 from tests.languages.pseudo import PSEUDO, english_texts, write_pseudo_catalogue
@@ -73,6 +75,23 @@ def test_page_of_an_expired_link_has_no_text_outside_the_catalogue(app: App) -> 
     headers = {"Accept-Language": PSEUDO, "Cookie": "__Host-stepkeep.greek=invalid"}
     answer = app.request("GET", "/s/greek", headers=headers)
     assert (answer.status_code, english_texts(answer.text)) == (401, [])
+
+
+def test_refusal_of_another_sites_form_has_no_text_outside_the_catalogue(app: App) -> None:
+    answer = app.request("POST", "/s/greek/anew", headers={"Accept-Language": PSEUDO, "Sec-Fetch-Site": "cross-site"})
+    assert (answer.status_code, english_texts(answer.text)) == (403, [])
+
+
+def test_page_of_an_outage_has_no_text_outside_the_catalogue(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A participant with a link is not shown JSON."""
+
+    def fail(*_: object) -> None:
+        raise DatabaseUnavailable("test")
+
+    monkeypatch.setattr(Authenticator, "current_participant", fail)
+    answer = app.request("GET", "/s/greek", headers={"Accept-Language": PSEUDO})
+    assert (answer.status_code, answer.mimetype, answer.headers["Retry-After"]) == (503, "text/html", "5")
+    assert english_texts(answer.text) == []
 
 
 def test_scripts_of_the_page_have_no_texts() -> None:
