@@ -1,7 +1,7 @@
 // @ts-check
-/** The list "Your answers". */
+/** The list "Your answers", from which the participant goes to an earlier answer and back. */
 
-import { make } from "../dom.js";
+import { byId, make } from "../dom.js";
 import { formatAnswer, takesAnswer } from "./controls/index.js";
 import { blockNodes, divideText } from "./rich-text.js";
 import { text } from "./texts.js";
@@ -9,37 +9,79 @@ import { text } from "./texts.js";
 const LONG_ANSWER = 100; // characters, about two lines: longer answers are not set in bold
 
 /**
- * Replace the list's rows by the session's answers.
- *
- * @param {HTMLElement} list a `dl`
- * @param {import("../client/protocol.js").Session} session
- * @param {import("./step-cache.js").StepCache} steps
- * @param {((step: string) => void) | null} edit null if answers can't be changed
+ * @typedef {import("../client/protocol.js").Session} Session
+ * @typedef {import("./step-cache.js").StepCache} StepCache
  */
-export function showAnswers(list, session, steps, edit) {
-  const ids = steps.answered(session).filter((id) => takesAnswer(steps.get(id)));
-  list.replaceChildren(...ids.map((id) => createRow(id, session, steps, edit)));
-}
 
-/**
- * Replace the list's rows by all that the participant has read and answered. What they only read shows on paper and in files.
- *
- * @param {HTMLElement} list a `dl`
- * @param {import("../client/protocol.js").Session} session
- * @param {import("./step-cache.js").StepCache} steps
- */
-export function showRecord(list, session, steps) {
-  const rows = steps.answered(session).map((id) => {
-    const step = steps.get(id);
-    return step === null || takesAnswer(step) ? createRow(id, session, steps, null) : createReadRow(step);
-  });
-  list.replaceChildren(...rows);
+export class AnswerList {
+  #goto;
+  /** @type {string | null} the step that the participant left to edit an earlier answer */
+  #returnTo = null;
+
+  /** @param {(step: string) => void} goto */
+  constructor(goto) {
+    this.#goto = goto;
+    byId("return").addEventListener("click", () => this.#leave(this.#returnTo ?? ""));
+  }
+
+  /**
+   * Show the session's answers beside the current step.
+   *
+   * @param {Session} session
+   * @param {StepCache} steps
+   * @param {boolean} canEdit
+   */
+  show(session, steps, canEdit) {
+    if (this.#returnTo === session.current_step) this.#returnTo = null;
+    byId("return-note").hidden = this.#returnTo === null || !canEdit;
+    const edit = canEdit ? (/** @type {string} */ id) => this.#edit(id, session) : null;
+    const ids = steps.answered(session).filter((id) => takesAnswer(steps.get(id)));
+    byId("answers").replaceChildren(...ids.map((id) => createRow(id, session, steps, edit)));
+    byId("answers-panel").hidden = ids.length === 0;
+  }
+
+  /**
+   * Show at the end all that the participant has read and answered. What they only read shows on paper and in files.
+   *
+   * @param {Session} session
+   * @param {StepCache} steps
+   */
+  showRecord(session, steps) {
+    this.#returnTo = null;
+    byId("return-note").hidden = true;
+    byId("answers-panel").hidden = true;
+    const rows = steps.answered(session).map((id) => {
+      const step = steps.get(id);
+      return step === null || takesAnswer(step) ? createRow(id, session, steps, null) : createReadRow(step);
+    });
+    byId("done-answers").replaceChildren(...rows);
+  }
+
+  /** The step to return to may have left the route. */
+  forgetReturn() {
+    this.#returnTo = null;
+  }
+
+  /**
+   * @param {string} id
+   * @param {Session} session
+   */
+  #edit(id, session) {
+    this.#returnTo ??= session.current_step;
+    this.#leave(id);
+  }
+
+  /** @param {string} step to go to */
+  #leave(step) {
+    /** @type {HTMLDetailsElement} */ (byId("answers-panel")).open = false;
+    this.#goto(step);
+  }
 }
 
 /**
  * @param {string} id
- * @param {import("../client/protocol.js").Session} session
- * @param {import("./step-cache.js").StepCache} steps
+ * @param {Session} session
+ * @param {StepCache} steps
  * @param {((step: string) => void) | null} edit
  */
 function createRow(id, session, steps, edit) {

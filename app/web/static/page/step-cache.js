@@ -6,7 +6,10 @@
  * @typedef {import("../client/protocol.js").Session} Session
  */
 
+const RELOAD_MS = 30_000; // only predictions need the definition, so there is no hurry
+
 export class StepCache {
+  #isClosed = false;
   /** @type {Map<string, Step>} of the newest revision */
   #defined = new Map();
   /** @type {Map<string, {step: Step, revision: string | null}>} */
@@ -19,14 +22,31 @@ export class StepCache {
   survey = null;
 
   /**
-   * Load the survey's newest revision. Without it, nothing can be predicted, and the list of answers names only steps
-   * that came with the session.
+   * Load the survey's newest revision, as often as it takes. Without it, nothing can be predicted, and the list of answers
+   * names only steps that came with the session.
    *
    * @param {string} url
    * @param {string} [token] the participant's
-   * @returns {Promise<boolean>} whether it succeeded
+   * @returns {Promise<boolean>} false if the cache was closed meanwhile
    */
   async load(url, token) {
+    while (!this.#isClosed && !(await this.#tryToLoad(url, token))) {
+      await new Promise((resolve) => setTimeout(resolve, RELOAD_MS));
+    }
+    return !this.#isClosed;
+  }
+
+  /** Load no more. */
+  close() {
+    this.#isClosed = true;
+  }
+
+  /**
+   * @param {string} url
+   * @param {string} [token]
+   * @returns {Promise<boolean>} whether it succeeded
+   */
+  async #tryToLoad(url, token) {
     try {
       const headers = new Headers({ Accept: "application/json" });
       if (token !== undefined) headers.set("Authorization", `Bearer ${token}`);

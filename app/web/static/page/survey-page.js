@@ -2,21 +2,18 @@
 /** The participant's page: connects the client, the step's form, the drafts and audio mode. */
 
 import { SurveyClient } from "../client/client.js";
-import { isUserId } from "../client/ids.js";
 import { OptimisticSession } from "../client/optimistic-session.js";
 import { END } from "../client/protocol.js";
 import { byId } from "../dom.js";
-import { showAnswers, showRecord } from "./answer-list.js";
+import { AnswerList } from "./answer-list.js";
 import { AudioMode } from "./audio-mode.js";
 import { Done } from "./done.js";
-import { Departure } from "./departure.js";
-import { DevicePanel } from "./device-panel.js";
+import { Devices } from "./devices.js";
 import { Drafts, isRestarted } from "./drafts.js";
-import { Kiosk } from "./kiosk.js";
 import { LanguageMenu } from "./language-menu.js";
+import { participantId, takeOpening } from "./opening.js";
 import { StepCache } from "./step-cache.js";
 import { StepForm } from "./step-form.js";
-import { storedUserId } from "./stored-user-id.js";
 import { SurveyView } from "./survey-view.js";
 import { describe, hasText, text } from "./texts.js";
 
@@ -29,7 +26,6 @@ import { describe, hasText, text } from "./texts.js";
  * @typedef {import("../client/protocol.js").ServerMessage} ServerMessage
  */
 
-const RELOAD_STEPS_MS = 30_000; // only predictions need the definition, so there is no hurry
 const UNAUTHORIZED = 4401;
 const NEW_COOKIE_MS = 2_000; // ample time from the revocation of the old token to the response with the new cookie
 
@@ -46,11 +42,10 @@ class SurveyPage {
   /** The ids of the commands that the session in view predicts. */
   #predictedIds = "";
   #progress = 0;
-  /** @type {string | null} the step that the participant left to edit an earlier answer */
-  #returnTo = null;
   #steps = new StepCache();
   #optimistic = new OptimisticSession((revision) => this.#steps.revision(revision));
   #view = new SurveyView();
+  #answers = new AnswerList((step) => this.#goto(step));
   #done = new Done(this.#view, { restart: () => this.#restart() });
   #form = new StepForm({
     submit: (step, value, isConfirmed) => this.#answer(step, value, isConfirmed),
@@ -63,8 +58,8 @@ class SurveyPage {
   #drafts;
   #audio;
   #language;
-  /** @type {Kiosk | null} on a shared device */
-  #kiosk = null;
+  /** @type {Devices | null} on pages of an authenticated participant */
+  #devices = null;
 
   /**
    * @param {string} surveyId
@@ -91,7 +86,7 @@ class SurveyPage {
       change: () => this.#form.focusField(),
       changed: () => {
         this.#form.change();
-        this.#kiosk?.touch();
+        this.#devices?.touch();
       },
     });
     this.#language = new LanguageMenu(language, {
@@ -101,7 +96,20 @@ class SurveyPage {
     this.#listenToClient();
     this.#listenToParticipant();
     this.#listenToBrowser();
-    if (document.getElementById("device") !== null) this.#createDevicePanel(surveyId, userId);
+    if (document.getElementById("device") !== null) this.#devices = new Devices(this.#deviceActions(), surveyId, userId);
+  }
+
+  /** @returns {import("./departure.js").Page} */
+  #deviceActions() {
+    return {
+      hasUnsaved: () => {
+        this.#drafts.flush();
+        return this.#client.unacknowledged > 0 || this.#drafts.hasUnsent;
+      },
+      disconnect: () => this.#client.stop(),
+      connect: () => this.#client.start(),
+      forget: () => this.#drafts.discardAll(),
+    };
   }
 
   async start() {
@@ -113,12 +121,10 @@ class SurveyPage {
 
   /** @param {string | null} [language] that the page has changed to */
   async #loadSteps(language = null) {
-    const steps = this.#steps;
     const url = new URL(this.#view.root.dataset.surveyUrl ?? "", location.href);
     if (language !== null) url.searchParams.set("lang", language);
-    const isLoaded = await steps.load(url.href, this.#token);
-    if (steps !== this.#steps) return; // the language has changed
-    if (!isLoaded) return void setTimeout(() => steps === this.#steps && void this.#loadSteps(language), RELOAD_STEPS_MS);
+    const steps = this.#steps;
+    if (!(await steps.load(url.href, this.#token))) return; // the language has changed
     if (language !== null && steps.survey !== null) this.#view.showSurvey(steps.survey);
     this.#render("change");
   }
@@ -126,6 +132,7 @@ class SurveyPage {
   /** @param {string} language of the page's texts, which the survey's follow */
   #changeLanguage(language) {
     this.#drafts.flush();
+    this.#steps.close();
     this.#steps = new StepCache();
     void this.#loadSteps(language);
     this.#clearStep();
@@ -145,7 +152,6 @@ class SurveyPage {
   #listenToParticipant() {
     const press = (/** @type {string} */ id, /** @type {() => void} */ act) => byId(id).addEventListener("click", act);
     press("back", () => this.#back());
-    press("return", () => this.#goto(this.#returnTo ?? ""));
     press("audio", () => void this.#client.setMode(!this.#session?.is_audio_mode));
     press("unresumable-restart", () => this.#restart());
     for (const id of ["retry", "reload"]) press(id, () => location.reload());
@@ -204,7 +210,7 @@ class SurveyPage {
     else if (step === null || session.status === "expired") this.#showUnresumable(session);
     else this.#showStep(step, before, cause);
     this.#showSurroundings();
-    this.#updateKiosk();
+    this.#updateDevices();
     if (before === null && isResumed) this.#view.showWelcome();
     this.#showSave();
     this.#audio.toggle(session.is_audio_mode);
@@ -261,15 +267,12 @@ class SurveyPage {
     const session = this.#session;
     if (session === null || this.#view.part === "stopped") return;
     const isDone = this.#view.part === "done";
-    if (this.#returnTo === session.current_step || isDone) this.#returnTo = null;
     this.#view.showPosition(session, this.#progress, this.#steps.size);
     this.#view.showMode(session.is_audio_mode);
     const isWaiting = this.#isBlocked && !this.#client.isOnline; // a move elsewhere could be rejected later
     byId("back").hidden = session.step_history.length === 0 || this.#view.part !== "step-form" || isWaiting;
-    byId("return-note").hidden = this.#returnTo === null || isWaiting;
-    if (isDone) showRecord(byId("done-answers"), session, this.#steps);
-    else showAnswers(byId("answers"), session, this.#steps, isWaiting ? null : (id) => this.#edit(id));
-    byId("answers-panel").hidden = isDone || byId("answers").childElementCount === 0;
+    if (isDone) this.#answers.showRecord(session, this.#steps);
+    else this.#answers.show(session, this.#steps, !isWaiting);
   }
 
   /**
@@ -293,22 +296,15 @@ class SurveyPage {
   }
 
   /** @param {string} id */
-  #edit(id) {
-    this.#returnTo ??= this.#session?.current_step ?? null;
-    this.#goto(id);
-  }
-
-  /** @param {string} id */
   #goto(id) {
     this.#drafts.flush();
     this.#view.clearNotes();
-    /** @type {HTMLDetailsElement} */ (byId("answers-panel")).open = false;
     void this.#client.goto(id);
   }
 
   #restart() {
     this.#drafts.discardAll();
-    this.#returnTo = null;
+    this.#answers.forgetReturn();
     this.#view.clearNotes();
     void this.#client.restart();
   }
@@ -321,7 +317,7 @@ class SurveyPage {
       console.warn("stepkeep: the server rejected a message", message.code, message.message);
       return;
     }
-    if (message.code === "not_current") this.#returnTo = null; // an edit changed the route
+    if (message.code === "not_current") this.#answers.forgetReturn(); // an edit changed the route
     this.#view.clearNotes(); // the step that they name may have been a prediction
     const { submittedStep } = this.#form;
     const command = this.#receive(message);
@@ -378,35 +374,11 @@ class SurveyPage {
     this.#view.showStopped(hasText(key) ? text(key) : reason);
   }
 
-  /**
-   * Create what only pages of an authenticated participant have: the panel for other devices, and ways to leave this one.
-   *
-   * @param {string} surveyId
-   * @param {string} userId
-   */
-  #createDevicePanel(surveyId, userId) {
-    const page = {
-      hasUnsaved: () => {
-        this.#drafts.flush();
-        return this.#client.unacknowledged > 0 || this.#drafts.hasUnsent;
-      },
-      disconnect: () => this.#client.stop(),
-      connect: () => this.#client.start(),
-      forget: () => this.#drafts.discardAll(),
-    };
-    const departure = new Departure(page, surveyId, userId);
-    new DevicePanel(page, departure);
-    byId("finish").addEventListener("click", async () => {
-      byId("finish-note").textContent = await departure.leave();
-    });
-    if (document.getElementById("kiosk") !== null) this.#kiosk = new Kiosk(departure);
-  }
-
-  #updateKiosk() {
+  #updateDevices() {
     const session = this.#session;
     const hasAnswer = session !== null && (Object.keys(session.answers).length > 0 || session.draft !== null);
     const isSaved = this.#client.unacknowledged === 0;
-    this.#kiosk?.update(hasAnswer || !this.#drafts.isEmpty, this.#view.part === "done" && isSaved);
+    this.#devices?.update(hasAnswer || !this.#drafts.isEmpty, this.#view.part === "done" && isSaved);
   }
 
   #showSave() {
@@ -418,25 +390,10 @@ class SurveyPage {
   }
 }
 
-/**
- * Take the session's state out of the page, where it would outlive the session in view.
- *
- * @returns {ServerMessage | null}
- */
-function takeOpening() {
-  const element = document.getElementById("opening-state");
-  element?.remove();
-  return element === null ? null : JSON.parse(element.textContent ?? "");
-}
-
 async function start() {
-  const { surveyId = "", userId } = byId("survey").dataset; // in production, userId is the cookie's participant
-  const named = userId ?? new URLSearchParams(location.search).get("user");
-  if (named !== null && !isUserId(named)) {
-    new SurveyView().showStopped(text("script.closed.link_incomplete"));
-    return;
-  }
-  await new SurveyPage(surveyId, named ?? (await storedUserId())).start();
+  const userId = await participantId();
+  if (userId === null) new SurveyView().showStopped(text("script.closed.link_incomplete"));
+  else await new SurveyPage(byId("survey").dataset.surveyId ?? "", userId).start();
 }
 
 void start();
