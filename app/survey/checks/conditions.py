@@ -10,6 +10,7 @@ from ..texts import computed
 from ..types import STEP_TYPES, BaseStep
 from .answers import possible_answer, possible_answers
 from .comparisons import impossible_comparisons
+from .costs import Costs
 from .document import Document, Path
 from .failures import MAX_STEPS_OF_FILE, Known, failure
 from .findings import Findings
@@ -42,13 +43,22 @@ class _Place:
     has_answer: bool = False
     is_early: bool = False
 
+    @property
+    def evaluated_with(self) -> tuple[str, int | None]:
+        """What one command evaluates together with this, and for which step, if not for all."""
+        if self.path[0] == "end":
+            return "endings", None
+        is_of_route = self.field is None and "check" not in self.path
+        return ("conditions of the route", None) if is_of_route else ("expressions of the step", self.index)
+
 
 def check_expressions(document: Document, steps: Mapping[int, BaseStep], findings: Findings) -> None:
     """Add what is wrong with expressions, and warn of steps that may have no option."""
     indexes = step_indexes(document)
     by_id = {step.id: step for index, step in steps.items() if indexes.get(step.id) == index}
     known = Known(steps=by_id, ids=tuple(indexes), budget=StepBudget(MAX_STEPS_OF_FILE))
-    problems = _Problems(indexes, known, possible_answers(by_id), findings)
+    answers = possible_answers(by_id)
+    problems = _Problems(indexes, known, answers, Costs(known, answers), findings)
     options: dict[int, list[Expression]] = {}
     for place in (*_of_steps(document, steps), *_of_endings(document)):
         expression = _compile(place, indexes, document, findings)
@@ -106,6 +116,7 @@ class _Problems:
     indexes: Mapping[str, int]
     known: Known
     answers: Callable[[str], Possible]
+    costs: Costs
     findings: Findings
 
     def of(self, place: _Place, expression: Expression) -> Iterator[str]:
@@ -130,6 +141,11 @@ class _Problems:
         if reason is not None:
             hint = calculation(expression.tree, place.field, place.step, self.known.steps)
             yield f"this never has a value, whatever the answers are: {reason}{hint}"
+            return
+        kind, step = place.evaluated_with
+        problem = self.costs.problem(expression, place.step, kind=kind, step=step)
+        if problem is not None:
+            yield problem
 
 
 def _of_steps(document: Document, steps: Mapping[int, BaseStep]) -> Iterator[_Place]:

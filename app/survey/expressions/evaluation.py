@@ -31,6 +31,7 @@ def _all_answers(frame: Frame) -> Any:  # noqa: ANN401 - any value
     scope: Scope = frame[SCOPE]
     made = frame[MADE]
     if "answers" not in made:
+        spend(frame, len(scope.all_ids))
         made["answers"] = {step: from_json(scope.answers.get(step)) for step in scope.all_ids}
     return made["answers"]
 

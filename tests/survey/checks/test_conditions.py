@@ -278,7 +278,8 @@ def test_check_ends_when_each_condition_takes_all_its_steps() -> None:
     found = check_survey(
         f"id: a\ntitle: t\nlanguage: en\nsteps:\n  - {{id: S0, type: text, prompt: p}}\n{steps}", "a.yaml"
     )[1]
-    assert {finding.message.partition("show_if: ")[2] for finding in found} == {reason}
+    too_much = f"with the other conditions of the route{TOO_MUCH.replace('200000', '5000000')}"
+    assert {finding.message.partition("show_if: ")[2] for finding in found} == {reason, too_much}
     assert len(found) < 15
 
 
@@ -303,3 +304,42 @@ def test_computed_bound_of_another_form_is_refused(step: str, problem: str | Non
     """It would be ignored whenever the step is shown."""
     found = [finding.partition(" ")[2] for finding in found_in(f"  - {{id: z, prompt: P, {step}}}\n")]
     assert [one.replace(f" {FAILS}", " ") for one in found] == ([] if problem is None else [f"step z: {problem}"])
+
+
+HEAVY = "[[1]]" + ".map(x, x + x)" * 13 + "[0].all(x, x == 1) && today != null"
+TOO_MUCH = " before this, one command takes more than 200000 steps; make the loops shorter"
+
+
+@pytest.mark.parametrize(
+    ("count", "step", "problem"),
+    [
+        (
+            8,
+            "type: boolean, next: [{when: %s, go: last}]",
+            f"next[0].when: with the other conditions of the route{TOO_MUCH}",
+        ),
+        (8, "type: boolean, show_if: %s", f"show_if: with the other conditions of the route{TOO_MUCH}"),
+        (8, "type: boolean, check: [{that: %s, message: M}]", None),
+        (
+            1,
+            f"type: boolean, check: [{', '.join(['{that: %s, message: M}'] * 8)}]",
+            f"with the other expressions of the step{TOO_MUCH}",
+        ),
+        (60, "type: text, next: [{when: 'answers.exists(id, answers[id] == 9)', go: end}]", None),
+        (
+            200,
+            "type: text, max_length: 60000, next: [{when: 'answers.map(id, string(answers[id])).size() > 1', go: end}]",
+            "next[0].when: with the other",
+        ),
+    ],
+)
+def test_expressions_of_one_command_take_a_limited_number_of_steps(
+    count: int, step: str, problem: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a file could occupy the server at each answer."""
+    monkeypatch.setattr("app.survey.checks.costs.MAX_STEPS_OF_COMMAND", 200_000)
+    step = step.replace("%s", f"'{HEAVY}'")
+    steps = "".join(f"  - {{id: S{number}, prompt: P, {step}}}\n" for number in range(count))
+    found = found_in(f"{steps}  - {{id: last, type: info, prompt: P}}\n")
+    assert len(found) == (problem is not None)
+    assert all(str(problem) in finding for finding in found)
