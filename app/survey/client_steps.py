@@ -6,7 +6,7 @@ from typing import Any
 from .texts import with_html
 from .types import Step
 
-_RULES: dict[str, Any] = {
+RULES: dict[str, Any] = {
     "next": True,
     "show_if": True,
     "check": True,
@@ -18,7 +18,7 @@ _RULES: dict[str, Any] = {
 
 def client_form(step: Step) -> dict[str, Any]:
     """Return a step as clients get it: with defaults and HTML, without rules."""
-    return with_html(step.model_dump(mode="json", exclude=_RULES), step)
+    return with_html(step.model_dump(mode="json", exclude=RULES), step)
 
 
 class ClientSteps(Mapping[str, Mapping[str, Any]]):

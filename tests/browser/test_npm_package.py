@@ -15,6 +15,8 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from app import __version__
+from app.survey.client_steps import RULES
+from app.survey.types import STEP_TYPES, Image, Option
 from tests.browser.programs import program
 from tests.conftest import ROOT, Server
 from tests.docs.pages import blocks
@@ -134,6 +136,15 @@ def test_class_has_the_members_of_its_types(project: Path) -> None:
         re.findall(r"^  (\w+)<K", declared, re.MULTILINE)
     )
     assert typed - {"addEventListener", "removeEventListener"} == set(names)
+
+
+def test_types_have_every_field_of_a_step() -> None:
+    """As clients get it, of every type; of its options too."""
+    declared = (CLIENT / "client.d.ts").read_text()
+    for name, models in (("Step", STEP_TYPES.values()), ("Option", (Option,)), ("Image", (Image,))):
+        body = declared.partition(f"export interface {name} {{")[2].partition("\n}")[0]
+        typed = set(re.findall(r"^  (\w+)\??:", body, re.MULTILINE))
+        assert {field for model in models for field in model.model_fields} - RULES.keys() <= typed, name
 
 
 def test_types_find_misspelt_names(project: Path) -> None:

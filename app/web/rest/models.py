@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from ...core.formats import SURVEY_ID
+from ...survey.types import StepType
 from .openapi.parameters import USER_ID_PATTERN
 
 UserId = Annotated[str, Field(pattern=USER_ID_PATTERN, description="the participant; compared exactly")]
@@ -51,6 +52,33 @@ class ReadyCheck(Model):
     hint: str | None
 
 
+class ImageSent(Model):
+    """A picture beside a question or an option: a file of `/media`."""
+
+    file: str
+    alt: Annotated[str, Field(description="what it says, for screen readers")]
+
+
+class StepSent(BaseModel):
+    """A step as in the survey file, with defaults and without its rules.
+
+    More fields by its type: see `/survey.schema.json`.
+    """
+
+    model_config = ConfigDict(extra="allow", json_schema_extra=_drop_defaults)
+
+    id: str
+    type: StepType
+    prompt: str
+    audio: Annotated[str | None, Field(description="spoken in audio mode instead of the prompt")]
+    required: bool
+    help: Annotated[str, Field(description="shown below the prompt")] = ""
+    image: ImageSent | None = None
+    default: Annotated[JsonValue, Field(description="shown until the participant answers; no answer until sent")] = None
+    html: Annotated[dict[str, str], Field(description="texts as HTML by field, where `markdown` is on")] = {}
+    depends_on: Annotated[list[str], Field(description="steps whose answers decide what this one looks like")] = []
+
+
 class Problem(PartialModel):
     """Problem details (RFC 9457). ``code`` names the kind of error and never changes its meaning."""
 
@@ -62,7 +90,7 @@ class Problem(PartialModel):
     success: Literal[False]
     place: Annotated[str, Field(description="with `invalid_json`: the location")] = ""
     id: Annotated[str, Field(description="of a rejected command")] = ""
-    step: Annotated[dict[str, JsonValue] | None, Field(description="of a rejected command: the current step")] = None
+    step: Annotated[StepSent | None, Field(description="of a rejected command: the current step")] = None
     survey_id: Annotated[SurveyId | None, Field(description="of `link_unconfirmed`: the link's survey")] = None
     started_at: Annotated[Time | None, Field(description="of `link_unconfirmed`: when the session was started")] = None
     has_other_session: Annotated[

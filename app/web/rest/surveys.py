@@ -5,18 +5,17 @@ from dataclasses import asdict
 from typing import Annotated, Literal
 
 import flask
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ... import survey as survey_core
 from ...access import Participant, Principal, has_scope
 from ...core.formats import SURVEY_ID
 from ...errors import NoSuchSurvey
 from ...survey import SessionKey, described_step, with_html
-from ...survey.types import StepType
 from ..authorization import authorize_all
 from ..context import authenticator, form_digest, store
 from .bodies import success
-from .models import Model, Response, SurveyId
+from .models import Model, Response, StepSent, SurveyId
 from .openapi.operation import PUBLIC, Operation, Resource, anonymous, integrator, own_session
 from .openapi.parameters import LANG, hexadecimal
 
@@ -45,15 +44,9 @@ class SurveyList(Response):
     surveys: list[SurveySummary]
 
 
-class Step(BaseModel):
-    """A step as in the survey file, with defaults filled in and without its rules; more fields by its type."""
+class Step(StepSent):
+    """A step of the whole survey."""
 
-    model_config = ConfigDict(extra="allow")
-
-    id: str
-    type: StepType
-    prompt: str
-    required: bool
     leads_to: Annotated[str | None, Field(description="the next step; null if it depends on answers")]
     reads: Annotated[list[str] | None, Field(description="steps whose answers decide the next step; null: any")]
 

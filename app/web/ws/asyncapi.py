@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from ... import __version__
 from ...core.formats import SURVEY_ID
-from ..rest.models import Progress, Status, SurveyId, UserId
+from ..rest.models import Progress, Status, StepSent, SurveyId, UserId
 from ..rest.openapi.document import SECURITY_SCHEMES
 from ..rest.openapi.examples import example_of
 from ..rest.openapi.strict_json_schema import JSON_SCHEMAS, REFERENCE, client_message
@@ -50,7 +50,7 @@ class EndingSent(_Sent):
 
 class _StateSent(_Sent):
     session: SessionSent
-    step: dict[str, JsonValue] | None
+    step: StepSent | None
     progress: Progress
     ending: Annotated[
         EndingSent | None, Field(description="of a completed session, if one of the survey's endings applies")
@@ -95,7 +95,7 @@ class RejectSent(_Sent):
     id: str
     code: RejectCode
     message: str
-    step: dict[str, JsonValue] | None
+    step: StepSent | None
 
 
 class ErrorSent(_Sent):
