@@ -1,14 +1,16 @@
 """What the page's scripts show themselves: embedded in a page, and at an address for each other language."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import flask
 import jinja2
 from jinja2.runtime import Context
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
 from werkzeug import Response
 from werkzeug.exceptions import NotFound
 
+from ...core import strict_json
 from ...core.formats import is_language
 from ...languages import best_match, direction, languages, own_name, page_texts, page_texts_digest, text
 from ..context import store
@@ -31,7 +33,7 @@ def get_texts(digest: str, language: str) -> Response:
     nearest = best_match((language,), _known_languages()) or "en"
     if nearest != language:
         return flask.redirect(flask.url_for("texts.get_texts", digest=digest, language=nearest))
-    response = flask.jsonify(texts_in(language))
+    response = flask.Response(texts_in(language), mimetype="application/json")
     if digest == page_texts_digest():  # else of another release: the texts are newer than the page
         response.headers["Cache-Control"] = _A_YEAR
     return response
@@ -45,9 +47,10 @@ def t(context: Context, key: str, **values: object) -> str:
 
 
 @texts.app_template_global()
-def texts_in(language: str) -> dict[str, Any]:
-    """Return what ``page/texts.js`` reads: the language, its direction and its texts."""
-    return {"language": language, "direction": direction(language), "texts": page_texts(language)}
+def texts_in(language: str) -> Markup:
+    """Return what ``page/texts.js`` reads, as JSON that no text can end: the language, its direction and its texts."""
+    found = {"language": language, "direction": direction(language), "texts": page_texts(language)}
+    return htmlsafe_json_dumps(found, dumps=strict_json.encode)
 
 
 @texts.app_template_global()

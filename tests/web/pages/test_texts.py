@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.languages import languages
+from app.languages import languages, text
 from app.settings import Settings
 from tests.databases import create_sqlite
 from tests.web.production import App, production_app
@@ -18,6 +18,19 @@ def test_texts_of_the_page_are_embedded_in_its_language(app: App) -> None:
     (embedded,) = re.findall(r'<script type="application/json" id="texts"[^>]*>(.*?)</script>', page)
     assert json.loads(embedded)["language"] == "en"
     assert "<" not in embedded
+
+
+def test_texts_are_sent_in_their_own_script(tmp_path: Path) -> None:
+    r"""Escaped as \\u0627, those of an Arabic page were twice as long."""
+    (tmp_path / "visit.yaml").write_text(
+        "id: visit\ntitle: V\nlanguage: ar\nsteps: [{id: S1, type: text, prompt: P}]\n"
+    )
+    settings = Settings(database_url=create_sqlite(tmp_path / "texts.db"), surveys_dir=tmp_path)
+    with production_app(settings) as app:
+        for path in ("/s/visit", "/assets/texts/0/ar.json"):
+            answer = app.request("GET", path)
+            assert text("ar", "script.next") in answer.text
+            assert r"\u06" not in answer.text
 
 
 def test_texts_of_another_language_are_kept_for_good(app: App) -> None:
