@@ -11,6 +11,9 @@ from ..texts import OneLine
 from .columns import AnswerColumn, AnswerColumns, one_column
 from .step import BaseStep, InvalidAnswer, Placeholder, SampleRequest, is_absent, newest, require_ordered
 
+_WEIGHT_KG = 76.0
+"""The mean of samples that can be an adult's weight."""
+
 
 class NumberStep(BaseStep):
     """A number."""
@@ -49,7 +52,8 @@ class NumberStep(BaseStep):
     def sample(self, request: SampleRequest) -> object:
         low = self.min if self.min is not None else min(0, self.max - 100 if self.max is not None else 0)
         high = self.max if self.max is not None else max(100, low + 100)
-        mean, deviation = (76.0, 15.0) if self.unit == "kg" else (low + (high - low) * 0.12, (high - low) * 0.05)
+        is_weight = self.unit == "kg" and low <= _WEIGHT_KG <= high
+        mean, deviation = (_WEIGHT_KG, 15.0) if is_weight else (low + (high - low) * 0.12, (high - low) * 0.05)
         value = min(max(request.random.gauss(mean, deviation), low), high)
         decimals = 0 if self.integer else min(1 if self.decimals is None else self.decimals, 3)
         rounded = round(value, decimals) if decimals else round(value)
