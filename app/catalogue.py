@@ -1,13 +1,14 @@
 """The surveys of this server, one file each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import NoSuchSurvey, SurveyFileError
 from .media import media_problems
 from .settings import Settings
-from .survey import Finding, Survey, check_survey, file_error, find_at
+from .survey import Finding, Survey, check_survey, file_error
 
 UNNAMED_SURVEY = "default"
 """The id of sessions without one, if there is no default survey."""
@@ -228,15 +229,15 @@ def _check_file(path: Path, surveys_dir: Path, files: Mapping[str, Path]) -> tup
         text = _read(path)
     except SurveyFileError as error:
         return None, [_unreadable(error)]
-    survey, found = check_survey(text, str(path))
-    if survey is None:
-        return None, list(found)
-    problems = list(media_problems(survey, surveys_dir))
-    if survey.id in files:
-        problems.append((("id",), f"{survey.id} is also the id of {files[survey.id]}"))
-    errors = find_at(text, str(path), problems) if problems else ()
-    findings = sorted((*errors, *found), key=lambda one: (one.line, one.column))
-    return None if errors else survey, findings
+
+    def find_more(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        yield from media_problems(data, surveys_dir)
+        survey_id = data.get("id")
+        if isinstance(survey_id, str) and survey_id in files:
+            yield ("id",), f"{survey_id} is also the id of {files[survey_id]}"
+
+    survey, found = check_survey(text, str(path), find_more)
+    return survey, list(found)
 
 
 def _unreadable(error: SurveyFileError) -> Finding:

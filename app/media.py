@@ -3,10 +3,9 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from .core.formats import MEDIA_FILE
-from .survey import Survey
-from .survey.types import Image
 
 FOLDER = "media"
 
@@ -38,13 +37,26 @@ def media_problem(surveys_dir: Path, name: str) -> str | None:
     return None
 
 
-def media_problems(survey: Survey, surveys_dir: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Yield the path in the file and the problem of each image that cannot be shown."""
-    for number, step in enumerate(survey.steps):
-        places: dict[tuple[str | int, ...], Image | None] = {("steps", number): step.image}
-        for index, option in enumerate(getattr(step, "options", ())):
-            places["steps", number, "options", index] = option.image
-        for path, image in places.items():
-            problem = None if image is None else media_problem(surveys_dir, image.file)
+def media_problems(data: Mapping[str, Any], surveys_dir: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield the path and the problem of each image that cannot be shown.
+
+    Args:
+        data: of a survey file, right or wrong; what is no file name is left out.
+    """
+    for number, step in _items(data, "steps"):
+        parts: dict[tuple[str | int, ...], Mapping[str, Any]] = {("steps", number): step}
+        parts |= {("steps", number, "options", index): option for index, option in _items(step, "options")}
+        for path, part in parts.items():
+            image = part.get("image")
+            file = image.get("file") if isinstance(image, Mapping) else None
+            is_name = isinstance(file, str) and re.fullmatch(MEDIA_FILE, file)
+            problem = media_problem(surveys_dir, str(file)) if is_name else None
             if problem is not None:
                 yield (*path, "image", "file"), f"image: {problem}"
+
+
+def _items(part: Mapping[str, Any], name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    items = part.get(name)
+    for index, item in enumerate(items if isinstance(items, list) else ()):
+        if isinstance(item, Mapping):
+            yield index, item

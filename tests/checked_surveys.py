@@ -4,14 +4,18 @@ import functools
 
 from app import catalogue
 from app.survey import Finding, Survey
+from app.survey.checks import FindMore
 
 
 def check_files_once() -> None:
     """Let catalogues share what is checked; each gets a copy, since a survey remembers what it computes."""
-    checked = functools.cache(catalogue.check_survey)
+    check = catalogue.check_survey
+    checked = functools.cache(check)
 
-    def check_survey(text: str, path: str) -> tuple[Survey | None, tuple[Finding, ...]]:
+    def check_survey(text: str, path: str, find_more: FindMore) -> tuple[Survey | None, tuple[Finding, ...]]:
         survey, findings = checked(text, path)
-        return None if survey is None else survey.model_copy(), findings
+        if survey is None or any(find_more(survey.document)):
+            return check(text, path, find_more)
+        return survey.model_copy(), findings
 
     catalogue.check_survey = check_survey

@@ -104,6 +104,20 @@ def test_image_that_cannot_be_shown_is_refused(tmp_path: Path, image: str, probl
         assert f"visit.yaml:{place}: step S1: image: {problem}" in str(refused.value)
 
 
+def test_missing_image_and_known_id_are_found_beside_other_mistakes(tmp_path: Path) -> None:
+    """All at once, as within the file."""
+    (tmp_path / "a.yaml").write_text(VISIT)
+    (tmp_path / "b.yaml").write_text(IMAGES.replace("prompt: Where?", "promt: Where?"))
+    with pytest.raises(SurveyFileError) as refused:
+        read_catalogue(settings(tmp_path))
+    assert [line.partition("b.yaml:")[2] for line in str(refused.value).splitlines()] == [
+        f"2:5: visit is also the id of {tmp_path / 'a.yaml'}",
+        "8:5: step S1: unknown field promt; did you mean prompt?",
+        f"9:19: step S1: image: there is no file 'a.png' in {tmp_path / 'media'}",
+        f"10:50: step S1: image: there is no file 'a.png' in {tmp_path / 'media'}",
+    ]
+
+
 def test_reread_takes_what_is_right_and_leaves_the_rest_as_it_was(tmp_path: Path) -> None:
     """A wrong file keeps its survey, a removed one is no longer offered, and a copy does not take an id."""
     for name in ("kept", "changed", "removed", "stays"):

@@ -5,7 +5,7 @@
 
 from ..core.session_dicts import Status
 from . import commands
-from .checks import Finding, check_survey, file_error, find_at, parse_survey, sample_answers
+from .checks import Finding, check_survey, file_error, parse_survey, sample_answers
 from .commands import (
     Answer,
     AnyCommand,
@@ -88,7 +88,6 @@ __all__ = [
     "described_step",
     "expires_at",
     "file_error",
-    "find_at",
     "fold",
     "from_record",
     "parse_definition",

@@ -1,7 +1,7 @@
 """Whether a survey file is right: every finding at once, with its place and in an author's words."""
 
-from .check import check_survey, file_error, find_at, parse_survey
+from .check import FindMore, check_survey, file_error, parse_survey
 from .findings import Finding
 from .samples import sample_answers
 
-__all__ = ["Finding", "check_survey", "file_error", "find_at", "parse_survey", "sample_answers"]
+__all__ = ["FindMore", "Finding", "check_survey", "file_error", "parse_survey", "sample_answers"]

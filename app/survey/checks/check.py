@@ -1,6 +1,7 @@
 """Checks a survey file."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from ...errors import SurveyFileError
 from ..definition import Survey
@@ -18,11 +19,18 @@ from .yaml_text import InvalidText
 _NO_MAPPING = "a survey file begins with id, title, language and steps, such as id: visit in its first line"
 
 
-def check_survey(text: str, file: str) -> tuple[Survey | None, tuple[Finding, ...]]:
+FindMore = Callable[[Mapping[str, Any]], Iterable[tuple[Path, str]]]
+"""Yields errors in a file's data, right or wrong: the keys and indexes that lead there, and the message."""
+
+
+def check_survey(
+    text: str, file: str, find_more: FindMore = lambda _data: ()
+) -> tuple[Survey | None, tuple[Finding, ...]]:
     """Return the survey of a file, None if there is an error, and all findings in the order of the file.
 
     Args:
         text: YAML, or JSON if the name ends with ``.json``.
+        find_more: what depends on more than the file.
     """
     try:
         document = read_document(text, file)
@@ -32,7 +40,7 @@ def check_survey(text: str, file: str) -> tuple[Survey | None, tuple[Finding, ..
         )
         return None, (finding,)
     findings = Findings(file, document)
-    survey = _check(document, findings)
+    survey = _check(document, findings, find_more)
     return None if findings.has_errors else survey, findings.sorted()
 
 
@@ -48,18 +56,6 @@ def parse_survey(text: str, file: str) -> Survey:
     return survey
 
 
-def find_at(text: str, file: str, problems: Iterable[tuple[Path, str]]) -> tuple[Finding, ...]:
-    """Return errors that a caller found in a right file.
-
-    Args:
-        problems: keys and indexes that lead to the part of the file, and the message.
-    """
-    findings = Findings(file, read_document(text, file))
-    for path, message in problems:
-        findings.add(path, message)
-    return findings.sorted()
-
-
 def file_error(findings: tuple[Finding, ...]) -> SurveyFileError:
     """Return the error that names all errors among the findings, of which there is one at least."""
     errors = [finding for finding in findings if finding.level == "error"]
@@ -69,7 +65,7 @@ def file_error(findings: tuple[Finding, ...]) -> SurveyFileError:
     )
 
 
-def _check(document: Document, findings: Findings) -> Survey | None:
+def _check(document: Document, findings: Findings, find_more: FindMore) -> Survey | None:
     if not isinstance(document.data, dict):
         findings.add((), _NO_MAPPING)
         return None
@@ -81,4 +77,6 @@ def _check(document: Document, findings: Findings) -> Survey | None:
     check_routes(document, structure.survey, findings)
     check_values(document, structure.steps, findings)
     check_expressions(document, structure.steps, findings)
+    for path, message in find_more(document.data):
+        findings.add(path, message)
     return structure.survey

@@ -37,7 +37,7 @@ def test_reload_takes_right_files_and_reports_wrong_ones(app: App, file: Path) -
     """In the answer, by `/readyz` and in the audit log; the old definition stays in place."""
     key = app.create_key("admin")
     wrong = file.parent / "wrong.yaml"
-    wrong.write_text(VISIT.replace("title", "titel"))
+    wrong.write_text(VISIT.replace("title", "titel").replace("id: visit", "id: wrong"))
     (file.parent / "added.yaml").write_text(VISIT.replace("id: visit", "id: added"))
     file.write_text(VISIT.replace("First", "Changed"))
     answer = app.request("POST", "/api/surveys/reload", key)
