@@ -10,7 +10,9 @@ from playwright.sync_api import Browser, BrowserContext, Error, Playwright, expe
 
 from tests.browser.clinic import Clinic, open_clinic
 from tests.browser.desk import Desk, Ward
+from tests.browser.one_survey import serve
 from tests.browser.participant import Participant, RunningServer
+from tests.conftest import Server
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-software-rasterizer"]
 """Without a GPU process, Chromium takes an eighth less CPU time."""
@@ -68,6 +70,25 @@ def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
 def context(new_context: Callable[..., BrowserContext]) -> BrowserContext:
     """The profile of the fixture ``participant``."""
     return new_context()
+
+
+@pytest.fixture(scope="module")
+def survey_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the ``SURVEY`` of the test's file, and its images ``MEDIA``."""
+    media: dict[str, str] = getattr(request.module, "MEDIA", {})
+    with serve(tmp_path_factory.mktemp("server"), request.module.SURVEY, **media) as running:
+        yield running
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> Server:
+    """A running server: with the ``SURVEY`` of the test's file, else with the shipped ones and without sessions."""
+    if hasattr(request.module, "SURVEY"):
+        own: Server = request.getfixturevalue("survey_server")
+        return own
+    shared: Server = request.getfixturevalue("shared_server")
+    shared.reset()
+    return shared
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import expect
 
 from tests.browser.accessibility import assert_accessible, in_every_appearance
-from tests.browser.one_survey import serve
 from tests.browser.participant import Message, Participant
 from tests.browser.test_audio import EAR, VOICE, hear
 from tests.conftest import Server
@@ -28,18 +27,6 @@ steps:
   - {id: more, type: text, prompt: "Anything else?"}
 """
 WARNING = "That is a lot. Is it kilograms?"
-
-
-@pytest.fixture(scope="module")
-def body(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with a survey that has a warning."""
-    with serve(tmp_path_factory.mktemp("body"), SURVEY) as server:
-        yield server
-
-
-@pytest.fixture
-def participant(context: BrowserContext, body: Server) -> Participant:
-    return Participant(context, body.url)
 
 
 @pytest.fixture
@@ -99,17 +86,17 @@ def test_answer_can_be_changed_instead(participant: Participant, sent: list[Mess
     assert len(sent) == 3
 
 
-def test_page_asks_when_it_is_online_again(participant: Participant, body: Server) -> None:
+def test_page_asks_when_it_is_online_again(participant: Participant, server: Server) -> None:
     """The page had gone on, and returns to the step."""
     with participant.page.expect_response("**/api/surveys/body*"):
         participant.open("body")
     participant.expect_step("weight")
-    body.kill()
+    server.kill()
     participant.expect_offline_step("weight")
     participant.type("300")
     participant.next()
     participant.expect_offline_step("height")
-    body.start()
+    server.start()
     expect(participant.root).to_have_attribute("data-step", "weight")
     expect(confirmation(participant)).to_contain_text(WARNING)
     expect(participant.field()).to_have_value("300")
@@ -118,14 +105,14 @@ def test_page_asks_when_it_is_online_again(participant: Participant, body: Serve
     assert participant.answered("body") == [("weight", 300)]
 
 
-def test_page_names_the_question_when_the_participant_has_gone_on(participant: Participant, body: Server) -> None:
+def test_page_names_the_question_when_the_participant_has_gone_on(participant: Participant, server: Server) -> None:
     """A warning about an answer that is no longer in view is a note; the earlier answer stays."""
     with participant.page.expect_response("**/api/surveys/body*"):
         participant.open("body")
     participant.write("weight", "80")
     participant.write("height", "170")
     participant.expect_step("more")
-    body.kill()
+    server.kill()
     participant.expect_offline_step("more")
     participant.edit("How much do you weigh?")
     participant.expect_offline_step("weight")
@@ -134,7 +121,7 @@ def test_page_names_the_question_when_the_participant_has_gone_on(participant: P
     participant.expect_offline_step("height")
     participant.page.get_by_role("button", name="Return to where you were").click()
     participant.expect_offline_step("more")
-    body.start()
+    server.start()
     expect(participant.page.locator("#notice")).to_have_text(
         f"Your answer to “How much do you weigh?” is not saved yet. {WARNING}"
     )
@@ -168,9 +155,9 @@ def test_warning_is_read_and_answered_by_voice(participant: Participant) -> None
 
 
 @in_every_appearance
-def test_question_is_accessible(new_context: Any, body: Server, scheme: Any, viewport: Any) -> None:
+def test_question_is_accessible(new_context: Any, server: Server, scheme: Any, viewport: Any) -> None:
     """Axe finds no violation in it, and in the summary of a problem."""
-    participant = Participant(new_context(color_scheme=scheme, viewport=viewport), body.url)
+    participant = Participant(new_context(color_scheme=scheme, viewport=viewport), server.url)
 
     def views() -> Iterator[str]:
         participant.open("body")

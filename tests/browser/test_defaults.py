@@ -1,14 +1,11 @@
 """The author's default is shown as the answer, and is none until it is sent; what only the server knows is awaited."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.one_survey import serve
 from tests.browser.participant import Participant
-from tests.conftest import Server
 
 pytestmark = pytest.mark.browser
 
@@ -32,17 +29,6 @@ VIEW = """async ([step]) => {
   view.setUnacknowledged([{ type: "answer", id: "1", step: "S1", value: 1 }]);
   return [view.view().step.id, view.view().isBlocked];
 }"""
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serve(tmp_path_factory.mktemp("defaults"), SURVEY) as server:
-        yield server
-
-
-@pytest.fixture
-def participant(context: BrowserContext, running: Server) -> Participant:
-    return Participant(context, running.url)
 
 
 def chosen(participant: Participant) -> list[str]:

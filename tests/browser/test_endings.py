@@ -9,7 +9,6 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from tests.browser.accessibility import assert_accessible, in_every_appearance
-from tests.browser.one_survey import serve
 from tests.browser.participant import Participant
 from tests.browser.test_audio import EAR, VOICE, hear
 from tests.conftest import Server
@@ -30,17 +29,6 @@ end:
     redirect: "https://clinic.example/call?from=survey"
   - {when: answers.felt == "well", title: "Goodbye", summary: true}
 """
-
-
-@pytest.fixture(scope="module")
-def ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serve(tmp_path_factory.mktemp("ends"), SURVEY) as server:
-        yield server
-
-
-@pytest.fixture
-def participant(context: BrowserContext, ends: Server) -> Participant:
-    return Participant(context, ends.url)
 
 
 def finish(participant: Participant, answer: str) -> None:
@@ -116,9 +104,10 @@ def test_answers_are_saved_as_a_file(participant: Participant, tmp_path: Path) -
     assert re.search(r"<(script|button|link|img)", text) is None
 
 
-def test_copy_of_a_consent_form_has_its_text(context: BrowserContext, server: Server, tmp_path: Path) -> None:
+def test_copy_of_a_consent_form_has_its_text(context: BrowserContext, shared_server: Server, tmp_path: Path) -> None:
     """What the participant has read is on paper and in the file, in its place; also after a reload. On the screen are answers."""
-    participant = Participant(context, server.url)
+    shared_server.reset()
+    participant = Participant(context, shared_server.url)
     page = participant.page
     participant.open("consent")
     for step in ("about", "data"):
@@ -162,8 +151,8 @@ def test_ending_is_read_aloud(participant: Participant) -> None:
 
 
 @in_every_appearance
-def test_endings_are_accessible(new_context: Any, ends: Server, scheme: Any, viewport: Any) -> None:
-    participant = Participant(new_context(color_scheme=scheme, viewport=viewport), ends.url)
+def test_endings_are_accessible(new_context: Any, server: Server, scheme: Any, viewport: Any) -> None:
+    participant = Participant(new_context(color_scheme=scheme, viewport=viewport), server.url)
 
     def views() -> Iterator[str]:
         finish(participant, "bad")

@@ -1,13 +1,12 @@
 """What stands above the question: the header's tools on small screens, and the survey's description."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from app.languages import languages
 from tests.browser.accessibility import PHONE, overflow, small_targets
-from tests.browser.one_survey import serve
 from tests.browser.participant import Participant
 from tests.browser.test_survey_page import double_text
 from tests.conftest import Server
@@ -47,13 +46,6 @@ TOP_WHILE = """(save) => {
     window.texts.texts.script.position_of.replace("{number}", 12).replace("{total}", 21);
   return document.getElementById("step-form").getBoundingClientRect().top;
 }"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with the survey."""
-    with serve(tmp_path_factory.mktemp("server"), SURVEY) as server:
-        yield server
 
 
 def boxes(page: Page) -> list[list[int]]:

@@ -1,12 +1,11 @@
 """The menu of a survey's languages, and the language of the page."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.accessibility import assert_accessible
-from tests.browser.one_survey import serve
 from tests.browser.participant import Participant
 from tests.browser.test_audio import EAR, VOICE, hear
 from tests.conftest import Server
@@ -25,13 +24,6 @@ steps:
 """
 
 Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with a survey in three languages."""
-    with serve(tmp_path_factory.mktemp("server"), SURVEY) as server:
-        yield server
 
 
 @pytest.fixture

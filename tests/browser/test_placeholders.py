@@ -6,7 +6,6 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from tests.browser.accessibility import assert_accessible, in_every_appearance
-from tests.browser.one_survey import serve
 from tests.browser.participant import Participant
 from tests.browser.test_audio import VOICE
 from tests.conftest import Server
@@ -39,13 +38,6 @@ SHOWN = """(field) => {
   const [low, high] = [color, getComputedStyle(field).backgroundColor].map(luminance).sort((a, b) => a - b);
   return [field.placeholder, Number(opacity), (high + 0.05) / (low + 0.05)];
 }"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with the survey."""
-    with serve(tmp_path_factory.mktemp("server"), SURVEY) as server:
-        yield server
 
 
 @in_every_appearance

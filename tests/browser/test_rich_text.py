@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.accessibility import assert_accessible, in_every_appearance
-from tests.browser.one_survey import serve
 from tests.browser.participant import Participant
 from tests.conftest import Server
 
@@ -41,6 +40,7 @@ steps:
   - {id: S3, type: text, prompt: "And `since` <b>when</b>?", help: "1. a\\n2. b"}
 """
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200"><rect width="300" height="200" fill="#888"/></svg>'
+MEDIA = {"body": SVG}
 
 ATTACK = """
 <p onclick="alert(1)" style="color:red" class="x">Kept <script>alert(1)</script><style>p { color: red }</style>
@@ -61,18 +61,6 @@ INSERT = """async ([name, html]) => {
     return [element.tagName, ...attributes].join(" ");
   });
 }"""
-
-
-@pytest.fixture(scope="module")
-def rich(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with a survey in Markdown and its image."""
-    with serve(tmp_path_factory.mktemp("rich"), SURVEY, body=SVG) as server:
-        yield server
-
-
-@pytest.fixture
-def participant(context: BrowserContext, rich: Server) -> Participant:
-    return Participant(context, rich.url)
 
 
 def description_of(page: Page, selector: str) -> str:
@@ -177,9 +165,9 @@ def test_html_of_a_message_is_checked(participant: Participant) -> None:
 
 
 @in_every_appearance
-def test_rich_texts_are_accessible(new_context: Any, rich: Server, scheme: Any, viewport: Any) -> None:
+def test_rich_texts_are_accessible(new_context: Any, server: Server, scheme: Any, viewport: Any) -> None:
     """Axe finds no violation; nothing scrolls sideways."""
-    participant = Participant(new_context(color_scheme=scheme, viewport=viewport), rich.url)
+    participant = Participant(new_context(color_scheme=scheme, viewport=viewport), server.url)
 
     def views() -> Iterator[str]:
         participant.open("rich")

@@ -14,7 +14,7 @@ from tests.conftest import Server
 
 pytestmark = pytest.mark.browser
 
-SURVEY = """
+TEMPLATE = """
 id: health
 title: Health today
 language: {language}
@@ -23,17 +23,7 @@ steps:
   - {{id: week, type: scale, prompt: "And last week?", min: -50, max: 50, default: 10, required: false}}
   - {{id: short, type: scale, prompt: "And a year ago?", min: 1, max: 21}}
 """
-
-
-@pytest.fixture(scope="module")
-def health(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serve(tmp_path_factory.mktemp("health"), SURVEY.format(language="en")) as server:
-        yield server
-
-
-@pytest.fixture
-def participant(context: BrowserContext, health: Server) -> Participant:
-    return Participant(context, health.url)
+SURVEY = TEMPLATE.format(language="en")
 
 
 def slider(participant: Participant) -> Locator:
@@ -122,7 +112,7 @@ def test_slider_is_answered_by_voice(participant: Participant) -> None:
 
 def test_slider_runs_from_right_to_left(context: BrowserContext, tmp_path: Any) -> None:
     """In Arabic, its lowest point is on the right."""
-    with serve(tmp_path, SURVEY.format(language="ar")) as server:
+    with serve(tmp_path, TEMPLATE.format(language="ar")) as server:
         participant = Participant(context, server.url)
         participant.open("health")
         participant.expect_step("now")
@@ -135,13 +125,13 @@ def test_slider_runs_from_right_to_left(context: BrowserContext, tmp_path: Any) 
 
 
 @in_every_appearance
-def test_slider_is_accessible(new_context: Any, health: Server, scheme: Any, viewport: Any) -> None:
-    check_accessibility(Participant(new_context(color_scheme=scheme, viewport=viewport), health.url))
+def test_slider_is_accessible(new_context: Any, server: Server, scheme: Any, viewport: Any) -> None:
+    check_accessibility(Participant(new_context(color_scheme=scheme, viewport=viewport), server.url))
 
 
-def test_slider_is_accessible_with_forced_colours(new_context: Any, health: Server) -> None:
+def test_slider_is_accessible_with_forced_colours(new_context: Any, server: Server) -> None:
     """Those of a high contrast mode."""
-    check_accessibility(Participant(new_context(viewport=PHONE, forced_colors="active"), health.url))
+    check_accessibility(Participant(new_context(viewport=PHONE, forced_colors="active"), server.url))
 
 
 def check_accessibility(participant: Participant) -> None:
