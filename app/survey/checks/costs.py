@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ..expressions import EvaluationError, Expression, Possible, Scope, StepBudget
+from ..expressions import EvaluationError, Expression, Names, Possible, Scope, StepBudget, branches
 from ..types import BaseStep
 from .failures import NOW, Known
 
@@ -14,7 +14,7 @@ MAX_STEPS_OF_COMMAND = 5_000_000
 
 @dataclass(slots=True)
 class Costs:
-    """Counts the steps of expressions, evaluated on long answers; conditions can take more on others.
+    """Counts the steps of expressions with all their branches, evaluated on long answers.
 
     Attributes:
         answers: returns what the answer of a step can be.
@@ -37,9 +37,11 @@ class Costs:
         if left < 0 or (step is not None and self.known.budget.left <= 0):
             return None
         self._scope = scope = self._scope or Scope(self._long_answers(), all_ids=self.known.ids, now=NOW)
+        scope = scope if own is None else scope._replace(answer=scope.answers.get(own.id))
         steps = StepBudget(left)
-        with suppress(EvaluationError):
-            expression.value(scope if own is None else scope._replace(answer=scope.answers.get(own.id)), steps)
+        for branch in branches(expression, Names(answers=frozenset(self.known.ids), answer=True)):
+            with suppress(EvaluationError):
+                branch.value(scope, steps)
         self.known.budget.left -= left - steps.left if step is not None else 0
         self._left[kind, step] = steps.left
         if steps.left >= 0:

@@ -1,7 +1,7 @@
 """Expressions of survey files, in CEL (docs/surveys.md, "Conditions")."""
 
 from .compiler import FUNCTIONS, Names
-from .expression import Expression, compile_expression, without_value
+from .expression import Expression, branches, compile_expression, without_value
 from .frame import MAX_STEPS, Scope, StepBudget
 from .inference import infer
 from .nodes import Binary, Call, InvalidExpression, Literal, Name, Node, Select, nodes
@@ -29,6 +29,7 @@ __all__ = [
     "Scope",
     "Select",
     "StepBudget",
+    "branches",
     "compile_expression",
     "infer",
     "list_of",

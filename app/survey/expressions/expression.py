@@ -3,12 +3,13 @@
 Everything that does not depend on answers is checked when an expression is compiled.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from .compiler import Names, compile_tree, count_steps
 from .frame import MAX_STEPS, STEPS, Evaluate, Frame, OutOfSteps, Scope, StepBudget, new_frame, spend, weight
-from .nodes import Node
+from .nodes import Conditional, Logic, Node
 from .parser import parse
 from .values import EvaluationError, to_json, type_name
 
@@ -98,7 +99,24 @@ def compile_expression(source: str, names: Names) -> Expression:
     Raises:
         InvalidExpression: too long, too deep, not CEL, or an unknown name.
     """
-    tree = parse(source)
+    return _compiled(parse(source), source, names)
+
+
+def branches(expression: Expression, names: Names) -> tuple[Expression, ...]:
+    """Return the parts of which an evaluation may skip some, as after ``&&`` and ``?``; else the expression itself."""
+    trees = [] if expression.tree is None else [*_branches(expression.tree)]
+    return tuple(_compiled(tree, expression.source, names) for tree in trees) if len(trees) > 1 else (expression,)
+
+
+def _branches(tree: Node) -> Iterator[Node]:
+    if isinstance(tree, Logic | Conditional):
+        for part in tree.parts:
+            yield from _branches(part)
+    else:
+        yield tree
+
+
+def _compiled(tree: Node, source: str, names: Names) -> Expression:
     evaluate, reads = compile_tree(tree, names)
     return Expression(
         source=source,

@@ -319,6 +319,11 @@ TOO_MUCH = " before this, one command takes more than 200000 steps; make the loo
             f"next[0].when: with the other conditions of the route{TOO_MUCH}",
         ),
         (8, "type: boolean, show_if: %s", f"show_if: with the other conditions of the route{TOO_MUCH}"),
+        (
+            8,
+            "type: boolean, next: [{when: '!answer || (answers.S0 ? answer : %s)', go: last}]",
+            f"next[0].when: with the other conditions of the route{TOO_MUCH}",
+        ),
         (8, "type: boolean, check: [{that: %s, message: M}]", None),
         (
             1,
@@ -338,7 +343,7 @@ def test_expressions_of_one_command_take_a_limited_number_of_steps(
 ) -> None:
     """Else a file could occupy the server at each answer."""
     monkeypatch.setattr("app.survey.checks.costs.MAX_STEPS_OF_COMMAND", 200_000)
-    step = step.replace("%s", f"'{HEAVY}'")
+    step = step.replace("%s)", f"{HEAVY})").replace("%s", f"'{HEAVY}'")
     steps = "".join(f"  - {{id: S{number}, prompt: P, {step}}}\n" for number in range(count))
     found = found_in(f"{steps}  - {{id: last, type: info, prompt: P}}\n")
     assert len(found) == (problem is not None)
