@@ -33,19 +33,18 @@ BOXES = """() => [".brand", "#audio", ".language"].map((name) => {
 """Left edge and right edge of the parts of the header, in pixels, and their row, of which each is 44 or more."""
 
 
-SHOW_LANGUAGE = """async (language) => {
-  const { changeLanguage } = await import("/assets/page/texts.js");
+TOPS = """async (language) => {
+  const { changeLanguage, text } = await import("/assets/page/texts.js");
+  const { SurveyView } = await import("/assets/page/survey-view.js");
   await changeLanguage(language);
-  window.texts = await (await fetch(`${document.getElementById("texts").dataset.url}/${language}.json`)).json();
+  document.getElementById("position").textContent = text("script.position_of", { number: 12, total: 21 });
+  const view = new SurveyView();
+  return ["saving", "saved"].map((save) => {
+    view.showSave(save);
+    return document.getElementById("step-form").getBoundingClientRect().top;
+  });
 }"""
-
-TOP_WHILE = """(save) => {
-  document.getElementById("survey").dataset.save = save;
-  document.getElementById("save-text").textContent = window.texts.texts.script.save[save];
-  document.getElementById("position").textContent =
-    window.texts.texts.script.position_of.replace("{number}", 12).replace("{total}", 21);
-  return document.getElementById("step-form").getBoundingClientRect().top;
-}"""
+"""Where the question begins while an answer is saved, and after that."""
 
 
 def boxes(page: Page) -> list[list[int]]:
@@ -90,10 +89,7 @@ def test_question_keeps_its_place_while_an_answer_is_saved(
     page.locator("#step input").first.check()
     page.locator("#next").click()
     expect(page.locator("#survey")).to_have_attribute("data-step", "sleep")
-    tops = {}
-    for language in languages():
-        page.evaluate(SHOW_LANGUAGE, language)
-        tops[language] = [page.evaluate(TOP_WHILE, save) for save in ("saved", "saving")]
+    tops = {language: page.evaluate(TOPS, language) for language in languages()}
     assert {language: top for language, top in tops.items() if len(set(top)) > 1} == {}
 
 

@@ -71,6 +71,7 @@ def test_page_in_arabic_runs_from_right_to_left(
         expect(participant.field()).to_have_css("direction", "rtl")
         expect(participant.field()).to_have_css("unicode-bidi", "plaintext")
         page.locator("#answers-panel summary").click()
+        expect(page.locator("#answers dt").first).to_have_css("unicode-bidi", "plaintext")  # prompts in other languages
         yield "answers"
         views.append("all")
 

@@ -83,6 +83,7 @@ export class SurveyView {
     byId("save").setAttribute("aria-live", isAnnounced ? "polite" : "off");
     this.root.dataset.save = save;
     byId("save-text").textContent = note;
+    byId("save").dataset.other = QUIET.has(save) ? text(`script.save.${save === "saved" ? "saving" : "saved"}`) : "";
   }
 
   /**
