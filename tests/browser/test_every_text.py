@@ -176,7 +176,7 @@ def test_page_is_accessible_in_every_state(
     """And never scrolls sideways, on the smallest phone and at twice the text size either."""
     participant = Participant(new_context(color_scheme=scheme, viewport=viewport), server.url)
     page = participant.page
-    wide = []
+    wide: list[str] = []
 
     def walk() -> Iterator[str]:
         for state in states(participant):
@@ -185,7 +185,7 @@ def test_page_is_accessible_in_every_state(
             double_text(page)
             wide.extend(f"{state}, doubled: {problem}" for problem in overflow(page))
             page.evaluate("document.documentElement.style.fontSize = ''")
-            page.set_viewport_size(viewport)  # type: ignore[arg-type]  # a TypedDict of Playwright's own
+            page.set_viewport_size(viewport)
             yield state
 
     assert_accessible(page, walk())

@@ -246,6 +246,23 @@ def test_buttons_and_states_are_visible_in_forced_colors(new_participant: Open) 
     assert edge == page.locator("body").evaluate(background)
 
 
+def test_edit_stands_below_the_answer_when_the_text_grows(new_participant: Open) -> None:
+    """Beside it, long words would be cut into pieces."""
+    participant = new_participant(viewport=PHONE)
+    page = participant.page
+    participant.answer("word", LONG_WORD)
+    participant.expect_step("words")
+    page.locator("#answers-panel summary").click()
+    below = """() => {
+      const [answer, action] = [".answer", ".action"].map((name) => document.querySelector(`#answers ${name}`).getBoundingClientRect());
+      return action.top >= answer.bottom;
+    }"""
+    assert page.evaluate(below) is False
+    double_text(page)
+    assert page.evaluate(below) is True
+    assert overflow(page) == []
+
+
 def test_range_of_dates_is_shown_before_an_error(new_participant: Open) -> None:
     """The hint describes the field."""
     participant = new_participant()
