@@ -31,7 +31,7 @@ from .errors import NoSuchSession, Overloaded
 from .sessions import SessionStore
 from .settings import Settings
 from .store import HistoryEntry
-from .survey import AnyCommand, SessionKey, Snapshot
+from .survey import NOTHING_GIVEN, AnyCommand, Given, SessionKey, Snapshot
 from .writer import Committed, Rejected, Result
 
 __all__ = ["AsyncDatabase", "AsyncSessionStore", "Committed", "Rejected", "Result", "get_database", "open_store"]
@@ -63,22 +63,29 @@ class AsyncSessionStore:
         return self.sync.clock()
 
     async def get_or_create(
-        self, key: SessionKey, *, is_audio_mode: bool = False, languages: tuple[str, ...] = ()
+        self,
+        key: SessionKey,
+        *,
+        is_audio_mode: bool = False,
+        languages: tuple[str, ...] = (),
+        parameters: Given = NOTHING_GIVEN,
     ) -> tuple[Snapshot, bool]:
         """Return the session, begun if there was none or it is unreadable, and whether it existed.
 
         Args:
             languages: tags that the participant wants, the best first.
+            parameters: what the survey's parameters are taken from.
 
         Raises:
             NoSuchSurvey: there is neither a session nor the survey.
+            InvalidInput: there is none, and one of the survey's parameters is wrong or missing.
             Unauthorized: there is none, and the participant's access has been revoked, e.g. by an erasure.
             Unavailable: as :meth:`submit`.
         """
         snapshot = await self.run(self.sync.turns.load, key)
         if snapshot is not None:
             return snapshot, True
-        command = self.sync.turns.begin(key, is_audio_mode=is_audio_mode, languages=languages)
+        command = self.sync.turns.begin(key, is_audio_mode=is_audio_mode, languages=languages, parameters=parameters)
         return self.sync.turns.begun(key, await self.submit(key, command))
 
     async def submit(self, key: SessionKey, command: AnyCommand) -> Result:
@@ -211,6 +218,26 @@ class AsyncDatabase:
         )
         await self.store.submit_or_raise(key, command)
         return True
+
+    async def begin_session(
+        self,
+        user_id: str,
+        *,
+        survey_id: str | None = None,
+        is_audio_mode: bool = False,
+        language: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> SessionDict:
+        """Return the session, begun at the survey's first step if there is none; as ``Database.begin_session``."""
+        begin = partial(
+            self._sync.begin_session,
+            user_id,
+            survey_id=survey_id,
+            is_audio_mode=is_audio_mode,
+            language=language,
+            parameters=parameters,
+        )
+        return await self.store.run(begin)
 
     async def load_session(self, user_id: str, *, survey_id: str | None = None) -> SessionDict | None:
         return await self.store.run(self._sync.load_session, user_id, survey_id=survey_id)

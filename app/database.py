@@ -24,7 +24,7 @@ from .errors import ConfigurationError, InvalidInput, NoSuchSession
 from .sessions import SessionStore, open_store
 from .settings import read_settings
 from .store import HistoryEntry
-from .survey import Note, Save, SessionKey, Snapshot, Update
+from .survey import Given, Note, Save, SessionKey, Snapshot, Update
 
 
 class Requests:
@@ -87,6 +87,34 @@ class Database:
         )
         self.store.turns.submit_or_raise(key, command)
         return True
+
+    def begin_session(
+        self,
+        user_id: str,
+        *,
+        survey_id: str | None = None,
+        is_audio_mode: bool = False,
+        language: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> SessionDict:
+        """Return the session, begun at the survey's first step if there is none.
+
+        Args:
+            language: of a new session, such as de-AT, if the survey has it; None for the survey's own.
+            parameters: of a new session: the survey's, wherever they come from otherwise.
+
+        Raises:
+            NoSuchSurvey: there is neither a session nor the survey.
+            InvalidInput: a parameter is wrong or missing.
+            Unavailable: as :meth:`save_session`.
+        """
+        snapshot, _ = self.store.turns.get_or_create(
+            self.requests.key(user_id, survey_id),
+            is_audio_mode=is_audio_mode,
+            languages=() if language is None else (language,),
+            parameters=Given(api=parameters or {}),
+        )
+        return self._to_dict(snapshot)
 
     def load_session(self, user_id: str, *, survey_id: str | None = None) -> SessionDict | None:
         snapshot = self.store.queries.load(self.requests.key(user_id, survey_id))

@@ -2,8 +2,9 @@
 
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from ..errors import InvalidInput, LinkUsed, Unauthorized
 from ..sessions import SessionStore
@@ -48,18 +49,20 @@ class Credentials:
         *,
         granted_at: int | None = None,
         mark: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
     ) -> tuple[str, int]:
         """Return a new token for a session, existing or not, and its expiry in microseconds since 1970 UTC.
 
         Args:
             granted_at: of the participant whose token it renews; None grants access.
             mark: INVITATION, or ``new_link_id()`` for a link that works once.
+            parameters: of an invitation, also in the tokens that renew it.
         """
         at = self._store.clock()
         if granted_at is None:  # the clock that revoked earlier tokens may be ahead
             at = max(at, self.revocations.revoked_at(key) + 1)
         life = self._life_us if life_us is None else min(life_us, self._life_us)
-        return self._tokens.issue(key, at, life, granted_at, mark), at + life
+        return self._tokens.issue(key, at, life, granted_at, mark, parameters), at + life
 
     def verify_token(self, token: str) -> Participant:
         """Return the token's participant.

@@ -8,8 +8,9 @@ developer    may do everything: development mode serves this machine only
 ===========  ==================================================================================
 """
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 from ..errors import Forbidden, Unauthorized
 from ..survey import SessionKey
@@ -46,6 +47,7 @@ class Participant:
         issued_at, expires_at: microseconds since 1970 UTC.
         granted_at: when the first of the tokens that this one renews was issued. A revocation covers them all.
         mark: INVITATION; the id of a link that works once; None for other tokens.
+        parameters: of an invitation, for the session that it begins.
     """
 
     key: SessionKey
@@ -53,6 +55,7 @@ class Participant:
     expires_at: int
     granted_at: int
     mark: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_invited(self) -> bool:

@@ -2,8 +2,8 @@
 
 A token proves that the bearer is a participant: base64url JSON, ``[survey_id, user_id, issued_at, expires_at]``
 (microseconds since 1970 UTC), and an HMAC-SHA256 (itsdangerous) with a key derived from SECRET_KEY. A token that renews
-another appends its ``granted_at``. After that, INVITATION marks an invitation, and any other text is the id of a link
-that works once.
+another appends its ``granted_at``. After that, INVITATION marks an invitation, any other text is the id of a link that
+works once, and null is neither. Last are the parameters of an invitation, if it has any.
 
 An API key, ``stepkeep_<id>_<secret>``, is shown once and stored as a hash. SHA-256 is enough for 256 random bits: slow
 hashes protect secrets that people choose (OWASP ASVS 5.0, 11.4; NIST SP 800-63B, 5.1.1).
@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from itsdangerous import BadData, URLSafeSerializer
@@ -23,8 +23,8 @@ from ..store import CLOCK_SKEW_US
 from ..survey import SessionKey
 from .principals import Participant
 
-MAX_LENGTH = 1024
-"""Characters; the longest survey and user ids need 470."""
+MAX_LENGTH = 2048
+"""Characters; the longest survey and user ids need 470, MAX_INVITATION_BYTES of parameters 1,334 more."""
 
 _SHAPE = re.compile(r"\.?[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 """Canonical only: itsdangerous ignores foreign characters and spare bits in base64 (RFC 4648, 3.5 and 12)."""
@@ -64,19 +64,28 @@ class ResumeTokens:
         )
 
     def issue(
-        self, key: SessionKey, at: int, life_us: int, granted_at: int | None = None, mark: str | None = None
+        self,
+        key: SessionKey,
+        at: int,
+        life_us: int,
+        granted_at: int | None = None,
+        mark: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
     ) -> str:
         """Return a new token, valid for ``life_us`` microseconds.
 
         Args:
             granted_at: of the token that it renews.
             mark: INVITATION, or the id of a link.
+            parameters: of an invitation.
         """
         payload: list[object] = [*key, at, at + life_us]
-        if granted_at is not None or mark is not None:
+        if granted_at is not None or mark is not None or parameters:
             payload.append(at if granted_at is None else granted_at)
-        if mark is not None:
+        if mark is not None or parameters:
             payload.append(mark)
+        if parameters:
+            payload.append(parameters)
         return self._serializer.dumps(payload)
 
     def read(self, token: str, at: int) -> Participant:
@@ -100,6 +109,7 @@ class ResumeTokens:
             expires_at=expires_at,
             granted_at=more[0] if more else issued_at,
             mark=more[1] if more[1:] else None,
+            parameters=more[2] if more[2:] else {},
         )
 
 

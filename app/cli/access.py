@@ -1,6 +1,6 @@
 """``flask api-keys``, ``flask invitations`` and ``flask audit``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
@@ -13,6 +13,7 @@ from ..errors import InvalidInput, NotFound
 from ..installation import COMMAND
 from ..operations.integrity import verify_audit_log
 from ..operations.maintenance import purge_audit_log
+from ..survey import Survey, accept_invitation, parse_parameters
 from .group import Days, DefaultGroup, Time, audit, commands, credentials, require_known_survey, require_survey, store
 from .output import PAGE_SIZE, Columns, pairs, print_json, print_records, progress, read_pages
 
@@ -131,7 +132,16 @@ def revoke_key(key: str) -> None:
     "--count", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Number of random user ids."
 )
 @click.option("--days", type=Days(), help="Days until it expires (default and maximum: STEPKEEP_TOKEN_DAYS).")
-def create_invitations(survey: str, user_ids: tuple[str, ...], count: int, days: float | None) -> None:
+@click.option(
+    "--set",
+    "texts",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter of the survey with `from: invitation`, signed into the links; repeatable.",
+)
+def create_invitations(
+    survey: str, user_ids: tuple[str, ...], count: int, days: float | None, texts: tuple[str, ...]
+) -> None:
     """Print personal links of a survey as CSV: user_id,link,expires_at.
 
     Anyone who has a link acts as that participant.
@@ -140,9 +150,10 @@ def create_invitations(survey: str, user_ids: tuple[str, ...], count: int, days:
     Examples:
       %(prog)s invitations create intake --user-id patient-7
       %(prog)s invitations create intake --count 100 > links.csv
+      %(prog)s invitations create intake --user-id patient-7 --set first_name=Ada
     """
     sessions = store()
-    require_survey(survey)
+    parameters = _invitation_parameters(require_survey(survey), texts)
     base = sessions.settings.public_url
     if not base:
         raise InvalidInput("links require STEPKEEP_PUBLIC_URL, the server's address, e.g. https://survey.example.org")
@@ -154,8 +165,18 @@ def create_invitations(survey: str, user_ids: tuple[str, ...], count: int, days:
         audit("token_issued", survey_id=survey, count=count)
     click.echo("user_id,link,expires_at")
     for key in keys:
-        token, expires_at = credentials().issue_token(key, life_us, mark=INVITATION)
+        token, expires_at = credentials().issue_token(key, life_us, mark=INVITATION, parameters=parameters)
         click.echo(f"{key.user_id},{base}/resume#{token},{format_timestamp(expires_at)}")
+
+
+def _invitation_parameters(survey: Survey, texts: Sequence[str]) -> dict[str, Any]:
+    given: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name in given:
+            raise click.UsageError(f"--set {text}: write NAME=VALUE, and each name once.")
+        given[name] = value
+    return accept_invitation(survey.parameters, parse_parameters(survey.parameters, given))
 
 
 @invitations.command("revoke")

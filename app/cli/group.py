@@ -14,6 +14,7 @@ from ..core.commands import Command
 from ..core.timestamps import parse_timestamp
 from ..errors import DatabaseNotWritable, InvalidInput, NoSuchSurvey, StepkeepError
 from ..sessions import Action, SessionStore
+from ..survey import Survey
 
 MAX_DAYS = 3650.0
 
@@ -117,11 +118,12 @@ def audit(action: Action, *, survey_id: str | None = None, user_id: str | None =
         click.echo(f"Warning: this is not in the audit log. {error}", err=True)
 
 
-def require_survey(survey: str) -> None:
-    """Raise NoSuchSurvey unless the catalogue has the survey."""
+def require_survey(survey: str) -> Survey:
+    """Return a survey of the catalogue; raise NoSuchSurvey if there is none."""
     surveys = store().catalogue.surveys
     if survey not in surveys:
         raise NoSuchSurvey(survey, tuple(surveys))
+    return surveys[survey]
 
 
 def require_known_survey(user_id: str, survey: str | None) -> None:

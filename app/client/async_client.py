@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic
@@ -47,12 +47,15 @@ class AsyncSurveyClient:
         survey_id: str | None = None,
         is_audio_mode: bool = False,
         language: str | None = None,
+        parameters: Mapping[str, str] | None = None,
         token: str | None = None,
         outbox: Outbox | None = None,
         timeouts: ClientTimeouts = DEFAULT_TIMEOUTS,
         listener: Callable[[ServerMessage], None] | None = None,
     ) -> None:
-        self._url = socket_url(origin, user_id, survey_id, is_audio_mode=is_audio_mode, language=language)
+        self._url = socket_url(
+            origin, user_id, survey_id, is_audio_mode=is_audio_mode, language=language, parameters=parameters
+        )
         self._headers = authorization_header(token)
         self._owner = f"{user_id} in {survey_id or 'the default survey'}"
         self._outbox = MemoryOutbox() if outbox is None else outbox

@@ -4,7 +4,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self, cast
 
 from websockets.exceptions import WebSocketException
@@ -31,6 +31,7 @@ class SurveyClient:
         survey_id: None for the server's only or default survey.
         is_audio_mode: of a new session.
         language: of a new session, such as de-AT, if the survey has it; None for the survey's own.
+        parameters: of a new session: those of the survey with ``from: url``.
         token: the part of the link after ``#``, or an API key with ``sessions:write``; unnecessary in development. Use
             ``https://``: it is sent.
         outbox: None keeps commands in memory.
@@ -48,12 +49,15 @@ class SurveyClient:
         survey_id: str | None = None,
         is_audio_mode: bool = False,
         language: str | None = None,
+        parameters: Mapping[str, str] | None = None,
         token: str | None = None,
         outbox: Outbox | None = None,
         timeouts: ClientTimeouts = DEFAULT_TIMEOUTS,
         listener: Callable[[ServerMessage], None] | None = None,
     ) -> None:
-        self._url = socket_url(origin, user_id, survey_id, is_audio_mode=is_audio_mode, language=language)
+        self._url = socket_url(
+            origin, user_id, survey_id, is_audio_mode=is_audio_mode, language=language, parameters=parameters
+        )
         self._headers = authorization_header(token)
         self._owner = f"{user_id} in {survey_id or 'the default survey'}"
         self._outbox = MemoryOutbox() if outbox is None else outbox

@@ -72,9 +72,18 @@ def encode(command: dict[str, Any]) -> str:
 
 
 def socket_url(
-    origin: str, user_id: str, survey_id: str | None, *, is_audio_mode: bool, language: str | None = None
+    origin: str,
+    user_id: str,
+    survey_id: str | None,
+    *,
+    is_audio_mode: bool,
+    language: str | None = None,
+    parameters: Mapping[str, str] | None = None,
 ) -> str:
     """Return the WebSocket URL of a session.
+
+    Args:
+        parameters: the survey's, with ``from: url``, for a new session.
 
     Raises:
         InvalidInput: the origin is not like ``https://host:port/prefix``.
@@ -85,7 +94,7 @@ def socket_url(
         raise InvalidInput(f"The origin must be like https://host:port/prefix, not {origin!r}.")
     survey = {} if survey_id is None else {"survey": survey_id}
     lang = {} if language is None else {"lang": language}
-    query = urlencode({**survey, "is_audio": "true" if is_audio_mode else "false", **lang})
+    query = urlencode({**(parameters or {}), **survey, "is_audio": "true" if is_audio_mode else "false", **lang})
     path = f"{prefix.rstrip('/')}/ws/survey/{quote(user_id, safe='')}"
     return urlunsplit((schemes[scheme], host, path, query, ""))
 

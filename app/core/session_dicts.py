@@ -21,6 +21,8 @@ class SessionFields(TypedDict):
     step_history: list[str]
     is_audio_mode: bool
     language: str | None
+    parameters: Mapping[str, Any]
+    values: Mapping[str, Any]
     draft: Any
     session_data: dict[str, Any] | None
 

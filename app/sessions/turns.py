@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import NotRequired, TypedDict, Unpack
+from typing import Any, NotRequired, TypedDict, Unpack
 
 from sqlalchemy import Connection
 
@@ -24,7 +24,20 @@ from ..errors import (
 )
 from ..observability import metrics
 from ..settings import Settings
-from ..survey import Answered, AnyCommand, Begin, Draft, Expire, SessionKey, SessionState, Snapshot, Survey
+from ..survey import (
+    NOTHING_GIVEN,
+    Answered,
+    AnyCommand,
+    Begin,
+    Draft,
+    Expire,
+    Given,
+    SessionKey,
+    SessionState,
+    Snapshot,
+    Survey,
+    accept_parameters,
+)
 from ..writer import (
     Committed,
     OrmSession,
@@ -62,11 +75,15 @@ log = logging.getLogger("stepkeep.service")
 
 
 class NewSession(TypedDict):
-    """How a session begins if there is none; see ``Begin``."""
+    """How a session begins if there is none; see ``Begin``.
+
+    ``parameters`` are as the caller has them: the survey's are taken, and checked, when the session begins.
+    """
 
     is_audio_mode: bool
     granted_at: NotRequired[int | None]
     languages: NotRequired[tuple[str, ...]]
+    parameters: NotRequired[Given]
 
 
 class SessionTurns:
@@ -110,6 +127,7 @@ class SessionTurns:
 
         Raises:
             NoSuchSurvey: there is neither a session nor the survey.
+            InvalidInput: there is none, and one of the survey's parameters is wrong or missing.
             Unauthorized: there is none, and the participant's access has been revoked, e.g. by an erasure.
             Overloaded: there is none, and the server is busy.
             Unavailable: the database did not answer.
@@ -135,12 +153,18 @@ class SessionTurns:
 
         Raises:
             NoSuchSurvey: there is no such survey.
+            InvalidInput: one of the survey's parameters is wrong or missing.
             Overloaded: the server is busy.
         """
-        self._queries.catalogue.survey(key.survey_id)
+        command = self._begin(key, **new)
         if self._writer.delay_s > BUSY_S:
             raise Overloaded(self._writer.waiting_turns)
-        return Begin(at=self._queries.clock(), **new)
+        return command
+
+    def _begin(self, key: SessionKey, *, parameters: Given = NOTHING_GIVEN, **new: Any) -> Begin:  # noqa: ANN401
+        survey = self._queries.catalogue.survey(key.survey_id)
+        accepted = accept_parameters(survey.parameters, parameters)
+        return Begin(at=self._queries.clock(), parameters=accepted, **new)
 
     def begun(self, key: SessionKey, result: Result) -> tuple[Snapshot, bool]:
         """Return the session, and whether it existed before a Begin."""
@@ -162,7 +186,7 @@ class SessionTurns:
             subscriber: not notified of that beginning; ``callback`` gets its result.
 
         Raises:
-            NoSuchSurvey, Unauthorized: as :meth:`get_or_create`.
+            NoSuchSurvey, Unauthorized, InvalidInput: as :meth:`get_or_create`.
             Overloaded: the server is busy, and there is no session yet.
             Unavailable: during an outage, and a session may exist.
         """
@@ -182,7 +206,7 @@ class SessionTurns:
             if joined is not None:
                 snapshot, existed = joined
                 return snapshot, snapshot.state.version, existed
-            begin = Begin(at=self._queries.clock(), **new)
+            begin = self._begin(key, **new)
             if begin.granted_at is None:
                 # An erasure meanwhile, in another process, ends what was begun before it, also for other callers.
                 begin = replace(begin, granted_at=begin.at)

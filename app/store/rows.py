@@ -302,4 +302,4 @@ def parse_context(text: str, key: SessionKey, cipher: Cipher) -> SessionContext:
     return SessionContext(**values)
 
 
-_CONTEXT_FIELDS = {"language": str, "walk_started_at": int, "ending": int}
+_CONTEXT_FIELDS = {"language": str, "walk_started_at": int, "ending": int, "parameters": dict, "values": dict}

@@ -40,6 +40,7 @@ from .events import (
 )
 from .flow import decide, expires_at, status_at
 from .markdown import MarkdownText
+from .parameters import NOTHING_GIVEN, Given, Parameter, accept_invitation, accept_parameters, parse_parameters
 from .rejection import Rejection
 from .resolve import described_step, resolve_at
 from .snapshot import SessionKey, Snapshot
@@ -48,6 +49,7 @@ from .texts import with_html
 
 __all__ = [
     "END",
+    "NOTHING_GIVEN",
     "Answer",
     "Answered",
     "AnyCommand",
@@ -58,11 +60,13 @@ __all__ = [
     "Expire",
     "Expired",
     "Finding",
+    "Given",
     "Goto",
     "LanguageSet",
     "MarkdownText",
     "ModeSet",
     "Note",
+    "Parameter",
     "Record",
     "Rejection",
     "Restart",
@@ -81,6 +85,8 @@ __all__ = [
     "Update",
     "WentBack",
     "WentTo",
+    "accept_invitation",
+    "accept_parameters",
     "apply",
     "check_survey",
     "commands",
@@ -91,6 +97,7 @@ __all__ = [
     "fold",
     "from_record",
     "parse_definition",
+    "parse_parameters",
     "parse_survey",
     "require_known",
     "resolve_at",

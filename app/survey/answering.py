@@ -10,7 +10,7 @@ from .definition import Survey
 from .expressions import EvaluationError, Expression, Scope
 from .rejection import RejectCode, Rejection, refuse
 from .resolve import resolve_at
-from .scopes import moment_scope
+from .scopes import known_to, moment_scope
 from .state import SessionState
 from .types import Check, InvalidAnswer, Step
 
@@ -51,7 +51,7 @@ def confirms_warning(survey: Survey, step: Step, state: SessionState, command: A
 
 
 def _failed_checks(survey: Survey, step: Step, state: SessionState, command: Answer, value: object) -> Sequence[Check]:
-    scope = moment_scope(survey, command.at, {**state.answers, step.id: value}, value)
+    scope = moment_scope(survey, command.at, known_to(survey, state), {**state.answers, step.id: value}, value)
     pairs = zip(step.check, survey.conditions.checks[step.id], strict=True)
     return [check for check, condition in pairs if _fails(condition, scope)]
 

@@ -1,7 +1,7 @@
 """Commands to a session."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -30,11 +30,13 @@ class Begin(Command):
     Attributes:
         granted_at: since when the participant has access: refused if it has been revoked; None for other callers.
         languages: tags that the participant wants, the best first; only the survey's own count.
+        parameters: those of the survey, checked (:func:`~app.survey.parameters.accept`).
     """
 
     is_audio_mode: bool = False
     granted_at: int | None = None
     languages: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

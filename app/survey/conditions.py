@@ -1,8 +1,8 @@
-"""The compiled expressions of a survey."""
+"""The compiled expressions of a survey, and what they are evaluated on."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar
 
 from .expressions import EvaluationError, Expression, InvalidExpression, Names, Scope, compile_expression, without_value
 from .state import END
@@ -14,11 +14,32 @@ Rules = tuple[tuple[Expression | None, str], ...]
 """Each condition with the step it leads to; None always holds."""
 
 
+class Known(NamedTuple):
+    """What expressions read beside answers.
+
+    Attributes:
+        now: local time as YYYY-MM-DDTHH:MM; None if nothing reads it.
+        walk_now: the same when the walk began, which is the time of computed values.
+        parameters: of the session.
+        values: recorded ones; None before completion.
+    """
+
+    now: str | None = None
+    walk_now: str | None = None
+    parameters: Mapping[str, Any] = {}
+    values: Mapping[str, Any] | None = None
+
+
+NOTHING = Known()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
     """A survey's expressions by step; steps without any are left out, except of ``rules``.
 
     Attributes:
+        ids: of all steps, in order.
+        values: of computed values, in order.
         shown: of steps with ``show_if``.
         options: of options with ``show_if``, by value.
         checks: in the order of ``check``.
@@ -26,9 +47,12 @@ class Conditions:
         ends: one an entry of ``end``; None always holds.
         route_reads_time: whether rules, or what is shown, depend on when the walk began.
         reads_time: whether anything depends on the time.
+        reads_known: whether there is anything to know: parameters, values, or a condition that reads the time.
         varying: steps whose options, or fields, depend on the session.
     """
 
+    ids: tuple[str, ...]
+    values: Mapping[str, Expression]
     rules: Mapping[str, Rules]
     shown: Mapping[str, Expression]
     options: Mapping[str, Mapping[OptionValue, Expression]]
@@ -37,7 +61,15 @@ class Conditions:
     ends: tuple[Expression | None, ...]
     route_reads_time: bool
     reads_time: bool
+    reads_known: bool
     varying: frozenset[str]
+
+    def scope(self, answers: Mapping[str, Any], known: Known, answer: object = None) -> Scope:
+        """Return what expressions are evaluated on."""
+        if not self.values:
+            return Scope(answers, answer, self.ids, known.now, known.parameters)
+        values = ComputedValues(self, answers, known) if known.values is None else known.values
+        return Scope(answers, answer, self.ids, known.now, known.parameters, values)
 
     def hidden_options(self, step: str, scope: Scope) -> frozenset[OptionValue]:
         """Return the values of a step's options that are not shown."""
@@ -49,6 +81,40 @@ class Conditions:
     def drawing_reads(self, step: str) -> frozenset[str] | None:
         """Return whose answers decide what a step looks like; None: any."""
         return read_ids((*self.options.get(step, {}).values(), *self.computed.get(step, {}).values()))
+
+
+class ComputedValues(Mapping[str, Any]):
+    """A survey's values, each computed when it is first read; null where the expression has no value."""
+
+    __slots__ = ("_expressions", "_found", "_scope")
+
+    def __init__(self, conditions: Conditions, answers: Mapping[str, Any], known: Known) -> None:
+        self._expressions = conditions.values
+        self._scope = Scope(answers, None, conditions.ids, known.walk_now, known.parameters, self)
+        self._found: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - JSON of any kind
+        if name not in self._found:
+            self._found[name] = _value(self._expressions[name], self._scope)
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._expressions)
+
+    def __len__(self) -> int:
+        return len(self._expressions)
+
+
+def _value(expression: Expression, scope: Scope) -> Any:  # noqa: ANN401 - JSON of any kind
+    try:
+        return whole_number(expression.value(scope))
+    except EvaluationError:
+        return None
+
+
+def whole_number(value: object) -> object:
+    """Return a number of an expression as JSON has it: whole where it is one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def holds(condition: Expression, scope: Scope) -> bool:
@@ -69,9 +135,16 @@ def read_ids(expressions: Iterable[Expression]) -> frozenset[str] | None:
     return frozenset(found)
 
 
-def compile_conditions(steps: Sequence[Step], ends: Sequence[str | None]) -> Conditions:
+def compile_conditions(
+    steps: Sequence[Step],
+    ends: Sequence[str | None],
+    values: Mapping[str, str] | None = None,
+    parameters: Iterable[str] = (),
+) -> Conditions:
     """Return a survey's expressions; one that does not compile has no value."""
-    compiler = _Compiler(step.id for step in steps)
+    compiler = _Compiler((step.id for step in steps), frozenset(parameters))
+    for name, source in (values or {}).items():
+        compiler.add_value(name, source)
     rules = {step.id: compiler.rules(step) for step in steps}
     shown = {step.id: compiler.one(step.show_if) for step in steps if step.show_if is not None}
     options = _without_empty({step.id: compiler.options(step) for step in steps})
@@ -83,8 +156,11 @@ def compile_conditions(steps: Sequence[Step], ends: Sequence[str | None]) -> Con
     moment = [expression for own in checks.values() for expression in own]
     moment += [expression for own in computed.values() for expression in own.values()]
     moment += [condition for condition in compiled_ends if condition is not None]
+    route += compiler.values.values()
     route_reads_time = any(condition.reads_time for condition in route)
     return Conditions(
+        ids=tuple(rules),
+        values=compiler.values,
         rules=rules,
         shown=shown,
         options=options,
@@ -93,21 +169,41 @@ def compile_conditions(steps: Sequence[Step], ends: Sequence[str | None]) -> Con
         ends=compiled_ends,
         route_reads_time=route_reads_time,
         reads_time=route_reads_time or any(expression.reads_time for expression in moment),
+        reads_known=route_reads_time or bool(compiler.values or compiler.parameters),
         varying=frozenset({*options, *computed}),
     )
 
 
+def with_reads_of_values(expression: Expression, values: Mapping[str, Expression]) -> Expression:
+    """Return an expression that also counts as reading what the values that it reads do."""
+    read = [values[name] for name in expression.value_names if name in values]
+    if not read:
+        return expression
+    return replace(
+        expression,
+        step_ids=read_ids((expression, *read)),
+        reads_time=expression.reads_time or any(value.reads_time for value in read),
+        parameter_names=expression.parameter_names.union(*(value.parameter_names for value in read)),
+    )
+
+
 class _Compiler:
-    def __init__(self, step_ids: Iterable[str]) -> None:
+    def __init__(self, step_ids: Iterable[str], parameters: frozenset[str]) -> None:
         ids = frozenset(step_ids)
+        self.parameters = parameters
+        self.values: dict[str, Expression] = {}
         self._targets = ids | {END}
-        self._names = Names(answers=ids)
-        self._names_with_answer = Names(answers=ids, answer=True)
+        self._names = Names(answers=ids, parameters=parameters)
+
+    def add_value(self, name: str, source: str) -> None:
+        """Compile a computed value, which later expressions can read."""
+        self.values[name] = self.one(source)
+        self._names = replace(self._names, values=self._names.values | {name})
 
     def rules(self, step: Step) -> Rules:
         """Return the rules that lead to a step or to the end."""
         return tuple(
-            (None if rule.when is None else self.one(rule.when, self._names_with_answer), rule.go)
+            (None if rule.when is None else self.one(rule.when, has_answer=True), rule.go)
             for rule in step.next
             if rule.go in self._targets
         )
@@ -117,16 +213,17 @@ class _Compiler:
         return {value: self.one(condition) for value, condition in shown if condition is not None}
 
     def checks(self, step: Step) -> tuple[Expression, ...]:
-        return tuple(self.one(check.that, self._names_with_answer) for check in step.check)
+        return tuple(self.one(check.that, has_answer=True) for check in step.check)
 
     def computed(self, step: Step) -> Mapping[str, Expression]:
         return {name: self.one(source) for name, source in step.computed.items()}
 
-    def one(self, source: str, names: Names | None = None) -> Expression:
+    def one(self, source: str, *, has_answer: bool = False) -> Expression:
         try:
-            return compile_expression(source, self._names if names is None else names)
+            expression = compile_expression(source, replace(self._names, answer=has_answer))
         except InvalidExpression:
             return without_value(source)
+        return with_reads_of_values(expression, self.values)
 
 
 def _without_empty(by_step: dict[str, T]) -> dict[str, T]:

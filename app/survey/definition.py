@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from ..core import strict_json
 from ..core.formats import (
@@ -25,9 +25,22 @@ from ..errors import InvalidJson, SurveyFileError
 from ..languages import best_match
 from .client_steps import ClientSteps
 from .conditions import Conditions, compile_conditions
+from .parameters import MAX_PARAMETERS, RESERVED, Parameter
 from .step_graph import StepGraph
 from .texts import SOURCES, InLanguage, LanguageTag, OneLine, TextLanguage, with_maps
 from .types import STEP_TYPES, Expression, Step, StrictModel, is_absent
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+"""Of a parameter or a computed value: a name in expressions."""
+
+
+def _is_free(name: str) -> str:
+    if name in RESERVED:
+        raise ValueError(f"a parameter cannot be called {name}: the address of a survey has this name already")
+    return name
+
+
+ParameterName = Annotated[Name, AfterValidator(_is_free)]
 
 
 class Ending(StrictModel):
@@ -128,6 +141,22 @@ class Survey(StrictModel):
         str | None,
         Field(description="Time zone of `today` and `now`, such as Europe/Berlin; default: UTC", exclude_if=is_absent),
     ] = None
+    parameters: Annotated[
+        Mapping[ParameterName, Parameter],
+        Field(
+            max_length=MAX_PARAMETERS,
+            description="What is known before the first question, by name",
+            exclude_if=lambda parameters: not parameters,
+        ),
+    ] = {}
+    values: Annotated[
+        Mapping[Name, Expression],
+        Field(
+            max_length=100,
+            description="Computed values by name, in order: each a CEL expression, which can read those before it",
+            exclude_if=lambda values: not values,
+        ),
+    ] = {}
     markdown: Annotated[
         bool, Field(description="`true`: texts are CommonMark", exclude_if=lambda is_markdown: not is_markdown)
     ] = False
@@ -234,7 +263,7 @@ class Survey(StrictModel):
     @cached_property
     def graph(self) -> StepGraph:
         return StepGraph.build(
-            compile_conditions(self.steps, [ending.when for ending in self.end]),
+            compile_conditions(self.steps, [ending.when for ending in self.end], self.values, self.parameters),
             possible_answers={step.id: step.possible_answers() for step in self.steps},
         )
 
@@ -259,7 +288,7 @@ class Survey(StrictModel):
     @cached_property
     def adds_to_answers(self) -> bool:
         """Whether the event of an answer has more than earlier releases' events."""
-        return self.has_languages or bool(self.end)
+        return self.has_languages or bool(self.end) or bool(self.values)
 
     @cached_property
     def expires_after_us(self) -> int | None:

@@ -5,7 +5,7 @@ a ``schema`` with an upcaster.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, NamedTuple, get_args
 
 from ..errors import OtherRelease
@@ -32,7 +32,8 @@ class Started(Event):
     Attributes:
         language: None if the survey has only its own.
         completes: no step is shown; ``step`` is ``end``.
-        ending: as in :class:`Answered`.
+        ending, values: as in :class:`Answered`.
+        parameters: of the survey, which are known before the first question.
     """
 
     action: ClassVar[str] = "started"
@@ -42,6 +43,8 @@ class Started(Event):
     language: str | None = None
     completes: bool = False
     ending: int | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,7 @@ class Answered(Event):
         language: in which the participant answered; None if the survey has only its own.
         confirmed: the participant has seen the warnings of the step's checks.
         ending: which of the survey's endings the completed session has, from 1; None for none.
+        values: the survey's computed values, if the session is completed and there are any.
     """
 
     action: ClassVar[str] = "answered"
@@ -70,6 +74,7 @@ class Answered(Event):
     language: str | None = None
     confirmed: bool = False
     ending: int | None = None
+    values: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +134,7 @@ class Restarted(Event):
     walk_started_at: int | None = None
     completes: bool = False
     ending: int | None = None
+    values: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +142,7 @@ class Saved(Event):
     """The whole state was replaced.
 
     Attributes:
-        ending: as in :class:`Answered`.
+        ending, values: as in :class:`Answered`.
     """
 
     action: ClassVar[str] = "saved"
@@ -147,6 +153,7 @@ class Saved(Event):
     session_data: Mapping[str, Any] | None
     survey_revision: str | None
     ending: int | None = None
+    values: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,32 +198,32 @@ Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def _unchanged(data: dict[str, Any]) -> dict[str, Any]:
-    """Schema 2 has more fields, which schema 1 leaves at their default."""
+    """A later schema has more fields, which earlier ones leave at their default."""
     return data
 
 
 UPCASTERS: Mapping[str, tuple[Upcaster, ...]] = {
-    Started.action: (_unchanged,),
-    Answered.action: (_unchanged,),
-    Restarted.action: (_unchanged,),
-    Saved.action: (_unchanged,),
+    Started.action: (_unchanged, _unchanged),
+    Answered.action: (_unchanged, _unchanged),
+    Restarted.action: (_unchanged, _unchanged),
+    Saved.action: (_unchanged, _unchanged),
 }
 """By action: functions from schema 1 to 2, 2 to 3, and so on."""
 
-_SCHEMA_2 = {
-    Started.action: frozenset({"language", "completes", "ending"}),
-    Answered.action: frozenset({"language", "confirmed", "ending"}),
-    Restarted.action: frozenset({"walk_started_at", "completes", "ending"}),
-    Saved.action: frozenset({"ending"}),
+_LATER_FIELDS = {
+    Started.action: (frozenset({"language", "completes", "ending"}), frozenset({"parameters", "values"})),
+    Answered.action: (frozenset({"language", "confirmed", "ending"}), frozenset({"values"})),
+    Restarted.action: (frozenset({"walk_started_at", "completes", "ending"}), frozenset({"values"})),
+    Saved.action: (frozenset({"ending"}), frozenset({"values"})),
 }
-"""Fields of schema 2. An event without any is stored with schema 1, as earlier releases store it."""
+"""Fields of schema 2 and 3. An event without any is stored with an earlier schema, as earlier releases store it."""
 
 _COLUMNS = frozenset({"at", "step", "answer"})
 _RENAMED = {"label": "action"}  # the Python API's name
 _OPTIONAL_LISTS = frozenset({"then", "dropped", "failed_conditions"})
 _LISTS = _OPTIONAL_LISTS | {"step_history"}
 # Left out if empty, as in most answers.
-_OPTIONAL = _OPTIONAL_LISTS.union(*_SCHEMA_2.values())
+_OPTIONAL = _OPTIONAL_LISTS.union(*(names for later in _LATER_FIELDS.values() for names in later))
 
 
 def _data_fields(event_type: type[AnyEvent]) -> tuple[tuple[str, str], ...]:
@@ -236,8 +243,9 @@ def to_record(event: AnyEvent) -> Record:
     """Return the event as it is stored."""
     action = event.action
     data = {key: value for name, key in _FIELDS[action] if (value := getattr(event, name)) or name not in _OPTIONAL}
-    if action in _SCHEMA_2 and not _SCHEMA_2[action].isdisjoint(data):
-        data["schema"] = 2
+    for schema, names in enumerate(_LATER_FIELDS.get(action, ()), start=2):
+        if not names.isdisjoint(data):
+            data["schema"] = schema
     step = event.current_step if isinstance(event, Saved) else event.step if action in _HAS_STEP else None  # type: ignore[union-attr]
     return Record(action, event.at, step, event.answer if action in _HAS_ANSWER else None, data)  # type: ignore[union-attr]
 

@@ -21,6 +21,7 @@ from .commands import (
     SetMode,
     Update,
 )
+from .conditions import Known
 from .definition import Survey
 from .endings import choose_ending
 from .events import (
@@ -39,7 +40,7 @@ from .events import (
 )
 from .rejection import Rejection, refuse
 from .routing import difference, is_on_route, reroute, whole_route
-from .scopes import moment_scope, walk_now
+from .scopes import known_to, moment_scope, walk_known
 from .state import END, SessionState
 
 
@@ -79,7 +80,7 @@ def decide(  # noqa: C901, PLR0912 - one case a command
         case _ if survey is None:
             return refuse(survey, "not_current", "no_survey")
         case Restart():
-            return _restart(survey, command.at)
+            return _restart(survey, state, command.at)
         case _:
             shown = survey if state.language is None else survey.in_language(state.language)
             return _decide_turn(shown, state, command)
@@ -150,21 +151,32 @@ def _begin(survey: Survey | None, state: SessionState | None, command: Begin) ->
         survey_revision=survey.revision,
         is_audio_mode=command.is_audio_mode,
         language=(survey.offered_language(*command.languages) or survey.language) if survey.has_languages else None,
-        **_first_step(survey, command.at),
+        parameters=command.parameters,
+        **_first_step(survey, command.at, command.parameters),
     )
 
 
-def _restart(survey: Survey, at: int) -> Restarted:
+def _restart(survey: Survey, state: SessionState, at: int) -> Restarted:
     walk_started_at = at if survey.conditions.route_reads_time else None
-    return Restarted(at=at, survey_revision=survey.revision, walk_started_at=walk_started_at, **_first_step(survey, at))
+    first = _first_step(survey, at, state.parameters)
+    return Restarted(at=at, survey_revision=survey.revision, walk_started_at=walk_started_at, **first)
 
 
-def _first_step(survey: Survey, at: int) -> dict[str, Any]:
+def _first_step(survey: Survey, at: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return where a walk begins, as fields of the event; if no step is shown, it is completed."""
-    step = survey.graph.first_step(walk_now(survey, at))
-    if step != END:
-        return {"step": step}
-    return {"step": END, "completes": True, "ending": choose_ending(survey, moment_scope(survey, at, {}))}
+    walk = walk_known(survey, at, parameters)
+    step = survey.graph.first_step(walk)
+    return {"step": step} if step != END else {"step": END, "completes": True, **_completion(survey, at, walk, {})}
+
+
+def _completion(survey: Survey, at: int, walk: Known, answers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the event that completes a session records."""
+    facts: dict[str, Any] = {}
+    if survey.values:
+        facts["values"] = dict(survey.conditions.scope(answers, walk).values)
+    if survey.end:
+        facts["ending"] = choose_ending(survey, moment_scope(survey, at, walk, answers))
+    return facts
 
 
 def _set_language(survey: Survey, command: SetLanguage) -> AnyEvent | Rejection:
@@ -210,10 +222,10 @@ def _answered_at_end(
         return None
     if state.answers.keys() != set(state.step_history):
         return None  # a saved state
-    now = walk_now(survey, state.walk_started_at) if survey.conditions.route_reads_time else None
-    to, did_fail = graph.next_step(step, answers, now)
+    to, did_fail = graph.next_step(step, answers, known_to(survey, state))
     if to in answers:
         return None  # a cycle closes
+    has_facts = survey.adds_to_answers or command.confirmed
     return Answered(
         at=command.at,
         step=step,
@@ -222,22 +234,24 @@ def _answered_at_end(
         keep=len(state.step_history),
         then=(step,),
         failed_conditions=(step,) if did_fail else (),
-        **(_answer_facts(survey, command, to, answers) if survey.adds_to_answers or command.confirmed else _NO_FACTS),
+        **(_answer_facts(survey, state, command, to, answers) if has_facts else _NO_FACTS),
     )
 
 
 _NO_FACTS: dict[str, Any] = {}
 
 
-def _answer_facts(survey: Survey, command: Answer, to: str, answers: Mapping[str, Any]) -> dict[str, Any]:
+def _answer_facts(
+    survey: Survey, state: SessionState, command: Answer, to: str, answers: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the event's fields that only some surveys have."""
     facts: dict[str, Any] = {}
     if survey.has_languages:
         facts["language"] = survey.shown_language
     if command.confirmed:
         facts["confirmed"] = True
-    if to == END and survey.end:
-        facts["ending"] = choose_ending(survey, moment_scope(survey, command.at, answers))
+    if to == END:
+        facts |= _completion(survey, command.at, known_to(survey, state), answers)
     return facts
 
 
@@ -259,7 +273,7 @@ def _answered(survey: Survey, state: SessionState, command: Answer, answers: Map
         then=then,
         dropped=tuple(step for step in answers if step not in on_route),
         failed_conditions=route.failed_conditions,
-        **_answer_facts(survey, command, to, on_route),
+        **_answer_facts(survey, state, command, to, on_route),
     )
 
 
@@ -295,20 +309,27 @@ def _save(survey: Survey | None, state: SessionState | None, command: Save) -> A
     if revision is None and survey is not None:
         revision = survey.revision
     fields = _saved_fields(command)
-    return Saved(at=command.at, survey_revision=revision, ending=_saved_ending(survey, command.at, fields), **fields)
+    return Saved(
+        at=command.at, survey_revision=revision, **_saved_completion(survey, state, command.at, fields), **fields
+    )
 
 
 def _update(survey: Survey | None, state: SessionState, command: Update) -> AnyEvent:
     fields = {**_saved_fields(state), **command.changes}
-    keeps_ending = state.status == "completed" and command.changes.keys().isdisjoint({"current_step", "answers"})
-    ending = state.ending if keeps_ending else _saved_ending(survey, command.at, fields)
-    return Saved(at=command.at, survey_revision=state.survey_revision, ending=ending, **fields)
+    if state.status == "completed" and command.changes.keys().isdisjoint({"current_step", "answers"}):
+        completion = {"ending": state.ending, "values": state.values}
+    else:
+        completion = _saved_completion(survey, state, command.at, fields)
+    return Saved(at=command.at, survey_revision=state.survey_revision, **completion, **fields)
 
 
-def _saved_ending(survey: Survey | None, at: int, fields: Mapping[str, Any]) -> int | None:
-    if survey is None or not survey.end or fields["current_step"] != END:
-        return None
-    return choose_ending(survey, moment_scope(survey, at, fields["answers"]))
+def _saved_completion(
+    survey: Survey | None, state: SessionState | None, at: int, fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    if survey is None or fields["current_step"] != END:
+        return {}
+    walk = walk_known(survey, at, {}) if state is None else known_to(survey, state)
+    return _completion(survey, at, walk, fields["answers"])
 
 
 def _saved_fields(source: Save | SessionState) -> dict[str, Any]:

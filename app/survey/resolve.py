@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from ..core import strict_json
 from .client_steps import client_form
+from .conditions import whole_number
 from .definition import Survey
 from .expressions import EvaluationError, Expression, Scope
-from .scopes import moment_scope, walk_scope
+from .scopes import known_to, moment_scope, walk_scope
 from .state import SessionState
 from .types import BaseStep, InvalidAnswer, Option, OptionValue, Step
 
@@ -54,8 +55,8 @@ def resolve_at(survey: Survey, step: Step, state: SessionState, at: int) -> Reso
     """Return the step for a session at a time, in microseconds since 1970 UTC."""
     if step.id not in survey.conditions.varying:
         return ResolvedStep(step)
-    walk = walk_scope(survey, state.walk_started_at, state.answers)
-    return resolve(survey, step, walk, moment_scope(survey, at, state.answers))
+    moment = moment_scope(survey, at, known_to(survey, state), state.answers)
+    return resolve(survey, step, walk_scope(survey, state), moment)
 
 
 def client_step(survey: Survey, resolved: Step, user_id: str) -> Mapping[str, Any]:
@@ -119,11 +120,6 @@ def _computed(step: Step, expressions: Mapping[str, Expression], scope: Scope) -
         except (EvaluationError, ValidationError):
             continue
     return found
-
-
-def whole_number(value: object) -> object:
-    """Return a number of an expression as JSON has it: whole where it is one."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _conflicting_bounds(step: Step, fields: Mapping[str, Any]) -> dict[str, Any]:

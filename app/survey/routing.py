@@ -10,8 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from .definition import Survey
-from .expressions import Scope
-from .scopes import walk_now
+from .scopes import known_to
 from .state import END, SessionState
 from .types import OptionsStep
 
@@ -120,7 +119,7 @@ class _Walk:
         self._counting = {step: answers[step] for step in presumed}
         self._failed: list[str] = []
         self._passed = _passed_unanswered(state)
-        self._now = walk_now(survey, state.walk_started_at)
+        self._known = known_to(survey, state)
 
     def follow(self, known: tuple[str, ...], first: int, changed: str | None = None) -> Route:
         """Return the route, which begins with the steps up to ``known[first]``.
@@ -157,7 +156,7 @@ class _Walk:
             self._counting[step] = self._answers[step]
 
     def _next_step(self, step: str) -> str:
-        target, did_fail = self._survey.graph.next_step(step, self._counting, self._now)
+        target, did_fail = self._survey.graph.next_step(step, self._counting, self._known)
         if did_fail:
             self._failed.append(step)
         return target
@@ -173,6 +172,6 @@ class _Walk:
         with_options = self._survey.step(step)
         if step not in self._survey.conditions.options or not isinstance(with_options, OptionsStep):
             return False
-        scope = Scope(self._counting, None, self._survey.graph.ids, self._now)
+        scope = self._survey.conditions.scope(self._counting, self._known)
         hidden = self._survey.conditions.hidden_options(step, scope)
         return step in self._answers and not with_options.fits_options(self._answers[step], hidden)

@@ -10,6 +10,7 @@ from .definition import Survey
 from .endings import ending_dict
 from .flow import progress, status_at
 from .resolve import client_step, resolve_at
+from .scopes import walk_scope
 from .state import SessionState
 
 
@@ -19,6 +20,9 @@ class SessionKey(NamedTuple):
     # A tuple: each turn looks it up six times.
     survey_id: str
     user_id: str
+
+
+_NO_VALUES: Mapping[str, Any] = {}
 
 
 class DrawnStep(NamedTuple):
@@ -60,6 +64,8 @@ class Snapshot:
             "step_history": list(state.step_history),
             "is_audio_mode": state.is_audio_mode,
             "language": self.language,
+            "parameters": state.parameters,
+            "values": self.values,
             "draft": state.draft,
             "session_data": state.session_data,  # type: ignore[typeddict-item]  # as above
         }
@@ -87,6 +93,16 @@ class Snapshot:
         """Of the texts; None if the revision is unknown."""
         survey = self.shown_survey
         return None if survey is None else survey.shown_language
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The survey's computed values: those recorded at completion, before it as the answers are now."""
+        survey, state = self.survey, self.state
+        if state.values is not None:
+            return state.values
+        if survey is None or not survey.values:
+            return _NO_VALUES
+        return dict(walk_scope(survey, state).values)
 
     def draw_step(self, at: int) -> DrawnStep:
         """Return the current step as its participant's client gets it.

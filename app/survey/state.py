@@ -32,11 +32,15 @@ class SessionContext:
         language: None for the survey's own.
         walk_started_at: of a later walk, in microseconds since 1970 UTC; None for the session's ``started_at``.
         ending: which of the survey's endings, from 1; None for none.
+        parameters: fixed at the beginning; None if there are none.
+        values: the survey's computed values, recorded at completion; None before.
     """
 
     language: str | None = None
     walk_started_at: int | None = None
     ending: int | None = None
+    parameters: Mapping[str, Any] | None = None
+    values: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,16 @@ class SessionState:
         return None if self.context is None else self.context.ending
 
     @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Known since the beginning."""
+        return (self.context and self.context.parameters) or _NO_PARAMETERS
+
+    @property
+    def values(self) -> Mapping[str, Any] | None:
+        """Computed values that were recorded at completion; None before."""
+        return None if self.context is None else self.context.values
+
+    @property
     def walk_started_at(self) -> int:
         """When the present walk began, in microseconds since 1970 UTC."""
         later = None if self.context is None else self.context.walk_started_at
@@ -112,10 +126,16 @@ def apply(state: SessionState | None, event: AnyEvent) -> SessionState:  # noqa:
         case LanguageSet():
             return _after(before, event, context=_context(before, language=event.language))
         case Started():
-            context = _context(None, language=event.language, ending=event.ending)
+            context = _context(
+                None,
+                language=event.language,
+                ending=event.ending,
+                parameters=event.parameters or None,
+                values=event.values,
+            )
             return _new_walk(before, event, is_audio_mode=event.is_audio_mode, context=context)
         case Restarted():
-            context = _context(before, walk_started_at=event.walk_started_at, ending=event.ending)
+            context = _context(before, walk_started_at=event.walk_started_at, ending=event.ending, values=event.values)
             return _new_walk(before, event, is_audio_mode=before.is_audio_mode, context=context)
         case Saved():
             return _saved(before, event)
@@ -155,6 +175,7 @@ def _context(before: SessionState | None, **changes: Any) -> SessionContext | No
 
 
 _NO_CONTEXT = SessionContext()
+_NO_PARAMETERS: Mapping[str, Any] = {}
 
 
 def _new_walk(
@@ -199,8 +220,14 @@ def _answered(state: SessionState, event: Answered) -> SessionState:
         started_at=state.started_at,
         updated_at=event.at,
         completed_at=event.at if completed else state.completed_at,
-        context=state.context if event.ending is None else _context(state, ending=event.ending),
+        context=_completed(state, event) if completed else state.context,
     )
+
+
+def _completed(state: SessionState, event: Answered | Saved) -> SessionContext | None:
+    if (event.ending, event.values) == (state.ending, state.values):
+        return state.context
+    return _context(state, ending=event.ending, values=event.values)
 
 
 def _moved(state: SessionState, event: AnyEvent, to: str, step_history: tuple[str, ...]) -> SessionState:
@@ -223,7 +250,7 @@ def _saved(state: SessionState, event: Saved) -> SessionState:
         session_data=event.session_data,
         drafts={step: value for step, value in state.drafts.items() if step not in event.answers},
         completed_at=(state.completed_at or event.at) if completed else None,
-        context=state.context if state.ending == event.ending else _context(state, ending=event.ending),
+        context=_completed(state, event),
     )
 
 

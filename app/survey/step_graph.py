@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .conditions import Conditions, Rules, holds, read_ids
+from .conditions import NOTHING, Conditions, Known, Rules, holds, read_ids
 from .expressions import EvaluationError, Expression, Scope
 from .readers import Readers
 from .state import END
@@ -66,27 +66,23 @@ class StepGraph:
             endless=_endless(ids, backwards),
         )
 
-    def first_step(self, now: str | None = None) -> str:
-        """Return where a walk begins: the first step that is shown; the end if none is.
-
-        Args:
-            now: local time at the start of the walk, if a condition reads it.
-        """
-        return self._first_shown(self.ids[0], Scope({}, None, self.ids, now))
+    def first_step(self, known: Known = NOTHING) -> str:
+        """Return where a walk begins: the first step that is shown; the end if none is."""
+        return self._first_shown(self.ids[0], self.conditions.scope({}, known))
 
     @property
     def fixed_first_step(self) -> str | None:
         """Where every walk begins; None if a condition decides."""
         return None if self.ids[0] in self.conditions.shown else self.ids[0]
 
-    def next_step(self, step: str, answers: Mapping[str, Any], now: str | None = None) -> tuple[str, bool]:
+    def next_step(self, step: str, answers: Mapping[str, Any], known: Known = NOTHING) -> tuple[str, bool]:
         """Return the next step that is shown, and whether a condition of a rule failed to evaluate."""
         conditions = self.conditions
         following, failed = self.following[step], False
         if rules := conditions.rules[step]:
-            following, failed = _next_step(rules, following, Scope(answers, answers.get(step), self.ids, now))
+            following, failed = _next_step(rules, following, conditions.scope(answers, known, answers.get(step)))
         if following in conditions.shown:
-            following = self._first_shown(following, Scope(answers, None, self.ids, now))
+            following = self._first_shown(following, conditions.scope(answers, known))
         return following, failed
 
     def fixed_next_step(self, step: str) -> str | None:

@@ -134,8 +134,13 @@ class Authenticator:
         Args:
             renewed: whose token it renews; None grants access.
         """
-        token, _ = self.credentials.issue_token(key, granted_at=None if renewed is None else renewed.granted_at)
-        self.resume_cookies.set(response, key.survey_id, token)
+        self.resume_cookies.set(response, key.survey_id, self.new_token(key, renewed))
+
+    def new_token(self, key: SessionKey, renewed: Participant | None = None) -> str:
+        """Return a new token, as :meth:`set_resume_cookie` sets it."""
+        if renewed is None:
+            return self.credentials.issue_token(key)[0]
+        return self.credentials.issue_token(key, granted_at=renewed.granted_at, parameters=renewed.parameters)[0]
 
     def _bearer(self) -> str | None:
         header = flask.request.headers.get("Authorization")

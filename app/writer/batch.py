@@ -1,7 +1,7 @@
 """A batch of turns in one transaction: lock and read their sessions, decide in order, write the events."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple, Protocol
 
@@ -148,7 +148,10 @@ _CONTENT_FIELDS = {
     for kind in AnyCommand.__args__
 }
 
-_LATER_FIELDS = {Answer: (("confirmed", False),), Begin: (("languages", ()),)}
+_LATER_FIELDS: Mapping[type[AnyCommand], tuple[tuple[str, object], ...]] = {
+    Answer: (("confirmed", False),),
+    Begin: (("languages", ()), ("parameters", {})),
+}
 """With their default, at which they are left out: a command of an earlier release, sent again, has the same hash."""
 
 _PARTICIPANTS_COMMANDS = (Answer, Back, Goto, SetMode, SetLanguage, Draft, Restart)

@@ -56,7 +56,7 @@ def test_context_is_parsed() -> None:
 
 def test_context_of_another_release_is_refused() -> None:
     """This release would lose what it does not know."""
-    assert isinstance(rows.parse_state(row(context='{"parameters":{}}')), OtherRelease)
+    assert isinstance(rows.parse_state(row(context='{"invented":{}}')), OtherRelease)
 
 
 def test_known_message_is_parsed_when_its_fingerprint_is_corrupt() -> None:

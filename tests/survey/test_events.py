@@ -93,7 +93,7 @@ def test_record_has_schema_2_when_it_has_a_later_field(event: AnyEvent, field: s
     "record",
     [
         Record("invented", 1, None, None, {}),
-        Record("answered", 1, "a", 1, {"to": "b", "keep": 0, "schema": 3}),
+        Record("answered", 1, "a", 1, {"to": "b", "keep": 0, "schema": 4}),
     ],
 )
 def test_record_of_another_release_is_refused(record: Record) -> None:

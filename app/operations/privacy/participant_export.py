@@ -4,8 +4,8 @@ The document (a later version gets another ``format``)::
 
     {"format": "stepkeep-participant-1", "user_id", "exported_at",
      "sessions": [{"survey_id", "survey_title", "survey_revision", "version", "status", "current_step", "answers",
-                   "step_history", "is_audio_mode", "language", "drafts", "session_data", "created_at", "updated_at",
-                   "completed_at",
+                   "step_history", "is_audio_mode", "language", "parameters", "values", "drafts", "session_data",
+                   "created_at", "updated_at", "completed_at",
                    "history": [{"version", "message_id", "action", "step", "answer", "data", "timestamp"}]}],
      "set_aside": [{every column of the session's row, "history": [{every column of the event's row}]}],
      "token_revocations": [{"survey_id", "revoked_at"}],

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from .boolean import BooleanStep
-from .choice import ChoiceStep, Option, OptionsStep, OptionValue, chosen_value, other_text
+from .choice import ChoiceStep, Option, OptionItem, OptionsStep, OptionValue, chosen_value, other_text
 from .choices import ChoicesStep
 from .columns import TYPED_CELLS, AnswerColumn, Cell, CodedValue, ColumnKind, ToCells
 from .contact import EmailStep, PhoneStep
@@ -64,6 +64,7 @@ __all__ = [
     "InfoStep",
     "InvalidAnswer",
     "Option",
+    "OptionItem",
     "OptionValue",
     "OptionsStep",
     "SampleRequest",

@@ -82,12 +82,16 @@ def _whole_option(option: object) -> object:
 _BareValue = Annotated[str, Field(min_length=1, max_length=1000)] | int | float
 
 
+OptionItem = Annotated[Option, BeforeValidator(_whole_option, json_schema_input_type=_BareValue | Option)]
+"""An option, or its value alone."""
+
+
 class OptionsStep(BaseStep):
     """A step with options."""
 
     type: Literal["choice", "choices", "ranking"]  # before the options, for the revision
     options: Annotated[
-        tuple[Annotated[Option, BeforeValidator(_whole_option, json_schema_input_type=_BareValue | Option)], ...],
+        tuple[OptionItem, ...],
         Field(
             strict=False,
             min_length=1,

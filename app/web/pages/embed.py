@@ -61,10 +61,9 @@ def embedded_page(survey_id: str) -> Response:
 
 def _show(survey: Survey, participant: Participant | None) -> Response:
     key = new_key(survey) if participant is None else participant.key
-    granted_at = None if participant is None else participant.granted_at
-    token, _ = authenticator().credentials.issue_token(key, granted_at=granted_at)
+    token = authenticator().new_token(key, participant)
     kiosk_minutes = store().settings.kiosk_minutes
-    opening = read_opening(key, is_new=participant is None)
+    opening = read_opening(key, participant)
     response = survey_page(
         survey,
         opening.language,

@@ -7,11 +7,13 @@ import flask
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from ...access import Participant
 from ...core import strict_json
 from ...errors import StepkeepError
-from ...survey import Begin, Rejection, SessionKey, Snapshot, apply, decide
+from ...survey import Begin, Given, Rejection, SessionKey, Snapshot, accept_parameters, apply, decide
 from ..context import store
 from ..request_language import wanted_languages
+from ..request_parameters import given_parameters
 from ..ws import messages
 
 TIMEOUT_S = 0.5
@@ -34,20 +36,22 @@ class Opening:
     language: str | None = None
 
 
-def read_opening(key: SessionKey, *, is_new: bool) -> Opening:
+def read_opening(key: SessionKey, participant: Participant | None) -> Opening:
     """Return the message ``state`` that the participant's WebSocket will begin with, as JSON for a page.
 
     Of a session that does not exist, it is as it will be begun. Nothing while the database is unavailable, or if the
     session can't be shown; the WebSocket says why.
 
     Args:
-        is_new: the participant has just got their id, so there is no session to look for.
+        participant: None if they have just got their id, so that there is no session to look for.
     """
     if store().turns.pending.is_unavailable or store().turns.pending.holds(key):
         return Opening()
     try:
-        stored = None if is_new else store().threads.run(TIMEOUT_S, partial(store().queries.load_with_survey, key))
-        snapshot = _begun(key) if stored is None else stored
+        stored = None
+        if participant is not None:
+            stored = store().threads.run(TIMEOUT_S, partial(store().queries.load_with_survey, key))
+        snapshot = _begun(key, given_parameters(participant)) if stored is None else stored
     except StepkeepError:
         return Opening()
     version = 0 if stored is None else snapshot.state.version
@@ -58,10 +62,15 @@ def read_opening(key: SessionKey, *, is_new: bool) -> Opening:
     return Opening(text if len(text) <= MAX_LENGTH else None, language)
 
 
-def _begun(key: SessionKey) -> Snapshot:
+def _begun(key: SessionKey, given: Given) -> Snapshot:
     survey = store().catalogue.survey(key.survey_id)
     is_audio_mode = flask.request.args.get("is_audio") == "true"  # as the page's script
-    begin = Begin(at=store().clock(), is_audio_mode=is_audio_mode, languages=wanted_languages())
+    begin = Begin(
+        at=store().clock(),
+        is_audio_mode=is_audio_mode,
+        languages=wanted_languages(),
+        parameters=accept_parameters(survey.parameters, given),
+    )
     event = decide(survey, None, begin)
     assert not isinstance(event, Rejection)  # noqa: S101 - a Begin is accepted where there is no session
     return Snapshot(key=key, state=apply(None, event), survey=survey)

@@ -191,7 +191,7 @@ def _not_found() -> Response:
 
 
 def _show(survey: Survey, key: SessionKey, participant: Participant | None = None) -> Response:
-    opening = read_opening(key, is_new=participant is None)
+    opening = read_opening(key, participant)
     response = survey_page(
         survey,
         opening.language,

@@ -11,6 +11,7 @@ from ...access import INVITATION, Participant, has_scope, limits, new_link_id, n
 from ...core.timestamps import format_timestamp
 from ...errors import LinkUnconfirmed, NoSuchSurvey, ParticipantConflict, StepkeepError, Unauthorized
 from ...operations.privacy import export_participant
+from ...survey import accept_invitation
 from ..authorization import acquire_own_read, admit_new_participant, audit, authorize_session, requester_granted_at
 from ..context import authenticator, store
 from ..request_origin import client_address, public_url, require_same_origin
@@ -47,6 +48,10 @@ class Invitation(LinkRequest):
     user_id: Annotated[
         str, Field(json_schema_extra={**USER_ID_SCHEMA}, description="the participant; compared exactly")
     ] = ""
+    parameters: Annotated[
+        dict[str, JsonValue],
+        Field(description="the survey's parameters with `from: invitation`, signed into the token"),
+    ] = Field(default_factory=dict)
 
 
 class ParticipantCreated(Response):
@@ -131,6 +136,7 @@ def create_participant(survey_id: str) -> flask.Response:
     invitation = parse_body(Invitation)
     if invitation.model_fields_set:
         require_scope(principal, "sessions:write", survey_id)
+    parameters = accept_invitation(survey.parameters, invitation.parameters) if invitation.parameters else None
     user_id = invitation.user_id if "user_id" in invitation.model_fields_set else new_user_id()
     key = store().queries.key(user_id, survey_id)
     if not may_invite:
@@ -138,7 +144,7 @@ def create_participant(survey_id: str) -> flask.Response:
     authenticator().limits.count("address_connections", client_address())
     audit(principal, "token_issued", key)
     token, expires_at = authenticator().credentials.issue_token(
-        key, _life_us(invitation.hours), mark=INVITATION if may_invite else None
+        key, _life_us(invitation.hours), mark=INVITATION if may_invite else None, parameters=parameters
     )
     return success(
         201,
@@ -178,6 +184,7 @@ def create_link(user_id: str) -> flask.Response:
         key,
         life_us,
         granted_at=requester_granted_at(),
+        parameters=principal.parameters if isinstance(principal, Participant) else None,
         mark=new_link_id() if isinstance(principal, Participant) else INVITATION,
     )
     link = _link(token)

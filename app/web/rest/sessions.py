@@ -5,6 +5,8 @@ from typing import Annotated, Any
 import flask
 from pydantic import AfterValidator, Field, JsonValue, RootModel
 
+from ...access import require_scope
+from ...core.formats import LANGUAGE, MAX_LANGUAGE_LENGTH
 from ...errors import InvalidInput, NoSuchSession, VersionConflict
 from ...sessions import MAX_STATE_BYTES, MAX_STEP_LENGTH
 from ...survey import AnyCommand, Begin, Save, SessionKey, Snapshot, Update
@@ -18,6 +20,7 @@ from ..authorization import (
 )
 from ..context import authenticator, store
 from ..request_language import wanted_languages
+from ..request_parameters import given_parameters
 from ..ws import messages
 from ..ws.asyncapi import AckSent, PongSent, SessionSent
 from .bodies import json_object, json_response, parse_body, problem, success
@@ -118,6 +121,20 @@ class WholeState(Model):
     session_data: dict[str, Any] | None = None
 
 
+class BeginRequest(PartialModel):
+    """How the session begins."""
+
+    is_audio_mode: bool = False
+    language: Annotated[
+        str | None,
+        Field(pattern=LANGUAGE, max_length=MAX_LANGUAGE_LENGTH, description="of the survey's; default: its own"),
+    ] = None
+    parameters: Annotated[
+        dict[str, JsonValue],
+        Field(description="the survey's, wherever they come from otherwise; only integrators may send them"),
+    ] = Field(default_factory=dict)
+
+
 class PartialState(PartialModel, WholeState):
     """Changes of a session's state; absent fields stay as they are."""
 
@@ -148,6 +165,40 @@ def get_session(user_id: str) -> flask.Response:
     if snapshot is None:
         raise NoSuchSession(key.survey_id, key.user_id)
     return _session_response(snapshot)
+
+
+@Operation(
+    sessions,
+    "POST /api/session/<path:user_id>",
+    responses={200: SessionResponse, 201: SessionResponse},
+    headers=ETAG,
+    security=own_session("sessions:write"),
+    parameters=(SURVEY,),
+    request=BeginRequest,
+    is_request_optional=True,
+    example={"parameters": {}},
+    errors=(*PROTECTED, 404),
+)
+def begin_session(user_id: str) -> flask.Response:
+    """Begin a session (201) if there is none; otherwise return it as it is (200).
+
+    A survey's parameters with `from: url` are query parameters of this address. They are fixed when a session begins.
+    """
+    key = authorize_session(user_id, "sessions:write", "session_written", own=True)
+    request = parse_body(BeginRequest)
+    principal = authenticator().principal(key)
+    if request.parameters:
+        require_scope(principal, "sessions:write", key.survey_id)
+    snapshot, existed = store().turns.get_or_create(
+        key,
+        is_audio_mode=request.is_audio_mode,
+        granted_at=requester_granted_at(),
+        languages=(request.language,) if request.language else wanted_languages(),
+        parameters=given_parameters(principal, request.parameters),
+    )
+    response = _session_response(snapshot)
+    response.status_code = 200 if existed else 201
+    return response
 
 
 @Operation(
@@ -314,7 +365,10 @@ def _change(key: SessionKey, command: Save | Update) -> flask.Response:
 def _submit(key: SessionKey, command: AnyCommand, languages: tuple[str, ...]) -> flask.Response:
     if not isinstance(command, Begin) and key.survey_id in store().catalogue.surveys:
         granted_at = requester_granted_at()
-        store().turns.get_or_create(key, is_audio_mode=False, granted_at=granted_at, languages=languages)
+        parameters = given_parameters(authenticator().principal(key))
+        store().turns.get_or_create(
+            key, is_audio_mode=False, granted_at=granted_at, languages=languages, parameters=parameters
+        )
     result = store().turns.submit(key, command)
     at = store().clock()
     message_id = command.message_id or ""

@@ -34,6 +34,11 @@ class SessionSent(_Sent):
     step_history: list[str]
     is_audio_mode: bool
     language: Annotated[str | None, Field(description="of the texts; null if the survey is unknown")]
+    parameters: Annotated[dict[str, JsonValue], Field(description="known before the first question, by name")]
+    values: Annotated[
+        dict[str, JsonValue],
+        Field(description="the survey's computed values, by name: as of now, and from completion on as recorded then"),
+    ]
     draft: JsonValue
     session_data: dict[str, JsonValue] | None
 

@@ -18,6 +18,7 @@ from ..context import AppContext, app_context
 from ..rate_limits import MessageBudget
 from ..request_language import wanted_languages
 from ..request_origin import ORIGIN_NOT_ALLOWED, client_address, is_allowed_origin
+from ..request_parameters import given_parameters
 from ..security_log import Event, Source, current_source
 from . import messages
 from .frames import Message
@@ -145,7 +146,11 @@ class _Admission:
             counts_bytes=isinstance(principal, Participant),
         )
         client = Client(key, principal, budget, current_source(), self._slots, self._messages)
-        SessionSocket(self._ws, context, client).join(is_audio_mode=self._is_audio_mode, languages=self._languages)
+        SessionSocket(self._ws, context, client).join(
+            is_audio_mode=self._is_audio_mode,
+            languages=self._languages,
+            parameters=given_parameters(principal),
+        )
         self._slots = ExitStack()  # the session's now
 
     @contextmanager

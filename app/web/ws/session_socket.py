@@ -75,14 +75,14 @@ class SessionSocket:
         self._update: Snapshot | None = None
         self._limit: tuple[int, str] | None = None  # close code and text
 
-    def join(self, *, is_audio_mode: bool, languages: tuple[str, ...] = ()) -> None:
+    def join(self, **new: Unpack[NewSession]) -> None:
         """Load or begin the session, and let the loop serve it. May wait for the database.
 
         Raises:
             StepkeepError: see ``SessionTurns.join``.
         """
         granted, began_at = granted_at(self._principal), self._store.clock()
-        load = partial(self._load, is_audio_mode=is_audio_mode, languages=languages)
+        load = partial(self._load, **new)
         # Subscribed first: changes from now on are published, if they are not loaded.
         self._store.subscribers.subscribe(self._key, self)
         try:

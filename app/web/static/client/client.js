@@ -40,13 +40,14 @@ export class SurveyClient extends EventTarget {
   #describe;
 
   /** @param {import("./client.js").SurveyClientOptions} options */
-  constructor({ origin, surveyId, userId, isAudio = false, language, token, timeouts, describe = describeInEnglish }) {
+  constructor({ origin, surveyId, userId, isAudio = false, language, parameters = {}, token, timeouts, describe = describeInEnglish }) {
     super();
     this.#describe = describe;
     const allTimeouts = { ...DEFAULT_TIMEOUTS, ...timeouts };
     this.#outbox = new Outbox(surveyId, userId, allTimeouts.storageTimeoutMs);
     const url = new URL(`${origin.replace(/\/$/, "")}/ws/survey/${encodeURIComponent(userId)}`);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    for (const [name, value] of new URLSearchParams(parameters)) url.searchParams.append(name, value);
     url.searchParams.set("survey", surveyId);
     url.searchParams.set("is_audio", String(isAudio));
     if (language !== undefined) url.searchParams.set("lang", language);

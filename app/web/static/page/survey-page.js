@@ -69,9 +69,11 @@ class SurveyPage {
     byId("reference").textContent = userId;
     const { origin, token, language = "en" } = this.#view.root.dataset;
     this.#token = token;
-    const isAudio = new URLSearchParams(location.search).get("is_audio") === "true";
+    const parameters = new URLSearchParams(location.search);
+    const isAudio = parameters.get("is_audio") === "true";
+    for (const name of ["is_audio", "lang", "survey", "token", "user"]) parameters.delete(name);
     const url = new URL(origin ?? "", location.href).href;
-    this.#client = new SurveyClient({ origin: url, surveyId, userId, isAudio, language, token, describe });
+    this.#client = new SurveyClient({ origin: url, surveyId, userId, isAudio, language, parameters, token, describe });
     this.#drafts = new Drafts(
       surveyId,
       userId,

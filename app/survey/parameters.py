@@ -1,0 +1,181 @@
+"""Parameters: what is known of a participant before the first question."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from ..core import strict_json
+from ..core.formats import validation_message
+from ..errors import InvalidInput, InvalidJson
+from .types import InvalidAnswer, OptionItem, OptionsStep, Step, StrictModel, is_absent
+
+RESERVED = frozenset({"survey", "is_audio", "lang", "token"})
+"""What the page and the socket read of their address themselves."""
+
+MAX_PARAMETERS = 100
+
+MAX_INVITATION_BYTES = 1000
+"""Of an invitation's parameters as JSON: they are part of its link."""
+
+Source = Literal["url", "invitation", "api"]
+
+_STEP: TypeAdapter[Step] = TypeAdapter(Step)
+_NO_BOUND = Annotated[int | float | str | None, Field(exclude_if=is_absent)]
+
+
+class Given(NamedTuple):
+    """What a participant, or an integrator, begins a session with, by where it comes from.
+
+    Attributes:
+        url: all values of each name in the address.
+        invitation: signed into the link.
+        api: sent by an integrator, whatever the parameters come from otherwise.
+    """
+
+    url: Mapping[str, Sequence[str]] = {}
+    invitation: Mapping[str, Any] = {}
+    api: Mapping[str, Any] = {}
+
+
+NOTHING_GIVEN = Given()
+
+
+class Parameter(StrictModel):
+    """One parameter: its type with the rules of a step of this type, and where it comes from."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    type: Annotated[
+        Literal["text", "number", "choice", "boolean", "date", "time", "datetime", "month", "email", "phone"],
+        Field(description="As of a step"),
+    ]
+    source: Annotated[
+        Source,
+        Field(
+            alias="from",
+            description=(
+                "`url`: the address of the page or the socket, which participants can change; `invitation`: signed "
+                "into the link; `api`: REST and Python"
+            ),
+        ),
+    ]
+    required: Annotated[
+        bool | None,
+        Field(
+            description="`false`: may be missing, and is then null; default: `true` without a default",
+            exclude_if=is_absent,
+        ),
+    ] = None
+    default: Annotated[Any, Field(description="What it is where it is missing", exclude_if=is_absent)] = None
+    options: Annotated[
+        tuple[OptionItem, ...],
+        Field(strict=False, max_length=1000, description="Of a choice", exclude_if=is_absent),
+    ] = ()
+    min: Annotated[_NO_BOUND, Field(description="Of a number or a time")] = None
+    max: Annotated[_NO_BOUND, Field(description="Of a number or a time")] = None
+    integer: Annotated[bool | None, Field(description="`true`: a whole number", exclude_if=is_absent)] = None
+    decimals: Annotated[int | None, Field(description="Of a number", exclude_if=is_absent)] = None
+    max_length: Annotated[int | None, Field(description="Of a text", exclude_if=is_absent)] = None
+    pattern: Annotated[str | None, Field(description="Of a text", exclude_if=is_absent)] = None
+
+    @model_validator(mode="after")
+    def _has_rules_of_its_type(self) -> Self:
+        try:
+            step = self.step
+        except ValidationError as error:
+            raise ValueError(_why(error)) from None
+        if self.default is not None and not step.accepts(self.default):
+            raise ValueError("the default is none of the values that the parameter accepts")
+        return self
+
+    @cached_property
+    def step(self) -> Step:
+        """A step that accepts the values of the parameter."""
+        rules = {name: getattr(self, name) for name in _RULES}
+        rules = {name: value for name, value in rules.items() if not is_absent(value)}
+        return _STEP.validate_python({"id": "P", "prompt": "P", "type": self.type, **rules})
+
+    @property
+    def is_required(self) -> bool:
+        return self.default is None if self.required is None else self.required
+
+    def parse(self, text: str) -> object:
+        """Return a text of an address as a value, which may be wrong."""
+        if isinstance(self.step, OptionsStep):
+            return next((value for value in self.step.values if str(value) == text), text)
+        if self.type in {"number", "boolean"}:
+            try:
+                return strict_json.decode(text)
+            except InvalidJson:
+                return text
+        return text
+
+
+_RULES = ("options", "min", "max", "integer", "decimals", "max_length", "pattern")
+
+
+def accept_parameters(parameters: Mapping[str, Parameter], given: Given) -> dict[str, Any]:
+    """Return the values that a session begins with, by name; undeclared ones are ignored.
+
+    Raises:
+        InvalidInput: one is wrong, missing or repeated.
+    """
+    return {name: _accepted(name, parameter, given) for name, parameter in parameters.items()}
+
+
+def accept_invitation(parameters: Mapping[str, Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that an invitation carries, by name.
+
+    Raises:
+        InvalidInput: one is undeclared, comes from elsewhere or is wrong; a required one is missing; or all together
+            are too long for a link.
+    """
+    own = {name: one for name, one in parameters.items() if one.source == "invitation"}
+    for name in sorted(values.keys() - own.keys()):
+        known = ", ".join(own) or "none"
+        raise InvalidInput(f"the survey has no parameter {name} of invitations; there are: {known}")
+    accepted = accept_parameters(own, Given(invitation=values))
+    carried = {name: accepted[name] for name in own if name in values}
+    if len(strict_json.encode(carried).encode()) > MAX_INVITATION_BYTES:
+        raise InvalidInput(f"the parameters of an invitation take at most {MAX_INVITATION_BYTES} bytes")
+    return carried
+
+
+def parse_parameters(parameters: Mapping[str, Parameter], texts: Mapping[str, str]) -> dict[str, object]:
+    """Return texts, such as a command line has, as values, which may be wrong."""
+    return {name: parameters[name].parse(text) if name in parameters else text for name, text in texts.items()}
+
+
+def _accepted(name: str, parameter: Parameter, given: Given) -> Any:  # noqa: ANN401 - any JSON
+    value = _given(name, parameter, given)
+    if value is None or (value == "" and parameter.step.is_empty(value)):
+        if value is None and parameter.is_required:
+            raise InvalidInput(f"the parameter {name} is missing")
+        return parameter.default if value is None else value
+    try:
+        return parameter.step.check_answer(value)
+    except InvalidAnswer as error:
+        raise InvalidInput(f"the parameter {name}: {str(error).rstrip('.')}") from None
+
+
+def _given(name: str, parameter: Parameter, given: Given) -> object:
+    if name in given.api:
+        return given.api[name]
+    if parameter.source == "invitation":
+        return given.invitation.get(name)
+    texts = given.url.get(name, ()) if parameter.source == "url" else ()
+    if len(texts) > 1:
+        raise InvalidInput(f"the parameter {name} is repeated")
+    return parameter.parse(texts[0]) if texts else None
+
+
+def _why(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    place = first["loc"][-1] if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        return f"a parameter of this type has no {place}"
+    if first["type"] == "missing":
+        return f"the field {place} is required"
+    return f"{place}: {validation_message(first)}" if place else validation_message(first)
