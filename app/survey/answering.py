@@ -8,9 +8,10 @@ from .commands import Answer
 from .conditions import read_ids
 from .definition import Survey
 from .expressions import EvaluationError, Expression, Scope
+from .piping import fill, insertions_of
 from .rejection import RejectCode, Rejection, refuse
 from .resolve import resolve_at
-from .scopes import known_to, moment_scope
+from .scopes import known_to, moment_scope, value_text
 from .state import SessionState
 from .types import Check, InvalidAnswer, Step
 
@@ -53,7 +54,8 @@ def confirms_warning(survey: Survey, step: Step, state: SessionState, command: A
 def _failed_checks(survey: Survey, step: Step, state: SessionState, command: Answer, value: object) -> Sequence[Check]:
     scope = moment_scope(survey, command.at, known_to(survey, state), {**state.answers, step.id: value}, value)
     pairs = zip(step.check, survey.conditions.checks[step.id], strict=True)
-    return [check for check, condition in pairs if _fails(condition, scope)]
+    texts = value_text(survey, scope)
+    return [fill(check, texts) for check, condition in pairs if _fails(condition, scope)]
 
 
 def _refusal(survey: Survey, step: Step, command: Answer, failed: Sequence[Check]) -> Rejection | None:
@@ -61,7 +63,8 @@ def _refusal(survey: Survey, step: Step, command: Answer, failed: Sequence[Check
     for level, code in _LEVELS:
         messages = [check.message for check in failed if check.level == level]
         if messages and not (level == "warning" and command.confirmed):
-            read = read_ids(survey.conditions.checks[step.id])
+            inserted = [source for check in step.check for source in insertions_of(check)]
+            read = read_ids((*survey.conditions.checks[step.id], *map(survey.conditions.insertion, inserted)))
             return Rejection(code, "\n".join(messages), reads_answers=read is None or bool(read - {step.id}))
     return None
 

@@ -1,7 +1,7 @@
 """The compiled expressions of a survey, and what they are evaluated on."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 from .expressions import EvaluationError, Expression, InvalidExpression, Names, Scope, compile_expression, without_value
@@ -49,6 +49,7 @@ class Conditions:
         reads_time: whether anything depends on the time.
         reads_known: whether there is anything to know: parameters, values, or a condition that reads the time.
         varying: steps whose options, or fields, depend on the session.
+        names: what expressions can name.
     """
 
     ids: tuple[str, ...]
@@ -63,6 +64,14 @@ class Conditions:
     reads_time: bool
     reads_known: bool
     varying: frozenset[str]
+    names: Names
+    _insertions: dict[str, Expression] = field(default_factory=dict)
+
+    def insertion(self, source: str) -> Expression:
+        """Return the expression of an insertion, compiled when it is first asked for."""
+        if source not in self._insertions:
+            self._insertions[source] = _compiled(source, replace(self.names, texts=True), self.values)
+        return self._insertions[source]
 
     def scope(self, answers: Mapping[str, Any], known: Known, answer: object = None) -> Scope:
         """Return what expressions are evaluated on."""
@@ -71,6 +80,13 @@ class Conditions:
         values = ComputedValues(self, answers, known) if known.values is None else known.values
         return Scope(answers, answer, self.ids, known.now, known.parameters, values)
 
+    def choose_ending(self, scope: Scope) -> int | None:
+        """Return the number, from 1, of the first ending whose condition holds; None if there is none."""
+        for number, condition in enumerate(self.ends, start=1):
+            if condition is None or holds(condition, scope):
+                return number
+        return None
+
     def hidden_options(self, step: str, scope: Scope) -> frozenset[OptionValue]:
         """Return the values of a step's options that are not shown."""
         shown = self.options.get(step)
@@ -78,9 +94,14 @@ class Conditions:
             return frozenset()
         return frozenset(value for value, condition in shown.items() if not holds(condition, scope))
 
-    def drawing_reads(self, step: str) -> frozenset[str] | None:
-        """Return whose answers decide what a step looks like; None: any."""
-        return read_ids((*self.options.get(step, {}).values(), *self.computed.get(step, {}).values()))
+    def drawing_reads(self, step: str, insertions: Iterable[str]) -> frozenset[str] | None:
+        """Return whose answers decide what a step looks like; None: any.
+
+        Args:
+            insertions: of its texts.
+        """
+        inserted = map(self.insertion, insertions)
+        return read_ids((*self.options.get(step, {}).values(), *self.computed.get(step, {}).values(), *inserted))
 
 
 class ComputedValues(Mapping[str, Any]):
@@ -171,7 +192,15 @@ def compile_conditions(
         reads_time=route_reads_time or any(expression.reads_time for expression in moment),
         reads_known=route_reads_time or bool(compiler.values or compiler.parameters),
         varying=frozenset({*options, *computed}),
+        names=compiler.names,
     )
+
+
+def _compiled(source: str, names: Names, values: Mapping[str, Expression]) -> Expression:
+    try:
+        return with_reads_of_values(compile_expression(source, names), values)
+    except InvalidExpression:
+        return without_value(source)
 
 
 def with_reads_of_values(expression: Expression, values: Mapping[str, Expression]) -> Expression:
@@ -193,12 +222,12 @@ class _Compiler:
         self.parameters = parameters
         self.values: dict[str, Expression] = {}
         self._targets = ids | {END}
-        self._names = Names(answers=ids, parameters=parameters)
+        self.names = Names(answers=ids, parameters=parameters)
 
     def add_value(self, name: str, source: str) -> None:
         """Compile a computed value, which later expressions can read."""
         self.values[name] = self.one(source)
-        self._names = replace(self._names, values=self._names.values | {name})
+        self.names = replace(self.names, values=self.names.values | {name})
 
     def rules(self, step: Step) -> Rules:
         """Return the rules that lead to a step or to the end."""
@@ -219,11 +248,7 @@ class _Compiler:
         return {name: self.one(source) for name, source in step.computed.items()}
 
     def one(self, source: str, *, has_answer: bool = False) -> Expression:
-        try:
-            expression = compile_expression(source, replace(self._names, answer=has_answer))
-        except InvalidExpression:
-            return without_value(source)
-        return with_reads_of_values(expression, self.values)
+        return _compiled(source, replace(self.names, answer=has_answer), self.values)
 
 
 def _without_empty(by_step: dict[str, T]) -> dict[str, T]:

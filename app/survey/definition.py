@@ -7,9 +7,8 @@ import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError
 
 from ..core import strict_json
 from ..core.formats import (
@@ -18,17 +17,18 @@ from ..core.formats import (
     MAX_LANGUAGE_LENGTH,
     SURVEY_ID,
     duration_us,
-    is_loopback,
     validation_message,
 )
 from ..errors import InvalidJson, SurveyFileError
 from ..languages import best_match
 from .client_steps import ClientSteps
 from .conditions import Conditions, compile_conditions
+from .endings import Ending
 from .parameters import MAX_PARAMETERS, RESERVED, Parameter
+from .piping import insertions_of
 from .step_graph import StepGraph
 from .texts import SOURCES, InLanguage, LanguageTag, OneLine, TextLanguage, with_maps
-from .types import STEP_TYPES, Expression, Step, StrictModel, is_absent
+from .types import STEP_TYPES, Expression, Step, StrictModel, Value, is_absent
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 """Of a parameter or a computed value: a name in expressions."""
@@ -41,49 +41,6 @@ def _is_free(name: str) -> str:
 
 
 ParameterName = Annotated[Name, AfterValidator(_is_free)]
-
-
-class Ending(StrictModel):
-    """What the participant sees at the end."""
-
-    when: Annotated[
-        Expression | None,
-        Field(description="CEL expression; without it the entry always applies", exclude_if=is_absent),
-    ] = None
-    title: Annotated[
-        str | None, Field(min_length=1, max_length=1000, description="Heading", exclude_if=is_absent), OneLine
-    ] = None
-    text: Annotated[
-        str | None, Field(min_length=1, max_length=10_000, description="Below it", exclude_if=is_absent), InLanguage
-    ] = None
-    redirect: Annotated[
-        str | None,
-        Field(
-            max_length=2000,
-            description="https address of a page to continue on, shown as a button",
-            exclude_if=is_absent,
-        ),
-    ] = None
-    summary: Annotated[
-        bool, Field(description="`true` shows what was answered", exclude_if=lambda is_shown: not is_shown)
-    ] = False
-
-    @field_validator("redirect")
-    @classmethod
-    def _is_address(cls, address: str | None) -> str | None:
-        if address is not None and not _is_safe(address):
-            raise ValueError("must be an https address without spaces, such as https://clinic.example/done")
-        return address
-
-
-def _is_safe(address: str) -> bool:
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return False
-    is_plain = address.isprintable() and not any(mark in address for mark in ' \\"<>') and parts.username is None
-    is_secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
-    return is_plain and is_secure and bool(parts.hostname)
 
 
 class Survey(StrictModel):
@@ -246,7 +203,7 @@ class Survey(StrictModel):
             return self
         shared = {name: getattr(self, name) for name in ("definition", "revision", "graph")}
         survey = self.model_copy(update={**shared, **texts, "shown_language": tag})
-        for cached in ("steps_by_id", "client_steps"):
+        for cached in ("steps_by_id", "client_steps", "insertions", "fixed_steps"):
             survey.__dict__.pop(cached, None)
         return survey
 
@@ -283,7 +240,18 @@ class Survey(StrictModel):
     def fixed_steps(self) -> frozenset[str]:
         """The steps that look the same in every session."""
         is_random = (step.id for step in self.steps if getattr(step, "order", None) == "random")
-        return frozenset(self.steps_by_id) - self.conditions.varying - frozenset(is_random)
+        return frozenset(self.steps_by_id) - self.conditions.varying - self.insertions.keys() - frozenset(is_random)
+
+    @cached_property
+    def insertions(self) -> Mapping[str, frozenset[str]]:
+        """The expressions in the texts of steps, by step; without steps that have none."""
+        found = {step.id: frozenset(insertions_of(step)) for step in self.steps}
+        return {step: sources for step, sources in found.items() if sources}
+
+    def label(self, step_id: str, value: object) -> str | None:
+        """Return the label of a step's value; None if it has none."""
+        step = self.step(step_id)
+        return None if step is None or not isinstance(value, Value) else step.labels().get(value)
 
     @cached_property
     def adds_to_answers(self) -> bool:

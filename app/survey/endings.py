@@ -1,31 +1,83 @@
-"""What a participant sees when the survey is completed."""
+"""Endings: what a participant sees when the survey is completed."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import quote, urlsplit
 
-from .conditions import holds
-from .definition import Survey
-from .expressions import Scope
+from pydantic import Field, field_validator
+
+from ..core.formats import is_loopback
 from .markdown import MarkdownText
+from .piping import PipedText, ValueText, fill, mark, unmark
+from .texts import InLanguage, OneLine
+from .types import Expression, StrictModel, is_absent
 
 
-def choose_ending(survey: Survey, scope: Scope) -> int | None:
-    """Return the number, from 1, of the first ending whose condition holds; None if there is none."""
-    for number, condition in enumerate(survey.conditions.ends, start=1):
-        if condition is None or holds(condition, scope):
-            return number
-    return None
+class Ending(StrictModel):
+    """What the participant sees at the end."""
+
+    when: Annotated[
+        Expression | None,
+        Field(description="CEL expression; without it the entry always applies", exclude_if=is_absent),
+    ] = None
+    title: Annotated[
+        str | None, Field(min_length=1, max_length=1000, description="Heading", exclude_if=is_absent), OneLine
+    ] = None
+    text: Annotated[
+        str | None, Field(min_length=1, max_length=10_000, description="Below it", exclude_if=is_absent), InLanguage
+    ] = None
+    redirect: Annotated[
+        str | None,
+        Field(
+            max_length=2000,
+            description="https address of a page to continue on, shown as a button",
+            exclude_if=is_absent,
+        ),
+    ] = None
+    summary: Annotated[
+        bool, Field(description="`true` shows what was answered", exclude_if=lambda is_shown: not is_shown)
+    ] = False
+
+    @field_validator("redirect")
+    @classmethod
+    def _is_address(cls, address: str | None) -> str | None:
+        if address is None:
+            return None
+        marked, insertions = mark(address)
+        names = [pair.partition("=")[0] for pair in marked.partition("#")[0].partition("?")[2].split("&")]
+        outside = "".join((marked.partition("?")[0], *names, marked.partition("#")[2]))
+        if unmark(outside, ["x"] * len(insertions)) != outside:
+            raise ValueError("can insert values of its query only, as in ?score={{ values.score }}")
+        if not _is_safe(unmark(marked, ["x"] * len(insertions))):
+            raise ValueError("must be an https address without spaces, such as https://clinic.example/done")
+        return address
 
 
-def ending_dict(survey: Survey, number: int | None) -> Mapping[str, Any] | None:
-    """Return ``ending`` of docs/protocol.md; None without one."""
-    if number is None or number > len(survey.end):
-        return None
-    ending = survey.end[number - 1]
+def _is_safe(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    is_plain = address.isprintable() and not any(mark in address for mark in ' \\"<>') and parts.username is None
+    is_secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+    return is_plain and is_secure and bool(parts.hostname)
+
+
+def ending_dict(ending: Ending, value_text: ValueText) -> Mapping[str, Any]:
+    """Return ``ending`` of docs/protocol.md."""
+    filled = fill(ending, value_text)
     return {
-        "title": ending.title,
-        "text": ending.text,
-        "html": ending.text.html if isinstance(ending.text, MarkdownText) else None,
-        "redirect": ending.redirect,
+        "title": filled.title,
+        "text": filled.text,
+        "html": filled.text.html if isinstance(filled.text, MarkdownText) else None,
+        "redirect": None if ending.redirect is None else _address(ending.redirect, value_text),
         "summary": ending.summary,
     }
+
+
+def _address(redirect: str, value_text: ValueText) -> str:
+    def encoded(source: str) -> str | None:
+        text = value_text(source)
+        return None if text is None else quote(text, safe="")
+
+    return PipedText(redirect).filled(encoded)

@@ -23,7 +23,6 @@ from .commands import (
 )
 from .conditions import Known
 from .definition import Survey
-from .endings import choose_ending
 from .events import (
     Answered,
     AnyEvent,
@@ -175,7 +174,7 @@ def _completion(survey: Survey, at: int, walk: Known, answers: Mapping[str, Any]
     if survey.values:
         facts["values"] = dict(survey.conditions.scope(answers, walk).values)
     if survey.end:
-        facts["ending"] = choose_ending(survey, moment_scope(survey, at, walk, answers))
+        facts["ending"] = survey.conditions.choose_ending(moment_scope(survey, at, walk, answers))
     return facts
 
 
@@ -317,7 +316,7 @@ def _save(survey: Survey | None, state: SessionState | None, command: Save) -> A
 def _update(survey: Survey | None, state: SessionState, command: Update) -> AnyEvent:
     fields = {**_saved_fields(state), **command.changes}
     if state.status == "completed" and command.changes.keys().isdisjoint({"current_step", "answers"}):
-        completion = {"ending": state.ending, "values": state.values}
+        completion: dict[str, Any] = {"ending": state.ending, "values": state.values}
     else:
         completion = _saved_completion(survey, state, command.at, fields)
     return Saved(at=command.at, survey_revision=state.survey_revision, **completion, **fields)

@@ -3,9 +3,13 @@
 import re
 from collections.abc import Iterator, Sequence
 from typing import Self
+from urllib.parse import unquote
 
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
 from markdown_it.token import Token
+
+from .piping import Insertion, PipedText, ValueText, mark, unmark, values
 
 _LINK = re.compile("(https?|mailto):", re.IGNORECASE)
 
@@ -27,21 +31,37 @@ _PARSER = _Parser()
 class MarkdownText(str):
     """The plain form of a text, which knows its source.
 
+    Values are inserted after the text was parsed, and so are never markup.
+
     Attributes:
         source: what the author wrote.
         is_inline: whether it has one line, such as a label, and so no paragraphs and lists.
+        insertions: those that are still to be filled.
     """
 
-    __slots__ = ("_html", "is_inline", "source")
+    __slots__ = ("_html", "_marked", "_texts", "insertions", "is_inline", "source")
 
     source: str
     is_inline: bool
+    insertions: tuple[Insertion, ...]
+    _marked: str
+    _texts: list[str]
     _html: str | None
 
-    def __new__(cls, source: str, *, is_inline: bool = False) -> Self:
-        text = super().__new__(cls, _plain(source, is_inline=is_inline))
+    def __new__(cls, source: str, *, is_inline: bool = False, texts: list[str] | None = None) -> Self:
+        """Parse a text.
+
+        Args:
+            texts: for its insertions; default: as they are written.
+        """
+        marked, insertions = mark(source)
+        inserted = [one.written for one in insertions] if texts is None else texts
+        text = super().__new__(cls, unmark(_plain(marked, is_inline=is_inline), inserted))
         text.source = source
         text.is_inline = is_inline
+        text.insertions = insertions if texts is None else ()
+        text._marked = marked
+        text._texts = inserted
         text._html = None
         return text
 
@@ -49,13 +69,24 @@ class MarkdownText(str):
     def html(self) -> str:
         """The text with the elements p, em, strong, ul, ol, li, br and a; a page can insert it as it is."""
         if self._html is None:
-            self._html = _render(self.source, is_inline=self.is_inline)
+            self._html = unmark(_render(self._marked, is_inline=self.is_inline), self._texts, escapeHtml)
         return self._html
+
+    @property
+    def has_insertion_in_link(self) -> bool:
+        """Whether the target of a link has an insertion, which is not allowed."""
+        children = [one for token in _parse(self._marked, is_inline=self.is_inline) for one in token.children or ()]
+        targets = (unquote(str(one.attrs["href"])) for one in children if one.type == "link_open")
+        return any(unmark(target, self._texts) != target for target in targets)
+
+    def filled(self, value_text: ValueText) -> "MarkdownText":
+        """Return the text with values."""
+        return MarkdownText(self.source, is_inline=self.is_inline, texts=values(self.insertions, value_text))
 
 
 def source_of(text: str) -> str:
     """Return the text as its author wrote it."""
-    return text.source if isinstance(text, MarkdownText) else text
+    return text.source if isinstance(text, MarkdownText | PipedText) else text
 
 
 def _render(source: str, *, is_inline: bool) -> str:

@@ -69,6 +69,9 @@ def client_step(survey: Survey, resolved: Step, user_id: str) -> Mapping[str, An
     if getattr(resolved, "order", None) == "random":
         options = display_order(options, (survey.id, user_id, step_id))
     # Texts are as in the file: only what differs is written again.
+    if step_id in survey.insertions:
+        form = client_form(_copy(resolved, {"options": tuple(options)} if options else {}))
+        return {**form, **depends_on(survey, step_id)}
     by_value = {option["value"]: option for option in cached.get("options", ())}
     shown = {"options": [by_value[option.value] for option in options]} if by_value else {}
     if step_id not in survey.conditions.varying:
@@ -84,9 +87,10 @@ def described_step(survey: Survey, step: Step) -> Mapping[str, Any]:
 
 def depends_on(survey: Survey, step_id: str) -> dict[str, Any]:
     """Return the field ``depends_on``: the ids of the answers that decide what the step looks like."""
-    if step_id not in survey.conditions.varying:
+    insertions = survey.insertions.get(step_id, frozenset())
+    if step_id not in survey.conditions.varying and not insertions:
         return {}
-    read = survey.conditions.drawing_reads(step_id)
+    read = survey.conditions.drawing_reads(step_id, insertions)
     return {"depends_on": [one for one in survey.graph.ids if one != step_id and (read is None or one in read)]}
 
 

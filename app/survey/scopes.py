@@ -5,32 +5,70 @@ the command or the reading.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from .conditions import NOTHING, Known
 from .definition import Survey
-from .expressions import Scope
+from .expressions import EvaluationError, Scope
 from .local_time import local_time
+from .piping import ValueText, as_text, filled
 from .state import SessionState
 
 
-def walk_known(survey: Survey, walk_started_at: int, parameters: Mapping[str, Any]) -> Known:
-    """Return what the conditions of the route read."""
+def walk_known(
+    survey: Survey, walk_started_at: int, parameters: Mapping[str, Any], values: Mapping[str, Any] | None = None
+) -> Known:
+    """Return what the conditions of the route read.
+
+    Args:
+        values: recorded ones.
+    """
     conditions = survey.conditions
     if not conditions.reads_known:
         return NOTHING
     now = local_time(walk_started_at, survey.timezone) if conditions.route_reads_time else None
-    return Known(now, now, parameters)
+    return Known(now, now, parameters, values)
 
 
 def known_to(survey: Survey, state: SessionState) -> Known:
     """Return what the conditions of a session's route read."""
-    return walk_known(survey, state.walk_started_at, state.parameters)
+    return walk_known(survey, state.walk_started_at, state.parameters, state.values)
 
 
 def walk_scope(survey: Survey, state: SessionState) -> Scope:
     """Return what ``show_if`` is evaluated on."""
     return survey.conditions.scope(state.answers, known_to(survey, state))
+
+
+def value_text(survey: Survey, scope: Scope) -> ValueText:
+    """Return what gives the texts of insertions.
+
+    Args:
+        survey: in the participant's language.
+        scope: of the moment.
+    """
+
+    def label(step_id: str, value: object) -> str | None:
+        found = survey.label(step_id, value)
+        return filled(found, partial(_text, survey, scope)) if found else found
+
+    return partial(_text, survey, scope._replace(labels=label))
+
+
+def _text(survey: Survey, scope: Scope, source: str) -> str | None:
+    expression = survey.conditions.insertion(source)
+    if expression.tree is None:  # of another release
+        return None
+    try:
+        return as_text(expression.value(scope))
+    except EvaluationError:
+        return ""
+
+
+def texts_at(survey: Survey, state: SessionState, at: int) -> ValueText:
+    """Return what gives the texts of insertions in a session at a time, in microseconds since 1970 UTC."""
+    return value_text(survey, moment_scope(survey, at, known_to(survey, state), state.answers))
 
 
 def moment_scope(survey: Survey, at: int, walk: Known, answers: Mapping[str, Any], answer: object = None) -> Scope:

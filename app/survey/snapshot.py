@@ -9,8 +9,9 @@ from ..core.timestamps import format_timestamp
 from .definition import Survey
 from .endings import ending_dict
 from .flow import progress, status_at
+from .piping import fill
 from .resolve import client_step, resolve_at
-from .scopes import walk_scope
+from .scopes import texts_at, walk_scope
 from .state import SessionState
 
 
@@ -117,15 +118,20 @@ class Snapshot:
         if survey is None or step is None:
             return DrawnStep(None)
         resolved, has_conflict = resolve_at(survey, step, state, at)
+        if step.id in survey.insertions:
+            resolved = fill(resolved, texts_at(survey, state, at))
         return DrawnStep(client_step(survey, resolved, self.key.user_id), has_conflict)
 
-    @property
-    def ending(self) -> Mapping[str, Any] | None:
-        """What the participant sees at the end; None before, and without an ending that applies."""
-        survey = self.shown_survey if self.state.ending is not None else None
-        if survey is None or self.state.status != "completed":
+    def ending(self, at: int) -> Mapping[str, Any] | None:
+        """Return what the participant sees at the end; None before, and without an ending that applies.
+
+        Args:
+            at: of the reading, in microseconds since 1970 UTC.
+        """
+        number, survey = self.state.ending, None if self.state.ending is None else self.shown_survey
+        if number is None or survey is None or self.state.status != "completed" or number > len(survey.end):
             return None
-        return ending_dict(survey, self.state.ending)
+        return ending_dict(survey.end[number - 1], texts_at(survey, self.state, at))
 
     @property
     def progress(self) -> float:

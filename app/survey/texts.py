@@ -24,6 +24,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from ..core.formats import LANGUAGE, MAX_LANGUAGE_LENGTH
 from ..languages import parents
 from .markdown import MarkdownText, source_of
+from .piping import PipedText
 
 LanguageTag = Annotated[str, Field(pattern=LANGUAGE, max_length=MAX_LANGUAGE_LENGTH)]
 
@@ -75,7 +76,11 @@ class _InLanguage:
     def _validate(self, value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
         text = handler(_choose(value, info))
         is_markdown = isinstance(info.context, TextLanguage) and info.context.is_markdown
-        return MarkdownText(text, is_inline=self.is_inline) if is_markdown and isinstance(text, str) else text
+        if not isinstance(text, str):
+            return text
+        if is_markdown:
+            return MarkdownText(text, is_inline=self.is_inline)
+        return PipedText(text) if "{{" in text else text
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         plain = handler(schema)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from ..conditions import whole_number
 from ..expressions import (
     Alternative,
     EvaluationError,
@@ -18,7 +19,6 @@ from ..expressions import (
     type_name,
     types,
 )
-from ..resolve import whole_number
 from ..types import BaseStep
 from .samples import MAX_ASSIGNMENTS, combinations
 from .values import default_problem

@@ -237,7 +237,7 @@ def to_command(  # noqa: C901 - one case a message
 def session_fields(snapshot: Snapshot, at: int) -> dict[str, Any]:
     """Return the fields of messages about a session."""
     fields = {"session": snapshot.to_dict(at), "step": step_fields(snapshot, at), "progress": snapshot.progress}
-    ending = snapshot.ending
+    ending = snapshot.ending(at)
     return fields if ending is None else {**fields, "ending": ending}
 
 

@@ -1,0 +1,184 @@
+r"""Texts with insertions: ``{{ CEL }}`` stands for the value of an expression, ``\{{`` for two braces."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Self, TypeVar
+
+from pydantic import BaseModel
+
+from .expressions import number_text
+
+Model = TypeVar("Model", bound=BaseModel)
+
+ValueText = Callable[[str], str | None]
+"""Returns the text of an expression's value; None to leave the insertion as its author wrote it."""
+
+_MARK = re.compile("\ue000([0-9]+)\ue001")
+"""Stands for an insertion while a text is parsed: in a private use area, so no markup."""
+
+_BEGIN = re.compile(r"\\?\{\{")
+_WITHIN = re.compile(r"""(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<end>\}\})|(?P<open>\{)|(?P<close>\})""")
+
+
+class UnclosedInsertion(ValueError):
+    """A text has ``{{`` without ``}}``.
+
+    Attributes:
+        offset: of the braces in the text.
+    """
+
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+        super().__init__("{{ begins an insertion, and needs }} behind its expression; write \\{{ for two braces")
+
+
+class Insertion(NamedTuple):
+    """One insertion of a text.
+
+    Attributes:
+        start: of the braces in the text.
+        written: with the braces.
+    """
+
+    start: int
+    written: str
+
+    @property
+    def source(self) -> str:
+        """The expression."""
+        return self.written[2:-2].strip()
+
+    @property
+    def offset(self) -> int:
+        """Where the expression begins in the text."""
+        return self.start + self.written.index(self.source, 2) if self.source else self.start
+
+
+class PipedText(str):
+    """A text with insertions, as its author wrote them but for escaped braces."""
+
+    __slots__ = ("insertions", "marked", "source")
+
+    source: str
+    marked: str
+    insertions: tuple[Insertion, ...]
+
+    def __new__(cls, source: str) -> Self:
+        marked, insertions = mark(source)
+        text = super().__new__(cls, unmark(marked, [one.written for one in insertions]))
+        text.source = source
+        text.marked = marked
+        text.insertions = insertions
+        return text
+
+    def filled(self, value_text: ValueText) -> str:
+        """Return the text with values."""
+        return unmark(self.marked, values(self.insertions, value_text))
+
+
+def find_insertions(source: str) -> Iterator[Insertion]:
+    """Yield a text's insertions.
+
+    Raises:
+        UnclosedInsertion: one has no end.
+    """
+    position = 0
+    while (begin := _BEGIN.search(source, position)) is not None:
+        position = begin.end()
+        if begin[0].startswith("\\"):
+            continue
+        end = _end(source, position)
+        if end is None:
+            raise UnclosedInsertion(begin.start())
+        position = end + 2
+        yield Insertion(begin.start(), source[begin.start() : position])
+
+
+def mark(source: str) -> tuple[str, tuple[Insertion, ...]]:
+    """Return a text with marks in place of insertions, and these; without any if one has no end."""
+    try:
+        insertions = tuple(find_insertions(source))
+    except UnclosedInsertion:
+        insertions = ()
+    marked, position = "", 0
+    for number, insertion in enumerate(insertions):
+        marked += f"{source[position : insertion.start]}\ue000{number}\ue001"
+        position = insertion.start + len(insertion.written)
+    return (marked + source[position:]).replace("\\{{", "{{"), insertions
+
+
+def unmark(marked: str, texts: list[str], escape: Callable[[str], str] = str) -> str:
+    """Return a text with other texts in place of its marks."""
+    return _MARK.sub(lambda found: escape(texts[int(found[1])]) if int(found[1]) < len(texts) else found[0], marked)
+
+
+def values(insertions: tuple[Insertion, ...], value_text: ValueText) -> list[str]:
+    """Return the texts of insertions."""
+    found = ((one, value_text(one.source)) for one in insertions)
+    return [one.written if text is None else text for one, text in found]
+
+
+def as_text(value: Any) -> str:  # noqa: ANN401 - JSON of any kind
+    """Return a value as it is inserted."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return number_text(value)
+        case list() | tuple():
+            return ", ".join(map(as_text, value))
+        case {"value": chosen, "text": str()}:
+            return as_text(chosen)
+        case Mapping():
+            return ", ".join(f"{key}: {as_text(one)}" for key, one in value.items())
+        case _:
+            return str(value)
+
+
+def insertions_of(model: BaseModel) -> Iterator[str]:
+    """Yield the expressions in the texts of a step, its options and what else it has."""
+    for value in vars(model).values():
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, BaseModel):
+                yield from insertions_of(one)
+            else:
+                yield from (insertion.source for insertion in getattr(one, "insertions", ()))
+
+
+def fill(model: Model, value_text: ValueText) -> Model:
+    """Return a model whose texts, and those of its parts, have values in place of insertions."""
+    changes = {name: _filled(getattr(model, name), value_text) for name in type(model).model_fields}
+    changes = {name: value for name, value in changes.items() if value is not getattr(model, name)}
+    return model.model_copy(update=changes) if changes else model
+
+
+def filled(text: str, value_text: ValueText) -> str:
+    """Return a text with values, if it has insertions."""
+    return str(text.filled(value_text)) if getattr(text, "insertions", ()) else text  # type: ignore[attr-defined]
+
+
+def _filled(value: Any, value_text: ValueText) -> Any:  # noqa: ANN401 - of any field
+    if getattr(value, "insertions", ()):
+        return value.filled(value_text)
+    if isinstance(value, BaseModel):
+        return fill(value, value_text)
+    if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+        return tuple(fill(one, value_text) for one in value)
+    return value
+
+
+def _end(source: str, position: int) -> int | None:
+    """Return where the braces are that end an insertion: outside of texts in quotes, and of maps."""
+    depth = 0
+    while (found := _WITHIN.search(source, position)) is not None:
+        position = found.end()
+        if found["open"]:
+            depth += 1
+        elif found["close"] or (found["end"] and depth):
+            depth = max(0, depth - 1)
+            position = found.start() + 1
+        elif found["end"]:
+            return found.start()
+    return None
