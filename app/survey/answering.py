@@ -54,7 +54,7 @@ def confirms_warning(survey: Survey, step: Step, state: SessionState, command: A
 def _failed_checks(survey: Survey, step: Step, state: SessionState, command: Answer, value: object) -> Sequence[Check]:
     scope = moment_scope(survey, command.at, known_to(survey, state), {**state.answers, step.id: value}, value)
     pairs = zip(step.check, survey.conditions.checks[step.id], strict=True)
-    texts = value_text(survey, scope)
+    texts = value_text(survey, scope, command.at)
     return [fill(check, texts) for check, condition in pairs if _fails(condition, scope)]
 
 

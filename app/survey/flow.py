@@ -327,7 +327,7 @@ def _saved_completion(
 ) -> dict[str, Any]:
     if survey is None or fields["current_step"] != END:
         return {}
-    walk = walk_known(survey, at, {}) if state is None else known_to(survey, state)
+    walk = walk_known(survey, *((at, {}) if state is None else (state.walk_started_at, state.parameters)))
     return _completion(survey, at, walk, fields["answers"])
 
 

@@ -41,13 +41,15 @@ def walk_scope(survey: Survey, state: SessionState) -> Scope:
     return survey.conditions.scope(state.answers, known_to(survey, state))
 
 
-def value_text(survey: Survey, scope: Scope) -> ValueText:
+def value_text(survey: Survey, scope: Scope, at: int) -> ValueText:
     """Return what gives the texts of insertions.
 
     Args:
         survey: in the participant's language.
         scope: of the moment.
+        at: the moment, in microseconds since 1970 UTC.
     """
+    scope = scope._replace(now=local_time(at, survey.timezone))
 
     def label(step_id: str, value: object) -> str | None:
         found = survey.label(step_id, value)
@@ -68,7 +70,7 @@ def _text(survey: Survey, scope: Scope, source: str) -> str | None:
 
 def texts_at(survey: Survey, state: SessionState, at: int) -> ValueText:
     """Return what gives the texts of insertions in a session at a time, in microseconds since 1970 UTC."""
-    return value_text(survey, moment_scope(survey, at, known_to(survey, state), state.answers))
+    return value_text(survey, moment_scope(survey, at, known_to(survey, state), state.answers), at)
 
 
 def moment_scope(survey: Survey, at: int, walk: Known, answers: Mapping[str, Any], answer: object = None) -> Scope:

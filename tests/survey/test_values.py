@@ -1,0 +1,148 @@
+"""Computed values: as the answers are, and recorded when the session is completed."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from app.survey.commands import Answer, Begin, Restart, Save, Update
+from app.survey.definition import Survey, parse_definition
+from app.survey.events import AnyEvent, from_record, to_record
+from app.survey.flow import decide
+from app.survey.rejection import Rejection
+from app.survey.snapshot import SessionKey, Snapshot
+from app.survey.state import SessionState, apply
+from tests.survey.test_scopes import DAY, NEW_YEAR
+
+BMI = """
+id: example
+title: Example
+language: en
+values:
+  bmi: round(answers.weight / (answers.height * answers.height), 1)
+  band: 'values.bmi >= 30 ? "high" : "usual"'
+  parts: '[answers.height, answers.weight]'
+  day: today
+steps:
+  - {id: height, type: number, prompt: p}
+  - {id: weight, type: number, prompt: p, next: [{when: 'values.band == "high"', go: more}, {go: end}]}
+  - {id: more, type: text, prompt: p, required: false}
+  - {id: last, type: info, prompt: p, show_if: values.bmi > 35}
+end:
+  - {when: values.bmi >= 30, title: High}
+  - {title: Usual}
+"""
+
+
+def definition(text: str) -> Survey:
+    return parse_definition(json.dumps(yaml.safe_load(text)), "example.yaml")
+
+
+SURVEY = definition(BMI)
+
+
+def after(*commands: Any, survey: Survey = SURVEY) -> tuple[SessionState, AnyEvent]:
+    """Return the state and the last event of these commands."""
+    state, event = None, None
+    for command in commands:
+        event = decide(survey, state, command)
+        assert not isinstance(event, Rejection), event
+        assert from_record(to_record(event)) == event
+        state = apply(state, event)
+    assert state is not None
+    assert event is not None
+    return state, event
+
+
+def values(state: SessionState, survey: Survey | None = SURVEY) -> Any:
+    return Snapshot(key=SessionKey("example", "ann"), state=state, survey=survey).to_dict(NEW_YEAR + DAY)["values"]
+
+
+def answers(**by_step: Any) -> list[Answer]:
+    return [Answer(at=NEW_YEAR, step=step, value=value) for step, value in by_step.items()]
+
+
+BEGIN = Begin(at=NEW_YEAR)
+
+
+def test_values_follow_the_answers_in_order() -> None:
+    """Null where the expression has no value; the time is that of the walk's start."""
+    state, _ = after(BEGIN, *answers(height=2))
+    assert values(state) == {"bmi": None, "band": None, "parts": [2, None], "day": "2026-01-01"}
+    state, _ = after(BEGIN, *answers(height=2, weight=130))
+    assert values(state) == {"bmi": 32.5, "band": "high", "parts": [2, 130], "day": "2026-01-01"}
+
+
+@pytest.mark.parametrize(
+    ("weight", "to", "ending"), [(100, "end", 2), (130, "more", None), (160, "more", None)], ids=str
+)
+def test_rules_and_endings_read_values(weight: int, to: str, ending: int | None) -> None:
+    """As they are at this point of the walk."""
+    state, _ = after(BEGIN, *answers(height=2, weight=weight))
+    assert (state.current_step, state.ending) == (to, ending)
+
+
+@pytest.mark.parametrize(("weight", "to"), [(130, "end"), (160, "last")])
+def test_show_if_reads_values(weight: int, to: str) -> None:
+    state, _ = after(BEGIN, *answers(height=2, weight=weight, more="x"))
+    assert state.current_step == to
+
+
+def test_edit_changes_the_route_through_a_value() -> None:
+    """The readers of a value are those of the answers that it reads."""
+    state, event = after(BEGIN, *answers(height=2, weight=160, more="x"), Answer(at=NEW_YEAR, step="height", value=3))
+    assert state.current_step == "end"
+    assert dict(state.answers) == {"height": 3, "weight": 160}
+    assert getattr(event, "dropped", ()) == ("more",)
+
+
+def test_completion_records_the_values() -> None:
+    """From then on they count, whatever the survey's later revisions compute."""
+    state, event = after(BEGIN, *answers(height=2, weight=100))
+    recorded = {"bmi": 25, "band": "usual", "parts": [2, 100], "day": "2026-01-01"}
+    assert getattr(event, "values", None) == recorded
+    assert values(state, None) == recorded
+    assert values(state, definition(BMI.replace("round(", "1 + round("))) == recorded
+
+
+def test_restart_computes_them_anew() -> None:
+    state, _ = after(BEGIN, *answers(height=2, weight=100), Restart(at=NEW_YEAR + DAY))
+    assert values(state) == {"bmi": None, "band": None, "parts": [None, None], "day": "2026-01-02"}
+
+
+def saved(step: str, **by_step: Any) -> Save:
+    return Save(
+        at=NEW_YEAR,
+        current_step=step,
+        answers=by_step,
+        step_history=tuple(by_step),
+        is_audio_mode=False,
+        session_data=None,
+    )
+
+
+def test_saved_state_that_is_completed_records_values() -> None:
+    """A later change of its answers records them again, a change of other fields does not."""
+    state, _ = after(saved("end", height=2, weight=130))
+    assert state.values is not None
+    assert (state.values["bmi"], state.ending) == (32.5, 1)
+    kept, _ = after(saved("end", height=2, weight=130), Update(at=NEW_YEAR, changes={"session_data": {"a": 1}}))
+    assert kept.values == state.values
+    changed, _ = after(
+        saved("end", height=2, weight=130), Update(at=NEW_YEAR, changes={"answers": {"height": 2, "weight": 100}})
+    )
+    assert changed.values is not None
+    assert (changed.values["bmi"], changed.ending) == (25, 2)
+    reopened, _ = after(saved("end", height=2, weight=130), saved("weight", height=2))
+    assert reopened.values is None
+
+
+def test_survey_that_shows_nothing_records_values() -> None:
+    """It completes at once."""
+    nothing = definition(
+        "{id: e, title: t, language: en, values: {two: 1 + 1},"
+        " steps: [{id: a, type: info, prompt: p, show_if: values.two == 3}]}"
+    )
+    state, event = after(BEGIN, survey=nothing)
+    assert (state.status, state.values, getattr(event, "values", None)) == ("completed", {"two": 2}, {"two": 2})
