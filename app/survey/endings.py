@@ -41,16 +41,24 @@ class Ending(StrictModel):
     @field_validator("redirect")
     @classmethod
     def _is_address(cls, address: str | None) -> str | None:
-        if address is None:
-            return None
-        marked, insertions = mark(address)
-        names = [pair.partition("=")[0] for pair in marked.partition("#")[0].partition("?")[2].split("&")]
-        outside = "".join((marked.partition("?")[0], *names, marked.partition("#")[2]))
-        if unmark(outside, ["x"] * len(insertions)) != outside:
-            raise ValueError("can insert values of its query only, as in ?score={{ values.score }}")
-        if not _is_safe(unmark(marked, ["x"] * len(insertions))):
+        if address is not None and not _is_safe(_without_insertions(address)):
             raise ValueError("must be an https address without spaces, such as https://clinic.example/done")
         return address
+
+
+def inserts_in_query(address: str) -> bool:
+    """Return whether the insertions of an address are all in values of its query."""
+    marked, insertions = mark(address)
+    before, _, rest = marked.partition("?")
+    query, _, fragment = rest.partition("#")
+    names = [pair.partition("=")[0] for pair in query.split("&")]
+    outside = "".join((before, *names, fragment))
+    return unmark(outside, ["x"] * len(insertions)) == outside
+
+
+def _without_insertions(address: str) -> str:
+    marked, insertions = mark(address)
+    return unmark(marked, ["x"] * len(insertions))
 
 
 def _is_safe(address: str) -> bool:
@@ -76,6 +84,9 @@ def ending_dict(ending: Ending, value_text: ValueText) -> Mapping[str, Any]:
 
 
 def _address(redirect: str, value_text: ValueText) -> str:
+    if not inserts_in_query(redirect):  # of another release
+        return redirect
+
     def encoded(source: str) -> str | None:
         text = value_text(source)
         return None if text is None else quote(text, safe="")

@@ -8,7 +8,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import SurveyFileError
 from app.survey.commands import Answer, Begin
 from app.survey.definition import Survey, parse_definition
 from app.survey.flow import decide
@@ -160,19 +159,13 @@ def test_ending_has_values_and_its_address_has_them_encoded() -> None:
     assert ending["redirect"] == "https://a.example/?t=1%26x%3D2%23%C3%A9&x=1"
 
 
-@pytest.mark.parametrize(
-    "redirect",
-    [
-        "https://{{ answers.c }}.example/",
-        "https://a.example/{{ answers.c }}",
-        "https://a.example/?{{ answers.c }}=1",
-        "https://a.example/?a=1#{{ answers.c }}",
-        "https://a.example/?a=1&{{ answers.c }}",
-    ],
-)
-def test_address_inserts_values_of_its_query_only(redirect: str) -> None:
-    with pytest.raises(SurveyFileError, match=r"can insert values of its query only"):
-        parse_definition(json.dumps({**json.loads(survey().definition), "end": [{"redirect": redirect}]}), "a.yaml")
+def test_stored_address_with_another_insertion_stays_literal() -> None:
+    """A value must not decide which site it leads to."""
+    stored = {**json.loads(survey().definition), "end": [{"redirect": "https://{{answers.c}}/"}]}
+    one = parse_definition(json.dumps(stored), "a.yaml")
+    ending = snapshot(one, walk(one, ("a", 2), ("b", "y"), ("c", "evil.example"))).ending(AT)
+    assert ending is not None
+    assert ending["redirect"] == "https://{{answers.c}}/"
 
 
 def test_step_without_a_session_has_texts_as_they_are_written() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from ..endings import inserts_in_query
 from ..resolve import hide_options
 from ..types import BaseStep, InvalidAnswer, Option, chosen_value
 from .document import Document, Path
@@ -50,8 +51,9 @@ def _check_redirect(path: Path, document: Document, findings: Findings) -> None:
     address = document.at(path)
     if not isinstance(address, str):
         return
-    if "{{" in address:
-        findings.add(path, f"{document.place(path)}: an address cannot have {{{{ }}}}")
+    if not inserts_in_query(address):
+        example = "https://clinic.example/done?score={{ values.score }}"
+        findings.add(path, f"{document.place(path)}: insertions can be values of the query only, as in {example}")
     elif not _has_right_port(address):
         findings.add(path, f"{document.place(path)}: the port must be a number from 1 to 65535")
 

@@ -10,7 +10,7 @@ END = "  - {id: S1, type: info, prompt: P}\nend:\n  - {title: t, redirect: '%s'}
 
 NO_ADDRESS = "must be an https address without spaces, such as https://clinic.example/done"
 NO_PORT = "the port must be a number from 1 to 65535"
-NO_INSERTION = "an address cannot have {{ }}"
+NO_INSERTION = "insertions can be values of the query only, as in https://clinic.example/done?score={{ values.score }}"
 
 REDIRECTS = {
     "https://clinic.example": [],
@@ -36,9 +36,13 @@ REDIRECTS = {
     "https://clinic.example:99999/": [NO_PORT],
     "https://clinic.example:0/": [NO_PORT],
     "https://clinic.example:https/": [NO_PORT],
-    "https://clinic.example/?band={{values.band}}": [NO_INSERTION],
-    "https://clinic.example/?band={{ answers.S1 }}": [NO_ADDRESS, NO_INSERTION],
+    "https://clinic.example/?band={{answers.S1}}&a=1#b": [],
+    "https://clinic.example/?band={{ answers.S1 }}": [],
     "https://{{answers.S1}}/": [NO_INSERTION],
+    "https://clinic.example/{{ answers.S1 }}": [NO_INSERTION],
+    "https://clinic.example/?{{ answers.S1 }}=1": [NO_INSERTION],
+    "https://clinic.example/?a=1&{{ answers.S1 }}": [NO_INSERTION],
+    "https://clinic.example/?a=1#{{ answers.S1 }}": [NO_INSERTION],
 }
 
 
