@@ -68,7 +68,7 @@ class AsyncSessionStore:
         *,
         is_audio_mode: bool = False,
         languages: tuple[str, ...] = (),
-        parameters: Given = NOTHING_GIVEN,
+        parameters: Given | None = None,
     ) -> tuple[Snapshot, bool]:
         """Return the session, begun if there was none or it is unreadable, and whether it existed.
 
@@ -85,7 +85,9 @@ class AsyncSessionStore:
         snapshot = await self.run(self.sync.turns.load, key)
         if snapshot is not None:
             return snapshot, True
-        command = self.sync.turns.begin(key, is_audio_mode=is_audio_mode, languages=languages, parameters=parameters)
+        command = self.sync.turns.begin(
+            key, is_audio_mode=is_audio_mode, languages=languages, parameters=parameters or NOTHING_GIVEN
+        )
         return self.sync.turns.begun(key, await self.submit(key, command))
 
     async def submit(self, key: SessionKey, command: AnyCommand) -> Result:

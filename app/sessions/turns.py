@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Any, NotRequired, TypedDict, Unpack
+from typing import Unpack
 
 from sqlalchemy import Connection
 
@@ -25,18 +25,15 @@ from ..errors import (
 from ..observability import metrics
 from ..settings import Settings
 from ..survey import (
-    NOTHING_GIVEN,
     Answered,
     AnyCommand,
     Begin,
     Draft,
     Expire,
-    Given,
     SessionKey,
     SessionState,
     Snapshot,
     Survey,
-    accept_parameters,
 )
 from ..writer import (
     Committed,
@@ -55,6 +52,7 @@ from .command_stream import CommandStream
 from .deferred_turns import DeferredTurns
 from .erasure import SessionEraser
 from .key_filter import SessionKeyFilter
+from .new_session import NewSession, begin_command
 from .queries import SessionQueries
 from .subscribers import Subscriber, Subscribers
 from .validation import check_command, validate_command
@@ -72,18 +70,6 @@ READ_RETRY_S = 1.0
 """No participant waits for a database that failed this recently."""
 
 log = logging.getLogger("stepkeep.service")
-
-
-class NewSession(TypedDict):
-    """How a session begins if there is none; see ``Begin``.
-
-    ``parameters`` are as the caller has them: the survey's are taken, and checked, when the session begins.
-    """
-
-    is_audio_mode: bool
-    granted_at: NotRequired[int | None]
-    languages: NotRequired[tuple[str, ...]]
-    parameters: NotRequired[Given]
 
 
 class SessionTurns:
@@ -156,15 +142,10 @@ class SessionTurns:
             InvalidInput: one of the survey's parameters is wrong or missing.
             Overloaded: the server is busy.
         """
-        command = self._begin(key, **new)
+        command = begin_command(self._queries.catalogue.survey(key.survey_id), self._queries.clock(), **new)
         if self._writer.delay_s > BUSY_S:
             raise Overloaded(self._writer.waiting_turns)
         return command
-
-    def _begin(self, key: SessionKey, *, parameters: Given = NOTHING_GIVEN, **new: Any) -> Begin:  # noqa: ANN401
-        survey = self._queries.catalogue.survey(key.survey_id)
-        accepted = accept_parameters(survey.parameters, parameters)
-        return Begin(at=self._queries.clock(), parameters=accepted, **new)
 
     def begun(self, key: SessionKey, result: Result) -> tuple[Snapshot, bool]:
         """Return the session, and whether it existed before a Begin."""
@@ -206,7 +187,7 @@ class SessionTurns:
             if joined is not None:
                 snapshot, existed = joined
                 return snapshot, snapshot.state.version, existed
-            begin = self._begin(key, **new)
+            begin = begin_command(self._queries.catalogue.survey(key.survey_id), self._queries.clock(), **new)
             if begin.granted_at is None:
                 # An erasure meanwhile, in another process, ends what was begun before it, also for other callers.
                 begin = replace(begin, granted_at=begin.at)

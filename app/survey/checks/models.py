@@ -35,6 +35,11 @@ def texts(models: Mapping[Path, Model], document: Document) -> Iterator[Path]:
                 yield (*path, name)
 
 
+def fields_by_name(model: Model) -> dict[str, FieldInfo]:
+    """Return a model's fields as a file names them."""
+    return {info.alias or name: info for name, info in model.model_fields.items()}
+
+
 class _Names:
     def __init__(self, document: Document, findings: Findings) -> None:
         self._document = document
@@ -45,7 +50,7 @@ class _Names:
 
     def correct(self, path: Path, part: Mapping[str, Any], model: Model) -> dict[str, Any]:
         """Return a mapping with the names of its model."""
-        fields = model.model_fields
+        fields = fields_by_name(model)
         corrected = {name: value for name, value in part.items() if name in fields}
         for name in [name for name in part if name not in fields]:
             meant, hint = self._meant(name, fields)
@@ -57,7 +62,7 @@ class _Names:
 
     def _correct_fields(self, path: Path, part: Mapping[str, Any], model: Model) -> dict[str, Any]:
         self.models[path] = model
-        fields = model.model_fields
+        fields = fields_by_name(model)
         return {
             name: self._correct_within((*path, name), value, fields[name].annotation) if name in fields else value
             for name, value in part.items()
@@ -78,6 +83,8 @@ class _Names:
         models = tuple(_models(annotation))
         if models and isinstance(value, list) and get_origin(annotation) is tuple:
             return [self._correct_part((*path, index), item, models) for index, item in enumerate(value)]
+        if models and isinstance(value, Mapping) and get_origin(annotation) is Mapping:
+            return {name: self._correct_part((*path, name), item, models) for name, item in value.items()}
         return self._correct_part(path, value, models) if get_origin(annotation) is not tuple else value
 
     def _correct_part(self, path: Path, part: Any, models: tuple[Model, ...]) -> Any:  # noqa: ANN401 - a part of the file

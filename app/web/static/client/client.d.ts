@@ -256,6 +256,8 @@ export interface SurveyClientOptions {
   isAudio?: boolean;
   /** The language of a new session, if the survey has it. Default: the best of the browser's languages */
   language?: string;
+  /** The survey's parameters with `from: url`, for a new session; other names are ignored. Default: none */
+  parameters?: URLSearchParams | Record<string, string> | [string, string][];
   /**
    * The participant's resume token; not needed on the server's own host, where a cookie has it. Kept in memory only,
    * and sent as the subprotocol `token.<token>`.

@@ -1,5 +1,5 @@
 // @ts-check
-/** What the page is opened with: the participant's id and the session's state. */
+/** What the page is opened with: its address, the participant's id and the session's state. */
 
 import { isUserId } from "../client/ids.js";
 import { byId } from "../dom.js";
@@ -15,6 +15,18 @@ export async function participantId() {
   const named = userId ?? new URLSearchParams(location.search).get("user");
   if (named !== null) return isUserId(named) ? named : null;
   return storedUserId();
+}
+
+/**
+ * Return how the page's address begins a session.
+ *
+ * @returns {{ isAudio: boolean, parameters: URLSearchParams }} `parameters` as the survey may declare them
+ */
+export function readAddress() {
+  const parameters = new URLSearchParams(location.search);
+  const isAudio = parameters.get("is_audio") === "true";
+  for (const name of ["is_audio", "lang", "survey", "token", "user"]) parameters.delete(name);
+  return { isAudio, parameters };
 }
 
 /**

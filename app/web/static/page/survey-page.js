@@ -11,7 +11,7 @@ import { Done } from "./done.js";
 import { Devices } from "./devices.js";
 import { Drafts, isRestarted } from "./drafts.js";
 import { LanguageMenu } from "./language-menu.js";
-import { participantId, takeOpening } from "./opening.js";
+import { participantId, readAddress, takeOpening } from "./opening.js";
 import { StepCache } from "./step-cache.js";
 import { StepForm } from "./step-form.js";
 import { SurveyView } from "./survey-view.js";
@@ -69,9 +69,7 @@ class SurveyPage {
     byId("reference").textContent = userId;
     const { origin, token, language = "en" } = this.#view.root.dataset;
     this.#token = token;
-    const parameters = new URLSearchParams(location.search);
-    const isAudio = parameters.get("is_audio") === "true";
-    for (const name of ["is_audio", "lang", "survey", "token", "user"]) parameters.delete(name);
+    const { isAudio, parameters } = readAddress();
     const url = new URL(origin ?? "", location.href).href;
     this.#client = new SurveyClient({ origin: url, surveyId, userId, isAudio, language, parameters, token, describe });
     this.#drafts = new Drafts(
