@@ -150,10 +150,10 @@ def parse_parameters(parameters: Mapping[str, Parameter], texts: Mapping[str, st
 
 def _accepted(name: str, parameter: Parameter, given: Given) -> Any:  # noqa: ANN401 - any JSON
     value = _given(name, parameter, given)
-    if value is None or (value == "" and parameter.step.is_empty(value)):
-        if value is None and parameter.is_required:
+    if parameter.step.is_empty(value):
+        if parameter.is_required:
             raise InvalidInput(f"the parameter {name} is missing")
-        return parameter.default if value is None else value
+        return parameter.default
     try:
         return parameter.step.check_answer(value)
     except InvalidAnswer as error:

@@ -98,6 +98,16 @@ def test_missing_parameter_is_its_default_or_refused_if_it_is_required() -> None
         accept_parameters(survey("clinic: {type: text, from: url}").parameters, Given())
 
 
+def test_empty_text_is_a_missing_parameter() -> None:
+    """As an empty text is no answer to a step."""
+    parameters = "name: {type: text, from: url%s}"
+    empty = Given(url={"name": [""]})
+    assert accept_parameters(survey(parameters % ", required: false").parameters, empty) == {"name": None}
+    assert accept_parameters(survey(parameters % ", default: Ada").parameters, empty) == {"name": "Ada"}
+    with pytest.raises(InvalidInput, match="the parameter name is missing"):
+        accept_parameters(survey(parameters % "").parameters, empty)
+
+
 def test_each_parameter_is_taken_only_from_its_source() -> None:
     """A participant can change an address, but neither an invitation nor what an integrator sends."""
     parameters = survey(
