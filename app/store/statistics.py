@@ -1,7 +1,7 @@
 """A survey's sessions and events, chunk by chunk, in a compact form for analytics.
 
-The database joins a session's events into three texts, a third of the time of a row an
-event; NumPy parses fixed-width times at once.
+The database joins a session's events into three texts, which takes a third of the time of one row for each event; NumPy
+parses fixed-width times at once.
 """
 
 from collections.abc import Iterable, Sequence

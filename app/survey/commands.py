@@ -30,7 +30,7 @@ class Begin(Command):
     Attributes:
         granted_at: since when the participant has access: refused if it has been revoked; None for other callers.
         languages: tags that the participant wants, the best first; only the survey's own count.
-        parameters: those of the survey, checked (:func:`~app.survey.parameters.accept`).
+        parameters: of the survey, as ``accept_parameters`` returns them.
     """
 
     is_audio_mode: bool = False

@@ -66,7 +66,7 @@ def _is_safe(address: str) -> bool:
         parts = urlsplit(address)
     except ValueError:
         return False
-    is_plain = address.isprintable() and not any(mark in address for mark in ' \\"<>') and parts.username is None
+    is_plain = address.isprintable() and frozenset(' \\"<>').isdisjoint(address) and parts.username is None
     is_secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
     return is_plain and is_secure and bool(parts.hostname)
 

@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
 from markdown_it.token import Token
 
-from .piping import Insertion, PipedText, ValueText, mark, unmark, values
+from .piping import Insertion, PipedText, ValueText, inserted_texts, mark, unmark
 
 _LINK = re.compile("(https?|mailto):", re.IGNORECASE)
 
@@ -81,7 +81,7 @@ class MarkdownText(str):
 
     def filled(self, value_text: ValueText) -> "MarkdownText":
         """Return the text with values."""
-        return MarkdownText(self.source, is_inline=self.is_inline, texts=values(self.insertions, value_text))
+        return MarkdownText(self.source, is_inline=self.is_inline, texts=inserted_texts(self.insertions, value_text))
 
 
 def source_of(text: str) -> str:

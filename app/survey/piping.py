@@ -73,7 +73,7 @@ class PipedText(str):
 
     def filled(self, value_text: ValueText) -> str:
         """Return the text with values."""
-        return unmark(self.marked, values(self.insertions, value_text))
+        return unmark(self.marked, inserted_texts(self.insertions, value_text))
 
 
 def find_insertions(source: str) -> Iterator[Insertion]:
@@ -112,8 +112,8 @@ def unmark(marked: str, texts: list[str], escape: Callable[[str], str] = str) ->
     return _MARK.sub(lambda found: escape(texts[int(found[1])]) if int(found[1]) < len(texts) else found[0], marked)
 
 
-def values(insertions: tuple[Insertion, ...], value_text: ValueText) -> list[str]:
-    """Return the texts of insertions."""
+def inserted_texts(insertions: tuple[Insertion, ...], value_text: ValueText) -> list[str]:
+    """Return what is inserted in place of each insertion."""
     found = ((one, value_text(one.source)) for one in insertions)
     return [one.written if text is None else text for one, text in found]
 

@@ -1,19 +1,37 @@
-"""What a session's survey knows beside its answers, and what its expressions are evaluated on.
+"""What a session's expressions are evaluated on: its answers, its parameters and values, and the time.
 
 Time never moves a session: its route, and its values, depend on when the walk began. All else depends on the time of
 the command or the reading.
 """
 
+import datetime
+import zoneinfo
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from .conditions import NOTHING, Known
 from .definition import Survey
 from .expressions import EvaluationError, Scope
-from .local_time import local_time
 from .piping import ValueText, as_text, filled
 from .state import SessionState
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+def local_time(at: int, timezone: str | None) -> str:
+    """Return ``now`` of expressions, YYYY-MM-DDTHH:MM; the date is ``today``.
+
+    Args:
+        at: microseconds since 1970 UTC.
+        timezone: such as Europe/Berlin; None for UTC, as one that this machine does not know.
+    """
+    instant = _EPOCH + datetime.timedelta(microseconds=at)
+    if timezone is not None:
+        with suppress(ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+            instant = instant.astimezone(zoneinfo.ZoneInfo(timezone))
+    return instant.replace(tzinfo=None).isoformat(timespec="minutes")
 
 
 def walk_known(

@@ -83,7 +83,7 @@ class SessionState:
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        """Known since the beginning."""
+        """Those that the session began with."""
         return (self.context and self.context.parameters) or _NO_PARAMETERS
 
     @property

@@ -7,8 +7,8 @@ import pytest
 from app.survey.commands import Answer, Begin, Restart
 from app.survey.events import Restarted
 from app.survey.flow import decide
-from app.survey.local_time import local_time
 from app.survey.rejection import Rejection
+from app.survey.scopes import local_time
 from app.survey.state import SessionState, apply
 from tests.survey.test_flow import at
 from tests.survey.test_walk import survey
