@@ -54,7 +54,7 @@ class Survey(StrictModel):
         str,
         Field(
             pattern=LANGUAGE,
-            max_length=MAX_LANGUAGE_LENGTH,
+            json_schema_extra={"maxLength": MAX_LANGUAGE_LENGTH},  # of files: stored surveys may have longer ones
             description=(
                 "Language of plain texts as a BCP 47 tag, such as en or de-AT, and the fallback of others; selects how "
                 "numbers are read, the direction of the page and the voice of audio mode"

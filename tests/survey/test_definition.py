@@ -200,3 +200,12 @@ def test_stored_definition_loads_when_a_condition_does_not_compile() -> None:
     assert survey.graph.next_step("A", {"A": None}) == ("B", True)
     with pytest.raises(SurveyFileError):
         parse_survey(text, "a.json")
+
+
+def test_stored_definition_loads_when_its_language_tag_is_too_long_for_a_new_file() -> None:
+    """Earlier releases took tags of any length."""
+    tag = f"de{'-abcdefgh' * 5}"
+    text = f'{{"id": "a", "title": "T", "language": "{tag}", "steps": [{{"id": "A", "type": "info", "prompt": "P"}}]}}'
+    assert parse_definition(text, "stored").shown_language == tag
+    with pytest.raises(SurveyFileError, match="at most 35 characters"):
+        parse_survey(text, "a.json")

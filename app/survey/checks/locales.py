@@ -2,13 +2,16 @@
 
 import zoneinfo
 
-from ...core.formats import is_language
+from ...core.formats import MAX_LANGUAGE_LENGTH, is_language
 from .document import Document
 from .findings import Findings
 
 
 def check_locales(document: Document, findings: Findings) -> None:
-    """Add languages that are listed twice, and an unknown time zone."""
+    """Add a language that is too long, languages that are listed twice, and an unknown time zone."""
+    language = document.at(("language",))
+    if isinstance(language, str) and len(language) > MAX_LANGUAGE_LENGTH:
+        findings.add(("language",), f"language: must have at most {MAX_LANGUAGE_LENGTH} characters")
     languages = document.at(("languages",))
     seen: set[str] = set()
     for index, tag in enumerate(languages if isinstance(languages, list) else ()):
