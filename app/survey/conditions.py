@@ -4,7 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
-from .expressions import EvaluationError, Expression, InvalidExpression, Names, Scope, compile_expression, without_value
+from .expressions import (
+    EvaluationError,
+    Expression,
+    InvalidExpression,
+    Names,
+    Scope,
+    StepBudget,
+    compile_expression,
+    without_value,
+)
 from .state import END
 from .types import OptionValue, Step
 
@@ -77,7 +86,7 @@ class Conditions:
         """Return what expressions are evaluated on."""
         if not self.values:
             return Scope(answers, answer, self.ids, known.now, known.parameters)
-        values = ComputedValues(self, answers, known) if known.values is None else known.values
+        values = ComputedValues(self.values, self.ids, answers, known) if known.values is None else known.values
         return Scope(answers, answer, self.ids, known.now, known.parameters, values)
 
     def choose_ending(self, scope: Scope) -> int | None:
@@ -107,16 +116,24 @@ class Conditions:
 class ComputedValues(Mapping[str, Any]):
     """A survey's values, each computed when it is first read; null where the expression has no value."""
 
-    __slots__ = ("_expressions", "_found", "_scope")
+    __slots__ = ("_budget", "_expressions", "_found", "_scope")
 
-    def __init__(self, conditions: Conditions, answers: Mapping[str, Any], known: Known) -> None:
-        self._expressions = conditions.values
-        self._scope = Scope(answers, None, conditions.ids, known.walk_now, known.parameters, self)
+    def __init__(
+        self,
+        expressions: Mapping[str, Expression],
+        ids: Sequence[str],
+        answers: Mapping[str, Any],
+        known: Known,
+        budget: StepBudget | None = None,
+    ) -> None:
+        self._expressions = expressions
+        self._scope = Scope(answers, None, ids, known.walk_now, known.parameters, self)
+        self._budget = budget
         self._found: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - JSON of any kind
         if name not in self._found:
-            self._found[name] = _value(self._expressions[name], self._scope)
+            self._found[name] = _value(self._expressions[name], self._scope, self._budget)
         return self._found[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -126,9 +143,9 @@ class ComputedValues(Mapping[str, Any]):
         return len(self._expressions)
 
 
-def _value(expression: Expression, scope: Scope) -> Any:  # noqa: ANN401 - JSON of any kind
+def _value(expression: Expression, scope: Scope, budget: StepBudget | None) -> Any:  # noqa: ANN401 - JSON of any kind
     try:
-        return whole_number(expression.value(scope))
+        return whole_number(expression.value(scope, budget))
     except EvaluationError:
         return None
 

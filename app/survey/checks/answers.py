@@ -1,27 +1,55 @@
-"""What the answers of a step can be, for expressions."""
+"""What answers, parameters and values can be, for expressions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ..expressions import ANY, SAMPLES, Alternative, Possible, list_of
+from ..parameters import Parameter
 from ..types import BaseStep
 
 
-def possible_answers(steps: Mapping[str, BaseStep]) -> Callable[[str], Possible]:
-    """Return a function that returns what the answer of a step can be, if it is answered.
+class Possibilities:
+    """What the members of ``answers``, ``parameters`` and ``values`` can be; those that are wrong can be anything.
 
-    Args:
-        steps: those that are right, by id; the answers of others can be anything.
+    Answers are those to steps that are answered.
     """
-    known: dict[str, Possible] = {}
 
-    def of_step(step_id: str) -> Possible:
-        if step_id not in known:
-            step = steps.get(step_id)
-            known[step_id] = (ANY,) if step is None else (possible_answer(step, f"answers.{step_id}"),)
-        return known[step_id]
+    def __init__(self, steps: Mapping[str, BaseStep], parameters: Mapping[str, Parameter]) -> None:
+        self._steps = steps
+        self._parameters = parameters
+        self._known: dict[tuple[str, str], Possible] = {}
 
-    return of_step
+    def of(self, mapping: str, name: str) -> Possible:
+        """Return what a member can be."""
+        if (mapping, name) not in self._known:
+            self._known[mapping, name] = self._find(mapping, name)
+        return self._known[mapping, name]
+
+    def _find(self, mapping: str, name: str) -> Possible:
+        if mapping == "answers" and name in self._steps:
+            return (possible_answer(self._steps[name], f"answers.{name}"),)
+        if mapping == "parameters" and name in self._parameters:
+            return _possible_parameter(self._parameters[name], f"parameters.{name}")
+        return (ANY,)
+
+    def add_value(self, name: str, outcome: Possible) -> None:
+        """Set what a computed value can be, beside null."""
+        own = f"values.{name}"
+        exact = tuple(sample for one in outcome if one.is_exact and one.items is None for sample in one.samples)
+        named = [replace(one, name=own, source=exact if one.source is None else one.source) for one in outcome]
+        self._known["values", name] = (_named_constant(None, exact, own), *named)
+
+
+def _possible_parameter(parameter: Parameter, name: str) -> Possible:
+    """A parameter without a value is null, and one of an address may be empty."""
+    step = parameter.step
+    others = [None] if parameter.default is None and not parameter.is_required else []
+    empty = [""] if step.is_empty("") else []
+    return (*(_named_constant(value, step, name) for value in (*others, *empty)), possible_answer(step, name))
+
+
+def _named_constant(value: object, source: object, name: str) -> Alternative:
+    return Alternative(samples=(value,), is_exact=True, source=source, name=name)
 
 
 def possible_answer(step: BaseStep, name: str) -> Alternative:

@@ -76,7 +76,7 @@ def _check(document: Document, findings: Findings, find_more: FindMore) -> Surve
     check_translations(document, models, findings)
     check_routes(document, structure.survey, findings)
     check_values(document, structure.steps, findings)
-    check_expressions(document, structure.steps, findings)
+    check_expressions(document, structure.steps, structure.parameters, findings)
     for path, message in find_more(document.data):
         findings.add(path, message)
     return structure.survey

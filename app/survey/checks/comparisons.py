@@ -1,5 +1,6 @@
 """Comparisons of an expression that no answer can make true, such as with a label instead of a value."""
 
+import re
 from collections.abc import Iterable, Iterator
 
 from ..expressions import Alternative, Possible, number_text, types
@@ -8,6 +9,8 @@ from .findings import Findings
 
 _SHOWN = 8
 """Values that a message names."""
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 _NOUNS = {float: "a number", str: "a text", bool: "true or false", list: "a list"}
 
@@ -54,6 +57,9 @@ def _problem(one: Alternative, other: Alternative, findings: Findings) -> str | 
     if one.source is None and (other.source is not None or one.is_exact):
         one, other = other, one
     step, value = one.source, _value(other)
+    if isinstance(step, tuple):
+        is_null = one.samples[:1] == (None,)  # as it is where an answer is missing
+        return None if value is None or is_null else _computed_never_is(one.name, step, value, findings)
     if not isinstance(step, BaseStep):
         return None if one.is_exact else f"{_noun(one)} is never {_noun(other) if value is None else _show(value)}"
     if value is not None:
@@ -61,6 +67,15 @@ def _problem(one: Alternative, other: Alternative, findings: Findings) -> str | 
     if isinstance(other.source, BaseStep):
         return f"{one.name} and {other.name} are never equal: {_difference(step, other.source)}"
     return f"{one.name} is never {_noun(other)}"
+
+
+def _computed_never_is(name: str, results: tuple[object, ...], value: Scalar, findings: Findings) -> str:
+    """Return what is wrong with the comparison of a computed value, of which some results are known."""
+    meant = (
+        findings.nearest(value, [one for one in results if isinstance(one, str)]) if isinstance(value, str) else None
+    )
+    hint = "" if meant is None else f"; did you mean {_show(meant)}?"
+    return f"{name} is never {_show(value)}{hint}"
 
 
 def _value(one: Alternative) -> Scalar | None:
@@ -99,7 +114,8 @@ def _refused(name: str, step: BaseStep, value: Scalar) -> str | None:
         return f"{name} is never {shown}: an empty answer is null; compare with null"
     if type(value) not in step.value_types and not (isinstance(value, float) and int in step.value_types):
         kind = "numbers" if float in step.value_types else "texts" if str in step.value_types else "of another type"
-        bare = f"; write {value}, without quotes" if isinstance(value, str) and kind == "numbers" else ""
+        is_quoted = isinstance(value, str) and kind == "numbers" and _NUMBER.fullmatch(value)
+        bare = f"; write {value}, without quotes" if is_quoted else ""
         return f"{name} is never {shown}: its answers are {kind}{bare}"
     try:
         stored = step.check_answer(value)

@@ -1,11 +1,11 @@
 """Whether the expressions that one command evaluates take too many steps together."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ..expressions import EvaluationError, Expression, Names, Possible, Scope, StepBudget, branches
+from ..expressions import EvaluationError, Expression, Names, Scope, StepBudget, branches
 from ..types import BaseStep
+from .answers import Possibilities
 from .failures import NOW, Known
 
 MAX_STEPS_OF_COMMAND = 5_000_000
@@ -14,34 +14,34 @@ MAX_STEPS_OF_COMMAND = 5_000_000
 
 @dataclass(slots=True)
 class Costs:
-    """Counts the steps of expressions with all their branches, evaluated on long answers.
-
-    Attributes:
-        answers: returns what the answer of a step can be.
-    """
+    """Counts the steps of expressions with all their branches, evaluated on long answers."""
 
     known: Known
-    answers: Callable[[str], Possible]
+    possible: Possibilities
     _left: dict[tuple[str, int | None], int] = field(default_factory=dict)
     _scope: Scope | None = None
+    _of_values: dict[str, int] = field(default_factory=dict)
 
-    def problem(self, expression: Expression, own: BaseStep | None, *, kind: str, step: int | None) -> str | None:
+    def problem(
+        self, expression: Expression, own: BaseStep | None, *, kind: str, step: int | None, value: str | None = None
+    ) -> str | None:
         """Return what is wrong if an expression is the first that is too much for those that one command evaluates.
 
         Args:
             own: the step whose expression it is.
             kind, step: what the command evaluates, and for which step, if not for all. As there can be many steps,
                 their expressions are not counted once the budget of the file is used up.
+            value: that it computes.
         """
         left = self._left.get((kind, step), MAX_STEPS_OF_COMMAND)
         if left < 0 or (step is not None and self.known.budget.left <= 0):
             return None
-        self._scope = scope = self._scope or Scope(self._long_answers(), all_ids=self.known.ids, now=NOW)
-        scope = scope if own is None else scope._replace(answer=scope.answers.get(own.id))
         steps = StepBudget(left)
-        for branch in branches(expression, Names(answers=frozenset(self.known.ids), answer=True)):
-            with suppress(EvaluationError):
-                branch.value(scope, steps)
+        self._evaluate(expression, own, steps)
+        if value is not None:
+            self._of_values[value] = left - steps.left
+        else:
+            steps.left -= sum(self._of_values.get(name, 0) for name in self._read_values(expression))
         self.known.budget.left -= left - steps.left if step is not None else 0
         self._left[kind, step] = steps.left
         if steps.left >= 0:
@@ -49,11 +49,38 @@ class Costs:
         most = f"one command takes more than {MAX_STEPS_OF_COMMAND} steps"
         return f"with the other {kind} before this, {most}; make the loops shorter"
 
-    def _long_answers(self) -> dict[str, object]:
-        found: dict[str, object] = {}
-        for step_id in self.known.ids:
-            (possible,) = self.answers(step_id)
-            text = "x" * getattr(self.known.steps.get(step_id), "max_length", 0)
-            items = [sample for item in possible.items or () for sample in item.samples]
-            found[step_id] = items or text or next(iter(possible.samples), None)
+    def _evaluate(self, expression: Expression, own: BaseStep | None, steps: StepBudget) -> None:
+        self._scope = scope = self._scope or self._long_scope()
+        scope = scope if own is None else scope._replace(answer=scope.answers.get(own.id))
+        names = Names(
+            answers=frozenset(self.known.ids) if expression.step_ids is None else expression.step_ids,
+            answer=True,
+            parameters=expression.parameter_names,
+            values=expression.value_names,
+            texts=True,
+        )
+        for branch in branches(expression, names):
+            with suppress(EvaluationError):
+                branch.value(scope, steps)
+
+    def _read_values(self, expression: Expression) -> set[str]:
+        """Return the values that an evaluation computes."""
+        found: set[str] = set()
+        pending = set(expression.value_names)
+        while pending:
+            name = pending.pop()
+            found.add(name)
+            if name in self.known.values:
+                pending |= self.known.values[name].value_names - found
         return found
+
+    def _long_scope(self) -> Scope:
+        answers = {step_id: self._long("answers", step_id, self.known.steps.get(step_id)) for step_id in self.known.ids}
+        parameters = {name: self._long("parameters", name, one.step) for name, one in self.known.parameters.items()}
+        return self.known.scope(answers, parameters=parameters, now=NOW)
+
+    def _long(self, mapping: str, name: str, step: BaseStep | None) -> object:
+        possible = self.possible.of(mapping, name)[-1]
+        text = "x" * getattr(step, "max_length", 0)
+        items = [sample for item in possible.items or () for sample in item.samples]
+        return items or text or next(iter(possible.samples), None)

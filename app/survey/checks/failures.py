@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from ..conditions import whole_number
+from .. import conditions
+from ..conditions import ComputedValues, whole_number
 from ..expressions import (
     Alternative,
     EvaluationError,
@@ -19,6 +20,7 @@ from ..expressions import (
     type_name,
     types,
 )
+from ..parameters import Parameter
 from ..types import BaseStep
 from .samples import MAX_ASSIGNMENTS, combinations
 from .values import default_problem
@@ -39,11 +41,27 @@ class Known:
         steps: those that are right, by id.
         ids: of all steps.
         budget: of the file.
+        parameters: those that are right, by name.
+        values: those that are right, by name.
     """
 
     steps: Mapping[str, BaseStep]
     ids: Sequence[str]
     budget: StepBudget
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    values: dict[str, Expression] = field(default_factory=dict)
+
+    def has_all_of(self, expression: Expression) -> bool:
+        """Return whether all that an expression reads is right, so that it can be evaluated."""
+        return expression.value_names <= self.values.keys() and expression.parameter_names <= self.parameters.keys()
+
+    def scope(
+        self, answers: Mapping[str, object], *, answer: object = None, parameters: Mapping[str, object], now: str | None
+    ) -> Scope:
+        """Return what expressions are evaluated on."""
+        given = conditions.Known(now, now, parameters)
+        values = ComputedValues(self.values, self.ids, answers, given, self.budget)
+        return Scope(answers, answer, self.ids, now, parameters, values)
 
 
 def failure(
@@ -52,27 +70,35 @@ def failure(
     field: str | None,
     own: BaseStep | None,
     known: Known,
+    *,
+    is_condition: bool = True,
 ) -> str | None:
     """Return why an expression fails for all answers; None if it does not, or if that is not known.
 
     Args:
+        expression: with what the values that it reads do.
         outcome: what was inferred for all answers.
-        field: whose value it computes; None for a condition.
-        own: the step whose expression it is; None at the end of the survey, and where the step is wrong.
+        field: whose value it computes, if any.
+        own: the step whose expression it is; None outside of steps, and where the step is wrong.
+        is_condition: whether it must be true or false.
     """
     if isinstance(outcome, EvaluationError):
         return _in_words(str(outcome))
     if field is not None and own is None:
         return None
-    reason = _of_results(outcome) if field is None or own is None else _of_values(outcome, field, own)
-    return reason or _of_all_answers(expression, field, own, known)
+    if field is not None and own is not None:
+        reason = _of_values(outcome, field, own)
+    else:
+        reason = _of_results(outcome) if is_condition else None
+    return reason or _of_all_answers(expression, field, own, known, is_condition=is_condition)
 
 
 def _of_results(outcome: Possible) -> str | None:
     kinds = types(outcome)
     if kinds is None or bool in kinds:
         return None
-    kind = next((type_name(sample) for one in outcome for sample in one.samples), "list")
+    samples = sorted((sample for one in outcome for sample in one.samples), key=lambda sample: sample is None)
+    kind = next(map(type_name, samples), "list")
     return _in_words(f"the result is a {kind}, not true or false")
 
 
@@ -91,23 +117,23 @@ def _can_fit(one: Alternative, field: str, own: BaseStep) -> bool:
     return any(sample is None or _fits(sample, field, own) for sample in one.samples)
 
 
-def _of_all_answers(expression: Expression, field: str | None, own: BaseStep | None, known: Known) -> str | None:
+def _of_all_answers(
+    expression: Expression, field: str | None, own: BaseStep | None, known: Known, *, is_condition: bool
+) -> str | None:
     """Return why an expression fails for each of all answers, if there are not too many."""
     reason = None
-    for answers in () if expression.reads_time else _all_answers(expression, own, known):
+    is_open = expression.reads_time or expression.parameter_names or not known.has_all_of(expression)
+    for answers in () if is_open else _all_answers(expression, own, known):
         if known.budget.left <= 0:
             return None
         answer = None if own is None else answers.get(own.id)
-        scope = Scope(answers=answers, answer=answer, all_ids=known.ids)
+        scope = known.scope(answers, answer=answer, parameters={}, now=None)
         try:
-            if field is None or own is None:
-                expression.holds(scope, known.budget)
-                return None
-            value = expression.value(scope, known.budget)
+            value = (expression.holds if is_condition else expression.value)(scope, known.budget)
         except EvaluationError as error:
             reason = _in_words(str(error))
             continue
-        if value is None or _fits(value, field, own):
+        if value is None or field is None or own is None or _fits(value, field, own):
             return None
         reason = f"{value} is no {field} for this step"
     return reason

@@ -9,7 +9,6 @@ from ..expressions import (
     InvalidExpression,
     Literal,
     Name,
-    Names,
     Node,
     Select,
     compile_expression,
@@ -19,7 +18,7 @@ from ..expressions import (
 from ..texts import computed
 from ..types import STEP_TYPES, BaseStep
 from .document import Document, Path
-from .routes import step_indexes
+from .places import names_in
 
 _LISTS: Mapping[str, tuple[str, str, str]] = {
     "steps": ("a list of steps", "a step", "{id: S1, type: info, prompt: Hello}"),
@@ -99,11 +98,11 @@ def missing_braces(path: Path, document: Document) -> str:
         return ""
     source = value.strip("{} ")
     try:
-        expression = compile_expression(source, Names(answers=frozenset(step_indexes(document))))
+        expression = compile_expression(source, names_in(document))
     except InvalidExpression:
         return ""
     quote = "'" if '"' in source else '"'
-    is_meant = computed(value) is None and (expression.reads_time or expression.step_ids != frozenset())
+    is_meant = computed(value) is None and (not expression.reads_only_answer)
     return f"; to compute it, write {quote}{{{{ {source} }}}}{quote}" if is_meant else ""
 
 

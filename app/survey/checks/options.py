@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from ..expressions import EvaluationError, Expression, Literal, Scope, nodes
+from ..parameters import Parameter
 from ..types import BaseStep
 from .failures import NOW, Known
 from .samples import combinations, sample_answers
@@ -15,20 +16,27 @@ def hides_all_options(conditions: Sequence[Expression], landings: Mapping[str, i
     """Return whether answers exist for which no option is shown, as far as samples show.
 
     Args:
-        conditions: one for each option; they name the answers that they read.
+        conditions: one for each option, with what the values that they read do; they name the answers that they read.
         landings: of :func:`first_landings`.
         index: of the step with the options.
     """
     read = sorted(frozenset().union(*(condition.step_ids or () for condition in conditions)))
-    if any(step_id not in known.steps for step_id in read):
+    given = sorted(frozenset().union(*(condition.parameter_names for condition in conditions)))
+    if any(step_id not in known.steps for step_id in read) or not all(map(known.has_all_of, conditions)):
         return False
     near = [*_near(_constants(conditions))]
     answers = [
         _answers(known.steps[step_id], near, is_skipped=step_id in landings and landings[step_id] <= index)
         for step_id in read
     ]
-    for values in combinations(answers):
-        scope = Scope(answers=dict(zip(read, values, strict=True)), all_ids=known.ids, now=NOW)
+    parameters = [_parameter_values(known.parameters[name], near) for name in given]
+    for values in combinations([*answers, *parameters]):
+        found = dict(zip((*read, *(f"parameters.{name}" for name in given)), values, strict=True))
+        scope = known.scope(
+            {step_id: found[step_id] for step_id in read},
+            parameters={name: found[f"parameters.{name}"] for name in given},
+            now=NOW,
+        )
         if not any(_holds(condition, scope, known) for condition in conditions):
             return known.budget.left > 0
     return False
@@ -43,9 +51,17 @@ def _holds(condition: Expression, scope: Scope, known: Known) -> bool:
 
 def _answers(step: BaseStep, near: Iterable[object], *, is_skipped: bool) -> tuple[object, ...]:
     can_be_null = is_skipped or step.show_if is not None or not step.required
+    return (*_samples(step, near), *([None] if can_be_null else []))
+
+
+def _parameter_values(parameter: Parameter, near: Iterable[object]) -> tuple[object, ...]:
+    is_absent = not parameter.is_required
+    return (*_samples(parameter.step, near), *([parameter.default] if is_absent else []))
+
+
+def _samples(step: BaseStep, near: Iterable[object]) -> tuple[object, ...]:
     found = [*sample_answers(step), *(value for value in near if not step.is_empty(value) and step.accepts(value))]
-    distinct = {(type(value), str(value)): value for value in found}
-    return (*distinct.values(), *([None] if can_be_null else []))
+    return tuple({(type(value), str(value)): value for value in found}.values())
 
 
 def _constants(conditions: Iterable[Expression]) -> Iterator[object]:

@@ -12,15 +12,7 @@ from ..step_graph import StepGraph
 from ..types import STEP_TYPES, InfoStep
 from .document import Document
 from .findings import Findings
-
-
-def step_indexes(document: Document) -> dict[str, int]:
-    """Return the first index of each step id, also of steps that are wrong otherwise."""
-    indexes: dict[str, int] = {}
-    for index, step in enumerate(document.steps):
-        if isinstance(step, dict) and isinstance(step.get("id"), str):
-            indexes.setdefault(step["id"], index)
-    return indexes
+from .places import step_indexes
 
 
 def check_routes(document: Document, survey: Survey | None, findings: Findings) -> None:

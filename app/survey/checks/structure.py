@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import get_args
 
@@ -13,11 +14,13 @@ from pydantic_core.core_schema import ErrorType
 from ...core import strict_json
 from ...core.formats import validation_message
 from ..definition import Survey, parse_structure, text_language
+from ..parameters import Parameter
 from ..types import STEP_TYPES, BaseStep, InfoStep, Step
 from .document import Document, Path
 from .findings import Findings
 from .hints import missing_braces, wrong_type
 from .locales import known_languages
+from .places import names_of
 
 _KINDS = {
     "string_type": "text",
@@ -41,10 +44,12 @@ class Structure:
     Attributes:
         survey: None if any part of it is wrong.
         steps: by their index, without fields that are wrong; only where the others make a step.
+        parameters: by name.
     """
 
     survey: Survey | None
     steps: Mapping[int, BaseStep]
+    parameters: Mapping[str, Parameter]
 
 
 def check_structure(document: Document, findings: Findings) -> Structure:
@@ -61,10 +66,11 @@ def check_structure(document: Document, findings: Findings) -> Structure:
             messages.add([*errors, *(other for one in untyped for other in _errors_of_any_type(one, document, tag))])
     survey = parsed.pop(None, None)
     if survey is None:
-        return Structure(survey=None, steps=_right_steps(document, {path[:3] for path in messages.added}))
+        steps = _right_steps(document, {path[:3] for path in messages.added})
+        return Structure(survey=None, steps=steps, parameters=_right_parameters(document))
     for tag, texts in parsed.items():
         survey.add_language(str(tag), texts)
-    return Structure(survey=survey, steps=dict(enumerate(survey.steps)))
+    return Structure(survey=survey, steps=dict(enumerate(survey.steps)), parameters=survey.parameters)
 
 
 def _errors_of_any_type(untyped: ErrorDetails, document: Document, tag: str | None) -> list[ErrorDetails]:
@@ -90,6 +96,14 @@ def _right_steps(document: Document, wrong: Collection[Path]) -> dict[int, BaseS
             found[index] = _STEP.validate_json(definition, context=text_language(document.data))
         except ValidationError:
             continue
+    return found
+
+
+def _right_parameters(document: Document) -> dict[str, Parameter]:
+    found = {}
+    for name in names_of(document, "parameters"):
+        with suppress(ValidationError):
+            found[name] = Parameter.model_validate_json(strict_json.encode(document.at(("parameters", name))))
     return found
 
 

@@ -3,9 +3,9 @@
 from .compiler import FUNCTIONS, Names
 from .expression import Expression, branches, compile_expression, without_value
 from .frame import MAX_STEPS, Scope, StepBudget
-from .inference import infer
+from .inference import Members, infer
 from .nodes import Binary, Call, InvalidExpression, Literal, Name, Node, Select, nodes
-from .parser import MAX_LENGTH
+from .parser import MAX_LENGTH, RESERVED_WORDS
 from .possible import ANY, SAMPLES, Alternative, Possible, list_of, types
 from .values import EvaluationError, number_text, type_name
 
@@ -14,6 +14,7 @@ __all__ = [
     "FUNCTIONS",
     "MAX_LENGTH",
     "MAX_STEPS",
+    "RESERVED_WORDS",
     "SAMPLES",
     "Alternative",
     "Binary",
@@ -22,6 +23,7 @@ __all__ = [
     "Expression",
     "InvalidExpression",
     "Literal",
+    "Members",
     "Name",
     "Names",
     "Node",

@@ -17,6 +17,9 @@ from .values import OPERATORS, EvaluationError, item_at, type_name
 
 _UNARY = {"-": evaluation.negated(lambda frame: frame), "!": evaluation.inverted(lambda frame: frame)}
 
+Members = Callable[[str, str], Possible]
+"""Returns what a member of ``answers``, ``parameters`` or ``values`` can be."""
+
 _Bound = Mapping[str, Possible]
 _Outcome = Possible | EvaluationError
 
@@ -34,15 +37,15 @@ class Inferred:
     comparisons: tuple[tuple[Possible, Possible], ...]
 
 
-def infer(tree: Node, answers: Callable[[str], Possible], own: Possible, budget: StepBudget | None = None) -> Inferred:
+def infer(tree: Node, member: Members, own: Possible, budget: StepBudget | None = None) -> Inferred:
     """Return what is known of an expression.
 
     Args:
-        answers: returns what the answer of a step can be.
+        member: returns what an answer, a parameter or a value can be.
         own: what ``answer`` can be.
         budget: from which the steps are taken; without more of them, a part can be anything.
     """
-    inference = _Inference(answers, StepBudget(MAX_STEPS) if budget is None else budget)
+    inference = _Inference(member, StepBudget(MAX_STEPS) if budget is None else budget)
     outcome = inference.attempt(tree, {"answer": own, "today": (TODAY,), "now": (NOW,)})
     return Inferred(outcome=outcome, comparisons=tuple(inference.comparisons))
 
@@ -51,7 +54,7 @@ def infer(tree: Node, answers: Callable[[str], Possible], own: Possible, budget:
 class _Inference:
     """Visits all parts, also those after one that fails, for their comparisons."""
 
-    answers: Callable[[str], Possible]
+    member: Members
     budget: StepBudget
     comparisons: list[tuple[Possible, Possible]] = field(default_factory=list)
 
@@ -73,11 +76,11 @@ class _Inference:
                 return (constant(value),)
             case Name(name):
                 return _some(bound.get(name, (ANY,)))
-            case Select(Name("answers"), name) | Index(Name("answers"), Literal(str() as name)) if (
-                "answers" not in bound
-            ):
+            case Select(Name("answers" | "parameters" | "values" as mapping), name) | Index(
+                Name("answers" | "parameters" | "values" as mapping), Literal(str() as name)
+            ) if mapping not in bound:
                 is_test = isinstance(node, Select) and node.is_test
-                return (TYPED[bool],) if is_test else self.answers(name)
+                return (TYPED[bool],) if is_test else self.member(mapping, name)
             case Select(operand, name, is_test):
                 read = evaluation.has_field if is_test else evaluation.selected
                 return applied(read(lambda frame: frame, name), self._all([operand], bound), self.budget)

@@ -27,10 +27,11 @@ MAX_NESTING = 40
 
 LOOPS = frozenset({"all", "exists", "exists_one", "existsOne", "map", "filter"})
 
-_RESERVED = frozenset(
+RESERVED_WORDS = frozenset(
     """as break const continue else for function if import in let loop namespace package return var void while
     true false null""".split()  # noqa: SIM905 - twenty words, not twenty quotes
 )
+"""Of CEL, which are no names."""
 
 _RELATIONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 _BINARY: tuple[frozenset[str], ...] = (_RELATIONS, frozenset("+-"), frozenset("*/"))
@@ -176,7 +177,7 @@ class _Parser:
         if name in {"true", "false", "null"}:
             self._next()
             return Literal({"true": True, "false": False, "null": None}[name])
-        if name in _RESERVED:
+        if name in RESERVED_WORDS:
             raise self._unexpected("a reserved word")
         self._next()
         if not self._takes("("):

@@ -1,0 +1,119 @@
+"""Where the expressions of a survey file stand."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..expressions import Names
+from ..texts import computed
+from ..types import STEP_TYPES, BaseStep
+from .document import Document, Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an expression stands.
+
+    Attributes:
+        step: whose expression it is; None outside of steps, and where the step is wrong.
+        index: of the step.
+        field: whose value it computes; None for a condition.
+        value: which value of the survey it computes.
+        has_answer: whether there is ``answer``.
+        is_early: whether it decides how the step is shown, and may only read earlier answers, by their names.
+    """
+
+    path: Path
+    source: str
+    step: BaseStep | None = None
+    index: int = 0
+    field: str | None = None
+    value: str | None = None
+    has_answer: bool = False
+    is_early: bool = False
+
+    @property
+    def is_condition(self) -> bool:
+        return self.field is None and self.value is None
+
+    @property
+    def evaluated_with(self) -> tuple[str, int | None]:
+        """What one command evaluates together with this, and for which step, if not for all."""
+        if self.value is not None:
+            return "values", None
+        if self.path[0] == "end":
+            return "endings", None
+        is_of_route = self.field is None and "check" not in self.path
+        return ("conditions of the route", None) if is_of_route else ("expressions of the step", self.index)
+
+
+def names_of(document: Document, field: str) -> tuple[str, ...]:
+    """Return the names of the file's parameters or values, right or wrong."""
+    part = document.at((field,))
+    return tuple(part) if isinstance(part, Mapping) else ()
+
+
+def step_indexes(document: Document) -> dict[str, int]:
+    """Return the first index of each step id, also of steps that are wrong otherwise."""
+    indexes: dict[str, int] = {}
+    for index, step in enumerate(document.steps):
+        if isinstance(step, dict) and isinstance(step.get("id"), str):
+            indexes.setdefault(step["id"], index)
+    return indexes
+
+
+def names_in(document: Document) -> Names:
+    """Return what the file's expressions can name but ``answer``, right or wrong."""
+    return Names(
+        answers=frozenset(step_indexes(document)),
+        parameters=frozenset(names_of(document, "parameters")),
+        values=frozenset(names_of(document, "values")),
+    )
+
+
+def places_of_values(document: Document) -> Iterator[Place]:
+    """Yield the places of values, in order."""
+    for name in names_of(document, "values"):
+        for path, source in _conditions(document, ("values",), name):
+            yield Place(path=path, source=source, value=name)
+
+
+def places_of_steps(document: Document, steps: Mapping[int, BaseStep]) -> Iterator[Place]:
+    """Yield the places of conditions and computed fields."""
+    for index, step in enumerate(document.steps):
+        if isinstance(step, Mapping):
+            yield from _of_step(document, index, step, steps.get(index))
+
+
+def _of_step(document: Document, index: int, step: Mapping[str, Any], right: BaseStep | None) -> Iterator[Place]:
+    path: Path = ("steps", index)
+    early = (*_conditions(document, path, "show_if"), *_listed(document, (*path, "options"), "show_if"))
+    late = (*_listed(document, (*path, "next"), "when"), *_listed(document, (*path, "check"), "that"))
+    for at, source in early:
+        yield Place(path=at, source=source, step=right, index=index, is_early=True)
+    for at, source in late:
+        yield Place(path=at, source=source, step=right, index=index, has_answer=True)
+    for field in STEP_TYPES.get(str(step.get("type")), BaseStep).computable:
+        expression = computed(step.get(field))
+        if expression is not None:
+            at = (*path, field)
+            yield Place(path=at, source=expression, step=right, index=index, field=field, is_early=True)
+
+
+def places_of_endings(document: Document) -> Iterator[Place]:
+    """Yield the places of the conditions of the end."""
+    for path, source in _listed(document, ("end",), "when"):
+        yield Place(path=path, source=source)
+
+
+def _listed(document: Document, path: Path, name: str) -> Iterator[tuple[Path, str]]:
+    """Yield the conditions of the items of a list."""
+    items = document.at(path)
+    for number in range(len(items) if isinstance(items, list) else 0):
+        yield from _conditions(document, (*path, number), name)
+
+
+def _conditions(document: Document, path: Path, name: str) -> Iterator[tuple[Path, str]]:
+    condition = document.at((*path, name))
+    if isinstance(condition, str | bool):
+        yield (*path, name), str(condition).lower() if isinstance(condition, bool) else condition
