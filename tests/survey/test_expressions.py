@@ -211,6 +211,15 @@ def test_evaluation_has_a_limited_number_of_steps(source: str, second: object, v
         expression.holds(scope)
 
 
+@pytest.mark.parametrize("source", ["answers.a.map(a, answers.b)", "answers.a.map(a, {answers.b: a})"])
+def test_value_has_a_limited_length(source: str) -> None:
+    """It is recorded, and sent with each message: a long text in each item would make 60 MB of one answer."""
+    expression = compile_expression(source, Names(answers=frozenset("ab")))
+    assert len(expression.value(Scope({"a": OPTIONS[:10], "b": "x" * 60_000}))) == 10
+    with pytest.raises(EvaluationError, match="it takes more than 500000 steps"):
+        expression.value(Scope({"a": OPTIONS, "b": "x" * 60_000}))
+
+
 @pytest.mark.parametrize("error", [MemoryError, RecursionError])
 def test_expression_has_no_value_when_python_has_no_memory_or_stack_left(error: type[Exception]) -> None:
     """Neither ends a command."""

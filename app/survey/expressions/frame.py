@@ -83,11 +83,17 @@ def weight(frame: Frame, value: Any) -> int:  # noqa: ANN401 - any value
     steps, pending = 0, [value]
     while pending:
         one = pending.pop()
+        kind = type(one)
         steps += 1
-        if type(one) in {list, dict}:
-            pending.extend(one.values() if type(one) is dict else one)
-            if type(one) is dict and any(type(key) is not str for key in one):
+        if kind is list:
+            pending.extend(one)
+        elif kind is dict:
+            pending.extend(one.values())
+            steps += sum(map(length, one))
+            if any(type(key) is not str for key in one):
                 steps += len(one) ** 2  # each key is compared with the others
+        else:
+            steps += length(one)
         if steps + len(pending) > frame[STEPS]:
             return int(frame[STEPS]) + 1
     return steps
