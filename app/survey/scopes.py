@@ -60,12 +60,12 @@ def walk_scope(survey: Survey, state: SessionState) -> Scope:
 
 
 def value_text(survey: Survey, scope: Scope, at: int) -> ValueText:
-    """Return what gives the texts of insertions.
+    """Return the function that gives each insertion its text.
 
     Args:
         survey: in the participant's language.
-        scope: of the moment.
-        at: the moment, in microseconds since 1970 UTC.
+        scope: as :func:`moment_scope` returns it.
+        at: as of ``moment_scope``.
     """
     scope = scope._replace(now=local_time(at, survey.timezone))
 
@@ -87,7 +87,7 @@ def _text(survey: Survey, scope: Scope, source: str) -> str | None:
 
 
 def texts_at(survey: Survey, state: SessionState, at: int) -> ValueText:
-    """Return what gives the texts of insertions in a session at a time, in microseconds since 1970 UTC."""
+    """Return :func:`value_text` of a session at a time, in microseconds since 1970 UTC."""
     return value_text(survey, moment_scope(survey, at, known_to(survey, state), state.answers), at)
 
 

@@ -97,7 +97,7 @@ class Snapshot:
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """The survey's computed values: those recorded at completion, before it as the answers are now."""
+        """The survey's computed values: the recorded ones of a completed session, else those of its present answers."""
         survey, state = self.survey, self.state
         if state.values is not None:
             return state.values

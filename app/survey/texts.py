@@ -1,4 +1,4 @@
-"""Texts of a survey file in the participant's language, and computed values.
+"""Texts of a survey file in the participant's language, and expressions that stand for a field's value.
 
 A text is a string, or a map from language tags to strings. A survey is parsed once for each language, so that steps
 hold plain strings; its definition keeps the maps.
