@@ -63,3 +63,15 @@ def test_no_step_is_unreachable_when_the_time_decides() -> None:
     steps = f" - {{id: A, type: info, prompt: p, {rule}}}\n - {{id: B, type: info, prompt: p, next: [{{go: end}}]}}\n"
     text = f"id: a\ntitle: t\nlanguage: en\nsteps:\n{steps} - {{id: C, type: info, prompt: p}}\n"
     assert parse_survey(text, "a.yaml").graph.unreachable == ()
+
+
+def test_step_that_may_have_no_option_also_leads_where_null_does() -> None:
+    """It is continued without an answer then."""
+    rules = "next: [{when: answer == null, go: C}, {go: end}]"
+    steps = f"""\
+ - {{id: A, type: boolean, prompt: p}}
+ - {{id: B, type: choice, prompt: p, options: [{{value: x, show_if: answers.A}}], {rules}}}
+ - {{id: C, type: info, prompt: p}}
+"""
+    graph = parse_survey(f"id: a\ntitle: t\nlanguage: en\nsteps:\n{steps}", "a.yaml").graph
+    assert (graph.unreachable, graph.remaining["B"]) == ((), 2)

@@ -191,7 +191,8 @@ class ChoiceStep(OptionsStep):
         return self.check_option(value)
 
     def possible_answers(self) -> tuple[object, ...] | None:
-        return None if self.others else self._with_null(tuple(self.values))
+        can_be_skipped = not self.required or all(option.show_if is not None for option in self.options)
+        return None if self.others else (*self.values, *((None,) if can_be_skipped else ()))
 
     def option_label(self, value: object) -> str | None:
         value = chosen_value(value)
