@@ -41,11 +41,10 @@ class Possibilities:
 
 
 def _possible_parameter(parameter: Parameter, name: str) -> Possible:
-    """A parameter without a value is null, and one of an address may be empty."""
-    step = parameter.step
-    others = [None] if parameter.default is None and not parameter.is_required else []
-    empty = [""] if step.is_empty("") else []
-    return (*(_named_constant(value, step, name) for value in (*others, *empty)), possible_answer(step, name))
+    """Return what a parameter can be: a value that its step accepts, or a default that is null or an empty text."""
+    has_empty = not parameter.is_required and parameter.step.is_empty(parameter.default)
+    empty = (_named_constant(parameter.default, parameter.step, name),) if has_empty else ()
+    return (*empty, possible_answer(parameter.step, name))
 
 
 def _named_constant(value: object, source: object, name: str) -> Alternative:

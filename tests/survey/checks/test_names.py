@@ -192,3 +192,12 @@ def test_step_that_may_have_no_option_for_some_parameters_is_a_warning(
     found = found_in(f"{HEAD}  - {{id: z, type: choice, prompt: P, options: [{options}]}}\n")
     warning = "warning: step z: options: show_if may leave no option at all"
     assert [one.partition(" ")[2] for one in found] == ([warning] if is_warning else [])
+
+
+def test_required_parameter_is_never_empty() -> None:
+    """Without it no session begins."""
+    text = last_step('parameters.clinic == ""').replace(
+        "{type: choice, options: [north, south], from: url}", "{type: text, from: url}"
+    )
+    (finding,) = found_in(text)
+    assert finding.endswith('parameters.clinic is never "": an empty answer is null; compare with null')
