@@ -102,7 +102,7 @@ def missing_braces(path: Path, document: Document) -> str:
     except InvalidExpression:
         return ""
     quote = "'" if '"' in source else '"'
-    is_meant = computed(value) is None and (not expression.reads_only_answer)
+    is_meant = computed(value) is None and not expression.reads_only_answer
     return f"; to compute it, write {quote}{{{{ {source} }}}}{quote}" if is_meant else ""
 
 
