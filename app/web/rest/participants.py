@@ -1,7 +1,7 @@
 """REST for invitations, resume links, cookies and participants' data."""
 
 from contextlib import suppress
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import flask
 import segno
@@ -49,7 +49,7 @@ class Invitation(LinkRequest):
         str, Field(json_schema_extra={**USER_ID_SCHEMA}, description="the participant; compared exactly")
     ] = ""
     parameters: Annotated[
-        dict[str, JsonValue],
+        dict[str, Any],
         Field(description="the survey's parameters with `from: invitation`, signed into the token"),
     ] = Field(default_factory=dict)
 

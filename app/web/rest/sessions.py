@@ -41,6 +41,7 @@ from .openapi.parameters import (
     STEP,
     SURVEY,
     SURVEY_FILTER,
+    SURVEY_PARAMETERS,
     UPDATED_SINCE,
     USER_ID_PREFIX,
     encode_cursor,
@@ -130,7 +131,7 @@ class BeginRequest(PartialModel):
         Field(pattern=LANGUAGE, max_length=MAX_LANGUAGE_LENGTH, description="of the survey's; default: its own"),
     ] = None
     parameters: Annotated[
-        dict[str, JsonValue],
+        dict[str, Any],
         Field(description="the survey's, wherever they come from otherwise; only integrators may send them"),
     ] = Field(default_factory=dict)
 
@@ -173,7 +174,7 @@ def get_session(user_id: str) -> flask.Response:
     responses={200: SessionResponse, 201: SessionResponse},
     headers=ETAG,
     security=own_session("sessions:write"),
-    parameters=(SURVEY,),
+    parameters=(SURVEY, BEGIN_LANG, SURVEY_PARAMETERS),
     request=BeginRequest,
     is_request_optional=True,
     example={"parameters": {}},
@@ -182,7 +183,7 @@ def get_session(user_id: str) -> flask.Response:
 def begin_session(user_id: str) -> flask.Response:
     """Begin a session (201) if there is none; otherwise return it as it is (200).
 
-    A survey's parameters with `from: url` are query parameters of this address. They are fixed when a session begins.
+    Its parameters are fixed then.
     """
     key = authorize_session(user_id, "sessions:write", "session_written", own=True)
     request = parse_body(BeginRequest)
@@ -193,7 +194,7 @@ def begin_session(user_id: str) -> flask.Response:
         key,
         is_audio_mode=request.is_audio_mode,
         granted_at=requester_granted_at(),
-        languages=(request.language,) if request.language else wanted_languages(),
+        languages=(request.language,) if request.language else wanted_languages(BEGIN_LANG.value()),
         parameters=given_parameters(principal, request.parameters),
     )
     response = _session_response(snapshot)
@@ -265,7 +266,7 @@ def delete_session(user_id: str) -> flask.Response:
     "POST /api/session/<path:user_id>/commands",
     responses={200: CommandResponse},
     security=own_session("sessions:write"),
-    parameters=(SURVEY, COMMAND_KEY, BEGIN_LANG),
+    parameters=(SURVEY, COMMAND_KEY, BEGIN_LANG, SURVEY_PARAMETERS),
     request=COMMAND,
     example={"type": "answer", "id": "7f9c", "step": "Q1", "value": 1},
     errors=(*PROTECTED, 409),

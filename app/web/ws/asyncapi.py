@@ -136,7 +136,7 @@ CLOSE_CODES = {
     1009: "a message over 64 KiB",
     1011: "internal server error; acknowledged answers are saved",
     1013: "overloaded, or the database is unavailable: try again later",
-    4400: "repeated malformed messages, or no user id",
+    4400: "repeated malformed messages, no user id, or a wrong or missing parameter of the survey",
     4401: "missing, invalid, expired or revoked credentials",
     4403: "not allowed: another origin, or another participant's session",
     4404: "no such survey",

@@ -77,6 +77,12 @@ EXPORT = {
     },
 }
 
+# No schema knows a survey's parameters.
+INVITATION = {
+    "include-path": "/api/surveys/{survey_id}/participants",
+    "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", *REFUSED, "422"]}},
+}
+
 
 class SilentHandler(WSGIRequestHandler):
     def log_request(self, *_args: object) -> None:
@@ -152,6 +158,7 @@ def schemathesis_config(headers: dict[str, str], without_bounds: str) -> Schemat
         without_bounds: of ``WITHOUT_BOUNDS``.
     """
     words = {"users": [KEY.user_id], "surveys": [KEY.survey_id], "steps": ["Q1", "Q2"], "values": [0, 1, 2, 3]}
+    words["versions"] = ["1", "9", "*"]
     return SchemathesisConfig.from_dict(
         {
             "seed": 1,
@@ -164,6 +171,7 @@ def schemathesis_config(headers: dict[str, str], without_bounds: str) -> Schemat
                 RESUME,
                 RELOAD,
                 EXPORT,
+                INVITATION,
                 {"include-name-regex": without_bounds, "phases": {"coverage": {"enabled": False}}},
             ],
             "dictionaries": {name: {"values": values} for name, values in words.items()},
@@ -171,6 +179,7 @@ def schemathesis_config(headers: dict[str, str], without_bounds: str) -> Schemat
                 "path.user_id": {"dictionary": "users", "probability": 0.6},
                 "path.survey_id": {"dictionary": "surveys", "probability": 0.6},
                 "query.survey": {"dictionary": "surveys", "probability": 0.7},
+                "header.If-Match": {"dictionary": "versions", "probability": 0.6},
                 "body.step": {"dictionary": "steps", "probability": 0.6},
                 "body.value": {"dictionary": "values", "probability": 0.5},
             },

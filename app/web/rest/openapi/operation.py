@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from ....core.formats import MAX_COMMAND_BYTES
 from ....errors import InvalidInput
-from .parameters import Parameter, Schema
+from .parameters import SURVEY_PARAMETERS, Parameter, Schema
 from .strict_json_schema import REFERENCE
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -86,7 +86,12 @@ class Operation:
         return view
 
     def require_known_query(self) -> None:
-        """Raise InvalidInput for an undeclared parameter: a misspelt filter would select all."""
+        """Raise InvalidInput for an undeclared parameter: a misspelt filter would select all.
+
+        Where a session begins, they may be its survey's.
+        """
+        if SURVEY_PARAMETERS in self.parameters:
+            return
         known = [parameter.name for parameter in self.parameters if parameter.location == "query"]
         unknown = sorted(flask.request.args.keys() - set(known))
         if unknown:

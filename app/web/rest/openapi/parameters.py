@@ -235,6 +235,12 @@ UNTIL = timestamp(
 
 LANG = language("lang", "the texts in this of the survey's languages; default: its own")
 BEGIN_LANG = replace(LANG, description="the language of a session that begins; default: the best of Accept-Language")
+SURVEY_PARAMETERS: Parameter[str] = Parameter(
+    "parameters",
+    "a survey's parameters with `from: url`, each under its name; others are ignored",
+    {"type": "object", "additionalProperties": {"type": "string"}},  # exploded, as is the default (OpenAPI, 4.8.12)
+    str,
+)
 MODE = choice("mode", "only sessions in this mode", MODES)
 REVISION = text("revision", "only sessions of this revision", NO_NUL)
 IF_MATCH: Parameter[int | None] = Parameter(
