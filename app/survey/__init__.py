@@ -46,6 +46,7 @@ from .resolve import described_step, resolve_at
 from .snapshot import SessionKey, Snapshot
 from .state import END, SessionContext, SessionState, apply, fold
 from .texts import with_html
+from .value_kinds import ValueKind, value_kinds
 
 __all__ = [
     "END",
@@ -83,6 +84,7 @@ __all__ = [
     "Status",
     "Survey",
     "Update",
+    "ValueKind",
     "WentBack",
     "WentTo",
     "accept_invitation",
@@ -105,5 +107,6 @@ __all__ = [
     "status_at",
     "survey_json_schema",
     "to_record",
+    "value_kinds",
     "with_html",
 ]

@@ -3,7 +3,7 @@
 A change of the JSON gets another FORMAT.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -29,6 +29,10 @@ NOTES = (
     (
         "A column `step_code` of a step with several choices is 1 if the option was chosen and 0 if it was not. What "
         "participants wrote beside an option is in `step_other`, or `step_code_other`."
+    ),
+    (
+        "A parameter was known before the first question. A computed value is the result of its expression, as it was "
+        "recorded when the session was completed; of other sessions, as it is at the time of the export."
     ),
     "A column `step_code` of a ranking is the option's rank, 1 for the first.",
     (
@@ -95,6 +99,7 @@ def codebook_to_markdown(layout: Layout) -> str:
 def _column_to_dict(column: Column, layout: Layout) -> dict[str, Any]:
     step, newest = column.step, layout.surveys[0]
     prompts = {revision: asked.prompt for revision, asked in column.steps.items()}
+    concepts = _concepts(next(iter(column.steps.values()), None))
     return {
         "kind": column.kind,
         "label": column.label,
@@ -103,11 +108,16 @@ def _column_to_dict(column: Column, layout: Layout) -> dict[str, Any]:
         "type": None if step is None else step.type,
         "required": None if step is None else step.required,
         "unit": column.unit,
-        "revisions": list(column.option.revisions if column.option else column.steps),
+        "parameter": column.parameter,
+        "value": column.value,
+        "expressions": [
+            {"revision": revision, "expression": expression} for revision, expression in column.expressions.items()
+        ],
+        "revisions": list(column.option.revisions if column.option else column.revisions),
         "condition": None if step is None else _condition(step.id, newest),
         "concept": None if step is None else _code(step.code),
         "values": [
-            asdict(coded) | {"revisions": list(coded.revisions), "concept": _code(_concepts(step).get(coded.value))}
+            asdict(coded) | {"revisions": list(coded.revisions), "concept": _code(concepts.get(coded.value))}
             for coded in _coded(column, layout)
         ],
         "prompts": [{"revision": revision, "prompt": prompt} for revision, prompt in prompts.items()]
@@ -169,10 +179,15 @@ def _row(column: Mapping[str, Any]) -> Sequence[str]:
         column["label"],
         values,
         "" if column["required"] else "may be skipped" if column["step"] else "",
-        column["condition"] or "",
+        column["condition"] or " or, in older revisions, ".join(_expressions(column)),
         "{system} {code}".format_map(column["concept"]) if column["concept"] else "",
         " ".join(revision[:8] for revision in column["revisions"]),
     )
+
+
+def _expressions(column: Mapping[str, Any]) -> Iterable[str]:
+    """Return the expressions of a computed value, newest first, each once."""
+    return dict.fromkeys(one["expression"] for one in column["expressions"])
 
 
 def _escape(text: str) -> str:

@@ -4,22 +4,35 @@ If a step's type changed, columns of older types have a suffix (``Q3_number``). 
 Options are numbered by first appearance, so that codes stay the same, unless all values are whole numbers.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, NamedTuple, TypeVar
 
 from ...core.timestamps import to_datetime
 from ...languages import text
 from ...store import rows
-from ...survey import SessionKey, SessionState, Survey, status_at
-from ...survey.types import STEP_TYPES, AnswerColumn, Cell, CodedValue, ColumnKind, Step, ToCells
+from ...survey import SessionKey, SessionState, Snapshot, Survey, ValueKind, status_at, value_kinds
+from ...survey.types import (
+    STEP_TYPES,
+    AnswerColumn,
+    AnswerColumns,
+    Cell,
+    CodedValue,
+    ColumnKind,
+    Step,
+    ToCells,
+    one_column,
+)
 from .programs import PLAIN, valid_names
+
+T = TypeVar("T")
+TypeName = TypeVar("TypeName", bound=str)
 
 StepRevisions = Mapping[str, Step]
 """A step by revision, newest first."""
 
 _Places = dict[str, tuple[int, ToCells]]
-"""By step: first column's index, and conversion."""
+"""By step, ``parameters.name`` or ``values.name``: first column's index, and conversion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,16 +41,27 @@ class Column(AnswerColumn):
 
     Attributes:
         name: in all formats but SPSS and Stata.
-        steps: empty for fixed columns.
+        steps: of a step, or of a parameter as a step; empty for other columns.
+        parameter: its name, if the column has one.
+        value: the name of a computed value.
+        expressions: of the computed value by revision, newest first.
     """
 
     name: str
-    steps: StepRevisions
+    steps: StepRevisions = field(default_factory=dict)
+    parameter: str | None = None
+    value: str | None = None
+    expressions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def step(self) -> Step | None:
-        """In its newest revision."""
-        return next(iter(self.steps.values()), None)
+        """In its newest revision; None of a parameter."""
+        return None if self.parameter is not None else next(iter(self.steps.values()), None)
+
+    @property
+    def revisions(self) -> Iterable[str]:
+        """Those that have what the column contains, newest first."""
+        return self.steps or self.expressions
 
     @property
     def labels(self) -> Mapping[Cell, Cell]:
@@ -45,17 +69,21 @@ class Column(AnswerColumn):
         return {coded.value: coded.label for coded in self.coded} if self.kind == "choice" else {}
 
 
-class StepColumns(NamedTuple):
-    """The columns of one step in one type, if it takes answers."""
+class ColumnGroup(NamedTuple):
+    """The columns of a step, a parameter or a computed value in one type; none of a step that takes no answer.
 
-    step_id: str
-    steps: StepRevisions
+    Attributes:
+        id: of a step, ``parameters.name`` or ``values.name``.
+    """
+
+    id: str
+    revisions: Iterable[str]
     columns: Sequence[Column]
     to_cells: ToCells
 
 
 def _fixed(name: str, kind: ColumnKind, label: str) -> Column:
-    return Column(name=name, kind=kind, label=label, steps={})
+    return Column(name=name, kind=kind, label=label)
 
 
 LEADING = (
@@ -113,17 +141,21 @@ class Layout:
             *((_ending_column(surveys),) if self.has_endings else ()),
         )
         trailing = (*((CONFIRMED,) if self.has_warnings else ()), *TRAILING)
-        groups = _step_columns(surveys, [column.name for column in (*leading, *trailing)])
+        steps, parameters, values = _steps(surveys), _parameters(surveys), _values(surveys)
+        named = _named([*steps, *parameters, *values], [column.name for column in (*leading, *trailing)])
+        first_value = len(steps) + len(parameters)
+        groups = [*named[len(steps) : first_value], *named[: len(steps)], *named[first_value:]]
         self.columns = (*leading, *(column for group in groups for column in group.columns), *trailing)
-        self._without_columns = {group.step_id for group in groups if not group.columns}
+        self._known = [place for place, column in enumerate(self.columns) if column.parameter or column.value]
+        self._without_columns = {group.id for group in groups if not group.columns}
         self._newest: _Places = {}
         by_revision: dict[str, _Places] = {revision: {} for revision in self._by_revision}
         start = len(leading)
         for group in groups:
             to_cells = _to_labels(group) if labels else group.to_cells
-            self._newest.setdefault(group.step_id, (start, to_cells))
-            for revision in group.steps:
-                by_revision[revision][group.step_id] = (start, to_cells)
+            self._newest.setdefault(group.id, (start, to_cells))
+            for revision in group.revisions:
+                by_revision[revision][group.id] = (start, to_cells)
             start += len(group.columns)
         self._places = {revision: self._newest | places for revision, places in by_revision.items()}
 
@@ -144,10 +176,36 @@ class Layout:
                 others[step] = value
             else:
                 cells[start : start + len(answer)] = answer
+        if self._known:
+            snapshot = Snapshot(key=key, state=state, survey=self.survey(state.survey_revision))
+            self._set_known(cells, places, state.parameters, snapshot.values)
         cells[-len(TRAILING) :] = (" ".join(skipped) or None, rows.dumps(others) if others else None)
         if self.has_warnings:
             cells[-len(TRAILING) - 1] = " ".join(confirmed) or None
         return cells
+
+    @property
+    def known_names(self) -> Sequence[str]:
+        """The names of the columns of parameters and of computed values."""
+        return [self.columns[place].name for place in self._known]
+
+    def known_cells(
+        self, revision: str | None, parameters: Mapping[str, Any], values: Mapping[str, Any] | None
+    ) -> Sequence[Cell]:
+        """Return the cells of :attr:`known_names`."""
+        cells: list[Cell] = [None] * len(self.columns)
+        self._set_known(cells, self._places.get(revision or "", self._newest), parameters, values or {})
+        return [cells[place] for place in self._known]
+
+    def _set_known(
+        self, cells: list[Cell], places: _Places, parameters: Mapping[str, Any], values: Mapping[str, Any]
+    ) -> None:
+        for noun, by_name in (("parameters", parameters), ("values", values)):
+            for name, value in by_name.items():
+                start, to_cells = places.get(f"{noun}.{name}", _UNKNOWN_STEP)
+                found = None if value is None else to_cells(value)
+                if found is not None:
+                    cells[start : start + len(found)] = found
 
     def survey(self, revision: str | None) -> Survey | None:
         return self._by_revision.get(revision or "")
@@ -183,7 +241,7 @@ def duration_s(state: SessionState) -> float | None:
     return None if state.completed_at is None else max(0, state.completed_at - state.started_at) / 1_000_000
 
 
-def _to_labels(group: StepColumns) -> ToCells:
+def _to_labels(group: ColumnGroup) -> ToCells:
     labels = [column.labels for column in group.columns]
 
     def to_cells(value: object) -> Sequence[Cell] | None:
@@ -207,33 +265,76 @@ def _ending_column(surveys: Sequence[Survey]) -> Column:
     return replace(_fixed("ending", "whole", "Ending that the participant saw, from 1"), coded=tuple(coded.values()))
 
 
-def _step_columns(surveys: Sequence[Survey], taken: Sequence[str]) -> list[StepColumns]:
-    """Return all steps' columns in row order, newest types first.
+def _steps(surveys: Sequence[Survey]) -> list[ColumnGroup]:
+    found = _by_type((survey.revision, step.id, step.type, step) for survey in surveys for step in survey.steps)
+    return [
+        _group(step_id, name, steps, STEP_TYPES[step_type].columns(steps), steps=steps)
+        for step_id, name, step_type, steps in found
+    ]
+
+
+def _parameters(surveys: Sequence[Survey]) -> list[ColumnGroup]:
+    found = _by_type(
+        (survey.revision, name, parameter.type, parameter.step.model_copy(update={"prompt": f"Parameter {name}"}))
+        for survey in surveys
+        for name, parameter in survey.parameters.items()
+    )
+    return [
+        _group(f"parameters.{own}", name, steps, STEP_TYPES[type_].columns(steps), steps=steps, parameter=own)
+        for own, name, type_, steps in found
+    ]
+
+
+def _values(surveys: Sequence[Survey]) -> list[ColumnGroup]:
+    found = _by_type(
+        (survey.revision, name, kind, survey.values[name])
+        for survey in surveys
+        for name, kind in value_kinds(survey).items()
+    )
+    return [
+        _group(f"values.{own}", name, sources, _value_column(kind, own), value=own, expressions=sources)
+        for own, name, kind, sources in found
+    ]
+
+
+def _value_column(kind: ValueKind, name: str) -> AnswerColumns:
+    column = AnswerColumn(kind=kind, label=f"Computed value {name}")
+    if kind == "text":
+        return AnswerColumns((column,), lambda value: (value if isinstance(value, str) else rows.dumps(value),))
+    return one_column(column, *((bool,) if kind == "boolean" else (int, float)))
+
+
+def _by_type(
+    found: Iterable[tuple[str, str, TypeName, T]],
+) -> Iterator[tuple[str, str, TypeName, Mapping[str, T]]]:
+    """Yield ids, newest types first: each with the name of columns of this type, the type, and items by revision.
 
     Args:
-        surveys: revisions, newest first.
+        found: revisions, ids, types and items, the newest revision's first.
+    """
+    by_type: dict[str, dict[TypeName, dict[str, T]]] = {}
+    for revision, own, type_name, item in found:
+        by_type.setdefault(own, {}).setdefault(type_name, {})[revision] = item
+    for own, types in by_type.items():
+        for number, (type_name, items) in enumerate(types.items()):
+            yield own, own if number == 0 else f"{own}_{type_name}", type_name, items
+
+
+def _group(group_id: str, name: str, revisions: Iterable[str], answer: AnswerColumns, **origin: Any) -> ColumnGroup:  # noqa: ANN401 - fields of Column
+    name = f"known{name}" if name.startswith("_") else name  # no program accepts it
+    columns = [
+        Column(name=name + column.suffix, **{one.name: getattr(column, one.name) for one in fields(column)}, **origin)
+        for column in answer.columns
+    ]
+    return ColumnGroup(group_id, revisions, columns, answer.to_cells)
+
+
+def _named(groups: Sequence[ColumnGroup], taken: Sequence[str]) -> list[ColumnGroup]:
+    """Return the groups with valid, unique names.
+
+    Args:
         taken: names of other columns.
     """
-    answers = [
-        (step_id, steps, STEP_TYPES[step_type].columns(steps), step_id if number == 0 else f"{step_id}_{step_type}")
-        for step_id, by_type in _steps(surveys).items()
-        for number, (step_type, steps) in enumerate(by_type.items())
-    ]
-    wanted = [name + column.suffix for _, _, (columns, _), name in answers for column in columns]
+    wanted = [column.name for group in groups for column in group.columns]
     names = iter(valid_names([*taken, *wanted], PLAIN)[len(taken) :])
-    return [
-        StepColumns(step_id, steps, [_named(column, next(names), steps) for column in columns], to_cells)
-        for step_id, steps, (columns, to_cells), _ in answers
-    ]
-
-
-def _steps(surveys: Sequence[Survey]) -> Mapping[str, Mapping[str, StepRevisions]]:
-    steps: dict[str, dict[str, dict[str, Step]]] = {}
-    for survey in surveys:
-        for step in survey.steps:
-            steps.setdefault(step.id, {}).setdefault(step.type, {})[survey.revision] = step
-    return steps
-
-
-def _named(column: AnswerColumn, name: str, steps: StepRevisions) -> Column:
-    return Column(name=name, steps=steps, **{field.name: getattr(column, field.name) for field in fields(column)})
+    return [group._replace(columns=[replace(column, name=next(names)) for column in group.columns]) for group in groups]

@@ -201,5 +201,6 @@ def events_to_dicts(entries: Iterable[HistoryEntry], layout: Layout, *, drafts: 
             **({"language": data.get("language", language)} if layout.has_languages else {}),
             **({"confirmed": "confirmed" in data if is_answer else None} if layout.has_warnings else {}),
             **({"ending": data.get("ending")} if layout.has_endings else {}),
+            **({name: data.get(name) for name in ("parameters", "values")} if layout.known_names else {}),
         }
         previous_at = at

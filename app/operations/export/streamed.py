@@ -14,6 +14,7 @@ import orjson
 from ...core.timestamps import format_datetime
 from ...survey import Snapshot
 from .layout import Layout, duration_s
+from .programs import PLAIN, valid_names
 from .request import ExportRequest
 from .sessions import Session, SessionReader, confirmed_steps, events_to_dicts
 
@@ -52,6 +53,7 @@ def write_sessions(layout: Layout, reader: SessionReader) -> Iterator[bytes]:
 def write_events(layout: Layout, reader: SessionReader) -> Iterator[bytes]:
     """Yield one row an event."""
     columns = event_columns(layout)
+    known_names = columns[len(columns) - len(layout.known_names) :]
     yield _header(columns, reader.request)
     escape = _escape(reader.request)
     lines: list[str] = []
@@ -59,6 +61,9 @@ def write_events(layout: Layout, reader: SessionReader) -> Iterator[bytes]:
         session = {"user_id": key.user_id, "survey_id": key.survey_id, "survey_revision": state.survey_revision}
         for event in events_to_dicts(entries, layout, drafts=reader.request.drafts):
             cells = session | event
+            if known_names:
+                known = layout.known_cells(state.survey_revision, state.parameters, event["values"])
+                cells |= dict(zip(known_names, known, strict=True))
             lines.append(_line(escape, [cells[name] for name in columns]))
             if len(lines) == _ROWS_A_PIECE:
                 yield "".join(lines).encode()
@@ -83,13 +88,14 @@ def write_jsonl(layout: Layout, reader: SessionReader) -> Iterator[bytes]:
 
 
 def event_columns(layout: Layout) -> Sequence[str]:
-    """Return the names of the columns of ``long``."""
-    return (
+    """Return the names of the columns of ``long``; the last ones are those of parameters and of computed values."""
+    own = (
         *EVENT_COLUMNS,
         *(("language",) if layout.has_languages else ()),
         *(("confirmed",) if layout.has_warnings else ()),
         *(("ending",) if layout.has_endings else ()),
     )
+    return valid_names((*own, *layout.known_names), PLAIN)
 
 
 def escape_formula(text: str) -> str:

@@ -12,7 +12,7 @@ from pydantic import Field
 from .boolean import BooleanStep
 from .choice import ChoiceStep, Option, OptionItem, OptionsStep, OptionValue, chosen_value, other_text
 from .choices import ChoicesStep
-from .columns import TYPED_CELLS, AnswerColumn, Cell, CodedValue, ColumnKind, ToCells
+from .columns import TYPED_CELLS, AnswerColumn, AnswerColumns, Cell, CodedValue, ColumnKind, ToCells, one_column
 from .contact import EmailStep, PhoneStep
 from .date import DateStep
 from .info import InfoStep
@@ -53,6 +53,7 @@ __all__ = [
     "STEP_TYPES",
     "TYPED_CELLS",
     "AnswerColumn",
+    "AnswerColumns",
     "BaseStep",
     "Cell",
     "Check",
@@ -75,5 +76,6 @@ __all__ = [
     "Value",
     "chosen_value",
     "is_absent",
+    "one_column",
     "other_text",
 ]

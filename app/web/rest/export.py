@@ -62,8 +62,15 @@ class CodebookPrompt(Model):
     prompt: str
 
 
+class CodebookExpression(Model):
+    """What computes a value in a revision."""
+
+    revision: str
+    expression: str
+
+
 class CodebookColumn(Model):
-    """A column: its names, its kind, and its step by revision."""
+    """A column: its names, its kind, and its step, parameter or computed value by revision."""
 
     name: str
     spss: str
@@ -75,6 +82,9 @@ class CodebookColumn(Model):
     type: StepType | None
     required: bool | None
     unit: str | None
+    parameter: str | None
+    value: str | None
+    expressions: list[CodebookExpression]
     revisions: list[str]
     condition: str | None
     concept: CodebookConcept | None
