@@ -48,8 +48,9 @@ def check_translations(document: Document, models: Mapping[Path, Model], finding
 
 
 def _lacking(path: Path, text: object, languages: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the languages in which there is no text. A unit such as kg is the same in all."""
-    if isinstance(text, str) and path[-1] != "unit" and not _WITHOUT_WORDS.fullmatch(text):
+    """Return the languages in which there is no text. A unit is the same in all; no page shows parameters."""
+    is_shared = path[-1] == "unit" or path[0] == "parameters"
+    if isinstance(text, str) and not is_shared and not _WITHOUT_WORDS.fullmatch(text):
         return languages[1:]
     if not isinstance(text, dict) or not text:
         return ()

@@ -260,6 +260,16 @@ def test_texts_of_a_step_without_a_translation_are_one_warning() -> None:
     ]
 
 
+def test_options_of_a_parameter_need_no_translation() -> None:
+    """No participant reads them."""
+    text = (
+        "id: a\ntitle: {en: T, de: T}\nlanguage: en\nlanguages: [en, de]\n"
+        "parameters: {a: {type: choice, from: url, options: [north, {value: s, label: South}]}}\n"
+        "steps:\n  - {id: S1, type: info, prompt: {en: P, de: Q}}\n"
+    )
+    assert found_in(text) == []
+
+
 def test_file_with_warnings_is_accepted() -> None:
     """Only errors refuse it."""
     text = HEAD.replace("steps:", "languages: [en, de]\nsteps:") + "  - {id: S1, type: info, prompt: P}\n"
