@@ -293,11 +293,13 @@ def parse_definition(definition: str, name: str) -> Survey:
         SurveyFileError: it does not have the structure of a survey, with the place and reason.
     """
     try:
-        return parse_structure(definition)
+        survey = parse_structure(definition)
     except InvalidJson as error:
         raise SurveyFileError(name, error.place, error.problem) from error
     except ValidationError as error:
         raise _refused(name, error) from error
+    survey.__dict__["definition"] = definition  # and with it the revision, however this release would write it
+    return survey
 
 
 def parse_structure(definition: str, tag: str | None = None) -> Survey:

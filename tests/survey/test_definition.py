@@ -8,7 +8,7 @@ import pytest
 from app.core import strict_json
 from app.errors import SurveyFileError
 from app.survey.checks import parse_survey
-from app.survey.definition import parse_definition
+from app.survey.definition import parse_definition, parse_structure
 from app.survey.types.date import DateStep
 from app.survey.types.step import InvalidAnswer
 from tests.conftest import ROOT, SHIPPED, SURVEYS
@@ -20,7 +20,7 @@ HEAD = "id: a\ntitle: t\nlanguage: en\nsteps:\n"
 def test_shipped_survey_keeps_its_revision_when_its_definition_is_parsed(name: str) -> None:
     """Stored definitions are parsed again when a session pins them."""
     survey = parse_survey((SURVEYS / f"{name}.yaml").read_text(), f"{name}.yaml")
-    assert parse_definition(survey.definition, name).revision == survey.revision
+    assert parse_structure(survey.definition).revision == survey.revision
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_stored_definition_keeps_what_an_earlier_release_read() -> None:
     """Under YAML 1.1, 1:30 was the number 90: sessions of that revision still have it."""
     written = parse_survey(f"{HEAD} - {{id: S1, type: choice, prompt: p, options: [1:30]}}", "mine.yaml").definition
     earlier = written.replace('"value":"1:30","label":"1:30"', '"value":90,"label":"90"')
-    assert parse_definition(earlier, "stored").definition == earlier != written
+    assert parse_structure(earlier).definition == earlier != written
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_canonical_form_of_every_field_stays_the_same_in_every_release() -> None
         '{"id":"every-field","title":"Every field of every type","language":"de-AT",'
         '"description":"Pins the canonical form.","expires_after":"30d"}'
     )
-    assert parse_definition(survey.definition, "stored").definition == survey.definition
+    assert parse_structure(survey.definition).definition == survey.definition
 
 
 def test_stored_definition_loads_when_a_condition_does_not_compile() -> None:
@@ -209,3 +209,11 @@ def test_stored_definition_loads_when_its_language_tag_is_too_long_for_a_new_fil
     assert parse_definition(text, "stored").shown_language == tag
     with pytest.raises(SurveyFileError, match="at most 35 characters"):
         parse_survey(text, "a.json")
+
+
+def test_stored_definition_keeps_its_revision_when_another_release_writes_it_otherwise() -> None:
+    """Sessions are stored with the revision."""
+    text = '{"id":"a","title":"T","language":"en","steps":[{"type":"info","id":"A","prompt":"P"}]}'
+    stored = parse_definition(text, "stored")
+    assert (stored.definition, stored.revision) == (text, hashlib.sha256(text.encode()).hexdigest()[:32])
+    assert stored.with_defaults(expires_after="1d", retention=None).revision == stored.revision

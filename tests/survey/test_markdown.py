@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.survey.checks import parse_survey
-from app.survey.definition import Survey, parse_definition
+from app.survey.definition import Survey, parse_structure
 from app.survey.markdown import MarkdownText
 from tests.conftest import examples
 
@@ -112,7 +112,7 @@ def test_definition_keeps_the_source() -> None:
     assert stored["title"] == "*Consent*"
     assert stored["steps"][0]["prompt"]["de"] == "*Ja*?"
     assert stored["steps"][0]["options"][1]["label"] == "1\\. no"
-    again = parse_definition(survey().definition, "stored")
+    again = parse_structure(survey().definition)
     assert again.revision == survey().revision
     assert again.client_steps == survey().client_steps
 

@@ -8,7 +8,7 @@ import yaml
 
 from app.errors import InvalidInput, SurveyFileError
 from app.survey.commands import Answer, Begin, Restart
-from app.survey.definition import Survey, parse_definition
+from app.survey.definition import Survey, parse_definition, parse_structure
 from app.survey.events import Started, from_record, to_record
 from app.survey.flow import decide
 from app.survey.parameters import (
@@ -200,9 +200,9 @@ def test_session_keeps_its_parameters_when_it_is_restarted() -> None:
 
 def test_survey_without_parameters_keeps_its_events_and_revision() -> None:
     """Fields at their default are no part of a definition, and of no event."""
-    plain = parse_definition(json.dumps(yaml.safe_load(f"{HEAD}steps: [{{id: a, type: info, prompt: p}}]")), "a.yaml")
+    plain = parse_structure(json.dumps(yaml.safe_load(f"{HEAD}steps: [{{id: a, type: info, prompt: p}}]")))
     empty: dict[str, Any] = {"parameters": {}, "values": {}}
-    assert plain.revision == parse_definition(json.dumps({**json.loads(plain.definition), **empty}), "a").revision
+    assert plain.revision == parse_structure(json.dumps({**json.loads(plain.definition), **empty})).revision
     event = decide(plain, None, Begin(at=1))
     assert isinstance(event, Started)
     assert "parameters" not in to_record(event).data
