@@ -103,6 +103,11 @@ def is_text_field(field: FieldInfo) -> bool:
     return any(isinstance(one, _InLanguage) for one in field.metadata)
 
 
+def is_one_line(field: FieldInfo) -> bool:
+    """Return whether a field is a text of one line."""
+    return any(isinstance(one, _InLanguage) and one.is_inline for one in field.metadata)
+
+
 def _serialize(text: str | None, info: SerializationInfo) -> str | None:
     return source_of(text) if info.context == SOURCES and text is not None else text
 

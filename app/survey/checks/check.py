@@ -8,6 +8,7 @@ from ..definition import Survey
 from .conditions import check_expressions
 from .document import Document, Path, read_document
 from .findings import Finding, Findings
+from .insertions import check_insertions
 from .locales import check_locales
 from .models import correct_names
 from .routes import check_routes
@@ -76,7 +77,8 @@ def _check(document: Document, findings: Findings, find_more: FindMore) -> Surve
     check_translations(document, models, findings)
     check_routes(document, structure.survey, findings)
     check_values(document, structure.steps, findings)
-    check_expressions(document, structure.steps, structure.parameters, findings)
+    check_insertions(document, models, findings)
+    check_expressions(document, structure.steps, structure.parameters, models, findings)
     for path, message in find_more(document.data):
         findings.add(path, message)
     return structure.survey

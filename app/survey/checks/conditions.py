@@ -21,10 +21,13 @@ from ..types import BaseStep
 from .answers import Possibilities, possible_answer
 from .comparisons import impossible_comparisons
 from .costs import Costs
-from .document import Document
+from .document import Document, Path
 from .failures import MAX_STEPS_OF_FILE, Known, failure
 from .findings import Findings
 from .hints import calculation
+from .insertions import places_of_insertions, text_place
+from .missing import Missing
+from .models import Model
 from .options import first_landings, hides_all_options
 from .places import Place, names_in, names_of, places_of_endings, places_of_steps, places_of_values, step_indexes
 
@@ -33,13 +36,18 @@ _UNKNOWN_NAME = re.compile(r"'(\w+)' does not exist")
 _UNKNOWN_MEMBER = re.compile(r"(answers|parameters|values)\.(\w+) names a \w+ that is not in the survey")
 _MEMBERS = ("answers", "parameters", "values")
 
+_EARLY = "title and description can read parameters, today and now"
 _NOUNS = {"parameters": "parameter", "values": "value"}
 
 
 def check_expressions(
-    document: Document, steps: Mapping[int, BaseStep], parameters: Mapping[str, Parameter], findings: Findings
+    document: Document,
+    steps: Mapping[int, BaseStep],
+    parameters: Mapping[str, Parameter],
+    models: Mapping[Path, Model],
+    findings: Findings,
 ) -> None:
-    """Add what is wrong with expressions, and warn of steps that may have no option.
+    """Add what is wrong with expressions, and warn of steps without options and insertions without a value.
 
     Args:
         steps, parameters: those that are right.
@@ -54,23 +62,52 @@ def check_expressions(
     problems = _Problems(indexes, known, possible, Costs(known, possible), findings)
     options: dict[int, list[Expression]] = {}
     _check_reserved(document, findings)
-    places = (*places_of_values(document), *places_of_steps(document, steps), *places_of_endings(document))
+    landings = first_landings(steps, indexes)
+    missing = Missing(known, replace(names_in(document), answer=True), indexes, landings)
+    places = (
+        *places_of_values(document),
+        *places_of_steps(document, steps),
+        *places_of_endings(document),
+        *places_of_insertions(document, models, steps),
+    )
     for place in places:
         expression = compiler.compile(place)
         if expression is None:
             continue
         found = [*problems.of(place, expression)]
         for problem in found:
-            findings.add(place.path, f"{document.place(place.path)}: {problem}")
-        if place.value is not None and not found and expression.tree is not None:
+            findings.add(place.path, f"{document.place(place.path)}: {problem}", offset=place.offset)
+        if found:
+            continue
+        if place.value is not None:
             known.values[place.value] = with_reads_of_values(expression, known.values)
-        if "options" in place.path and not found:
+        elif place.offset is not None:
+            _warn_of_missing(document, place, missing.find(expression, text_place(document, place)), findings)
+        elif "options" in place.path:
             options.setdefault(place.index, []).append(with_reads_of_values(expression, known.values))
-    landings = first_landings(steps, indexes)
+    _warn_of_options(document, options, landings, known, findings)
+
+
+def _warn_of_options(
+    document: Document,
+    options: Mapping[int, list[Expression]],
+    landings: Mapping[str, int],
+    known: Known,
+    findings: Findings,
+) -> None:
     for index, conditions in options.items():
         is_each = len(conditions) == len(document.at(("steps", index, "options")))
         if is_each and hides_all_options(conditions, landings, index, known):
             findings.add(("steps", index, "options"), "options: show_if may leave no option at all", level="warning")
+
+
+def _warn_of_missing(document: Document, place: Place, missing: str | None, findings: Findings) -> None:
+    if missing is None:
+        return
+    inserted, written = f"{{{{ {place.source} }}}}", document.place(place.path)
+    hint = f"write coalesce({place.source}, '...')"
+    problem = f"{written}: {inserted} may have no value, as {missing} may be missing here; {hint}"
+    findings.add(place.path, problem, level="warning", offset=place.offset)
 
 
 def _check_reserved(document: Document, findings: Findings) -> None:
@@ -90,7 +127,9 @@ class _Compiler:
     def compile(self, place: Place) -> Expression | None:
         """Return the compiled expression; add what is wrong with it. What is not in the survey may be in it."""
         try:
-            return compile_expression(place.source, replace(self._names, answer=place.has_answer))
+            return compile_expression(
+                place.source, replace(self._names, answer=place.has_answer, texts=place.offset is not None)
+            )
         except InvalidExpression as error:
             messages = error.args
         for message in messages:
@@ -102,6 +141,7 @@ class _Compiler:
         names = replace(
             self._names,
             answer=place.has_answer,
+            texts=place.offset is not None,
             answers=self._names.answers | answers,
             parameters=self._names.parameters | parameters,
             values=self._names.values | values,
@@ -113,18 +153,20 @@ class _Compiler:
 
     def _add_invalid(self, place: Place, message: str) -> None:
         without_braces, bare = computed(place.source), _UNKNOWN_NAME.match(message)
-        if without_braces is not None:
+        if place.offset is not None and not place.source:
+            message = f"an insertion needs an expression, such as answers.{self._example(place)}"
+        elif without_braces is not None:
             message = f"{'a condition' if place.is_condition else 'a value'} has no braces; write {without_braces}"
         elif bare is not None:
             message = self._unknown(bare[1], place, message)
         at, unknown = _AT.search(message), _UNKNOWN_MEMBER.fullmatch(message)
         meant = None if unknown is None else self._findings.nearest(unknown[2], getattr(self._names, unknown[1]))
         hint = "" if meant is None else f"; did you mean {meant}?"
-        self._findings.add(
-            place.path,
-            f"{self._document.place(place.path)}: {_AT.sub('', message)}{hint}",
-            offset=None if at is None or place.field is not None else int(at[1]) - 1,
-        )
+        offset = place.offset
+        if at is not None and place.field is None:
+            offset = (offset or 0) + int(at[1]) - 1
+        problem = f"{self._document.place(place.path)}: {_AT.sub('', message)}{hint}"
+        self._findings.add(place.path, problem, offset=offset)
 
     def _unknown(self, name: str, place: Place, message: str) -> str:
         if name in _NOUNS:
@@ -153,6 +195,9 @@ class _Problems:
         """Yield what is wrong with an expression that compiles."""
         if place.is_early and expression.step_ids is None:
             yield "must name the answers that it reads, such as answers.a"
+            return
+        if place.is_before_answers and (expression.step_ids != frozenset() or expression.value_names):
+            yield f"answers and values are not known before the first question; {_EARLY}"
             return
         too_late = [*(self._later_values(place, expression)), *(self._later(place, expression))]
         yield from too_late

@@ -1,5 +1,6 @@
 """A survey file as plain data, with the line and column of each part."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ Path = tuple[str | int, ...]
 """Keys and indexes that lead to a part of the document."""
 
 _START = (1, 1)
+_WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,15 @@ class Document:
         return place
 
     def _within(self, node: yaml.ScalarNode, offset: int) -> tuple[int, int]:
-        """Exact where the file has the text as it is, on one line."""
-        line, column = _start(node)
-        start = node.start_mark.index + (1 if node.style in {"'", '"'} else 0)
-        is_literal = node.style != "|" and self.text[start:].startswith(node.value) and "\n" not in node.value
-        return (line, column + start - node.start_mark.index + offset) if is_literal else (line, column)
+        """Return where the file has a character of a text; where the text begins if its spelling hides it."""
+        start, end = node.start_mark.index, node.end_mark.index
+        word, before = _WORD.match(node.value, offset), node.value[:offset]
+        if word is None:
+            return _start(node)
+        found = [match.start() for match in re.finditer(re.escape(word[0]), self.text[start:end])]
+        if len(found) != node.value.count(word[0]):
+            return _start(node)
+        return position_of(self.text, start + found[before.count(word[0])])
 
 
 def read_document(text: str, file: str) -> Document:

@@ -21,7 +21,7 @@ from ..expressions import (
     types,
 )
 from ..parameters import Parameter
-from ..types import BaseStep
+from ..types import BaseStep, Value
 from .samples import MAX_ASSIGNMENTS, combinations
 from .values import default_problem
 
@@ -61,7 +61,11 @@ class Known:
         """Return what expressions are evaluated on."""
         given = conditions.Known(now, now, parameters)
         values = ComputedValues(self.values, self.ids, answers, given, self.budget)
-        return Scope(answers, answer, self.ids, now, parameters, values)
+        return Scope(answers, answer, self.ids, now, parameters, values, self._label)
+
+    def _label(self, step_id: str, value: object) -> str | None:
+        step = self.steps.get(step_id)
+        return None if step is None or not isinstance(value, Value) else step.labels().get(value)
 
 
 def failure(

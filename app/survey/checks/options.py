@@ -24,12 +24,12 @@ def hides_all_options(conditions: Sequence[Expression], landings: Mapping[str, i
     given = sorted(frozenset().union(*(condition.parameter_names for condition in conditions)))
     if any(step_id not in known.steps for step_id in read) or not all(map(known.has_all_of, conditions)):
         return False
-    near = [*_near(_constants(conditions))]
+    near = [*constants_near(conditions)]
     answers = [
         _answers(known.steps[step_id], near, is_skipped=step_id in landings and landings[step_id] <= index)
         for step_id in read
     ]
-    parameters = [_parameter_values(known.parameters[name], near) for name in given]
+    parameters = [parameter_values(known.parameters[name], near) for name in given]
     for values in combinations([*answers, *parameters]):
         found = dict(zip((*read, *(f"parameters.{name}" for name in given)), values, strict=True))
         scope = known.scope(
@@ -51,15 +51,17 @@ def _holds(condition: Expression, scope: Scope, known: Known) -> bool:
 
 def _answers(step: BaseStep, near: Iterable[object], *, is_skipped: bool) -> tuple[object, ...]:
     can_be_null = is_skipped or step.show_if is not None or not step.required
-    return (*_samples(step, near), *([None] if can_be_null else []))
+    return (*samples(step, near), *([None] if can_be_null else []))
 
 
-def _parameter_values(parameter: Parameter, near: Iterable[object]) -> tuple[object, ...]:
+def parameter_values(parameter: Parameter, near: Iterable[object]) -> tuple[object, ...]:
+    """Return values that a parameter can have, null where it can."""
     is_absent = not parameter.is_required
-    return (*_samples(parameter.step, near), *([parameter.default] if is_absent else []))
+    return (*samples(parameter.step, near), *([parameter.default] if is_absent else []))
 
 
-def _samples(step: BaseStep, near: Iterable[object]) -> tuple[object, ...]:
+def samples(step: BaseStep, near: Iterable[object]) -> tuple[object, ...]:
+    """Return answers of a step, without null, and those of the values near constants that it accepts."""
     found = [*sample_answers(step), *(value for value in near if not step.is_empty(value) and step.accepts(value))]
     return tuple({(type(value), str(value)): value for value in found}.values())
 
@@ -71,10 +73,10 @@ def _constants(conditions: Iterable[Expression]) -> Iterator[object]:
                 yield node.value
 
 
-def _near(constants: Iterable[object]) -> Iterator[object]:
-    """Yield constants, and what is beside and between them."""
+def constants_near(conditions: Iterable[Expression]) -> Iterator[object]:
+    """Yield the constants of expressions, and what is beside and between them."""
     numbers = set()
-    for one in constants:
+    for one in _constants(conditions):
         if type(one) is float:
             numbers |= {one, -one}
         elif isinstance(one, str):

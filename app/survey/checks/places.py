@@ -19,6 +19,8 @@ class Place:
         index: of the step.
         field: whose value it computes; None for a condition.
         value: which value of the survey it computes.
+        offset: of the expression in the text that inserts its value; None for other expressions.
+        language: of the text, if it is written in several.
         has_answer: whether there is ``answer``.
         is_early: whether it decides how the step is shown, and may only read earlier answers, by their names.
     """
@@ -29,18 +31,27 @@ class Place:
     index: int = 0
     field: str | None = None
     value: str | None = None
+    offset: int | None = None
+    language: str = ""
     has_answer: bool = False
     is_early: bool = False
 
     @property
     def is_condition(self) -> bool:
-        return self.field is None and self.value is None
+        return self.field is None and self.value is None and self.offset is None
+
+    @property
+    def is_before_answers(self) -> bool:
+        """Whether it stands in a text that is shown before the first question."""
+        return self.path[0] in {"title", "description"}
 
     @property
     def evaluated_with(self) -> tuple[str, int | None]:
         """What one command evaluates together with this, and for which step, if not for all."""
         if self.value is not None:
             return "values", None
+        if self.offset is not None:
+            return f"insertions of {self.path[0]} in {self.language or 'this language'}", self.index
         if self.path[0] == "end":
             return "endings", None
         is_of_route = self.field is None and "check" not in self.path
@@ -74,7 +85,7 @@ def names_in(document: Document) -> Names:
 def places_of_values(document: Document) -> Iterator[Place]:
     """Yield the places of values, in order."""
     for name in names_of(document, "values"):
-        for path, source in _conditions(document, ("values",), name):
+        for path, source in conditions_at(document, ("values",), name):
             yield Place(path=path, source=source, value=name)
 
 
@@ -87,7 +98,7 @@ def places_of_steps(document: Document, steps: Mapping[int, BaseStep]) -> Iterat
 
 def _of_step(document: Document, index: int, step: Mapping[str, Any], right: BaseStep | None) -> Iterator[Place]:
     path: Path = ("steps", index)
-    early = (*_conditions(document, path, "show_if"), *_listed(document, (*path, "options"), "show_if"))
+    early = (*conditions_at(document, path, "show_if"), *_listed(document, (*path, "options"), "show_if"))
     late = (*_listed(document, (*path, "next"), "when"), *_listed(document, (*path, "check"), "that"))
     for at, source in early:
         yield Place(path=at, source=source, step=right, index=index, is_early=True)
@@ -110,10 +121,11 @@ def _listed(document: Document, path: Path, name: str) -> Iterator[tuple[Path, s
     """Yield the conditions of the items of a list."""
     items = document.at(path)
     for number in range(len(items) if isinstance(items, list) else 0):
-        yield from _conditions(document, (*path, number), name)
+        yield from conditions_at(document, (*path, number), name)
 
 
-def _conditions(document: Document, path: Path, name: str) -> Iterator[tuple[Path, str]]:
+def conditions_at(document: Document, path: Path, name: str) -> Iterator[tuple[Path, str]]:
+    """Yield the condition with this name of a part, if it has one."""
     condition = document.at((*path, name))
     if isinstance(condition, str | bool):
         yield (*path, name), str(condition).lower() if isinstance(condition, bool) else condition

@@ -30,7 +30,7 @@ def check_translations(document: Document, models: Mapping[Path, Model], finding
         return
     missing: dict[tuple[Path, tuple[str, ...]], list[Path]] = defaultdict(list)
     unknown: dict[str, list[Path]] = defaultdict(list)
-    for path in (*texts(models, document), *_bare_options(models, document)):
+    for path in (*texts(models, document), *bare_options(models, document)):
         text = document.at(path)
         for tag in text if isinstance(text, dict) else ():
             if not is_language(tag):
@@ -88,7 +88,7 @@ def _places(paths: Sequence[Path], document: Document) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _bare_options(models: Mapping[Path, Model], document: Document) -> Iterator[Path]:
+def bare_options(models: Mapping[Path, Model], document: Document) -> Iterator[Path]:
     """Yield the path of each option whose value is its label."""
     for path, model in models.items():
         options = document.at((*path, "options")) if "options" in model.model_fields else None

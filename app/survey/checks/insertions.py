@@ -1,0 +1,85 @@
+"""The insertions in the texts of a survey file: where they are, and whether they end."""
+
+from collections.abc import Iterator, Mapping
+
+from ..markdown import MarkdownText
+from ..piping import UnclosedInsertion, find_insertions
+from ..texts import is_one_line
+from ..types import BaseStep
+from .document import Document, Path
+from .findings import Findings
+from .missing import TextPlace
+from .models import Model, texts
+from .places import Place, conditions_at
+from .translations import bare_options
+
+
+def check_insertions(document: Document, models: Mapping[Path, Model], findings: Findings) -> None:
+    """Add insertions without an end, and those where none can be."""
+    is_markdown = document.at(("markdown",)) is True
+    for path, _, text in _texts(document, models):
+        place = document.place(path)
+        try:
+            insertions = [*find_insertions(text)]
+        except UnclosedInsertion as error:
+            findings.add(path, f"{place}: {error}", offset=error.offset)
+            continue
+        if insertions and path[0] == "parameters":
+            findings.add(path, f"{place}: an option of a parameter is never shown, so it has no insertions")
+        if is_markdown and MarkdownText(text, is_inline=_is_one_line(path, models)).has_insertion_in_link:
+            findings.add(path, f"{place}: the target of a link cannot have an insertion", offset=insertions[0].start)
+
+
+def places_of_insertions(
+    document: Document, models: Mapping[Path, Model], steps: Mapping[int, BaseStep]
+) -> Iterator[Place]:
+    """Yield the places of insertions, but for those of texts where one has no end."""
+    for path, language, text in _texts(document, models):
+        index = path[1] if path[0] in {"steps", "end"} and isinstance(path[1], int) else 0
+        step = steps.get(index) if path[0] == "steps" else None
+        try:
+            insertions = [*find_insertions(text)]
+        except UnclosedInsertion:
+            continue
+        for one in insertions if path[0] != "parameters" else ():
+            yield Place(path=path, source=one.source, step=step, index=index, offset=one.offset, language=language)
+
+
+def text_place(document: Document, place: Place) -> TextPlace:
+    """Return where the text is shown."""
+    if place.path[0] == "end":
+        endings = [*_sources(document, [("end", number) for number in range(place.index + 1)], "when")]
+        own = _sources(document, [("end", place.index)], "when")
+        return TextPlace(index=len(document.steps), conditions=own, others=tuple(endings[: len(endings) - len(own)]))
+    if place.path[0] != "steps":
+        return TextPlace(index=0)
+    parts = [place.path[:depth] for depth in (2, 4)]
+    is_check = place.path[2] == "check"
+    failed = _sources(document, [place.path[:4]], "that") if is_check else ()
+    return TextPlace(
+        index=place.index,
+        conditions=_sources(document, parts, "show_if"),
+        failed=failed[0] if failed else None,
+    )
+
+
+def _sources(document: Document, parts: list[Path], name: str) -> tuple[str, ...]:
+    return tuple(source for part in parts for _, source in conditions_at(document, part, name))
+
+
+def _texts(document: Document, models: Mapping[Path, Model]) -> Iterator[tuple[Path, str, str]]:
+    """Yield the path, the language (empty for a plain one) and the text of each that may have insertions."""
+    redirects: list[Path] = [(*path, "redirect") for path, model in models.items() if "redirect" in model.model_fields]
+    for path in (*texts(models, document), *bare_options(models, document), *redirects):
+        text = document.at(path)
+        for tag, one in text.items() if isinstance(text, dict) else [("", text)]:
+            if isinstance(one, str) and "{{" in one:
+                yield ((*path, tag) if tag else path), tag, one
+
+
+def _is_one_line(path: Path, models: Mapping[Path, Model]) -> bool:
+    for depth in (1, 2):  # in several languages, the last part is one
+        model = models.get(path[:-depth])
+        if model is not None and path[-depth] in model.model_fields:
+            return is_one_line(model.model_fields[str(path[-depth])])
+    return True
