@@ -7,6 +7,20 @@
  */
 
 const RELOAD_MS = 30_000; // only predictions need the definition, so there is no hurry
+const INSERTION = /\{\{.*?\}\}/gs;
+const NO_TEXTS = ["id", "value", "pattern"];
+
+/**
+ * Return a step of the definition with an ellipsis for each insertion: only the server knows what it stands for.
+ *
+ * @param {Step} step
+ * @returns {Step}
+ */
+function withoutInsertions(step) {
+  if (step.depends_on === undefined) return step;
+  const isText = (/** @type {string} */ name, /** @type {unknown} */ value) => typeof value === "string" && !NO_TEXTS.includes(name);
+  return JSON.parse(JSON.stringify(step), (name, value) => (isText(name, value) ? value.replace(INSERTION, "…") : value));
+}
 
 export class StepCache {
   #isClosed = false;
@@ -54,7 +68,7 @@ export class StepCache {
       const body = await response.json();
       const steps = body?.survey?.steps;
       if (!response.ok || !Array.isArray(steps)) return false;
-      this.#defined = new Map(steps.map((/** @type {Step} */ step) => [step.id, step]));
+      this.#defined = new Map(steps.map((/** @type {Step} */ step) => [step.id, withoutInsertions(step)]));
       this.#revision = body.survey.revision ?? null;
       this.#first = body.survey.first_step ?? null;
       this.survey = body.survey;
