@@ -72,8 +72,8 @@ def test_wrong_file_is_refused_with_its_name_and_the_problem(text: str, problem:
     [
         ("phq9", "2e12aa6ad9c5077ca336447af7076495"),
         ("intake", "d23e190bf22e0d3b9e4b1c9b65671090"),
-        ("gad7", "567568b631cae5d8e6c6f3115d6e8f9a"),
-        ("audit", "bf90765799032f3d36d72ff96851c069"),
+        ("gad7", "451070e996fe055f4005af02c0fefd14"),
+        ("audit", "075531b61c3046dff4681487df893da2"),
         ("consent", "370e53390d8fda646c6a6e5e001c8baf"),
     ],
 )

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.survey import END, Answer, Begin, Rejection, SessionState, Survey, apply, decide, parse_survey
+from app.survey.conditions import NOTHING
 from tests.conftest import SURVEYS
 
 NOW = 1_790_000_000_000_000
@@ -59,6 +60,59 @@ def test_gad7_asks_about_difficulty_only_after_a_problem(answers: dict[str, int]
 @given(answers=AUDIT | AUDIT.map(lambda answers: answers | {"Q2": 0, "Q3": 0}))
 def test_audit_skips_as_published(answers: dict[str, int]) -> None:
     assert list(walk(shipped("audit"), answers).answers) == audit(answers)
+
+
+def band(total: int, bands: Mapping[int, str]) -> str:
+    """Return the band of the greatest limit that the total reaches."""
+    return bands[max(least for least in bands if least <= total)]
+
+
+GAD7_BANDS = {0: "minimal", 5: "mild", 10: "moderate", 15: "severe"}
+"""Spitzer et al. 2006."""
+
+AUDIT_ZONES = {0: "I", 8: "II", 16: "III", 20: "IV"}
+"""WHO/MSD/MSB/01.6a, box 6."""
+
+
+@given(answers=GAD7)
+def test_gad7_scores_as_published(answers: dict[str, int]) -> None:
+    total = sum(answers[f"Q{number}"] for number in range(1, 8))
+    assert walk(shipped("gad7"), answers).values == {"total": total, "severity": band(total, GAD7_BANDS)}
+
+
+@given(answers=AUDIT | AUDIT.map(lambda answers: answers | {"Q2": 0, "Q3": 0}))
+def test_audit_scores_as_published(answers: dict[str, int]) -> None:
+    """A question that is skipped scores 0."""
+    total = sum(answers[item] for item in audit(answers))
+    assert walk(shipped("audit"), answers).values == {"total": total, "zone": band(total, AUDIT_ZONES)}
+
+
+@pytest.mark.parametrize(
+    ("name", "items", "most", "bands"),
+    [("gad7", 7, 3, GAD7_BANDS), ("audit", 10, 4, AUDIT_ZONES)],
+)
+def test_every_total_has_its_band(name: str, items: int, most: int, bands: Mapping[int, str]) -> None:
+    """Null until the last item is answered."""
+    survey = shipped(name)
+    for total in range(items * most + 1):
+        full, rest = divmod(total, most)
+        scores = [most] * full + [rest] * (full < items) + [0] * (items - full - 1)
+        answers = {f"Q{number}": score for number, score in enumerate(scores, start=1)}
+        values = survey.conditions.scope(answers, NOTHING).values
+        assert [values["total"], *values.values()] == [total, total, band(total, bands)]
+        del answers[f"Q{items}"]
+        assert list(survey.conditions.scope(answers, NOTHING).values.values()) == [None, None]
+
+
+@pytest.mark.parametrize(("name", "without"), [("gad7", {"difficulty"}), ("audit", set[str]())])
+def test_every_item_says_its_period(name: str, without: set[str]) -> None:
+    """For participants who resume behind the description."""
+    survey = shipped(name)
+    for language in survey.offered_languages:
+        texts = survey.in_language(language)
+        period = {"en": ("2 weeks", "year"), "de": ("2 Wochen", "Jahr")}[language]
+        for step in texts.steps:
+            assert step.id in without or any(words in (step.help or "") for words in period), (step.id, language)
 
 
 @pytest.mark.parametrize(
