@@ -70,7 +70,7 @@ def test_wrong_file_is_refused_with_its_name_and_the_problem(text: str, problem:
 @pytest.mark.parametrize(
     ("name", "revision"),
     [
-        ("phq9", "2e12aa6ad9c5077ca336447af7076495"),
+        ("phq9", "e7916792e3906ffb067bffb1fe134c61"),
         ("intake", "d23e190bf22e0d3b9e4b1c9b65671090"),
         ("gad7", "451070e996fe055f4005af02c0fefd14"),
         ("audit", "075531b61c3046dff4681487df893da2"),

@@ -46,6 +46,7 @@ def audit(answers: Mapping[str, Any]) -> list[str]:
     return [f"Q{number}" for number in range(1, 11)]
 
 
+PHQ9 = st.fixed_dictionaries({f"Q{number}": st.integers(0, 3) for number in range(1, 11)})
 GAD7 = st.fixed_dictionaries({name: st.integers(0, 3) for name in (*(f"Q{n}" for n in range(1, 8)), "difficulty")})
 AUDIT = st.fixed_dictionaries(
     {f"Q{number}": st.integers(0, 4) if number < 9 else st.sampled_from([0, 2, 4]) for number in range(1, 11)}
@@ -67,11 +68,20 @@ def band(total: int, bands: Mapping[int, str]) -> str:
     return bands[max(least for least in bands if least <= total)]
 
 
+PHQ9_BANDS = {0: "minimal", 5: "mild", 10: "moderate", 15: "moderately severe", 20: "severe"}
+"""Kroenke, Spitzer, Williams 2001."""
+
 GAD7_BANDS = {0: "minimal", 5: "mild", 10: "moderate", 15: "severe"}
 """Spitzer et al. 2006."""
 
 AUDIT_ZONES = {0: "I", 8: "II", 16: "III", 20: "IV"}
 """WHO/MSD/MSB/01.6a, box 6."""
+
+
+@given(answers=PHQ9 | PHQ9.map(lambda answers: dict.fromkeys(answers, 0)))
+def test_phq9_scores_as_published(answers: dict[str, int]) -> None:
+    total = sum(answers[f"Q{number}"] for number in range(1, 10))
+    assert walk(shipped("phq9"), answers).values == {"total": total, "severity": band(total, PHQ9_BANDS)}
 
 
 @given(answers=GAD7)
@@ -89,7 +99,7 @@ def test_audit_scores_as_published(answers: dict[str, int]) -> None:
 
 @pytest.mark.parametrize(
     ("name", "items", "most", "bands"),
-    [("gad7", 7, 3, GAD7_BANDS), ("audit", 10, 4, AUDIT_ZONES)],
+    [("phq9", 9, 3, PHQ9_BANDS), ("gad7", 7, 3, GAD7_BANDS), ("audit", 10, 4, AUDIT_ZONES)],
 )
 def test_every_total_has_its_band(name: str, items: int, most: int, bands: Mapping[int, str]) -> None:
     """Null until the last item is answered."""
@@ -104,7 +114,9 @@ def test_every_total_has_its_band(name: str, items: int, most: int, bands: Mappi
         assert list(survey.conditions.scope(answers, NOTHING).values.values()) == [None, None]
 
 
-@pytest.mark.parametrize(("name", "without"), [("gad7", {"difficulty"}), ("audit", set[str]())])
+@pytest.mark.parametrize(
+    ("name", "without"), [("phq9", {"help", "Q10"}), ("gad7", {"difficulty"}), ("audit", set[str]())]
+)
 def test_every_item_says_its_period(name: str, without: set[str]) -> None:
     """For participants who resume behind the description."""
     survey = shipped(name)
