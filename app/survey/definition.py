@@ -4,7 +4,7 @@ The package ``checks`` refuses files; code with a :class:`Survey` never checks a
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -24,6 +24,7 @@ from ..languages import best_match
 from .client_steps import ClientSteps
 from .conditions import Conditions, compile_conditions
 from .endings import Ending
+from .expressions import RESERVED_WORDS
 from .parameters import MAX_PARAMETERS, RESERVED, Parameter
 from .piping import insertions_of
 from .step_graph import StepGraph
@@ -32,6 +33,12 @@ from .types import STEP_TYPES, Expression, Step, StrictModel, Value, is_absent
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 """Of a parameter or a computed value: a name in expressions."""
+
+
+def _names(reserved: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the JSON Schema that refuses other names."""
+    names = {"not": {"enum": sorted({*RESERVED_WORDS, *reserved})}}
+    return {"additionalProperties": False, "propertyNames": names}
 
 
 def _is_free(name: str) -> str:
@@ -103,6 +110,7 @@ class Survey(StrictModel):
         Field(
             max_length=MAX_PARAMETERS,
             description="What is known before the first question, by name",
+            json_schema_extra=_names(RESERVED),
             exclude_if=lambda parameters: not parameters,
         ),
     ] = {}
@@ -111,6 +119,7 @@ class Survey(StrictModel):
         Field(
             max_length=100,
             description="Computed values by name, in order: each a CEL expression, which can read those before it",
+            json_schema_extra=_names(),
             exclude_if=lambda values: not values,
         ),
     ] = {}

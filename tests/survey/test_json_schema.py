@@ -52,6 +52,12 @@ WRONG = {
     "scale without ends": STEP + "type: scale, min: 1}]",
     "scale with a fraction": STEP + "type: scale, min: 0, max: 1.5}]",
     "bound that is text": STEP + "type: number, min: '1'}]",
+    "name of a parameter": HEAD + "parameters: {1a: {type: text, from: url}}\nsteps: [{id: S1, type: info, prompt: p}]",
+    "parameter called lang": HEAD
+    + "parameters: {lang: {type: text, from: url}}\nsteps: [{id: S1, type: info, prompt: p}]",
+    "value called in": HEAD + "values: {in: 1 + 1}\nsteps: [{id: S1, type: info, prompt: p}]",
+    "value that is a number": HEAD + "values: {a: 1}\nsteps: [{id: S1, type: info, prompt: p}]",
+    "parameter without a source": HEAD + "parameters: {a: {type: text}}\nsteps: [{id: S1, type: info, prompt: p}]",
     "bound that is no date": STEP + "type: date, min: 1.1.1900}]",
 }
 

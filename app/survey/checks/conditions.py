@@ -37,6 +37,7 @@ _UNKNOWN_MEMBER = re.compile(r"(answers|parameters|values)\.(\w+) names a \w+ th
 _MEMBERS = ("answers", "parameters", "values")
 
 _EARLY = "title and description can read parameters, today and now"
+_LONGEST_EXAMPLE = 80
 _NOUNS = {"parameters": "parameter", "values": "value"}
 
 
@@ -105,7 +106,8 @@ def _warn_of_missing(document: Document, place: Place, missing: str | None, find
     if missing is None:
         return
     inserted, written = f"{{{{ {place.source} }}}}", document.place(place.path)
-    hint = f"write coalesce({place.source}, '...')"
+    source = place.source if len(place.source) <= _LONGEST_EXAMPLE else "..."
+    hint = f"write coalesce({source}, '...')"
     problem = f"{written}: {inserted} may have no value, as {missing} may be missing here; {hint}"
     findings.add(place.path, problem, level="warning", offset=place.offset)
 

@@ -7,6 +7,7 @@ from ..expressions import EvaluationError, Expression, Names, Scope, StepBudget,
 from ..types import BaseStep
 from .answers import Possibilities
 from .failures import NOW, Known
+from .places import ROUTE
 
 MAX_STEPS_OF_COMMAND = 5_000_000
 """Of the conditions of the route, or of the other expressions of a step or of the end: some 300 ms."""
@@ -18,18 +19,19 @@ class Costs:
 
     known: Known
     possible: Possibilities
-    _left: dict[tuple[str, int | None], int] = field(default_factory=dict)
+    _left: dict[tuple[str, object], int] = field(default_factory=dict)
     _scope: Scope | None = None
     _of_values: dict[str, int] = field(default_factory=dict)
+    _counted: dict[tuple[str, object], set[str]] = field(default_factory=dict)
 
     def problem(
-        self, expression: Expression, own: BaseStep | None, *, kind: str, step: int | None, value: str | None = None
+        self, expression: Expression, own: BaseStep | None, *, kind: str, step: object, value: str | None = None
     ) -> str | None:
         """Return what is wrong if an expression is the first that is too much for those that one command evaluates.
 
         Args:
             own: the step whose expression it is.
-            kind, step: what the command evaluates, and for which step, if not for all. As there can be many steps,
+            kind, step: what the command evaluates, and for which step or text, if not for all. As there can be many,
                 their expressions are not counted once the budget of the file is used up.
             value: that it computes.
         """
@@ -41,7 +43,11 @@ class Costs:
         if value is not None:
             self._of_values[value] = left - steps.left
         else:
-            steps.left -= sum(self._of_values.get(name, 0) for name in self._read_values(expression))
+            # Each step of a walk computes values anew, as they are there; else one command computes them once.
+            counted = set() if kind == ROUTE else self._counted.setdefault((kind, step), set())
+            read = self._read_values(expression) - counted
+            counted |= read
+            steps.left -= sum(self._of_values.get(name, 0) for name in read)
         self.known.budget.left -= left - steps.left if step is not None else 0
         self._left[kind, step] = steps.left
         if steps.left >= 0:

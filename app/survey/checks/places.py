@@ -9,6 +9,9 @@ from ..texts import computed
 from ..types import STEP_TYPES, BaseStep
 from .document import Document, Path
 
+ROUTE = "conditions of the route"
+"""Which each command evaluates, those of all steps in turn."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -46,16 +49,17 @@ class Place:
         return self.path[0] in {"title", "description"}
 
     @property
-    def evaluated_with(self) -> tuple[str, int | None]:
-        """What one command evaluates together with this, and for which step, if not for all."""
+    def evaluated_with(self) -> tuple[str, object]:
+        """What one command evaluates together with this, and for which step or text, if not for all."""
         if self.value is not None:
             return "values", None
         if self.offset is not None:
-            return f"insertions of {self.path[0]} in {self.language or 'this language'}", self.index
+            of = {"steps": "of the step", "end": "of the ending"}.get(str(self.path[0]), "of the survey")
+            return f"insertions {of}", (self.path[0], self.index, self.language)
         if self.path[0] == "end":
             return "endings", None
         is_of_route = self.field is None and "check" not in self.path
-        return ("conditions of the route", None) if is_of_route else ("expressions of the step", self.index)
+        return (ROUTE, None) if is_of_route else ("expressions of the step", self.index)
 
 
 def names_of(document: Document, field: str) -> tuple[str, ...]:

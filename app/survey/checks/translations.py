@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ...core.formats import is_language
 from ...languages import parents
+from ..piping import mark
 from .document import Document, Path
 from .findings import Findings
 from .locales import known_languages
@@ -50,12 +51,17 @@ def check_translations(document: Document, models: Mapping[Path, Model], finding
 def _lacking(path: Path, text: object, languages: tuple[str, ...]) -> tuple[str, ...]:
     """Return the languages in which there is no text. A unit is the same in all; no page shows parameters."""
     is_shared = path[-1] == "unit" or path[0] == "parameters"
-    if isinstance(text, str) and not is_shared and not _WITHOUT_WORDS.fullmatch(text):
+    if isinstance(text, str) and not is_shared and _has_words(text):
         return languages[1:]
     if not isinstance(text, dict) or not text:
         return ()
     tags = {tag.lower() for tag in text}
     return tuple(language for language in languages if tags.isdisjoint(parents(language)))
+
+
+def _has_words(text: str) -> bool:
+    marked, insertions = mark(text)
+    return not _WITHOUT_WORDS.fullmatch(marked) or any(quote in one.source for one in insertions for quote in "'\"")
 
 
 def _add_missing(

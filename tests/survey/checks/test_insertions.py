@@ -200,3 +200,42 @@ def test_insertion_that_may_have_no_value_is_a_warning(field: str, source: str, 
     assert found.startswith("warning: ")
     reason = f"may have no value, as {missing} may be missing here; write coalesce({source}, '...')"
     assert found.endswith(f": {{{{ {source} }}}} {reason}")
+
+
+HEAVY = "[[1]]" + ".map(x, x + x)" * 13 + "[0].all(x, x == 1) ? 1 : 0"
+INSERTED = f"{{{{ {HEAVY} }}}}"
+
+
+@pytest.mark.parametrize(
+    ("values", "step", "problem"),
+    [
+        (9, "prompt: '1'", "values before this"),
+        (1, "prompt: '1', show_if: values.v0 > 1", "conditions of the route before this"),
+        (1, "prompt: '1', check: [{that: values.v0 > 1, message: '1'}]", None),
+        (1, "prompt: '{{ values.v0 }}'", None),
+        (0, f"prompt: '{INSERTED * 4}', help: '{INSERTED * 4}'", "insertions of the step before this"),
+        (0, f"prompt: {{en: '{INSERTED * 4}', de: '{INSERTED * 4}'}}", None),
+    ],
+)
+def test_values_and_insertions_take_a_limited_number_of_steps(
+    values: int, step: str, problem: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A value counts at each step whose condition reads it; texts count together with those of one language."""
+    monkeypatch.setattr("app.survey.checks.costs.MAX_STEPS_OF_COMMAND", 200_000)
+    computed = ", ".join(f"v{number}: '{HEAVY}'" for number in range(values))
+    steps = "".join(f"  - {{id: S{number}, type: info, {step}}}\n" for number in range(9))
+    text = f"id: a\ntitle: '1'\nlanguage: en\nlanguages: [en, de]\nvalues: {{{computed}}}\nsteps:\n{steps}"
+    found = found_in(text)
+    assert bool(found) is (problem is not None)
+    assert all(str(problem) in one for one in found)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "is_missing"), [("{{ answers.a }}", False), ("{{ answers.a == 1 ? 'Yes' : 'No' }}", True)]
+)
+def test_text_that_is_only_an_insertion_needs_no_translation(prompt: str, is_missing: bool) -> None:
+    """Unless its words are in the expression."""
+    steps = f"steps:\n  - {{id: a, type: number, prompt: '1'}}\n  - {{id: b, type: info, prompt: \"{prompt}\"}}\n"
+    found = found_in(HEAD.partition("parameters:")[0].replace("title: t", "title: '1'") + steps)
+    assert len(found) is int(is_missing)
+    assert all("no text in de" in one for one in found)
