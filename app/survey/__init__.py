@@ -43,6 +43,7 @@ from .markdown import MarkdownText
 from .parameters import NOTHING_GIVEN, Given, Parameter, accept_invitation, accept_parameters, parse_parameters
 from .rejection import Rejection
 from .resolve import described_step, resolve_at
+from .scopes import with_filled_heading
 from .snapshot import SessionKey, Snapshot
 from .state import END, SessionContext, SessionState, apply, fold
 from .texts import with_html
@@ -108,5 +109,6 @@ __all__ = [
     "survey_json_schema",
     "to_record",
     "value_kinds",
+    "with_filled_heading",
     "with_html",
 ]

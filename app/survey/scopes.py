@@ -91,6 +91,22 @@ def texts_at(survey: Survey, state: SessionState, at: int) -> ValueText:
     return value_text(survey, moment_scope(survey, at, known_to(survey, state), state.answers), at)
 
 
+def with_filled_heading(survey: Survey, at: int, state: SessionState | None = None) -> Survey:
+    """Return a survey, in the participant's language, whose title and description have values.
+
+    Args:
+        at: of the reading, in microseconds since 1970 UTC.
+        state: without a session, nothing is known.
+    """
+    texts = {name: getattr(survey, name) for name in ("title", "description")}
+    texts = {name: text for name, text in texts.items() if getattr(text, "insertions", ())}
+    if not texts:
+        return survey
+    walk = walk_known(survey, at, dict.fromkeys(survey.parameters)) if state is None else known_to(survey, state)
+    value = value_text(survey, moment_scope(survey, at, walk, {} if state is None else state.answers), at)
+    return survey.model_copy(update={name: text.filled(value) for name, text in texts.items()})
+
+
 def moment_scope(survey: Survey, at: int, walk: Known, answers: Mapping[str, Any], answer: object = None) -> Scope:
     """Return what checks, bounds, defaults, texts and endings are evaluated on.
 

@@ -4,7 +4,8 @@ import flask
 
 from ..core.formats import is_language
 from ..languages import best_match, languages
-from ..survey import Survey
+from ..survey import SessionState, Survey, with_filled_heading
+from .context import store
 
 LANGUAGE_PARAMETER = "lang"
 
@@ -27,14 +28,16 @@ def page_language() -> str:
     return best_match(wanted_languages(), languages()) or "en"
 
 
-def in_wanted_language(survey: Survey, chosen: str | None = None) -> Survey:
-    """Return the survey in the language that the request asks for, else in its own.
+def in_wanted_language(survey: Survey, chosen: str | None = None, state: SessionState | None = None) -> Survey:
+    """Return the survey in the language that the request asks for, else in its own, with values in its heading.
 
     Args:
         chosen: the language of the participant's session, which comes after ``?lang=``.
+        state: of that session.
     """
     wanted = wanted_languages() if chosen is None else tuple(filter(None, (named_language(), chosen)))
-    return survey.in_language(survey.offered_language(*wanted))
+    shown = survey.in_language(survey.offered_language(*wanted))
+    return with_filled_heading(shown, store().clock(), state)
 
 
 def named_language() -> str | None:

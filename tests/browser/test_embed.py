@@ -150,6 +150,15 @@ def test_other_sites_and_other_pages_show_no_frame(context: BrowserContext, host
         assert [frame.url for frame in page.frames[1:]] == ["chrome-error://chromewebdata/"], path
 
 
+def test_embedded_page_has_the_parameters_of_its_address(context: BrowserContext, hosts: Hosts) -> None:
+    """Its page and its socket get those of the frame, but for what the frame itself reads."""
+    page = context.new_page()
+    with page.expect_websocket() as opened, page.expect_request("**/embed/phq9/page?*") as asked:
+        page.goto(f"{hosts.clinic.url}/embed/phq9?clinic=north&lang=de")
+    assert "clinic=north" in opened.value.url
+    assert asked.value.url.endswith("/page?clinic=north&lang=de")
+
+
 def test_embedded_page_is_accessible_when_axe_checks_it(context: BrowserContext, hosts: Hosts) -> None:
     page = context.new_page()
 

@@ -14,9 +14,8 @@ from ...errors import NoSuchSurvey, Unauthorized
 from ...survey import Survey
 from ..compression import forbid_compression
 from ..context import authenticator, store
-from ..request_language import named_language
 from ..request_origin import frame_ancestors, require_same_origin
-from .opening import read_opening
+from .opening import preview_opening, read_opening
 from .survey import new_key, participants_page, survey_page
 
 embedding = flask.Blueprint("embedding", __name__)
@@ -32,9 +31,8 @@ def embed(survey_id: str) -> Response:
     if not ancestors:
         return participants_page("not_found.html", status=404)
     forbid_compression()  # the page repeats the address
-    lang = named_language()
     has_left = "left" in flask.request.args
-    return participants_page("embed.html", survey_id=survey_id, ancestors=ancestors, has_left=has_left, lang=lang)
+    return participants_page("embed.html", survey_id=survey_id, ancestors=ancestors, has_left=has_left)
 
 
 @embedding.get("/embed/<survey_id>/page")
@@ -52,7 +50,7 @@ def embedded_page(survey_id: str) -> Response:
     if not frame_ancestors(store().settings):
         raise NoSuchSurvey(survey_id, ())
     if authenticator().is_development and survey is not None:
-        return survey_page(survey, user_id=None, is_embedded=True)
+        return survey_page(survey, preview_opening(survey), user_id=None, is_embedded=True)
     participant = _participant(survey_id)
     if survey is None or (participant is None and survey.access == "closed"):
         raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
@@ -63,16 +61,14 @@ def _show(survey: Survey, participant: Participant | None) -> Response:
     key = new_key(survey) if participant is None else participant.key
     token = authenticator().new_token(key, participant)
     kiosk_minutes = store().settings.kiosk_minutes
-    opening = read_opening(key, participant)
     response = survey_page(
         survey,
-        opening.language,
+        read_opening(key, participant),
         user_id=key.user_id,
         token=token,
         is_embedded=True,
         kiosk_minutes=kiosk_minutes,
         is_returning=participant is not None,
-        opening=opening.message,
     )
     if not kiosk_minutes:
         authenticator().resume_cookies.embedded(survey.id).set(response, token)

@@ -10,7 +10,18 @@ from markupsafe import Markup
 from ...access import Participant
 from ...core import strict_json
 from ...errors import StepkeepError
-from ...survey import Begin, Given, Rejection, SessionKey, Snapshot, accept_parameters, apply, decide
+from ...survey import (
+    Begin,
+    Given,
+    Rejection,
+    SessionKey,
+    SessionState,
+    Snapshot,
+    Survey,
+    accept_parameters,
+    apply,
+    decide,
+)
 from ..context import store
 from ..request_language import wanted_languages
 from ..request_parameters import given_parameters
@@ -29,11 +40,16 @@ class Opening:
 
     Attributes:
         message: as JSON; None if it is not known, or too long.
+        state: of the session, also of one that is to begin.
         language: of the session, if there is one.
     """
 
     message: Markup | None = None
+    state: SessionState | None = None
     language: str | None = None
+
+
+NO_OPENING = Opening()
 
 
 def read_opening(key: SessionKey, participant: Participant | None) -> Opening:
@@ -46,20 +62,28 @@ def read_opening(key: SessionKey, participant: Participant | None) -> Opening:
         participant: None if they have just got their id, so that there is no session to look for.
     """
     if store().turns.pending.is_unavailable or store().turns.pending.holds(key):
-        return Opening()
+        return NO_OPENING
     try:
         stored = None
         if participant is not None:
             stored = store().threads.run(TIMEOUT_S, partial(store().queries.load_with_survey, key))
         snapshot = _begun(key, given_parameters(participant)) if stored is None else stored
     except StepkeepError:
-        return Opening()
+        return NO_OPENING
     version = 0 if stored is None else snapshot.state.version
     fields = messages.session_fields(snapshot, store().clock())
     message = {"type": "state", "version": version, "resumed": stored is not None, **fields}
     text = htmlsafe_json_dumps(message, dumps=strict_json.encode)
     language = None if stored is None else snapshot.language
-    return Opening(text if len(text) <= MAX_LENGTH else None, language)
+    return Opening(text if len(text) <= MAX_LENGTH else None, snapshot.state, language)
+
+
+def preview_opening(survey: Survey) -> Opening:
+    """Return what is known in development, where the script chooses the participant: the state of a new session."""
+    try:
+        return Opening(state=_begun(SessionKey(survey.id, ""), given_parameters(None)).state)
+    except StepkeepError:
+        return NO_OPENING
 
 
 def _begun(key: SessionKey, given: Given) -> Snapshot:

@@ -20,7 +20,7 @@ from ..compression import forbid_compression
 from ..context import app_context, authenticator, form_digest, store
 from ..request_language import in_wanted_language, page_language
 from ..request_origin import require_same_origin
-from .opening import read_opening
+from .opening import Opening, preview_opening, read_opening
 
 pages = flask.Blueprint("pages", __name__)
 pages.add_app_template_global(form_digest)
@@ -66,7 +66,7 @@ def take_survey(survey_id: str) -> Response:
     if participant is not None:
         return _show(survey, participant.key, participant)
     if authenticator().is_development:
-        return survey_page(survey, user_id=None)
+        return survey_page(survey, preview_opening(survey), user_id=None)
     if survey.access == "closed":
         return _not_found()
     return _show(survey, new_key(survey))
@@ -151,14 +151,12 @@ def to_host_login(why: str, language: str = "en") -> Response:
     return page("refused.html", status=403 if host and host.user.participant else 401, why=why, language=language)
 
 
-def survey_page(survey: Survey, chosen: str | None = None, **context: object) -> Response:
-    """Return a survey's page in the language that the request asks for, if the survey has it.
-
-    Args:
-        chosen: the language of the participant's session.
-    """
-    shown = in_wanted_language(survey, chosen)
-    return participants_page("survey.html", language=shown.shown_language, survey=shown, **context)
+def survey_page(survey: Survey, opening: Opening, **context: object) -> Response:
+    """Return a survey's page in the language that the request asks for, if the survey has it."""
+    shown = in_wanted_language(survey, opening.language, opening.state)
+    return participants_page(
+        "survey.html", language=shown.shown_language, survey=shown, opening=opening.message, **context
+    )
 
 
 def participants_page(template: str, *, language: str | None = None, **context: Any) -> Response:  # noqa: ANN401 - as page
@@ -191,14 +189,12 @@ def _not_found() -> Response:
 
 
 def _show(survey: Survey, key: SessionKey, participant: Participant | None = None) -> Response:
-    opening = read_opening(key, participant)
     response = survey_page(
         survey,
-        opening.language,
+        read_opening(key, participant),
         user_id=key.user_id,
         kiosk_minutes=store().settings.kiosk_minutes,
         is_returning=participant is not None,
-        opening=opening.message,
         has_cookie=participant is None or authenticator().is_from_cookie(key),
     )
     if participant is None or authenticator().credentials.should_renew(participant):

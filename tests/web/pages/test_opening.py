@@ -9,13 +9,15 @@ from typing import Any
 import httpx
 import pytest
 
+from app.access.principals import INVITATION
 from app.errors import DatabaseUnavailable
+from app.settings import Settings
 from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
 from app.web.pages import opening
 from tests.conftest import Server, Servers
 from tests.web.conftest import Participant, running_server
-from tests.web.production import App, in_production
+from tests.web.production import App, in_production, production_app
 
 COOKIE = "__Host-stepkeep.phq9"
 
@@ -142,3 +144,43 @@ def test_message_is_that_of_the_socket(servers: Servers, tmp_path: Path, languag
 def test_page_of_a_participant_chosen_by_the_script_has_no_session(shared_server: Server) -> None:
     """In development the server does not know who it is."""
     assert opening_of(httpx.get(f"{shared_server.url}/s/phq9").text) is None
+
+
+ARRIVAL = """
+id: arrival
+title: "Hello {{ coalesce(parameters.first_name, 'guest') }}"
+description: "From {{ parameters.clinic }}"
+language: en
+parameters:
+  clinic: {type: choice, from: url, options: [north, "<south>"]}
+  first_name: {type: text, from: invitation, required: false}
+steps:
+  - {id: why, type: text, prompt: "Why?"}
+"""
+
+
+def headings(page: str) -> list[str]:
+    """Return the title and the description that a page shows."""
+    return [
+        text
+        for name in ("h1", "div")
+        for text in re.findall(rf'<{name} id="(?:survey-title|description)"[^>]*>(.*?)</', page)
+    ]
+
+
+def test_heading_of_the_page_has_the_parameters(tmp_path: Path, sqlite_settings: Settings) -> None:
+    """Of the session that will begin, then of the one that is stored; a wrong one leaves them empty."""
+    (tmp_path / "arrival.yaml").write_text(ARRIVAL)
+    with production_app(sqlite_settings.model_copy(update={"surveys_dir": tmp_path})) as app:
+        key = SessionKey("arrival", "ada")
+        invited = app.credentials.issue_token(key, mark=INVITATION, parameters={"first_name": "<Ada>"})[0]
+        cookie = {"Cookie": f"__Host-stepkeep.arrival={invited}"}
+        page = app.request("GET", "/s/arrival?clinic=%3Csouth%3E", headers=cookie).text
+        assert headings(page) == ["Hello &lt;Ada&gt;", "<p>From &lt;south&gt;"]
+        assert opening_of(page)["session"]["parameters"] == {"clinic": "<south>", "first_name": "<Ada>"}
+        wrong = app.request("GET", "/s/arrival?clinic=east", headers=cookie).text
+        assert (headings(wrong), opening_of(wrong)) == (["Hello guest", "<p>From "], None)
+        begun = app.request("POST", "/api/session/ada?survey=arrival&clinic=north", invited)
+        assert begun.status_code == 201
+        assert headings(app.request("GET", "/s/arrival?clinic=east", headers=cookie).text)[1] == "<p>From north"
+        assert "Hello guest" in app.request("GET", "/").text

@@ -14,6 +14,9 @@ const PARTS = /** @type {const} */ (["opening", "ended", "left", "waiting"]);
 
 const { pageUrl = "", ancestors = "", left } = byId("embed").dataset;
 const token = location.hash.slice(1);
+const parameters = new URLSearchParams(location.search); // the survey's too
+parameters.delete("left");
+const search = `?${parameters}`;
 
 /** @param {(typeof PARTS)[number]} part */
 function show(part) {
@@ -25,7 +28,7 @@ function show(part) {
 async function open() {
   show("opening");
   try {
-    const response = await fetch(pageUrl, {
+    const response = await fetch(pageUrl + search, {
       headers: token === "" ? {} : { Authorization: `Bearer ${token}` },
       cache: "no-store",
       redirect: "error", // never send the token to another URL
@@ -70,7 +73,7 @@ function postHeight() {
 }
 
 byId("again").addEventListener("click", () => void open());
-byId("anew").addEventListener("click", () => location.replace(location.pathname));
+byId("anew").addEventListener("click", () => location.replace(location.pathname + search));
 if (parent !== window) new ResizeObserver(postHeight).observe(document.body);
 if (left === undefined) void open();
 else show("left");

@@ -4,6 +4,7 @@
  * with `?lang=` chooses it too, once.
  */
 
+import { withLanguage } from "./language.js";
 import { changeLanguage } from "./texts.js";
 
 /** @typedef {import("../client/protocol.js").Session} Session */
@@ -63,11 +64,4 @@ export class LanguageMenu {
   #select(language) {
     if (this.#menu !== null && this.#menu !== document.activeElement) this.#menu.value = language;
   }
-}
-
-/** @param {string} language */
-function withLanguage(language) {
-  const url = new URL(location.href);
-  url.searchParams.set("lang", language);
-  return url.href;
 }

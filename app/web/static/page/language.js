@@ -9,3 +9,14 @@ export function surveyLanguage() {
     return "en";
   }
 }
+
+/**
+ * Return the address of this page in a language.
+ *
+ * @param {string} language
+ */
+export function withLanguage(language) {
+  const url = new URL(location.href);
+  url.searchParams.set("lang", language);
+  return url.href;
+}

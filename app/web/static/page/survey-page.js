@@ -26,7 +26,7 @@ import { describe, hasText, text } from "./texts.js";
  * @typedef {import("../client/protocol.js").ServerMessage} ServerMessage
  */
 
-const UNAUTHORIZED = 4401;
+const [MALFORMED, UNAUTHORIZED] = [4400, 4401];
 const NEW_COOKIE_MS = 2_000; // ample time from the revocation of the old token to the response with the new cookie
 
 class SurveyPage {
@@ -370,7 +370,8 @@ class SurveyPage {
       return;
     }
     this.#clearStep();
-    const key = `script.closed.${code}`;
+    const hasBegun = this.#session !== null; // else the address has no parameters that the survey accepts
+    const key = `script.closed.${code === MALFORMED && !hasBegun ? "link_incomplete" : code}`;
     this.#view.showStopped(hasText(key) ? text(key) : reason);
   }
 

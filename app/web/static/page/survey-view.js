@@ -3,7 +3,7 @@
 
 import { byId } from "../dom.js";
 import { GestureGate } from "./gesture-gate.js";
-import { surveyLanguage } from "./language.js";
+import { surveyLanguage, withLanguage } from "./language.js";
 import { blockNodes } from "./rich-text.js";
 import { text } from "./texts.js";
 
@@ -49,11 +49,12 @@ export class SurveyView {
   }
 
   /**
-   * Show the title and the description in another language.
+   * Show the title and the description in another language. Only the server can insert values.
    *
    * @param {{title: string, description: string | null, html?: Record<string, string>}} survey
    */
   showSurvey({ title, description, html }) {
+    if (`${title}${description}`.includes("{{")) return location.replace(withLanguage(surveyLanguage()));
     this.#title = this.#title.replace(byId("survey-title").textContent ?? "", title);
     byId("survey-title").textContent = title;
     document.getElementById("description")?.replaceChildren(...blockNodes(html?.description, description ?? ""));
