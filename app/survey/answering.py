@@ -39,7 +39,7 @@ def accepted_value(survey: Survey, step: Step, state: SessionState, command: Ans
 
 def _valid_value(survey: Survey, step: Step, value: object) -> Any:  # noqa: ANN401 - as above
     if step.is_empty(value):
-        return refuse(survey, "required", "required") if step.required and step.takes_answer else value
+        return refuse(survey, "required", "required") if step.required and step.takes_answer else None
     try:
         return step.check_answer(value)
     except InvalidAnswer as error:
