@@ -32,6 +32,9 @@ _KINDS = {
     "model_type": "a mapping",
 }
 _BUILT_IN = frozenset(get_args(ErrorType))
+_KEY = "[key]"
+"""Pydantic's name of a mapping's key, in the location of an error."""
+
 _SHOULD = re.compile("^.+? should ")
 _TAG_ERRORS = frozenset({"union_tag_invalid", "union_tag_not_found"})
 _STEP: TypeAdapter[BaseStep] = TypeAdapter(Step)
@@ -121,7 +124,7 @@ class _Messages:
             by_path[self._path(error)].append(error)
         for path, found in by_path.items():
             if found[0]["type"] not in _TAG_ERRORS and not _is_consequence(path, found[0], by_path):
-                self.findings.add(path, self._message(path, found))
+                self.findings.add(path, self._message(path, found), is_key=found[0]["loc"][-1] == _KEY)
         self.added.update(by_path)
 
     def _path(self, error: ErrorDetails) -> Path:
@@ -160,6 +163,8 @@ def _words(error: ErrorDetails) -> str:
         return f"must be {context['expected'].replace(chr(39), '')}"
     if error["type"] in {"string_too_short", "too_short"} and context.get("min_length") == 1:
         return "must not be empty"
+    if error["type"] == "string_pattern_mismatch" and error["loc"][-1] == _KEY:
+        return "a name has up to 64 letters, digits and _, and begins with no digit"
     words = validation_message(error)
     is_foreign = error["type"] in _BUILT_IN and error["type"] != "value_error" and words == error["msg"]
     return _SHOULD.sub("must ", words) if is_foreign else words

@@ -201,3 +201,16 @@ def test_required_parameter_is_never_empty() -> None:
     )
     (finding,) = found_in(text)
     assert finding.endswith('parameters.clinic is never "": an empty answer is null; compare with null')
+
+
+def test_wrong_name_is_refused_at_its_place() -> None:
+    """It could not be written in an expression, or not in an address."""
+    text = HEAD.replace(
+        "  clinic:", "  lang: {type: text, from: url}\n  1st: {type: text, from: url}\n  clinic:"
+    ).replace("  own:", "  a-b: 1 + 1\n  own:")
+    rule = "a name has up to 64 letters, digits and _, and begins with no digit"
+    assert found_in(text) == [
+        "5:3: parameters.lang: a parameter cannot be called lang: the address of a survey has this name already",
+        f"6:3: parameters.1st: {rule}",
+        f"13:3: values.a-b: {rule}",
+    ]

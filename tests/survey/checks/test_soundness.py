@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from app.core import strict_json
 from app.survey.checks import check_survey
+from app.survey.conditions import NOTHING
+from app.survey.definition import Survey
 from app.survey.expressions import EvaluationError, InvalidExpression, Names, Scope, compile_expression
 from tests.conftest import examples
 
@@ -142,3 +144,59 @@ def test_comparison_of_two_steps_is_refused_exactly_if_no_answers_are_equal(data
         if left != right or one == other
     )
     assert bool(found_in(f"answers.{left} == answers.{right}")) is not can_be_equal
+
+
+BOOLEANS = "abcde"
+
+
+@st.composite
+def booleans(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Draw steps that may be left out, skipped and passed."""
+    steps: list[dict[str, Any]] = []
+    for number, step_id in enumerate(BOOLEANS):
+        reads = st.sampled_from([f"answers.{other}" for other in BOOLEANS[:number]] or ["answers.a"])
+        wholes = st.sampled_from(["{} == true", "!{}", "answered({})", "{} == null"])
+        step: dict[str, Any] = {"id": step_id, "type": "boolean", "prompt": "P", "required": draw(st.booleans())}
+        if number and draw(st.booleans()):
+            step["show_if"] = draw(wholes).format(draw(reads))
+        if number < len(BOOLEANS) - 1 and draw(st.booleans()):
+            go = draw(st.sampled_from([*BOOLEANS[number + 1 :], "end"]))
+            step["next"] = [{"when": draw(wholes).format(draw(st.one_of(reads, st.just("answer")))), "go": go}]
+        steps.append(step)
+    return steps
+
+
+def answers_at(survey: Survey, place: str, step: str, answers: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the answers of all walks to a step or the end."""
+    if step == place:
+        yield answers
+    elif step != "end":
+        for answer in (True, False, *(() if survey.steps_by_id[step].required else (None,))):
+            after = {**answers, step: answer}
+            yield from answers_at(survey, place, survey.graph.next_step(step, after)[0], after)
+
+
+INSERTED = st.tuples(
+    st.sampled_from(["{}", "coalesce({}, {})", "{} ? 1 : {}", "answered({}) ? {} : 0", "values.both"]),
+    *[st.sampled_from([f"answers.{step}" for step in BOOLEANS])] * 2,
+).map(lambda one: one[0].format(*one[1:]))
+
+
+@given(booleans(), st.sampled_from([*BOOLEANS, "end"]), INSERTED)
+@examples(200)
+def test_insertion_without_a_warning_has_a_value_on_every_route(
+    steps: list[dict[str, Any]], place: str, inserted: str
+) -> None:
+    """Whatever rules and show_if leave out before it."""
+    text = f"{{{{ {inserted} }}}}"
+    shown = [{**step, "prompt": text} if step["id"] == place else step for step in steps]
+    fields = {"id": "a", "title": "t", "language": "en", "steps": shown, "values": {"both": "answers.a && answers.b"}}
+    end = {"end": [{"title": text}]} if place == "end" else {}
+    survey, findings = check_survey(strict_json.encode({**fields, **end}), "a.json")
+    is_warned = any("may have no value" in one.message for one in findings)
+    event(f"warned: {is_warned}")
+    if survey is None or is_warned:
+        return
+    expression = survey.conditions.insertion(inserted)
+    for answers in answers_at(survey, place, survey.graph.first_step(), {}):
+        assert expression.value(survey.conditions.scope(answers, NOTHING)) is not None, answers
