@@ -15,6 +15,7 @@ from app.survey.commands import (
     Note,
     Restart,
     Save,
+    SetLanguage,
     SetMode,
     Update,
 )
@@ -22,7 +23,7 @@ from app.writer.batch import command_fingerprint
 
 SAVE = Save(at=1, current_step="S1", answers={"S1": 1}, step_history=("S0",), is_audio_mode=False, session_data=None)
 
-# Computed by releases without confirmations and languages.
+# Computed by releases without confirmations and languages, but for the last two.
 GOLDEN: list[tuple[AnyCommand, str]] = [
     (Begin(at=1, is_audio_mode=True), "4ff18d6e2c6ab8ea0097e27b"),
     (Answer(at=1, step="S1", value="Yes"), "6c76fbb26cd1e5e17eab51b6"),
@@ -36,6 +37,8 @@ GOLDEN: list[tuple[AnyCommand, str]] = [
     (Update(at=1, changes={"current_step": "S2"}), "f9b9f4987791740a8228fe25"),
     (Note(at=1, action="called", step=None, answer=1), "173319ea31f2995fd2cdde04"),
     (Expire(at=1), "a9825fc04e4f61e78094c17d"),
+    (Answer(at=1, step="S1", value="Yes", confirmed=True), "b02105b3d1595359361c6a7d"),
+    (SetLanguage(at=1, language="de-AT"), "e753296a4e4625d43b2a965b"),
 ]
 
 
