@@ -59,11 +59,11 @@ def test_context_is_stored_only_for_surveys_that_need_it(
     submit(store, SetLanguage(at=store.clock(), language="en"), key=KEY)
     snapshot = store.queries.load(KEY)
     assert snapshot is not None
-    assert snapshot.ending is not None
-    assert (snapshot.language, snapshot.ending["title"]) == ("en", "Bye")
+    assert (ending := snapshot.ending(store.clock())) is not None
+    assert (snapshot.language, ending["title"]) == ("en", "Bye")
     before = store.queries.at_version(KEY, 2)
-    assert before.ending is not None
-    assert (before.language, before.ending["title"]) == ("de", "Tschüss")
+    assert (ending := before.ending(store.clock())) is not None
+    assert (before.language, ending["title"]) == ("de", "Tschüss")
     submit(store, Restart(at=store.clock()), key=KEY)
     assert [check.verdict for check in verify_sessions(store)] == ["same", "same"]
 

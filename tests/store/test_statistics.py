@@ -2,6 +2,7 @@
 
 import base64
 import json
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -135,15 +136,18 @@ def test_sessions_are_read_in_pages(store: SessionStore, monkeypatch: pytest.Mon
     monkeypatch.setattr(statistics, "SESSIONS_A_ROW", 2)
     for user_id in ("b", "a", "C", "d", "e"):
         store.turns.submit(SessionKey("phq9", user_id), Begin(at=AT))
-    first = store.run_read(lambda connection: statistics.read_sessions(connection, "phq9", AT, None, 3))
-    rest = store.run_read(lambda connection: statistics.read_sessions(connection, "phq9", AT, first[-1].user_id, 3))
+    read = partial(statistics.read_sessions, survey_id="phq9", at=AT, limit=3, has_context=False)
+    first = store.run_read(partial(read, after=None))
+    rest = store.run_read(partial(read, after=first[-1].user_id))
     assert [row.user_id for row in (*first, *rest)] == ["C", "a", "b", "d", "e"]
 
 
 def test_session_row_has_times_as_numbers_and_answers_as_stored(store: SessionStore) -> None:
     """Every field of a session."""
     answer_some(store, ANN)
-    (row,) = store.run_read(lambda connection: statistics.read_sessions(connection, "phq9", AT, None, 10))
+    (row,) = store.run_read(
+        lambda connection: statistics.read_sessions(connection, "phq9", AT, None, 10, has_context=True)
+    )
     assert row == SessionRow(
         user_id="ann",
         version=5,
@@ -155,6 +159,7 @@ def test_session_row_has_times_as_numbers_and_answers_as_stored(store: SessionSt
         mode="text",
         revision=store.catalogue.surveys["phq9"].revision,
         status="in_progress",
+        context=None,
     )
 
 
