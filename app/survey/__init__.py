@@ -47,7 +47,7 @@ from .scopes import with_filled_heading
 from .snapshot import SessionKey, Snapshot
 from .state import END, SessionContext, SessionState, apply, fold
 from .texts import with_html
-from .value_kinds import ValueKind, value_kinds
+from .value_kinds import ValueFacts, ValueKind, value_facts
 
 __all__ = [
     "END",
@@ -85,6 +85,7 @@ __all__ = [
     "Status",
     "Survey",
     "Update",
+    "ValueFacts",
     "ValueKind",
     "WentBack",
     "WentTo",
@@ -108,7 +109,7 @@ __all__ = [
     "status_at",
     "survey_json_schema",
     "to_record",
-    "value_kinds",
+    "value_facts",
     "with_filled_heading",
     "with_html",
 ]

@@ -18,8 +18,8 @@ from ...core.progress import Progress
 from ...errors import MissingKey, OtherRelease
 from ...sessions import SessionStore
 from ...store import encryption, keyset, parse_context, statistics
-from ...survey import END, SessionKey, Status
-from .counters import Counters, StepPlan
+from ...survey import END, SessionContext, SessionKey, Status
+from .counters import Counters, StepPlan, ValuePlan
 from .event_arrays import ANSWERED, WENT_BACK, Ints, Runs, StepNumbers, parse_events
 from .filters import Filters
 
@@ -54,6 +54,7 @@ class Query:
     survey_id: str
     filters: Filters
     plan: StepPlan
+    values: ValuePlan
     own_languages: Mapping[str, str]
     at: int
 
@@ -77,7 +78,12 @@ def _count_parts(store: SessionStore, query: Query) -> Iterator[Counters]:
     parts = keyset.pages(
         store.run_read,
         lambda connection, after: statistics.read_sessions(
-            connection, query.survey_id, query.at, after, SESSIONS_A_PART, has_context=bool(query.own_languages)
+            connection,
+            query.survey_id,
+            query.at,
+            after,
+            SESSIONS_A_PART,
+            has_context=bool(query.own_languages or query.values),
         ),
         start,
         lambda row: row.user_id,
@@ -117,6 +123,8 @@ def _count_part(store: SessionStore, query: Query, rows: Rows) -> Counters:
     _count_properties(counters, matching)
     if query.own_languages:
         counters.languages.update((_language(row, query, store), row.status) for row in matching)
+    if query.values:
+        _count_values(counters, matching, query, store)
     _count_answers(counters, matching, query, store)
     return counters
 
@@ -142,10 +150,26 @@ def _language(row: statistics.SessionRow, query: Query, store: SessionStore) -> 
     own = query.own_languages.get(row.revision or "")
     if row.context is None:
         return own
+    context = _context(row, query, store)
+    return None if context is None else context.language or own
+
+
+def _context(row: statistics.SessionRow, query: Query, store: SessionStore) -> SessionContext | None:
+    """Return what some sessions have; None if there is none, or it can't be read."""
+    if row.context is None:
+        return None
     try:
-        return parse_context(row.context, SessionKey(query.survey_id, row.user_id), store.cipher).language or own
+        return parse_context(row.context, SessionKey(query.survey_id, row.user_id), store.cipher)
     except (MissingKey, ValueError, TypeError):
         return None
+
+
+def _count_values(counters: Counters, rows: Rows, query: Query, store: SessionStore) -> None:
+    """Count the values that completed sessions have recorded."""
+    contexts = (_context(row, query, store) for row in rows if row.status == "completed")
+    recorded = [context.values for context in contexts if context is not None and context.values is not None]
+    for name, planned in query.values.items():
+        counters.values[name].count_values(planned, [values[name] for values in recorded if name in values])
 
 
 def _count_answers(counters: Counters, rows: Rows, query: Query, store: SessionStore) -> None:

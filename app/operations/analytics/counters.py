@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NamedTuple, Self
 
-from ...survey import Survey
+from ...survey import Survey, ValueFacts, value_facts
 from ...survey.types import Step, Value, chosen_value
 from .quantiles import Samples
 
@@ -37,6 +37,19 @@ def plan_steps(revisions: Sequence[Survey]) -> StepPlan:
         if planned.newest.type == step.type:
             for value, label in step.labels().items():
                 planned.labels.setdefault(value, label)
+    return plan
+
+
+ValuePlan = dict[str, ValueFacts]
+"""By name, the newest revision's first."""
+
+
+def plan_values(revisions: Sequence[Survey]) -> ValuePlan:
+    """Return the computed values of revisions (newest first); older revisions only add texts."""
+    plan: ValuePlan = {}
+    for name, (kind, texts) in chain.from_iterable(value_facts(survey).items() for survey in revisions):
+        planned = plan.setdefault(name, ValueFacts(kind))
+        plan[name] = planned._replace(texts=tuple(dict.fromkeys((*planned.texts, *texts))))
     return plan
 
 
@@ -93,6 +106,19 @@ class StepCounters(_Addable):
         if "ranks" in statistics and planned is not None:
             self._count_ranks(planned, values)
 
+    def count_values(self, planned: ValueFacts, values: Sequence[Any]) -> None:
+        """Count the computed values of completed sessions; texts that the survey does not name without their text."""
+        known = [value for value in values if value is not None]
+        self.counts["given"] += len(known)
+        self.counts["skipped"] += len(values) - len(known)
+        self.numbers.append([float(value) for value in known if _is_number(value)])
+        named = frozenset(planned.texts)
+        others = (value for value in known if not _is_number(value))
+        self.chosen.update(
+            value if isinstance(value, bool) or (isinstance(value, str) and value in named) else OTHER
+            for value in others
+        )
+
     def _count_ranks(self, planned: PlannedStep, rankings: Sequence[Any]) -> None:
         firsts = [ranking[:1] if isinstance(ranking, list) else OTHER for ranking in rankings]
         self.chosen.update(_count_options(planned, firsts))
@@ -125,6 +151,7 @@ class Counters(_Addable):
         self.active: Samples = []
         self.away: Samples = []
         self.steps: defaultdict[str, StepCounters] = defaultdict(StepCounters)
+        self.values: defaultdict[str, StepCounters] = defaultdict(StepCounters)
 
 
 def _count_options(planned: PlannedStep, answers: Sequence[Any]) -> Counter[Any]:

@@ -17,6 +17,7 @@ Row = Sequence[Any]
 def csv_files(summary: Summary) -> dict[str, str]:
     """Return the contents by file name."""
     steps = [_step(step) for step in summary["steps"]]
+    values = [{"step": value["value"], **value} for value in summary["values"]]
     return {
         "sessions.csv": _csv(("name", "value"), _sessions(summary)),
         "days.csv": _table(summary["days"], ("day", "started", "completed")),
@@ -28,7 +29,25 @@ def csv_files(summary: Summary) -> dict[str, str]:
         "steps.csv": _table(steps, list(steps[0]) if steps else ()),
         "answers.csv": _csv(("step", "value", "label", "count", "share", "mean_rank"), _answers(summary["steps"])),
         "bins.csv": _csv(("step", "from", "to", "count"), _bins(summary["steps"])),
+        **(_value_files(values) if values else {}),
     }
+
+
+def _value_files(values: Sequence[Summary]) -> dict[str, str]:
+    return {
+        "values.csv": _csv(
+            ("value", "kind", "count", "missing", "min", "max", "mean", "median"), map(_value_row, values)
+        ),
+        "value_counts.csv": _csv(("value", "text", "label", "count", "share"), (row[:-1] for row in _answers(values))),
+        "value_bins.csv": _csv(("value", "from", "to", "count"), _bins(values)),
+    }
+
+
+def _value_row(value: Summary) -> Row:
+    answers = value["answers"]
+    numbers = answers["numbers"] or {}
+    statistics = (numbers.get(name) for name in ("min", "max", "mean", "median"))
+    return (value["value"], value["kind"], answers["count"], answers["skipped"], *statistics)
 
 
 def _sessions(summary: Summary) -> Iterable[Row]:

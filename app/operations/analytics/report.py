@@ -69,7 +69,11 @@ def report_to_dict(summary: Summary) -> dict[str, Any]:
             _revisions(summary["revisions"]),
         ],
         "answers": [
-            _answers(step) for step in steps if step["type"] is not None and STEP_TYPES[step["type"]].takes_answer
+            *(_answers(step) for step in steps if step["type"] is not None and STEP_TYPES[step["type"]].takes_answer),
+            *(
+                _answers({"step": f"Value {one['value']}", "type": one["kind"], "prompt": None, **one})
+                for one in summary["values"]
+            ),
         ],
     }
 

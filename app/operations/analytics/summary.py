@@ -1,7 +1,7 @@
 """Compute the summary of a survey."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,9 +10,9 @@ from ...core.timestamps import format_timestamp, to_datetime
 from ...errors import NoSuchSurvey
 from ...sessions import SessionStore
 from ...store import sessions
-from ...survey import Survey
+from ...survey import Survey, ValueFacts
 from .collect import PAUSE_S, Query, count_sessions
-from .counters import OTHER, Counters, PlannedStep, StepCounters, plan_steps
+from .counters import OTHER, Counters, PlannedStep, StepCounters, plan_steps, plan_values
 from .filters import Filters
 from .quantiles import lengths, numbers, ratio, seconds
 
@@ -31,10 +31,10 @@ def compute_summary(store: SessionStore, survey_id: str, filters: Filters, progr
     if newest is None and not total:
         raise NoSuchSurvey(survey_id, store.catalogue.public_ids)
     known = store.queries.known_revisions(survey_id)
-    plan = plan_steps(known)
+    plan, values = plan_steps(known), plan_values(known)
     languages = list(dict.fromkeys(tag for survey in known for tag in survey.offered_languages))
     own_languages = {survey.revision: survey.language for survey in known} if len(languages) > 1 else {}
-    query = Query(survey_id=survey_id, filters=filters, plan=plan, own_languages=own_languages, at=at)
+    query = Query(survey_id=survey_id, filters=filters, plan=plan, values=values, own_languages=own_languages, at=at)
     counters = count_sessions(store, query, progress, total)
     current = known[0].steps_by_id if known else {}
     return {
@@ -54,6 +54,14 @@ def compute_summary(store: SessionStore, survey_id: str, filters: Filters, progr
             _step(step, plan.get(step), counters.steps[step])
             for step in (*plan, *sorted(counters.steps.keys() - plan.keys()))
             if step in current or _has_data(counters.steps[step])
+        ],
+        "values": [
+            {
+                "value": name,
+                "kind": planned.kind,
+                "answers": _answers(counters.values[name], _value_bars(planned, counters.values[name])),
+            }
+            for name, planned in values.items()
         ],
     }
 
@@ -142,14 +150,26 @@ def _step(step: str, planned: PlannedStep | None, counters: StepCounters) -> dic
         "backs": counts["backs"],
         "back_rate": ratio(counts["backs"], counts["reached"]),
         "seconds": seconds(counters.microseconds),
-        "answers": {
-            "count": counts["given"],
-            "skipped": counts["skipped"],
-            "distribution": None if planned is None else _distribution(planned, counters),
-            "numbers": numbers(counters.numbers),
-            "lengths": lengths(counters.lengths),
-        },
+        "answers": _answers(counters, None if planned is None else _distribution(planned, counters)),
     }
+
+
+def _answers(counters: StepCounters, distribution: list[dict[str, Any]] | None) -> dict[str, Any]:
+    return {
+        "count": counters.counts["given"],
+        "skipped": counters.counts["skipped"],
+        "distribution": distribution,
+        "numbers": numbers(counters.numbers),
+        "lengths": lengths(counters.lengths),
+    }
+
+
+def _value_bars(planned: ValueFacts, counters: StepCounters) -> list[dict[str, Any]] | None:
+    """Return the counts of the texts that the survey names, or of yes and no; None of a number."""
+    if planned.kind == "number":
+        return None
+    labels: dict[Any, str] = {True: "yes", False: "no"} if planned.kind == "boolean" else {}
+    return _bars({**labels, **{text: text for text in planned.texts}}, counters)
 
 
 def _distribution(planned: PlannedStep, counters: StepCounters) -> list[dict[str, Any]] | None:
@@ -160,6 +180,20 @@ def _distribution(planned: PlannedStep, counters: StepCounters) -> list[dict[str
         labels = {hour: f"{hour}:00 to {hour}:59" for hour in sorted(counters.chosen.keys() - {OTHER})}
     elif not labels:
         return None
+    return [
+        {
+            **bar,
+            **(
+                {"mean_rank": ratio(counters.ranks[bar["value"]], counters.ranked[bar["value"]])}
+                if "ranks" in statistics
+                else {}
+            ),
+        }
+        for bar in _bars(labels, counters)
+    ]
+
+
+def _bars(labels: Mapping[Any, str], counters: StepCounters) -> list[dict[str, Any]]:
     bars: dict[Any, str] = {**labels, OTHER: "other"} if counters.chosen[OTHER] else {**labels}
     return [
         {
@@ -167,7 +201,6 @@ def _distribution(planned: PlannedStep, counters: StepCounters) -> list[dict[str
             "label": label,
             "count": counters.chosen[value],
             "share": ratio(counters.chosen[value], counters.counts["given"]),
-            **({"mean_rank": ratio(counters.ranks[value], counters.ranked[value])} if "ranks" in statistics else {}),
         }
         for value, label in bars.items()
     ]

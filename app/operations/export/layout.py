@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from ...core.timestamps import to_datetime
 from ...languages import text
 from ...store import rows
-from ...survey import SessionKey, SessionState, Snapshot, Survey, ValueKind, status_at, value_kinds
+from ...survey import SessionKey, SessionState, Snapshot, Survey, ValueKind, status_at, value_facts
 from ...survey.types import (
     STEP_TYPES,
     AnswerColumn,
@@ -287,9 +287,9 @@ def _parameters(surveys: Sequence[Survey]) -> list[ColumnGroup]:
 
 def _values(surveys: Sequence[Survey]) -> list[ColumnGroup]:
     found = _by_type(
-        (survey.revision, name, kind, survey.values[name])
+        (survey.revision, name, facts.kind, survey.values[name])
         for survey in surveys
-        for name, kind in value_kinds(survey).items()
+        for name, facts in value_facts(survey).items()
     )
     return [
         _group(f"values.{own}", name, sources, _value_column(kind, own), value=own, expressions=sources)

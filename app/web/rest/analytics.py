@@ -6,6 +6,7 @@ import flask
 from pydantic import ConfigDict, Field
 
 from ...operations.analytics import Filters
+from ...survey import ValueKind
 from ...survey.types import StepType
 from ..authorization import authorize_survey
 from ..context import app_context
@@ -161,6 +162,14 @@ class StepCounts(Model):
     answers: AnswerCounts
 
 
+class ValueCounts(Model):
+    """A computed value, as completed sessions recorded it; texts that the survey does not name count as others."""
+
+    value: str
+    kind: ValueKind
+    answers: Annotated[AnswerCounts, Field(description="`skipped`: without a value")]
+
+
 class Analytics(Response):
     """A survey's analytics."""
 
@@ -180,6 +189,7 @@ class Analytics(Response):
     days: list[DayCounts]
     revisions: list[RevisionCounts]
     steps: list[StepCounts]
+    values: list[ValueCounts]
 
 
 @Operation(

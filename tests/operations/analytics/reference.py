@@ -109,6 +109,7 @@ def reference_summary(
         "days": day_counts(every, completed),
         "revisions": revision_counts(every, surveys),
         "steps": step_summaries(every, surveys),
+        "values": [],
     }
 
 

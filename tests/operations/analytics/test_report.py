@@ -23,6 +23,7 @@ def summary(**changes: Any) -> dict[str, Any]:
         "resumed": {"sessions": 0, "share": None, "returns": 0, "away_s": NO_SECONDS, "pause_s": 1800},
         "modes": [],
         "languages": [],
+        "values": [],
         "days": [],
         "revisions": [],
         "steps": [],

@@ -1,7 +1,6 @@
 """Summaries of random surveys and sessions equal a reference implementation on each database; and edge cases."""
 
 import base64
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -24,10 +23,9 @@ from app.survey.definition import Survey, parse_definition
 from app.survey.snapshot import SessionKey
 from app.web.rest.analytics import Analytics
 from tests.conftest import examples
+from tests.operations.analytics.conftest import Opened
 from tests.operations.analytics.random_sessions import DAY_US, NOW, NUMBERS, STARTED_AT, survey_with, surveys, walk
 from tests.operations.analytics.reference import reference_summary
-
-Opened = Callable[[Survey], SessionStore]
 
 
 def comparable(summary: dict[str, Any]) -> dict[str, Any]:
@@ -43,25 +41,6 @@ def comparable(summary: dict[str, Any]) -> dict[str, Any]:
         }
         steps.append({**step, "answers": answers})
     return {**summary, "steps": steps}
-
-
-@pytest.fixture
-def opened(settings: Settings) -> Iterator[Opened]:
-    """Return a function that opens a store with one survey, and closes the previous one."""
-    stores: list[SessionStore] = []
-
-    def open_with(survey: Survey) -> SessionStore:
-        for store in stores:
-            store.close()
-        stores.clear()
-        store = SessionStore(settings, Catalogue(surveys={survey.id: survey}, default_id=survey.id), lambda: NOW)
-        store.initialise()
-        stores.append(store)
-        return store
-
-    yield open_with
-    for store in stores:
-        store.close()
 
 
 @given(data=st.data())
