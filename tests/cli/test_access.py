@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import create_engine, select, update
 
 from app.sessions.service import open_store
@@ -168,6 +169,55 @@ def test_invitations_without_user_ids_get_random_ones(operator: Operator) -> Non
     assert all(row["user_id"].isalnum() for row in rows)
     (entry,) = operator.audit()
     assert (entry["action"], entry["detail"]) == ("token_issued", {"count": 100})
+
+
+ARRIVAL = """
+id: arrival
+title: Arrival
+language: en
+parameters:
+  first_name: {type: text, from: invitation}
+  age: {type: number, from: invitation, required: false}
+  clinic: {type: text, from: url, default: north}
+steps:
+  - {id: S1, type: text, prompt: "Hello {{ parameters.first_name }}"}
+"""
+
+
+def test_invitations_carry_parameters(operator: Operator, serve: Serve, tmp_path: Path) -> None:
+    """Of their types, for every participant of the command; the output and the audit log have none."""
+    (tmp_path / "surveys" / "arrival.yaml").write_text(ARRIVAL)
+    printed = operator.does(
+        "invitations", "create", "arrival", "--count", "2", "--set", "first_name=Ada=x", "--set", "age=36"
+    )
+    assert "Ada" not in printed + json.dumps(operator.audit())
+    server = serve(operator)
+    for row in invited(printed):
+        headers = {"Authorization": f"Bearer {row['link'].partition('#')[2]}"}
+        begun = httpx.post(f"{server.url}/api/session/{row['user_id']}?survey=arrival", headers=headers)
+        assert begun.json()["session"]["parameters"] == {"first_name": "Ada=x", "age": 36, "clinic": "north"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "message", "code"),
+    [
+        ((), "the parameter first_name is missing", 1),
+        (("age=36",), "the parameter first_name is missing", 1),
+        (("first_name=Ada", "age=old"), "the parameter age: ", 1),
+        (("first_name=Ada", "clinic=south"), "no parameter clinic of invitations; there are: first_name, age", 1),
+        (("first_name",), "--set first_name: write NAME=VALUE", 2),
+        (("first_name=Ada", "first_name=Eve"), "each name once", 2),
+    ],
+)
+def test_invitation_with_wrong_parameters_is_refused(
+    operator: Operator, tmp_path: Path, texts: tuple[str, ...], message: str, code: int
+) -> None:
+    """Before any link is printed: the participant could do nothing about it."""
+    (tmp_path / "surveys" / "arrival.yaml").write_text(ARRIVAL)
+    options = [option for text in texts for option in ("--set", text)]
+    done = operator.run("invitations", "create", "arrival", *options)
+    assert_fails(done, message, code=code)
+    assert done.stdout == ""
 
 
 def test_invitation_for_a_user_id_that_clients_cannot_reach_is_refused(operator: Operator) -> None:

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from app.store.engine import normalise_url
-from tests.conftest import KINDS, SERVER_KINDS, Server, Servers, skip_or_fail
+from tests.conftest import KINDS, SERVER_KINDS, SURVEYS, Server, Servers, skip_or_fail
 from tests.database_servers import NoServer, OwnServer, own_server
 from tests.proxy import Proxy
 from tests.waiting import START_S, children, wait_for
@@ -39,9 +39,9 @@ class Outage:
 
 
 @contextlib.contextmanager
-def serve(url: str, folder: Path, **environment: str) -> Iterator[Server]:
+def serve(url: str, folder: Path, surveys: Path = SURVEYS, **environment: str) -> Iterator[Server]:
     running = Server(
-        folder, database=url, environment={"STEPKEEP_PENDING_AFTER_S": str(PENDING_AFTER_S), **environment}
+        folder, surveys, database=url, environment={"STEPKEEP_PENDING_AFTER_S": str(PENDING_AFTER_S), **environment}
     )
     try:
         running.start()
@@ -275,6 +275,27 @@ def test_session_started_in_an_outage_continues_in_the_next(tmp_path: Path) -> N
         assert participant.answer("Q1", 1)["type"] == "pending"
         outage.end()
         assert participant.receive()["version"] == 2
+
+
+def test_session_started_in_an_outage_has_its_parameters(tmp_path: Path) -> None:
+    """They are checked before it is queued, and stored with it."""
+    (tmp_path / "surveys").mkdir()
+    (tmp_path / "surveys" / "phq9.yaml").write_text(
+        "id: phq9\ntitle: T\nlanguage: en\nparameters: {clinic: {type: text, from: url, max_length: 5}}\n"
+        "steps: [{id: S1, type: text, prompt: Clinic}]\n"
+    )
+    with serve(f"sqlite:///{tmp_path / 'sessions.db'}", tmp_path, tmp_path / "surveys") as server:
+        other = sqlite3.connect(tmp_path / "sessions.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        for wrong in ("phq9", "phq9&clinic=longer"):
+            with connect(f"{server.ws_url}/ws/survey/new?survey={wrong}") as ws:
+                assert refusal(ws) == 4400
+        begun = Participant(server, "new", "phq9&clinic=north")
+        assert (begun.state["version"], begun.state["session"]["parameters"]) == (0, {"clinic": "north"})
+        other.execute("ROLLBACK")
+        other.close()
+        wait_for(lambda: has_history(server, "new"), "the session was not started")
+        assert Participant(server, "new").state["session"]["parameters"] == {"clinic": "north"}
 
 
 def has_history(server: Server, user: str) -> bool:

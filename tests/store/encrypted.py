@@ -13,7 +13,7 @@ from app.store import encryption
 from app.store.drivers import sqlite
 from app.store.encryption import Cipher, ValueLocation
 from app.store.engine import normalise_url
-from app.survey.commands import Answer, AnyCommand, Draft, Note, Update
+from app.survey.commands import Answer, AnyCommand, Begin, Draft, Note, Update
 from app.survey.snapshot import SessionKey
 from app.writer.batch import Committed
 
@@ -55,9 +55,9 @@ def submit(store: SessionStore, *commands: AnyCommand, key: SessionKey = KEY) ->
 
 def fill(store: SessionStore, key: SessionKey = KEY) -> None:
     """Write the marker into every column that can have an answer."""
-    store.turns.get_or_create(key, is_audio_mode=False)
     submit(
         store,
+        Begin(at=store.clock(), parameters={"name": MARKER}),
         Draft(at=1, step="S1", value=f"{MARKER} half"),
         Answer(at=2, message_id="m1", step="S1", value=f"{MARKER} one"),
         Answer(at=3, step="S2", value=f"{MARKER} two"),

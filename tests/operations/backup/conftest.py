@@ -69,7 +69,7 @@ def fill(store: SessionStore, sessions_: int = 3) -> None:
     for number in range(sessions_):
         key = SessionKey("phq9", f"user{number}")
         turns = [
-            Begin(at=AT + number),
+            Begin(at=AT + number, parameters={"name": NAUGHTY[number]}),
             Answer(at=AT + 1, message_id="m1", step="Q1", value=1),
             Draft(at=AT + 2, step="Q2", value="half"),
             Note(at=AT + 3, action="called", step=None, answer={"texts": NAUGHTY[number::3]}),
