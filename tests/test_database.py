@@ -1,5 +1,6 @@
 """The Python API: which survey its sessions belong to, and how strict its arguments are."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.aio import AsyncDatabase
 from app.database import Database
 from app.errors import InvalidInput, InvalidUserId
 from app.settings import Settings
@@ -129,3 +131,31 @@ def test_database_that_cannot_be_opened_is_one_error_without_those_of_the_driver
     assert done.returncode == 1
     assert done.stderr.count("Traceback") == 1
     assert "Its folder must exist" in done.stderr.splitlines()[-1]
+
+
+ARRIVAL = """
+id: arrival
+title: Arrival
+language: en
+parameters:
+  clinic: {type: choice, from: url, options: [north, south]}
+  ward: {type: number, from: api, required: false}
+steps:
+  - {id: S1, type: text, prompt: "{{ parameters.clinic }}"}
+"""
+
+
+def test_session_begins_with_parameters(open_database: Any, surveys: Path) -> None:
+    """Wherever they come from otherwise, once; a wrong or missing one begins none."""
+    (surveys / "arrival.yaml").write_text(ARRIVAL)
+    database = open_database()
+    for wrong, message in (({}, "the parameter clinic is missing"), ({"clinic": "east"}, "the parameter clinic: ")):
+        with pytest.raises(InvalidInput, match=message):
+            database.begin_session("ann", survey_id="arrival", parameters=wrong)
+    assert database.load_session("ann", survey_id="arrival") is None
+    begun = database.begin_session("ann", survey_id="arrival", parameters={"clinic": "north", "ward": 3, "other": 1})
+    assert (begun["current_step"], begun["parameters"]) == ("S1", {"clinic": "north", "ward": 3})
+    again = database.begin_session("ann", survey_id="arrival", parameters={"clinic": "south"})
+    assert (again["version"], again["parameters"]) == (1, begun["parameters"])
+    awaited = AsyncDatabase(database).begin_session("ben", survey_id="arrival", parameters={"clinic": "south"})
+    assert asyncio.run(awaited)["parameters"] == {"clinic": "south", "ward": None}

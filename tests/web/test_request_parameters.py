@@ -1,5 +1,6 @@
 """Parameters at the interfaces: taken from their sources, refused clearly, and fixed when the session begins."""
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from websockets.typing import Subprotocol
 
 from app.access.credentials import Credentials
 from app.access.principals import INVITATION
+from app.client import AsyncSurveyClient, PermanentlyRefused, SurveyClient
 from app.survey.snapshot import SessionKey
 from app.web.ws.asyncapi import SERVER_MESSAGE
 from tests.conftest import Server
@@ -276,3 +278,29 @@ def test_participant_export_has_the_parameters(running: Server, user: str, invit
         assert exported["sessions"][0]["parameters"] == {**NORTH, "clinic": "south", "first_name": "Ada"}
         started = exported["sessions"][0]["history"][0]
         assert started["data"]["parameters"]["first_name"] == "Ada"
+
+
+def test_python_clients_begin_with_parameters(running: Server, user: str, credentials: Credentials) -> None:
+    """As their socket's address has them; refused ones stop the client."""
+    for name, client_of in (("blocking", blocking_client), ("async", async_client)):
+        token = credentials.issue_token(SessionKey("arrival", f"{user}-{name}"))[0]
+        options = {"survey_id": "arrival", "token": token}
+        with pytest.raises(PermanentlyRefused, match=r"4400.*the parameter clinic") as refused:
+            client_of(running.url, f"{user}-{name}", parameters={"clinic": "east"}, **options)
+        assert refused.value.close_code == 4400
+        session = client_of(running.url, f"{user}-{name}", parameters={"clinic": "north", "visits": "2"}, **options)
+        assert session["parameters"] == {**NORTH, "visits": 2}
+
+
+def blocking_client(*arguments: str, **options: Any) -> Any:
+    """Return the session to which a client connects."""
+    with SurveyClient(*arguments, **options) as client:
+        return client.wait_until_online(30)["session"]
+
+
+def async_client(*arguments: str, **options: Any) -> Any:
+    async def connected() -> Any:
+        async with AsyncSurveyClient(*arguments, **options) as client:
+            return (await client.wait_until_online(30))["session"]
+
+    return asyncio.run(connected())
