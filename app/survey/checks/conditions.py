@@ -179,7 +179,8 @@ class _Compiler:
             return f"{problem}; write {mapping}.{name}"
         if name == "answer":
             return f"{problem} here; write answers and the id of the step, such as answers.{self._example(place)}"
-        return f'{message}; write "{name}" for a text'
+        meant = next((one for one in self._names.variables if one in {name.lower(), f"{name.lower()}s"}), None)
+        return f'{message}; write "{name}" for a text' if meant is None else f"{problem}; did you mean {meant}?"
 
     def _example(self, place: Place) -> str:
         return place.step.id if place.step is not None else min(self._names.answers, default="a")

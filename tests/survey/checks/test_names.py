@@ -53,6 +53,8 @@ WRONG = {
     "parameters.Clinic == 1": "parameters.Clinic names a parameter that is not in the survey; did you mean clinic?",
     "values.bnd == 1": "values.bnd names a value that is not in the survey; did you mean band?",
     "clinic == 1": "'clinic' does not exist; write parameters.clinic",
+    "Parameters.age > 1": "'Parameters' does not exist; did you mean parameters?",
+    "value.bmi > 1": "'value' does not exist; did you mean values?",
     "bmi > 1": "'bmi' does not exist; write values.bmi",
     "answer > 1": "'answer' does not exist here; write answers and the id of the step, such as answers.z",
     'parameters.clinic == "nort"': 'parameters.clinic is never "nort"; did you mean "north"?',
