@@ -6,6 +6,7 @@ Content-Security-Policy forbids inline script and style.
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import flask
 from markupsafe import Markup
@@ -57,7 +58,8 @@ def take_survey(survey_id: str) -> Response:
     except Unauthorized:
         is_public = survey is not None and survey.access == "public"
         shown = in_wanted_language(survey) if survey is not None and is_public else None
-        return participants_page("ended.html", status=401, survey=shown)
+        anew = None if shown is None else _address("pages.begin_again", shown)
+        return participants_page("ended.html", status=401, survey=shown, anew=anew)
     host = authenticator().host
     if participant is None and host is not None and host.has_participants and host.user.participant is None:
         raise Unauthorized
@@ -79,7 +81,7 @@ def begin_again(survey_id: str) -> Response:
     survey = _surveys().get(survey_id)
     if survey is None or survey.access == "closed":
         return _not_found()
-    response = flask.redirect(flask.url_for("pages.take_survey", survey_id=survey.id), 303)
+    response = flask.redirect(_address("pages.take_survey", survey), 303)
     authenticator().set_resume_cookie(response, new_key(survey))
     return response
 
@@ -173,6 +175,13 @@ def page(template: str, *, status: int = 200, **context: object) -> Response:
     if context.get("csrf") or context.get("token"):
         forbid_compression()
     return flask.make_response(flask.render_template(template, **context), status)
+
+
+def _address(endpoint: str, survey: Survey) -> str:
+    """Return a survey's address with its parameters in that of the request."""
+    url = flask.url_for(endpoint, survey_id=survey.id)
+    given = [pair for pair in flask.request.args.items(multi=True) if pair[0] in survey.parameters]
+    return f"{url}?{urlencode(given)}" if given else url
 
 
 def _not_now(error: StepkeepError, code: str, retry_after_s: int) -> Response:

@@ -184,3 +184,17 @@ def test_heading_of_the_page_has_the_parameters(tmp_path: Path, sqlite_settings:
         assert begun.status_code == 201
         assert headings(app.request("GET", "/s/arrival?clinic=east", headers=cookie).text)[1] == "<p>From north"
         assert "Hello guest" in app.request("GET", "/").text
+
+
+def test_session_that_is_begun_anew_keeps_the_parameters_of_the_address(
+    tmp_path: Path, sqlite_settings: Settings
+) -> None:
+    """Where the participant's cookie is expired; nothing else of the address is repeated."""
+    (tmp_path / "arrival.yaml").write_text(ARRIVAL)
+    with production_app(sqlite_settings.model_copy(update={"surveys_dir": tmp_path})) as app:
+        cookie = {"Cookie": "__Host-stepkeep.arrival=expired"}
+        ended = app.request("GET", "/s/arrival?clinic=%3Csouth%3E&utm=letter", headers=cookie)
+        (action,) = re.findall(r'action="([^"]*)"', ended.text)
+        assert (ended.status_code, action) == (401, "/s/arrival/anew?clinic=%3Csouth%3E")
+        begun = app.request("POST", action, headers={"Sec-Fetch-Site": "same-origin"})
+        assert (begun.status_code, begun.headers["Location"]) == (303, "/s/arrival?clinic=%3Csouth%3E")
