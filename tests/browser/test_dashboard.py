@@ -15,7 +15,7 @@ from tests.waiting import wait_for
 
 pytestmark = pytest.mark.browser
 
-CHARTS = ("days", "funnel", "times", "edits", "modes", "revisions", "answers-Q1")
+CHARTS = ("days", "funnel", "times", "edits", "modes", "revisions", "answers-Q1", "value-total", "value-severity")
 
 
 def drawn_pixels(desk: Desk, figure: str) -> int:

@@ -22,6 +22,7 @@ from ...survey import (
     Draft,
     Expire,
     Goto,
+    Parameter,
     Rejection,
     Restart,
     SessionState,
@@ -137,7 +138,12 @@ class _Participant:
         self.burden, self.slowness = chance.gauss(0, 1), chance.lognormvariate(0, 0.35)
         self.impatience = chance.lognormvariate(-0.1, 0.6)
         state = self.send(
-            Begin(at=self.at, is_audio_mode=chance.random() < _BY_VOICE, languages=self.languages()),
+            Begin(
+                at=self.at,
+                is_audio_mode=chance.random() < _BY_VOICE,
+                languages=self.languages(),
+                parameters={name: self.parameter(one) for name, one in self.survey.parameters.items()},
+            ),
         )
         while state.status == "in_progress":
             step = self.survey.steps_by_id[state.current_step]
@@ -152,6 +158,12 @@ class _Participant:
             return ()
         own, *others = sorted(self.survey.offered_languages, key=lambda tag: tag != self.survey.language)
         return (self.chance.choice(others) if self.chance.random() < _IN_ANOTHER_LANGUAGE else own,)
+
+    def parameter(self, parameter: Parameter) -> object:
+        is_missing = not parameter.is_required and self.chance.random() < _OPTIONAL_SKIPPED
+        if is_missing:
+            return parameter.default
+        return _sample(parameter.step, self.burden, to_datetime(self.at).date(), self.chance)
 
     def decide(self, command: AnyCommand) -> AnyEvent | Rejection:
         if self.at >= self.until or len(self.commands) >= MAX_COMMANDS:

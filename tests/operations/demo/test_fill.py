@@ -16,6 +16,7 @@ from app.survey.checks import parse_survey
 from app.survey.commands import Answer, Begin
 from app.survey.events import Answered
 from app.survey.flow import decide
+from app.survey.parameters import Given, accept_parameters
 from app.survey.rejection import Rejection
 from app.survey.snapshot import SessionKey
 from app.survey.state import apply
@@ -203,6 +204,24 @@ def test_simulated_participants_pass_the_checks_of_a_survey() -> None:
     assert answers.keys() == survey.steps_by_id.keys() - {"hidden"}
     assert set(map(str, answers["none"])) == {"['a']", "['b']"}
     assert {"", "text"} == {"text" if one["text"] else "" for one in answers["sort"] if isinstance(one, dict)}
+
+
+def test_simulated_participants_have_parameters() -> None:
+    """Which the survey accepts; an optional one is missing at times."""
+    survey = parse_survey(
+        """
+        {id: known, title: T, language: en, parameters: {
+          clinic: {type: choice, from: url, options: [north, south]},
+          visit: {type: number, from: api, integer: true, min: 1, max: 9, required: false}},
+         steps: [{id: a, type: text, prompt: p}]}
+        """,
+        "known.yaml",
+    )
+    begun = [simulate(survey, UNTIL - DAY_US, UNTIL, random.Random(seed))[0] for seed in range(50)]
+    found = [command.parameters for command in begun if isinstance(command, Begin)]
+    assert {one["clinic"] for one in found} == {"north", "south"}
+    assert {None, 1} < {one["visit"] for one in found} <= {None, *range(1, 10)}
+    assert all(accept_parameters(survey.parameters, Given(api=one)) == one for one in found)
 
 
 def test_simulated_participants_have_the_languages_of_the_survey() -> None:

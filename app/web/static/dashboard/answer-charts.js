@@ -9,6 +9,7 @@ import { stepName } from "./session-charts.js";
 /**
  * @typedef {import("./session-charts.js").Answers} Answers
  * @typedef {import("./session-charts.js").StepAnalytics} StepAnalytics
+ * @typedef {import("./session-charts.js").ValueAnalytics} ValueAnalytics
  * @typedef {import("./chart-figure.js").Figure} Figure
  */
 
@@ -20,13 +21,27 @@ const MAX_BARS = 15; // more values, such as years of birth, are shown as column
  * @returns {Figure[]}
  */
 export function answerFigures(steps) {
-  return steps.filter((step) => takesAnswer(step)).map(answerFigure);
+  const answered = steps.filter((step) => takesAnswer(step));
+  return answered.map((step) => answerFigure(`answers-${step.step}`, stepName(step), step.answers));
 }
 
-/** @param {StepAnalytics} step @returns {Figure} */
-function answerFigure(step) {
-  const base = { id: `answers-${step.step}`, heading: stepName(step) };
-  const { answers } = step;
+/**
+ * Computed values of completed sessions, such as scores.
+ * @param {ValueAnalytics[]} values
+ * @returns {Figure[]}
+ */
+export function valueFigures(values) {
+  return values.map(({ value, answers }) => answerFigure(`value-${value}`, `Value ${value}`, answers));
+}
+
+/**
+ * @param {string} id
+ * @param {string} heading
+ * @param {Answers} answers
+ * @returns {Figure}
+ */
+function answerFigure(id, heading, answers) {
+  const base = { id, heading };
   if (answers.count === 0) return { ...base, summary: "", empty: "No answers yet." };
   const skipped = answers.skipped > 0 ? `, ${formatNumber(answers.skipped)} skipped` : "";
   const counts = `${formatCount(answers.count, "answer")}${skipped}.`;

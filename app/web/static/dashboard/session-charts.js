@@ -38,6 +38,8 @@ import { formatCount, formatDuration, formatLanguage, formatNumber, formatPercen
  * @property {Spread} seconds
  * @property {Answers} answers
  *
+ * @typedef {{value: string, kind: string, answers: Answers}} ValueAnalytics
+ *
  * @typedef {object} Analytics
  * @property {string} computed_at
  * @property {{started: number, completed: number, in_progress: number, expired: number, completion_rate: number | null}} sessions
@@ -50,6 +52,7 @@ import { formatCount, formatDuration, formatLanguage, formatNumber, formatPercen
  * @property {{day: string, started: number, completed: number}[]} days
  * @property {{revision: string | null, is_current: boolean, started: number, completed: number, completion_rate: number | null}[]} revisions
  * @property {StepAnalytics[]} steps
+ * @property {ValueAnalytics[]} values
  *
  * @typedef {import("./chart-figure.js").Figure} Figure
  */

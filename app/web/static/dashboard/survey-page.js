@@ -2,7 +2,7 @@
 /** The page of a survey's analytics: filters, figures that refresh, and links to download exports. */
 
 import { byId, make } from "../dom.js";
-import { answerFigures } from "./answer-charts.js";
+import { answerFigures, valueFigures } from "./answer-charts.js";
 import { AutoRefresh } from "./auto-refresh.js";
 import { ChartFigure } from "./chart-figure.js";
 import { fetchJson, toQuery } from "./fetch-json.js";
@@ -60,7 +60,8 @@ class SurveyPage {
     this.#showTiles(analytics);
     this.#showFigures(this.#sessionCharts, sessionFigures(analytics), "h2");
     this.#answersHeading.hidden = analytics.steps.length === 0;
-    this.#showFigures(this.#answerCharts, answerFigures(analytics.steps), "h3");
+    const figures = [...answerFigures(analytics.steps), ...valueFigures(analytics.values)];
+    this.#showFigures(this.#answerCharts, figures, "h3");
     this.#figures.setAttribute("aria-busy", "false");
   }
 
