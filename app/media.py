@@ -45,7 +45,9 @@ def media_problems(data: Mapping[str, Any], surveys_dir: Path) -> Iterator[tuple
     """
     for number, step in _items(data, "steps"):
         parts: dict[tuple[str | int, ...], Mapping[str, Any]] = {("steps", number): step}
-        parts |= {("steps", number, "options", index): option for index, option in _items(step, "options")}
+        parts |= {("steps", number, "fields", index): field for index, field in _items(step, "fields")}
+        for path, asked in [*parts.items()]:
+            parts |= {(*path, "options", index): option for index, option in _items(asked, "options")}
         for path, part in parts.items():
             image = part.get("image")
             file = image.get("file") if isinstance(image, Mapping) else None

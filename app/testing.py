@@ -27,8 +27,8 @@ from .errors import InvalidInput
 from .sessions import SessionStore, open_store
 from .settings import Settings
 from .store import normalise_url, upgrade_schema
-from .survey import Answer, SessionKey, Snapshot
-from .survey.types import SampleRequest, Step
+from .survey import Answer, SessionKey, Snapshot, answer_fields
+from .survey.types import PageStep, SampleRequest, Step
 from .writer import Rejected
 
 try:
@@ -110,7 +110,10 @@ def _sample(snapshot: Snapshot, rng: random.Random, at: int) -> object:
     if step is None:
         raise InvalidInput(f"the survey {snapshot.key.survey_id} has no step {snapshot.state.current_step}")
     today: date = to_datetime(at).date()
-    return step.sample(SampleRequest(random=rng, level=rng.random(), lean=rng.random(), today=today))
+    request = SampleRequest(random=rng, level=rng.random(), lean=rng.random(), today=today)
+    if isinstance(step, PageStep) and snapshot.survey is not None:
+        return answer_fields(snapshot.survey, step, snapshot.state, lambda field: field.sample(request))
+    return step.sample(request)
 
 
 def _answered(store: SessionStore, key: SessionKey, step_id: str, value: object) -> Snapshot:

@@ -17,6 +17,12 @@ steps:
     prompt: Where?
     image: {file: a.png, alt: A}
     options: [here, {value: there, image: {file: missing.png, alt: B}}]
+  - id: P
+    type: page
+    prompt: More
+    fields:
+      - {id: F1, type: text, prompt: p, max_length: 9, image: {file: missing.png, alt: A}}
+      - {id: F2, type: choice, prompt: p, options: [a, {value: b, image: {file: missing.png, alt: B}}]}
 """
 
 
@@ -65,8 +71,12 @@ def test_file_is_refused_when_it_is_too_large(surveys_dir: Path) -> None:
     assert media_problem(surveys_dir, "a.png") == "'a.png' is larger than 5 MiB"
 
 
-def test_problem_of_an_option_has_its_place(surveys_dir: Path) -> None:
+def test_problem_of_an_option_or_field_has_its_place(surveys_dir: Path) -> None:
     """An image of the step that can be shown has none."""
-    ((path, problem),) = media_problems(yaml.safe_load(SURVEY), surveys_dir)
-    assert path == ("steps", 0, "options", 1, "image", "file")
-    assert "there is no file 'missing.png'" in problem
+    problems = dict(media_problems(yaml.safe_load(SURVEY), surveys_dir))
+    assert [*problems] == [
+        ("steps", 0, "options", 1, "image", "file"),
+        ("steps", 1, "fields", 0, "image", "file"),
+        ("steps", 1, "fields", 1, "options", 1, "image", "file"),
+    ]
+    assert all("there is no file 'missing.png'" in problem for problem in problems.values())

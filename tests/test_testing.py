@@ -57,6 +57,31 @@ def test_walk_gives_the_named_answers_and_stops_before_a_step(stepkeep_walk: Wal
     assert (ended.state.answers["Q2"], ended.state.answers["Q4"]) == (3, 2)
 
 
+PAGED = """
+id: paged
+title: Paged
+language: en
+steps:
+  - id: body
+    type: page
+    prompt: About you
+    fields:
+      - {id: smokes, type: boolean, prompt: "Do you smoke?"}
+      - {id: last, type: date, prompt: Last time, show_if: answers.smokes}
+  - {id: days, type: grid, prompt: p, rows: [{id: a, label: A}], options: [1, 2]}
+"""
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_walk_answers_the_shown_fields_of_a_page(new_store: NewStore, tmp_path: Path, seed: int) -> None:
+    """And the rows of a grid."""
+    (tmp_path / "paged.yaml").write_text(PAGED)
+    store = new_store(Settings(database_url=create_sqlite(tmp_path / "test.db"), surveys_dir=tmp_path))
+    session = walk(store, "paged", seed=seed)
+    body = session.state.answers["body"]
+    assert (session.state.status, "last" in body) == ("completed", body["smokes"])
+
+
 def test_walk_fails_when_the_survey_rejects_an_answer(stepkeep_walk: Walk) -> None:
     """With step, value and reason."""
     with pytest.raises(AssertionError, match=r"step Q3 rejects 17: invalid_answer: The answer must be one of"):

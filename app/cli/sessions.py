@@ -17,6 +17,7 @@ from ..operations.integrity import (
 )
 from ..sessions import Action, Cursor
 from ..survey import SessionKey, Snapshot
+from ..survey.types import BaseStep, GridStep
 from .group import Time, audit, commands, require_survey, store
 from .output import PAGE_SIZE, Columns, pairs, print_json, print_records, print_table, read_pages, text_of
 
@@ -242,19 +243,34 @@ def _print(snapshot: Snapshot) -> None:
     names = ("status", "current_step", "version", "progress", "created_at", "updated_at", "completed_at")
     mode = "audio" if snapshot.state.is_audio_mode else "text"
     click.echo("  ".join(f"{name}={fields[name]}" for name in names if fields[name] is not None) + f"  mode={mode}")
+    print_answers(snapshot)
+
+
+def print_answers(snapshot: Snapshot) -> None:
+    """Print a table of answers and drafts."""
     answers, drafts = snapshot.state.answers, snapshot.state.drafts
-    rows = [_answer_row(snapshot, step, value) for step, value in answers.items()]
-    rows += [_answer_row(snapshot, step, value, "(draft) ") for step, value in drafts.items()]
+    rows = [row for step, value in answers.items() for row in _answer_rows(snapshot, step, value)]
+    rows += [row for step, value in drafts.items() for row in _answer_rows(snapshot, step, value, "(draft) ")]
     if rows:
         print_table(("STEP", "PROMPT", "ANSWER"), rows)
 
 
-def _answer_row(snapshot: Snapshot, step_id: str, value: object, kind: str = "") -> tuple[str, str, str]:
-    """Return the step, its prompt, and the value with the label of its option."""
+def _answer_rows(snapshot: Snapshot, step_id: str, value: object, kind: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield the step, its prompt, and the value with its label; of a page or grid each of its fields or rows."""
     step = None if snapshot.survey is None else snapshot.survey.step(step_id)
+    parts = {} if step is None else {part.id: part for part in step.parts()}
+    if parts and isinstance(value, Mapping):
+        prefix = f"{step_id}." if isinstance(step, GridStep) else ""
+        for name, answer in value.items():
+            yield _answer_row(f"{prefix}{name}", parts.get(name), answer, kind)
+    else:
+        yield _answer_row(step_id, step, value, kind)
+
+
+def _answer_row(name: str, step: BaseStep | None, value: object, kind: str) -> tuple[str, str, str]:
     label = None if step is None else step.option_label(value)
     text = kind + ("null" if value is None else text_of(value))
-    return step_id, "" if step is None else step.prompt, text if label is None else f"{text} ({label})"
+    return name, "" if step is None else step.prompt, text if label is None else f"{text} ({label})"
 
 
 def _to_dict(snapshot: Snapshot) -> dict[str, Any]:

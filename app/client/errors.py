@@ -1,5 +1,6 @@
 """The errors of the client, each with a stable code."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..core.formats import MAX_COMMAND_BYTES
@@ -13,9 +14,17 @@ class _RefusedCommand(StepkeepError):
 
 
 class Rejected(_RefusedCommand):
-    """The survey's rules reject the command; ``code`` is a reject code of docs/protocol.md."""
+    """The survey's rules reject the command; ``code`` is a reject code of docs/protocol.md.
+
+    Attributes:
+        fields: what is wrong with the answer to a page or grid, by field or row.
+    """
 
     http_status = 422
+
+    def __init__(self, code: str, message: str, fields: Mapping[str, str] | None = None) -> None:
+        self.fields = dict(fields or {})
+        super().__init__(code, message)
 
 
 class CommandRefused(_RefusedCommand):

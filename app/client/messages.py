@@ -60,6 +60,7 @@ class RejectMessage(TypedDict):
     id: str
     code: str
     message: str
+    fields: NotRequired[dict[str, str]]
     step: dict[str, Any] | None
 
 

@@ -187,7 +187,7 @@ class ClientProtocol:
             case {"type": "ack"}:
                 result: AckMessage | StepkeepError = cast("AckMessage", message)
             case {"type": "reject"}:
-                result = Rejected(str(message.get("code")), str(message.get("message")))
+                result = Rejected(str(message.get("code")), str(message.get("message")), message.get("fields"))
             case {"type": "error"}:
                 result = CommandRefused(str(message.get("code")), str(message.get("message")))
             case _:

@@ -1,7 +1,7 @@
 """The participant of a preview: their session, and jumps to a step."""
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..sessions import SessionStore
 from ..survey import (
@@ -15,10 +15,12 @@ from ..survey import (
     SetLanguage,
     Snapshot,
     Survey,
+    answer_fields,
     apply,
     decide,
     sample_answers,
 )
+from ..survey.types import PageStep, Step
 
 ANSWERS_TRIED = 12
 """Of a step, on the way to another one."""
@@ -95,8 +97,16 @@ def answers_to(survey: Survey, target: str, at: int) -> Sequence[Answer] | None:
             continue
         visits[step.id] += 1
         for value in (*sample_answers(step)[:ANSWERS_TRIED], None):
-            answer = Answer(at=at, step=step.id, value=value, confirmed=True)
+            answer = Answer(at=at, step=step.id, value=_shown(survey, state, step, value), confirmed=True)
             event = decide(survey, state, answer)
             if not isinstance(event, Rejection):
                 waiting.append((apply(state, event), (*answers, answer)))
     return None
+
+
+def _shown(survey: Survey, state: SessionState, step: Step, value: object) -> object:
+    """Return an answer, to a page without those to fields that are hidden."""
+    if not isinstance(step, PageStep) or not isinstance(value, Mapping):
+        return value
+    given: Mapping[str, object] = value
+    return answer_fields(survey, step, state, lambda field: given.get(field.id))

@@ -40,6 +40,7 @@ from .events import (
 )
 from .flow import decide, expires_at, status_at
 from .markdown import MarkdownText
+from .pages import answer_fields
 from .parameters import NOTHING_GIVEN, Given, Parameter, accept_invitation, accept_parameters, parse_parameters
 from .rejection import Rejection
 from .resolve import described_step, resolve_at
@@ -91,6 +92,7 @@ __all__ = [
     "WentTo",
     "accept_invitation",
     "accept_parameters",
+    "answer_fields",
     "apply",
     "check_survey",
     "commands",

@@ -1,19 +1,21 @@
 """Whether a step accepts an answer in a session."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..languages import text
 from .commands import Answer
 from .conditions import read_ids
 from .definition import Survey
 from .expressions import EvaluationError, Expression, Scope
+from .pages import shown_fields
 from .piping import fill, insertions_of
 from .rejection import RejectCode, Rejection, refuse
-from .resolve import resolve_at
+from .resolve import resolve, resolve_at
 from .scopes import known_to, moment_scope, value_text
 from .state import SessionState
-from .types import Check, InvalidAnswer, Step
+from .types import Check, FieldStep, InvalidAnswer, PageStep, Step
 
 _LEVELS: tuple[tuple[str, RejectCode], ...] = (("error", "invalid_answer"), ("warning", "confirm"))
 
@@ -24,49 +26,108 @@ def accepted_value(survey: Survey, step: Step, state: SessionState, command: Ans
     Args:
         survey: with its texts in the session's language.
     """
-    if step.id in survey.conditions.varying:
-        resolved = resolve_at(survey, step, state, command.at).step
-        value = _valid_value(survey, resolved, command.value)
-        if isinstance(value, Rejection):
-            return replace(value, reads_answers=True)
+    if isinstance(step, PageStep):
+        value = _page_value(survey, step, state, command)
+    elif step.id in survey.conditions.varying:
+        value = _valid_value(survey, resolve_at(survey, step, state, command.at).step, command.value)
     else:
         value = _valid_value(survey, step, command.value)
-    if not step.check or isinstance(value, Rejection):
+    if isinstance(value, Rejection):
+        return replace(value, reads_answers=True) if step.id in survey.conditions.varying else value
+    if not step.check and not isinstance(step, PageStep):
         return value
-    refusal = _refusal(survey, step, command, _failed_checks(survey, step, state, command, value))
+    failed = _failed_checks(survey, step, state, command, value)
+    refusal = _refusal(survey, command, failed) if failed else None
     return value if refusal is None else refusal
 
 
-def _valid_value(survey: Survey, step: Step, value: object) -> Any:  # noqa: ANN401 - as above
+def confirms_warning(survey: Survey, step: Step, state: SessionState, command: Answer, value: object) -> bool:
+    """Return whether an accepted answer fails a check, which is then a warning that the participant has confirmed."""
+    return bool(_failed_checks(survey, step, state, command, value))
+
+
+def _valid_value(survey: Survey, step: Step | FieldStep, value: object) -> Any:  # noqa: ANN401 - as above
     if step.is_empty(value):
         return refuse(survey, "required", "required") if step.required and step.takes_answer else None
     try:
         return step.check_answer(value)
     except InvalidAnswer as error:
-        return Rejection("invalid_answer", error.message.in_language(survey.shown_language))
+        fields = {name: message.in_language(survey.shown_language) for name, message in error.fields.items()}
+        return Rejection("invalid_answer", error.message.in_language(survey.shown_language), fields=fields)
 
 
-def confirms_warning(survey: Survey, step: Step, state: SessionState, command: Answer, value: object) -> bool:
-    """Return whether an accepted answer fails a check, which is then a warning that the participant has confirmed."""
-    return bool(step.check) and bool(_failed_checks(survey, step, state, command, value))
+def _page_value(survey: Survey, page: PageStep, state: SessionState, command: Answer) -> Any:  # noqa: ANN401 - as above
+    """Return the answers to all fields that are shown, null where there is none."""
+    given = {} if command.value is None else command.value
+    if not isinstance(given, Mapping):
+        return refuse(survey, "invalid_answer", "must_be_fields")
+    known = known_to(survey, state)
+    stored: dict[str, Any] = {}
+    wrong: dict[str, str] = {}
+    hidden = dict(given)
+    for field, before in shown_fields(survey, page, state.answers, known, stored):
+        hidden.pop(field.id, None)
+        moment = moment_scope(survey, command.at, known, before)
+        resolved = resolve(survey, field, survey.conditions.scope(before, known), moment).step
+        value = _valid_value(survey, resolved, given.get(field.id))
+        if isinstance(value, Rejection):
+            wrong[field.id] = value.message
+        else:
+            stored[field.id] = value
+    for name, value in hidden.items():
+        if name not in survey.conditions.fields[page.id]:
+            wrong[name[:64]] = text(survey.shown_language, "refusals.unknown_field")
+        elif value is not None:
+            wrong[name] = text(survey.shown_language, "refusals.hidden_field")
+    return replace(refuse(survey, "invalid_answer", "fields"), fields=wrong) if wrong else stored
 
 
-def _failed_checks(survey: Survey, step: Step, state: SessionState, command: Answer, value: object) -> Sequence[Check]:
-    scope = moment_scope(survey, command.at, known_to(survey, state), {**state.answers, step.id: value}, value)
-    pairs = zip(step.check, survey.conditions.checks[step.id], strict=True)
-    texts = value_text(survey, scope, command.at)
-    return [fill(check, texts) for check, condition in pairs if _fails(condition, scope)]
+class _Failed(NamedTuple):
+    """A check that does not hold, and the field that has it; None: the step."""
+
+    check: Check
+    field: str | None
 
 
-def _refusal(survey: Survey, step: Step, command: Answer, failed: Sequence[Check]) -> Rejection | None:
+def _failed_checks(
+    survey: Survey, step: Step, state: SessionState, command: Answer, value: object
+) -> Sequence[_Failed]:
+    asked: list[tuple[Step | FieldStep, str | None, object]] = [(step, None, value)] if step.check else []
+    if isinstance(step, PageStep) and isinstance(value, Mapping):
+        asked = [*((one, one.id, value[one.id]) for one in step.fields if one.check and one.id in value), *asked]
+    failed = []
+    for one, field, answer in asked:
+        scope = moment_scope(survey, command.at, known_to(survey, state), {**state.answers, step.id: value}, answer)
+        texts = value_text(survey, scope, command.at)
+        pairs = zip(one.check, survey.conditions.checks[one.id], strict=True)
+        failed += [_Failed(fill(check, texts), field) for check, that in pairs if _fails(that, scope)]
+    return failed
+
+
+def _refusal(survey: Survey, command: Answer, failed: Sequence[_Failed]) -> Rejection | None:
     """Return the refusal by all failed errors, otherwise by all failed warnings unless they are confirmed."""
     for level, code in _LEVELS:
-        messages = [check.message for check in failed if check.level == level]
-        if messages and not (level == "warning" and command.confirmed):
-            inserted = [source for check in step.check for source in insertions_of(check)]
-            read = read_ids((*survey.conditions.checks[step.id], *map(survey.conditions.insertion, inserted)))
-            return Rejection(code, "\n".join(messages), reads_answers=read is None or bool(read - {step.id}))
+        found = [one for one in failed if one.check.level == level]
+        if found and not (level == "warning" and command.confirmed):
+            fields: dict[str, str] = {}
+            for one in found:
+                if one.field is not None:
+                    fields[one.field] = "\n".join(filter(None, (fields.get(one.field), one.check.message)))
+            message = "\n".join(one.check.message for one in found)
+            return Rejection(code, message, _reads_others(survey, command.step), fields)
     return None
+
+
+def _reads_others(survey: Survey, step_id: str) -> bool:
+    """Return whether the checks of a step, or their messages, read answers to other steps."""
+    step = survey.steps_by_id[step_id]
+    asked = (step, *step.fields) if isinstance(step, PageStep) else (step,)
+    expressions: list[Expression] = []
+    for one in asked:
+        expressions += survey.conditions.checks.get(one.id, ())
+        expressions += (survey.conditions.insertion(source) for check in one.check for source in insertions_of(check))
+    read = read_ids(expressions)
+    return read is None or bool(read - {step_id})
 
 
 def _fails(condition: Expression, scope: Scope) -> bool:

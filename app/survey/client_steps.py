@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .texts import with_html
-from .types import Step
+from .types import PageStep, Step
 
 RULES: dict[str, Any] = {
     "next": True,
@@ -12,13 +12,18 @@ RULES: dict[str, Any] = {
     "check": True,
     "code": True,
     "options": {"__all__": {"show_if", "code"}},
+    "rows": {"__all__": {"code"}},
 }
 """Fields of steps that clients do not get."""
+
+_RULES_OF_PAGES = {**RULES, "fields": {"__all__": {name: rule for name, rule in RULES.items() if name != "show_if"}}}
+"""A field has ``show_if`` where it reads others of the page, so that the client decides; else it is removed before."""
 
 
 def client_form(step: Step) -> dict[str, Any]:
     """Return a step as clients get it: with defaults and HTML, without rules."""
-    return with_html(step.model_dump(mode="json", exclude=RULES), step)
+    rules = _RULES_OF_PAGES if isinstance(step, PageStep) else RULES
+    return with_html(step.model_dump(mode="json", exclude=rules), step)
 
 
 class ClientSteps(Mapping[str, Mapping[str, Any]]):

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 from .expressions import (
+    SCOPE,
     EvaluationError,
     Expression,
+    Frame,
     InvalidExpression,
     Names,
     Scope,
@@ -15,7 +17,7 @@ from .expressions import (
     without_value,
 )
 from .state import END
-from .types import OptionValue, Step
+from .types import FieldStep, OptionValue, PageStep, Step
 
 T = TypeVar("T")
 
@@ -44,10 +46,13 @@ NOTHING = Known()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """A survey's expressions by step; steps without any are left out, except of ``rules``.
+    """A survey's expressions by step or field of a page; those without any are left out, except of ``rules``.
 
     Attributes:
-        ids: of all steps, in order.
+        ids: of all steps and fields that have an answer of their own, in order.
+        owners: the page of each field.
+        fields: of pages: the condition of each field; None always holds.
+        client_fields: fields whose condition reads others of their page.
         values: of computed values, in order.
         shown: of steps with ``show_if``.
         options: of options with ``show_if``, by value.
@@ -62,6 +67,9 @@ class Conditions:
     """
 
     ids: tuple[str, ...]
+    owners: Mapping[str, str]
+    fields: Mapping[str, Mapping[str, Expression | None]]
+    client_fields: frozenset[str]
     values: Mapping[str, Expression]
     rules: Mapping[str, Rules]
     shown: Mapping[str, Expression]
@@ -79,11 +87,13 @@ class Conditions:
     def insertion(self, source: str) -> Expression:
         """Return the expression of an insertion, compiled when it is first asked for."""
         if source not in self._insertions:
-            self._insertions[source] = _compiled(source, replace(self.names, texts=True), self.values)
+            self._insertions[source] = _compiled(source, replace(self.names, texts=True), self.values, self.owners)
         return self._insertions[source]
 
     def scope(self, answers: Mapping[str, Any], known: Known, answer: object = None) -> Scope:
         """Return what expressions are evaluated on."""
+        if self.owners:
+            answers = FlatAnswers(answers, self.owners)
         if not self.values:
             return Scope(answers, answer, self.ids, known.now, known.parameters)
         values = ComputedValues(self.values, self.ids, answers, known) if known.values is None else known.values
@@ -109,8 +119,49 @@ class Conditions:
         Args:
             insertions: of its texts.
         """
-        inserted = map(self.insertion, insertions)
-        return read_ids((*self.options.get(step, {}).values(), *self.computed.get(step, {}).values(), *inserted))
+        drawn = [*map(self.insertion, insertions), *self.shown_parts(step)]
+        for part in (step, *self.fields.get(step, ())):
+            drawn += self.computed.get(part, {}).values()
+        read = read_ids(drawn)
+        return None if read is None else read - {step}
+
+    def shown_parts(self, step: str) -> Iterator[Expression]:
+        """Yield what decides which options, and which fields and their options, a step has."""
+        yield from self.options.get(step, {}).values()
+        for field_id, condition in self.fields.get(step, {}).items():
+            yield from () if condition is None else (condition,)
+            yield from self.options.get(field_id, {}).values()
+
+
+class FlatAnswers(Mapping[str, Any]):
+    """Answers with those of fields beside those of steps."""
+
+    __slots__ = ("_answers", "_owners")
+
+    def __init__(self, answers: Mapping[str, Any], owners: Mapping[str, str]) -> None:
+        self._answers = answers
+        self._owners = owners
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - any JSON
+        owner = self._owners.get(name)
+        if owner is None:
+            return self._answers[name]
+        page = self._answers[owner]
+        return page[name] if isinstance(page, Mapping) else None
+
+    def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - any JSON
+        """As of a dict; faster than by exceptions."""
+        owner = self._owners.get(name)
+        if owner is None:
+            return self._answers.get(name, default)
+        page = self._answers.get(owner)
+        return page.get(name, default) if isinstance(page, Mapping) else default
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self._owners, *(name for name in self._answers if name not in self._owners.values())))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class ComputedValues(Mapping[str, Any]):
@@ -180,14 +231,27 @@ def compile_conditions(
     parameters: Iterable[str] = (),
 ) -> Conditions:
     """Return a survey's expressions; one that does not compile has no value."""
-    compiler = _Compiler((step.id for step in steps), frozenset(parameters))
+    pages = {step.id: step for step in steps if isinstance(step, PageStep)}
+    owners = {field.id: page.id for page in pages.values() for field in page.fields}
+    asked: list[Step | FieldStep] = [
+        one for step in steps for one in (step.fields if isinstance(step, PageStep) else (step,))
+    ]
+    ids = tuple(step.id for step in asked)
+    compiler = _Compiler((step.id for step in steps), ids, owners, frozenset(parameters))
     for name, source in (values or {}).items():
         compiler.add_value(name, source)
     rules = {step.id: compiler.rules(step) for step in steps}
     shown = {step.id: compiler.one(step.show_if) for step in steps if step.show_if is not None}
-    options = _without_empty({step.id: compiler.options(step) for step in steps})
-    checks = _without_empty({step.id: compiler.checks(step) for step in steps})
-    computed = _without_empty({step.id: compiler.computed(step) for step in steps})
+    fields = {page.id: compiler.fields(page) for page in pages.values()}
+    client_fields = compiler.client_fields
+    for page, conditions in fields.items():
+        own = [condition for condition in conditions.values() if condition is not None]
+        if len(own) == len(conditions):  # none may be shown
+            shown[page] = _any_field(page, shown.get(page), own)
+    options = _without_empty({step.id: compiler.options(step) for step in asked})
+    checks = _without_empty({step.id: compiler.checks(step) for step in (*pages.values(), *asked)})
+    computed = _without_empty({step.id: compiler.computed(step) for step in asked})
+    varying = {*options, *computed, *(one for own in fields.values() for one, condition in own.items() if condition)}
     compiled_ends = tuple(None if when is None else compiler.one(when) for when in ends)
     route = [condition for own in rules.values() for condition, _ in own if condition is not None]
     route += [*shown.values(), *(condition for own in options.values() for condition in own.values())]
@@ -195,9 +259,13 @@ def compile_conditions(
     moment += [expression for own in computed.values() for expression in own.values()]
     moment += [condition for condition in compiled_ends if condition is not None]
     route += compiler.values.values()
+    route += [condition for own in fields.values() for condition in own.values() if condition is not None]
     route_reads_time = any(condition.reads_time for condition in route)
     return Conditions(
-        ids=tuple(rules),
+        ids=ids,
+        owners=owners,
+        fields=fields,
+        client_fields=frozenset(client_fields),
         values=compiler.values,
         rules=rules,
         shown=shown,
@@ -208,16 +276,21 @@ def compile_conditions(
         route_reads_time=route_reads_time,
         reads_time=route_reads_time or any(expression.reads_time for expression in moment),
         reads_known=route_reads_time or bool(compiler.values or compiler.parameters),
-        varying=frozenset({*options, *computed}),
+        varying=frozenset({*varying, *(owners[one] for one in varying if one in owners)}),
         names=compiler.names,
     )
 
 
-def _compiled(source: str, names: Names, values: Mapping[str, Expression]) -> Expression:
+def _compiled(source: str, names: Names, values: Mapping[str, Expression], owners: Mapping[str, str]) -> Expression:
+    """Return an expression that reads pages instead of their fields."""
     try:
-        return with_reads_of_values(compile_expression(source, names), values)
+        expression = compile_expression(source, names)
     except InvalidExpression:
         return without_value(source)
+    if owners and expression.step_ids:
+        read = frozenset(owners.get(one, one) for one in expression.step_ids)
+        expression = replace(expression, step_ids=read)
+    return with_reads_of_values(expression, values)
 
 
 def with_reads_of_values(expression: Expression, values: Mapping[str, Expression]) -> Expression:
@@ -233,13 +306,33 @@ def with_reads_of_values(expression: Expression, values: Mapping[str, Expression
     )
 
 
+def _any_field(page: str, own: Expression | None, fields: Sequence[Expression]) -> Expression:
+    """Return the condition of a page that is passed where none of its fields is shown."""
+    conditions = [*fields] if own is None else [own, *fields]
+
+    def evaluate(frame: Frame) -> bool:
+        scope: Scope = frame[SCOPE]
+        return (own is None or holds(own, scope)) and any(holds(condition, scope) for condition in fields)
+
+    read = read_ids(conditions)
+    return Expression(
+        source=" || ".join(f"({condition.source})" for condition in fields),
+        step_ids=None if read is None else read - {page},
+        reads_time=any(condition.reads_time for condition in conditions),
+        _evaluate=evaluate,
+    )
+
+
 class _Compiler:
-    def __init__(self, step_ids: Iterable[str], parameters: frozenset[str]) -> None:
-        ids = frozenset(step_ids)
+    def __init__(
+        self, step_ids: Iterable[str], ids: Iterable[str], owners: Mapping[str, str], parameters: frozenset[str]
+    ) -> None:
         self.parameters = parameters
         self.values: dict[str, Expression] = {}
-        self._targets = ids | {END}
-        self.names = Names(answers=ids, parameters=parameters)
+        self.client_fields: set[str] = set()
+        self._owners = owners
+        self._targets = frozenset({*step_ids, END})
+        self.names = Names(answers=frozenset(ids), parameters=parameters)
 
     def add_value(self, name: str, source: str) -> None:
         """Compile a computed value, which later expressions can read."""
@@ -254,18 +347,25 @@ class _Compiler:
             if rule.go in self._targets
         )
 
-    def options(self, step: Step) -> Mapping[OptionValue, Expression]:
+    def fields(self, page: PageStep) -> Mapping[str, Expression | None]:
+        """Return the condition of each field of a page."""
+        found = {field.id: None if field.show_if is None else self.one(field.show_if) for field in page.fields}
+        reads_page = (name for name, one in found.items() if one and (one.step_ids is None or page.id in one.step_ids))
+        self.client_fields.update(reads_page)
+        return found
+
+    def options(self, step: Step | FieldStep) -> Mapping[OptionValue, Expression]:
         shown = ((option.value, option.show_if) for option in getattr(step, "options", ()))
         return {value: self.one(condition) for value, condition in shown if condition is not None}
 
-    def checks(self, step: Step) -> tuple[Expression, ...]:
+    def checks(self, step: Step | FieldStep) -> tuple[Expression, ...]:
         return tuple(self.one(check.that, has_answer=True) for check in step.check)
 
-    def computed(self, step: Step) -> Mapping[str, Expression]:
+    def computed(self, step: Step | FieldStep) -> Mapping[str, Expression]:
         return {name: self.one(source) for name, source in step.computed.items()}
 
     def one(self, source: str, *, has_answer: bool = False) -> Expression:
-        return _compiled(source, replace(self.names, answer=has_answer), self.values)
+        return _compiled(source, replace(self.names, answer=has_answer), self.values, self._owners)
 
 
 def _without_empty(by_step: dict[str, T]) -> dict[str, T]:

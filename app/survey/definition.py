@@ -29,7 +29,7 @@ from .parameters import MAX_PARAMETERS, RESERVED, Parameter
 from .piping import insertions_of
 from .step_graph import StepGraph
 from .texts import SOURCES, InLanguage, LanguageTag, OneLine, TextLanguage, with_maps
-from .types import STEP_TYPES, Expression, Step, StrictModel, Value, is_absent
+from .types import STEP_TYPES, Expression, FieldStep, PageStep, Step, StrictModel, Value, is_absent
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 """Of a parameter or a computed value: a name in expressions."""
@@ -212,7 +212,7 @@ class Survey(StrictModel):
             return self
         shared = {name: getattr(self, name) for name in ("definition", "revision", "graph")}
         survey = self.model_copy(update={**shared, **texts, "shown_language": tag})
-        for cached in ("steps_by_id", "client_steps", "insertions", "fixed_steps"):
+        for cached in ("steps_by_id", "questions", "client_steps", "insertions", "fixed_steps"):
             survey.__dict__.pop(cached, None)
         return survey
 
@@ -248,7 +248,11 @@ class Survey(StrictModel):
     @cached_property
     def fixed_steps(self) -> frozenset[str]:
         """The steps that look the same in every session."""
-        is_random = (step.id for step in self.steps if getattr(step, "order", None) == "random")
+        is_random = (
+            self.conditions.owners.get(one.id, one.id)
+            for one in self.questions.values()
+            if getattr(one, "order", None) == "random"
+        )
         return frozenset(self.steps_by_id) - self.conditions.varying - self.insertions.keys() - frozenset(is_random)
 
     @cached_property
@@ -257,9 +261,14 @@ class Survey(StrictModel):
         found = {step.id: frozenset(insertions_of(step)) for step in self.steps}
         return {step: sources for step, sources in found.items() if sources}
 
+    @cached_property
+    def questions(self) -> Mapping[str, Step | FieldStep]:
+        """What has an answer of its own by id, in order: steps, and fields in place of their pages."""
+        return {one.id: one for step in self.steps for one in (step.fields if isinstance(step, PageStep) else (step,))}
+
     def label(self, step_id: str, value: object) -> str | None:
-        """Return the label of a step's value; None if it has none."""
-        step = self.step(step_id)
+        """Return the label of a step's, or a field's, value; None if it has none."""
+        step = self.questions.get(step_id)
         return None if step is None or not isinstance(value, Value) else step.labels().get(value)
 
     @cached_property
@@ -343,6 +352,9 @@ def survey_json_schema() -> dict[str, Any]:
     for step_type in STEP_TYPES.values():
         model = schema["$defs"][step_type.__name__]
         model["properties"]["type"]["description"] = model["description"]
+        for name, field in step_type.model_fields.items():
+            if field.exclude:
+                del model["properties"][name]
         for name in step_type.computable:
             model["properties"][name] = _or_computed(model["properties"][name])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
@@ -363,6 +375,6 @@ def _place(location: tuple[int | str, ...]) -> str:
     for index, part in enumerate(location):
         if isinstance(part, int):
             place += f"[{part}]"
-        elif not (index == 2 and part in STEP_TYPES):  # noqa: PLR2004 - steps, the index, the type
+        elif not (location[index - 2 : index - 1] in {("steps",), ("fields",)} and part in STEP_TYPES):
             place += f".{part}" if place else part
     return place

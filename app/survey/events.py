@@ -61,6 +61,7 @@ class Answered(Event):
         confirmed: the participant has seen the warnings of the step's checks.
         ending: which of the survey's endings the completed session has, from 1; None for none.
         values: the survey's computed values, if the session is completed and there are any.
+        trimmed: fields of pages that are not shown any more, by page; their answers become drafts.
     """
 
     action: ClassVar[str] = "answered"
@@ -75,6 +76,7 @@ class Answered(Event):
     confirmed: bool = False
     ending: int | None = None
     values: Mapping[str, Any] | None = None
+    trimmed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +214,7 @@ UPCASTERS: Mapping[str, tuple[Upcaster, ...]] = {
 
 _LATER_FIELDS = {
     Started.action: (frozenset({"language", "completes", "ending"}), frozenset({"parameters", "values"})),
-    Answered.action: (frozenset({"language", "confirmed", "ending"}), frozenset({"values"})),
+    Answered.action: (frozenset({"language", "confirmed", "ending"}), frozenset({"values", "trimmed"})),
     Restarted.action: (frozenset({"walk_started_at", "completes", "ending"}), frozenset({"values"})),
     Saved.action: (frozenset({"ending"}), frozenset({"values"})),
 }

@@ -272,6 +272,7 @@ def _answered(survey: Survey, state: SessionState, command: Answer, answers: Map
         then=then,
         dropped=tuple(step for step in answers if step not in on_route),
         failed_conditions=route.failed_conditions,
+        trimmed={page: tuple(fields) for page, fields in route.trimmed.items()},
         **_answer_facts(survey, state, command, to, on_route),
     )
 

@@ -69,7 +69,7 @@ class Readers:
 
 def _own_expressions(conditions: Conditions, step: str) -> Iterator[Expression]:
     yield from (condition for condition, _ in conditions.rules[step] if condition is not None)
-    yield from conditions.options.get(step, {}).values()
+    yield from conditions.shown_parts(step)
 
 
 def _reads(expressions: Iterable[Expression]) -> Iterator[str | None]:

@@ -8,12 +8,12 @@ from pydantic import ValidationError
 
 from ..core import strict_json
 from .client_steps import client_form
-from .conditions import whole_number
+from .conditions import holds, whole_number
 from .definition import Survey
 from .expressions import EvaluationError, Expression, Scope
 from .scopes import known_to, moment_scope, walk_scope
 from .state import SessionState
-from .types import BaseStep, InvalidAnswer, Option, OptionValue, Step
+from .types import BaseStep, FieldStep, InvalidAnswer, Option, OptionValue, PageStep, Step
 
 S = TypeVar("S", bound=BaseStep)
 
@@ -29,7 +29,7 @@ class ResolvedStep(NamedTuple):
     has_conflicting_bounds: bool = False
 
 
-def resolve(survey: Survey, step: Step, walk: Scope, moment: Scope) -> ResolvedStep:
+def resolve(survey: Survey, step: Step | FieldStep, walk: Scope, moment: Scope) -> ResolvedStep:
     """Return the step for a session.
 
     Args:
@@ -38,6 +38,8 @@ def resolve(survey: Survey, step: Step, walk: Scope, moment: Scope) -> ResolvedS
     """
     if step.id not in survey.conditions.varying:
         return ResolvedStep(step)
+    if isinstance(step, PageStep):
+        return _resolve_page(survey, step, walk, moment)
     changes = _computed(step, survey.conditions.computed.get(step.id, {}), moment)
     default = changes.pop("default", step.default)
     ignored = _conflicting_bounds(step, {**vars(step), **changes})
@@ -49,6 +51,19 @@ def resolve(survey: Survey, step: Step, walk: Scope, moment: Scope) -> ResolvedS
     if default is not None:
         resolved = _copy(resolved, {"default": _valid(resolved, default)})
     return ResolvedStep(resolved, bool(ignored))
+
+
+def _resolve_page(survey: Survey, page: PageStep, walk: Scope, moment: Scope) -> ResolvedStep:
+    """Return the page with the fields that are shown, and those whose condition the client evaluates."""
+    fields, has_conflict = [], False
+    for field in page.fields:
+        condition = survey.conditions.fields[page.id][field.id]
+        is_clients = field.id in survey.conditions.client_fields
+        if condition is None or is_clients or holds(condition, walk):
+            resolved = resolve(survey, field, walk, moment)
+            has_conflict = has_conflict or resolved.has_conflicting_bounds
+            fields.append(resolved.step if is_clients else _copy(resolved.step, {"show_if": None}))
+    return ResolvedStep(_copy(page, {"fields": tuple(fields)}), has_conflict)
 
 
 def resolve_at(survey: Survey, step: Step, state: SessionState, at: int) -> ResolvedStep:
@@ -65,9 +80,10 @@ def client_step(survey: Survey, resolved: Step, user_id: str) -> Mapping[str, An
     cached = survey.client_steps[step_id]
     if step_id in survey.fixed_steps:
         return cached
-    options = _options(resolved)
-    if getattr(resolved, "order", None) == "random":
-        options = display_order(options, (survey.id, user_id, step_id))
+    if isinstance(resolved, PageStep):
+        fields = (_copy(one, _ordered(survey, one, user_id)) for one in resolved.fields)
+        return {**client_form(_copy(resolved, {"fields": tuple(fields)})), **depends_on(survey, step_id)}
+    options = _ordered(survey, resolved, user_id).get("options", _options(resolved))
     # Texts are as in the file: only what differs is written again.
     if step_id in survey.insertions:
         form = client_form(_copy(resolved, {"options": tuple(options)} if options else {}))
@@ -104,6 +120,13 @@ def display_order(options: Sequence[Option], names: tuple[str, str, str]) -> tup
     movable.sort(key=lambda option: hashlib.sha256("\0".join((*names, _value_text(option.value))).encode()).digest())
     following = iter(movable)
     return tuple(option if option.fixed else next(following) for option in options)
+
+
+def _ordered(survey: Survey, step: Step | FieldStep, user_id: str) -> dict[str, Sequence[Option]]:
+    """Return the options in the participant's order, if it is one of their own."""
+    if getattr(step, "order", None) != "random":
+        return {}
+    return {"options": display_order(_options(step), (survey.id, user_id, step.id))}
 
 
 def _value_text(value: object) -> str:

@@ -5,14 +5,15 @@ the route becomes another one.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from .definition import Survey
+from .pages import fit_page
 from .scopes import known_to
 from .state import END, SessionState
-from .types import OptionsStep
+from .types import OptionsStep, PageStep
 
 MAX_PASSES = 30
 """After so many, no answer counts before its step is reached, so that one turn cannot take long."""
@@ -26,13 +27,15 @@ class Route:
         steps: in order, each once; all but the last are answered.
         leads_to: the end, or the step where a cycle closes; None while the last has no answer.
         failed_conditions: steps with a condition that failed to evaluate.
-        withdrawn: the last step, if its answer is none with the options that are shown now.
+        withdrawn: the last step, if its answer is none with the options and fields that are shown now.
+        trimmed: answers to fields that are not shown now, by page.
     """
 
     steps: tuple[str, ...]
     leads_to: str | None
     failed_conditions: tuple[str, ...] = ()
     withdrawn: str | None = None
+    trimmed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def position_after(self, step: str) -> str:
         index = self.steps.index(step) + 1
@@ -81,7 +84,12 @@ def reroute(
         passes += 1
         answers = {step: value for step, value in answers.items() if step in presumed or step not in early}
         route = _Walk(survey, state, answers, presumed).follow(known[:1], 0)
-    return {step: value for step, value in answers.items() if step in on_route}, route
+    return {step: without(value, route.trimmed.get(step)) for step, value in answers.items() if step in on_route}, route
+
+
+def without(answer: Any, fields: Collection[str] | None) -> Any:  # noqa: ANN401 - any JSON
+    """Return a page's answer without some fields."""
+    return answer if not fields else {name: value for name, value in answer.items() if name not in fields}
 
 
 def difference(before: tuple[str, ...], after: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
@@ -120,6 +128,7 @@ class _Walk:
         self._failed: list[str] = []
         self._passed = _passed_unanswered(state)
         self._known = known_to(survey, state)
+        self._trimmed: dict[str, Mapping[str, Any]] = {}
 
     def follow(self, known: tuple[str, ...], first: int, changed: str | None = None) -> Route:
         """Return the route, which begins with the steps up to ``known[first]``.
@@ -136,19 +145,27 @@ class _Walk:
         while True:
             step = steps[-1]
             if self._ends_at(step):
-                return Route(steps=tuple(steps), leads_to=None, failed_conditions=tuple(self._failed))
+                return self._route(steps, None)
             target = successors.get(step)
             if target is None or self._can_be_redirected(step, changed):
                 if self._is_withdrawn(step):
-                    failed = tuple(self._failed)
-                    return Route(steps=tuple(steps), leads_to=None, failed_conditions=failed, withdrawn=step)
+                    return self._route(steps, None, withdrawn=step)
                 target = self._next_step(step)
                 if target != successors.get(step):
                     successors = {}  # of another route
             if target == END or target in visited:
-                return Route(steps=tuple(steps), leads_to=target, failed_conditions=tuple(self._failed))
+                return self._route(steps, target)
             self._reach(target, steps)
             visited.add(target)
+
+    def _route(self, steps: list[str], leads_to: str | None, withdrawn: str | None = None) -> Route:
+        return Route(
+            steps=tuple(steps),
+            leads_to=leads_to,
+            failed_conditions=tuple(self._failed),
+            withdrawn=withdrawn,
+            trimmed={step: fields for step, fields in self._trimmed.items() if step != withdrawn},
+        )
 
     def _reach(self, step: str, steps: list[str]) -> None:
         steps.append(step)
@@ -168,10 +185,22 @@ class _Walk:
         return (step not in self._answers and step not in self._passed) or self._survey.step(step) is None
 
     def _is_withdrawn(self, step: str) -> bool:
-        """Return whether the answer is none any more with the options that are shown."""
+        """Return whether the answer is none any more with the options and fields that are shown."""
         with_options = self._survey.step(step)
+        if isinstance(with_options, PageStep):
+            return self._is_page_incomplete(with_options)
         if step not in self._survey.conditions.options or not isinstance(with_options, OptionsStep):
             return False
         scope = self._survey.conditions.scope(self._counting, self._known)
         hidden = self._survey.conditions.hidden_options(step, scope)
         return step in self._answers and not with_options.fits_options(self._answers[step], hidden)
+
+    def _is_page_incomplete(self, page: PageStep) -> bool:
+        """Return whether a field that is shown now needs an answer; answers to hidden fields do not count from here."""
+        if page.id not in self._answers or page.id not in self._survey.conditions.varying:
+            return False
+        fitted = fit_page(self._survey, page, self._counting, self._known)
+        if fitted.hidden and fitted.is_complete:
+            self._trimmed[page.id] = fitted.hidden
+            self._counting[page.id] = fitted.kept
+        return not fitted.is_complete

@@ -204,7 +204,13 @@ def _answered(state: SessionState, event: Answered) -> SessionState:
         for step in event.dropped:
             value = answers.pop(step, None)
             if value is not None:
-                drafts[step] = value
+                drafts[step] = _with_hidden(drafts.get(step), value)
+    for page, fields in event.trimmed.items():
+        answer, draft = answers.get(page), drafts.get(page)
+        if isinstance(answer, Mapping):
+            answers[page] = {name: value for name, value in answer.items() if name not in fields}
+            hidden = {name: answer[name] for name in fields if name in answer}
+            drafts = {**drafts, page: _with_hidden(draft, hidden)}
     completed = event.to == END
     # `replace` takes four times as long, and most events are answers.
     return SessionState(
@@ -222,6 +228,12 @@ def _answered(state: SessionState, event: Answered) -> SessionState:
         completed_at=event.at if completed else state.completed_at,
         context=_completed(state, event) if completed else state.context,
     )
+
+
+def _with_hidden(draft: Any, value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return a new draft; that of a page keeps the fields that were hidden before."""
+    is_page = isinstance(draft, Mapping) and isinstance(value, Mapping)
+    return {**draft, **value} if is_page else value
 
 
 def _completed(state: SessionState, event: Answered | Saved) -> SessionContext | None:

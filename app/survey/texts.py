@@ -157,5 +157,9 @@ def with_html(dumped: dict[str, Any], model: BaseModel) -> dict[str, Any]:
     }
     if not html:
         return dumped
-    options = [with_html(*pair) for pair in zip(dumped.get("options", ()), fields.get("options", ()), strict=True)]
-    return {**dumped, **({"options": options} if options else {}), "html": html}
+    parts: dict[str, Any] = {
+        name: [with_html(*pair) for pair in zip(dumped[name], fields[name], strict=True)]
+        for name in ("options", "rows", "fields")
+        if name in dumped
+    }
+    return {**dumped, **parts, "html": html}

@@ -45,6 +45,13 @@ steps:
   - {{id: long, type: scale, prompt: Πόνος;, min: 0, max: 100, max_label: πολύ}}
   - {{id: dropdown, type: choice, prompt: Φαγητό;, display: dropdown, options: [Ψωμί, Τυρί, Ελιές]}}
   - {{id: search, type: choice, prompt: Φαγητό;, display: search, options: [Ψωμί, Τυρί, Ελιές]}}
+  - id: page
+    type: page
+    prompt: Σελίδα
+    fields:
+      - {{id: a, type: number, prompt: Βάρος;, max: 9}}
+      - {{id: b, type: boolean, prompt: Καλά;}}
+  - {{id: grid, type: grid, prompt: Πόσο;, multiple: true, rows: [{{id: a, label: Ύπνος}}], options: [Ψωμί, Τυρί]}}
   - {{id: many, type: choices, prompt: Φαγητά;, display: search, options: [Ψωμί, {{value: 2, label: Άλλο, other: true}}]}}
 """
 
@@ -95,8 +102,15 @@ def move(page: Page, _: str) -> None:
     page.locator("#step ol button").nth(1).click()
 
 
+def fill_page(page: Page, _: str) -> None:
+    page.locator("#step .field").fill("5")
+    page.locator("#step [type=radio]").first.check()
+
+
 ACCEPTED: dict[str, Callable[[Page, str], None]] = {
     **dict.fromkeys(("boolean", "choice", "choices"), check),
+    "page": fill_page,
+    "grid": lambda page, _: page.locator("#step .grid input").first.check(),
     "pain": check,
     "dropdown": choose,
     "search": fill,

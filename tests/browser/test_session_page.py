@@ -130,3 +130,18 @@ def test_unanswered_step_has_no_answer_whatever_its_id(desk: Desk) -> None:
     )
     assert [(change["name"], change["after"]) for change in changes] == [("Answer to constructor", "here")]
     assert "function" not in changes[0]["before"].lower()
+
+
+def test_answer_to_a_page_or_grid_is_shown_with_its_labels(desk: Desk) -> None:
+    """A field or row that the survey no longer has stands by its id."""
+    desk.open_session("walker")
+    shown = desk.page.evaluate(
+        """async () => {
+            const { describeAnswer } = await import("/assets/dashboard/session-text.js");
+            const options = [{ value: 0, label: "Never" }, { value: 1, label: "Often" }];
+            const page = { id: "p", type: "page", prompt: "P", fields: [{ id: "a", type: "boolean", prompt: "Well?" }] };
+            const grid = { id: "g", type: "grid", prompt: "G", options, rows: [{ id: "r", label: "Sleep" }] };
+            return [describeAnswer({ a: true, b: 2 }, page), describeAnswer({ r: 1 }, grid), describeAnswer({ r: null }, grid)];
+        }"""
+    )
+    assert shown == ["Well?: yes; b: 2", "Sleep: Often (1)", "Sleep: skipped"]

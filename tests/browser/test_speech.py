@@ -264,8 +264,8 @@ def test_speech_that_is_not_an_answer_is_none(page: Page) -> None:
 
 
 def test_speech_with_an_unknown_word_is_none(page: Page) -> None:
-    """At any place in an answer of any type; a text is whatever was said."""
-    assert {step["type"] for step, _, _ in ANSWERS} | {"info"} == set(STEP_TYPES)
+    """At any place in an answer of any type that is asked as one; a text is whatever was said."""
+    assert {step["type"] for step, _, _ in ANSWERS} | {"info", "page", "grid"} == set(STEP_TYPES)
     cases = [
         (step, " ".join([*words[:place], added, *words[place:]]))
         for step, speech, _ in ANSWERS

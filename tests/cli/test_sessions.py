@@ -8,13 +8,16 @@ from flask.testing import FlaskCliRunner
 
 from app.cli import output
 from app.cli.output import printable
+from app.cli.sessions import print_answers
 from app.core.commands import exit_code
 from app.errors import DatabaseUnavailable, InvalidInput, NoSuchSession
 from app.sessions.service import SessionStore
 from app.store import audit, history
 from app.survey.commands import Answer, Begin, Draft
-from app.survey.snapshot import SessionKey
+from app.survey.snapshot import SessionKey, Snapshot
 from tests.operations.simulated_sessions import change_row, delete_event
+from tests.survey.test_pages import SURVEY as PAGED
+from tests.survey.test_pages import after
 
 ANN, BEN, INTAKE = SessionKey("phq9", "ann"), SessionKey("phq9", "ben"), SessionKey("intake", "ann")
 
@@ -70,6 +73,16 @@ def test_list_is_complete_over_several_pages(run: FlaskCliRunner, monkeypatch: p
     monkeypatch.setattr("app.cli.sessions.PAGE_SIZE", 1)
     monkeypatch.setattr(output, "ROWS_A_PART", 1)
     assert len(does(run, "list", "--all").splitlines()) == 4
+
+
+def test_show_prints_each_field_and_row(capsys: pytest.CaptureFixture[str]) -> None:
+    """As conditions name them, with prompts and labels."""
+    days = {"sleep": 1, "energy": 0}
+    state, _ = after(("sex", "m"), ("body", {"height": 1.5, "weight": 90}), ("tall", None), ("days", days))
+    print_answers(Snapshot(key=SessionKey("example", "ann"), state=state, survey=PAGED))
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["weight", "Weight", "90"] in rows
+    assert ["days.sleep", "Sleep", "1", "(Often)"] in rows
 
 
 def test_show_prints_the_answers_and_is_recorded(run: FlaskCliRunner, store: SessionStore) -> None:

@@ -21,7 +21,7 @@ from app.survey.markdown import MarkdownText
 from app.survey.rejection import Rejection
 from app.survey.state import SessionState, apply
 from app.survey.texts import is_text_field
-from app.survey.types import STEP_TYPES, BaseStep, Option
+from app.survey.types import STEP_TYPES, BaseStep, Option, Row
 from app.survey.types.step import Check, Code, Image, Rule, StrictModel
 from tests.conftest import ROOT
 from tests.docs.pages import Table, anchor_of, blocks, tables, unquoted
@@ -128,8 +128,8 @@ def test_commands_do_what_the_tables_say() -> None:
     """Each row continues the row above it."""
     walked = [table for table in tables(TEXT) if table.header == ("Command", "Current step", "Answers")]
     complete = {parse_survey(block, "x.yaml").id: block for block in blocks(TEXT, "yaml") if block.startswith("id:")}
-    assert len(walked) == 2
-    for table, survey_id in zip(walked, ("visit", "tried"), strict=True):
+    assert len(walked) == 4
+    for table, survey_id in zip(walked, ("about-you", "well-being", "visit", "tried"), strict=True):
         walk = Walk(parse_survey(complete[survey_id], "example.yaml"))
         for command, step, answers in table.rows:
             state = walk.do(command_in(unquoted(command)))
@@ -253,7 +253,7 @@ def test_every_field_of_other_parts_is_in_an_example() -> None:
 
 def test_fields_in_several_languages_are_listed() -> None:
     """Everywhere else a map of languages is a mistake."""
-    models: tuple[type[StrictModel], ...] = (Survey, Ending, Option, Check, Image, *STEP_TYPES.values())
+    models: tuple[type[StrictModel], ...] = (Survey, Ending, Option, Row, Check, Image, *STEP_TYPES.values())
     texts = {name for model in models for name, field in model.model_fields.items() if is_text_field(field)}
     sentence = re.search(r"These are texts: (.+?)\.\s", PAGE, re.DOTALL)
     assert sentence is not None

@@ -1,7 +1,7 @@
 """How the participant of a preview gets to a step."""
 
 from app.preview.participant import answers_to
-from app.survey import check_survey
+from app.survey import Answer, check_survey
 from tests.previews import SURVEY
 
 
@@ -14,3 +14,29 @@ def test_fewest_answers_lead_to_a_step() -> None:
         step: None if way is None else {answer.step: answer.value for answer in way} for step, way in ways.items()
     }
     assert values == {"seen": {}, "felt": {"seen": True}, "waited": {"seen": False}, "missing": None}
+
+
+PAGED = """
+id: paged
+title: Paged
+language: en
+steps:
+  - id: body
+    type: page
+    prompt: About you
+    fields:
+      - {id: smokes, type: choice, prompt: Smoking, options: [never, often]}
+      - {id: last, type: date, prompt: Last time, show_if: 'answers.smokes == "often"'}
+    next: [{when: 'answers.smokes == "never"', go: end}]
+  - {id: stop, type: info, prompt: Stop}
+"""
+
+
+def test_answers_to_a_page_are_those_to_its_shown_fields() -> None:
+    survey, _ = check_survey(PAGED, "paged.yaml")
+    assert survey is not None
+    way = answers_to(survey, "stop", at=1)
+    assert way is not None
+    (answer,) = way
+    assert answer.value["smokes"] == "often"
+    assert answers_to(survey, "end", at=1) == (Answer(at=1, step="body", value={"smokes": "never"}, confirmed=True),)

@@ -10,7 +10,11 @@ from app.survey.types.choice import Option
 from tests.conftest import ROOT
 
 RULES = {"next", "show_if", "check", "code"}
-NEEDED = {"scale": "min: 0, max: 3,"} | dict.fromkeys(("choice", "choices", "ranking"), "options: [a, b],")
+NEEDED = {
+    "scale": "min: 0, max: 3,",
+    "page": "fields: [{id: f, type: info, prompt: p}],",
+    "grid": "rows: [{id: r, label: R}], options: [a, b],",
+} | dict.fromkeys(("choice", "choices", "ranking"), "options: [a, b],")
 
 
 def absent_fields() -> dict[str, set[str]]:
@@ -30,7 +34,8 @@ def test_step_has_its_defaults(step_type: str) -> None:
     survey = parse_survey(f"id: s\ntitle: S\nlanguage: en\nsteps:\n  - {step}\n", "s.yaml")
     sent = survey.client_steps["S1"]
     absent = absent_fields()
-    assert STEP_TYPES[step_type].model_fields.keys() - sent.keys() - RULES <= absent["step"]
+    absent_here = absent["step"] | ({"required"} if step_type == "page" else set())  # its fields have it
+    assert STEP_TYPES[step_type].model_fields.keys() - sent.keys() - RULES <= absent_here
     assert absent["step"].isdisjoint(sent)
     for option in sent.get("options", ()):
         assert Option.model_fields.keys() - option.keys() - RULES == absent["option"]

@@ -1,12 +1,12 @@
 """Counters of a part of the sessions."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, Self
 
 from ...survey import Survey, ValueFacts, value_facts
-from ...survey.types import Step, Value, chosen_value
+from ...survey.types import FieldStep, GridStep, PageStep, Step, Value, chosen_value
 from .quantiles import Samples
 
 OTHER = None
@@ -16,10 +16,16 @@ _YEAR_DIGITS = 4
 
 
 class PlannedStep(NamedTuple):
-    """A step in its newest revision, and the labels of all revisions in display order."""
+    """A step in its newest revision.
 
-    newest: Step
+    Attributes:
+        labels: of all revisions, in display order.
+        parts: the same for the fields of a page or the rows of a grid.
+    """
+
+    newest: Step | FieldStep
     labels: dict[Value, str]
+    parts: "dict[str, PlannedStep]"
 
 
 StepPlan = dict[str, PlannedStep]
@@ -32,12 +38,18 @@ def plan_steps(revisions: Sequence[Survey]) -> StepPlan:
     Older revisions only add options, if the type is the same.
     """
     plan: StepPlan = {}
-    for step in chain.from_iterable(survey.steps for survey in revisions):
-        planned = plan.setdefault(step.id, PlannedStep(step, {}))
+    _add_steps(plan, chain.from_iterable(survey.steps for survey in revisions))
+    return plan
+
+
+def _add_steps(plan: StepPlan, steps: Iterable[Step | FieldStep]) -> None:
+    for step in steps:
+        planned = plan.setdefault(step.id, PlannedStep(step, {}, {}))
         if planned.newest.type == step.type:
             for value, label in step.labels().items():
                 planned.labels.setdefault(value, label)
-    return plan
+            if isinstance(step, PageStep | GridStep):
+                _add_steps(planned.parts, step.parts())
 
 
 ValuePlan = dict[str, ValueFacts]
@@ -76,6 +88,7 @@ class StepCounters(_Addable):
         counts: as in the summary; ``given`` and ``skipped`` are current answers.
         chosen: current answers by value, year or hour; of a ranking the first options.
         ranked, ranks: by option of a ranking, how often it is ranked, and the sum of its ranks.
+        parts: of the fields of a page or the rows of a grid.
     """
 
     def __init__(self) -> None:
@@ -86,6 +99,7 @@ class StepCounters(_Addable):
         self.microseconds: Samples = []
         self.numbers: Samples = []
         self.lengths: Samples = []
+        self.parts: defaultdict[str, StepCounters] = defaultdict(StepCounters)
 
     def count_answers(self, planned: PlannedStep | None, answers: Sequence[Any]) -> None:
         values = [answer for answer in answers if answer is not None]
@@ -103,8 +117,14 @@ class StepCounters(_Addable):
             self.chosen.update(value[:_YEAR_DIGITS] if _is_date(value) else OTHER for value in values)
         if "hours" in statistics:
             self.chosen.update(value[:2] if _is_time(value) else OTHER for value in values)
-        if "ranks" in statistics and planned is not None:
+        if planned is not None:
             self._count_ranks(planned, values)
+            self._count_parts(planned, values)
+
+    def _count_parts(self, planned: PlannedStep, answers: Sequence[Any]) -> None:
+        for part, asked in planned.parts.items():
+            given = [answer[part] for answer in answers if isinstance(answer, Mapping) and part in answer]
+            self.parts[part].count_answers(asked, given)
 
     def count_values(self, planned: ValueFacts, values: Sequence[Any]) -> None:
         """Count the computed values of completed sessions; texts that the survey does not name without their text."""
@@ -120,6 +140,8 @@ class StepCounters(_Addable):
         )
 
     def _count_ranks(self, planned: PlannedStep, rankings: Sequence[Any]) -> None:
+        if "ranks" not in planned.newest.statistics:
+            return
         firsts = [ranking[:1] if isinstance(ranking, list) else OTHER for ranking in rankings]
         self.chosen.update(_count_options(planned, firsts))
         for ranking in rankings:
@@ -155,7 +177,7 @@ class Counters(_Addable):
 
 
 def _count_options(planned: PlannedStep, answers: Sequence[Any]) -> Counter[Any]:
-    step, labels = planned
+    step, labels = planned.newest, planned.labels
     if step.is_list:
         answers = list(chain.from_iterable(answer if isinstance(answer, list) else [OTHER] for answer in answers))
     # True == 1: a step accepts only one of these types.

@@ -16,7 +16,8 @@ Row = Sequence[Any]
 
 def csv_files(summary: Summary) -> dict[str, str]:
     """Return the contents by file name."""
-    steps = [_step(step) for step in summary["steps"]]
+    steps = [row for step in summary["steps"] for row in _steps(step)]
+    questions = [question for step in summary["steps"] for question in (step, *step.get("parts", ()))]
     values = [{"step": value["value"], **value} for value in summary["values"]]
     return {
         "sessions.csv": _csv(("name", "value"), _sessions(summary)),
@@ -27,8 +28,8 @@ def csv_files(summary: Summary) -> dict[str, str]:
             summary["revisions"], ("revision", "is_current", "started", "completed", "completion_rate")
         ),
         "steps.csv": _table(steps, list(steps[0]) if steps else ()),
-        "answers.csv": _csv(("step", "value", "label", "count", "share", "mean_rank"), _answers(summary["steps"])),
-        "bins.csv": _csv(("step", "from", "to", "count"), _bins(summary["steps"])),
+        "answers.csv": _csv(("step", "value", "label", "count", "share", "mean_rank"), _answers(questions)),
+        "bins.csv": _csv(("step", "from", "to", "count"), _bins(questions)),
         **(_value_files(values) if values else {}),
     }
 
@@ -63,14 +64,24 @@ def _sessions(summary: Summary) -> Iterable[Row]:
     yield from ((f"away_s_{field}", value) for field, value in resumed["away_s"].items())
 
 
-def _step(step: Summary) -> Summary:
-    answers, times = step["answers"], step["seconds"]
-    numbers, lengths = answers["numbers"] or {}, answers["lengths"] or {}
-    return {
-        **{name: value for name, value in step.items() if name not in {"seconds", "answers"}},
+def _steps(step: Summary) -> Iterable[Summary]:
+    """Yield a row of a step, and of each of its parts, whose events are those of the step."""
+    times = step["seconds"]
+    row = {
+        **{name: value for name, value in step.items() if name not in {"seconds", "answers", "parts"}},
         "times": times["count"],
         "seconds_median": times["median"],
         "seconds_p90": times["p90"],
+    }
+    yield {**row, **_answer_counts(step["answers"])}
+    for part in step.get("parts", ()):
+        named = {name: part[name] for name in ("step", "type", "prompt")}
+        yield {**dict.fromkeys(row), **named, **_answer_counts(part["answers"])}
+
+
+def _answer_counts(answers: Summary) -> Summary:
+    numbers, lengths = answers["numbers"] or {}, answers["lengths"] or {}
+    return {
         "answers": answers["count"],
         "skipped": answers["skipped"],
         **{f"number_{name}": numbers.get(name) for name in ("min", "max", "mean", "median")},

@@ -69,7 +69,12 @@ def report_to_dict(summary: Summary) -> dict[str, Any]:
             _revisions(summary["revisions"]),
         ],
         "answers": [
-            *(_answers(step) for step in steps if step["type"] is not None and STEP_TYPES[step["type"]].takes_answer),
+            *(
+                _answers(question)
+                for step in steps
+                for question in step.get("parts", (step,))
+                if question["type"] is not None and STEP_TYPES[question["type"]].takes_answer
+            ),
             *(
                 _answers({"step": f"Value {one['value']}", "type": one["kind"], "prompt": None, **one})
                 for one in summary["values"]

@@ -1,7 +1,7 @@
 """Compute the summary of a survey."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -150,8 +150,27 @@ def _step(step: str, planned: PlannedStep | None, counters: StepCounters) -> dic
         "backs": counts["backs"],
         "back_rate": ratio(counts["backs"], counts["reached"]),
         "seconds": seconds(counters.microseconds),
-        "answers": _answers(counters, None if planned is None else _distribution(planned, counters)),
+        "answers": _step_answers(planned, counters),
+        **({"parts": [*_parts(step, planned, counters)]} if planned is not None and planned.parts else {}),
     }
+
+
+def _parts(step: str, planned: PlannedStep, counters: StepCounters) -> Iterator[dict[str, Any]]:
+    """Yield the fields of a page or the rows of a grid, as conditions name them."""
+    prefix = f"{step}." if planned.newest.type == "grid" else ""
+    for part, asked in planned.parts.items():
+        if asked.newest.takes_answer:
+            answers = _step_answers(asked, counters.parts[part])
+            yield {
+                "step": f"{prefix}{part}",
+                "type": asked.newest.type,
+                "prompt": asked.newest.prompt,
+                "answers": answers,
+            }
+
+
+def _step_answers(planned: PlannedStep | None, counters: StepCounters) -> dict[str, Any]:
+    return _answers(counters, None if planned is None or planned.parts else _distribution(planned, counters))
 
 
 def _answers(counters: StepCounters, distribution: list[dict[str, Any]] | None) -> dict[str, Any]:

@@ -28,11 +28,12 @@ from ...survey import (
     SessionState,
     SetMode,
     Survey,
+    answer_fields,
     apply,
     decide,
     resolve_at,
 )
-from ...survey.types import SampleRequest, Step
+from ...survey.types import BaseStep, PageStep, SampleRequest, Step
 
 SECOND_US = 1_000_000
 HOUR_US = 3600 * SECOND_US
@@ -190,8 +191,9 @@ class _Participant:
 
     def read(self, step: Step, state: SessionState) -> None:
         """Pass the time; the participant may leave meanwhile."""
-        words = step.prompt.count(" ") + 1
-        answering_s = step.answering_s * self.chance.lognormvariate(0, 0.5)
+        words = sum(one.prompt.count(" ") + 1 for one in (step, *step.parts()))
+        fields_s = sum(one.answering_s for one in step.parts()) if isinstance(step, PageStep) else 0.0
+        answering_s = (step.answering_s + fields_s) * self.chance.lognormvariate(0, 0.5)
         by_voice = 1.7 if state.is_audio_mode else 1.0
         self.wait_s((words / _WORDS_A_S * by_voice + answering_s) * self.slowness)
         leaves = self.chance.random()
@@ -249,7 +251,13 @@ class _Participant:
         if step.id in state.answers and self.chance.random() > _CHANGES_MIND:
             return state.answers[step.id]
         resolved = resolve_at(self.survey, step, state, self.at).step
-        return _sample(resolved, self.burden, to_datetime(self.at).date(), self.chance)
+        today = to_datetime(self.at).date()
+        if isinstance(step, PageStep):
+            fields = {one.id: one for one in resolved.parts()}
+            return answer_fields(
+                self.survey, step, state, lambda asked: _sample(fields[asked.id], self.burden, today, self.chance)
+            )
+        return _sample(resolved, self.burden, today, self.chance)
 
     def type(self, step: Step, text: str) -> None:
         typing_s = len(text) / _CHARACTERS_A_S * self.slowness * self.chance.lognormvariate(0, 0.3)
@@ -279,13 +287,13 @@ class _Participant:
             self.send(Expire(at=self.at))
 
 
-def _is_sensitive(step: Step) -> bool:
+def _is_sensitive(step: BaseStep) -> bool:
     """Return whether participants hesitate."""
     prompt = step.prompt.lower()
     return any(word in prompt for word in SENSITIVE)
 
 
-def _sample(step: Step, burden: float, today: datetime.date, chance: random.Random) -> Any:  # noqa: ANN401 - any answer
+def _sample(step: BaseStep, burden: float, today: datetime.date, chance: random.Random) -> Any:  # noqa: ANN401 - any answer
     """Return an answer that the step accepts, or raise Left; None skips it.
 
     Args:
@@ -302,13 +310,13 @@ def _sample(step: Step, burden: float, today: datetime.date, chance: random.Rand
     raise Left
 
 
-def _level(step: Step, burden: float, chance: random.Random) -> float:
+def _level(step: BaseStep, burden: float, chance: random.Random) -> float:
     hesitation = 1.1 if _is_sensitive(step) else 0.0
     combined = _SHARED * burden + math.sqrt(1 - _SHARED**2) * chance.gauss(0, 1)
     return min(max(0.3 + 0.24 * (combined - hesitation + 0.6 * (_lean(step) - 0.5)), 0.0), 1.0)
 
 
-def _lean(step: Step) -> float:
+def _lean(step: BaseStep) -> float:
     """Return 0 to 1, depending only on the step."""
     return (zlib.crc32(f"{step.id} {step.prompt}".encode()) % 1000) / 1000
 

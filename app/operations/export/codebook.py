@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ...survey import Survey
-from ...survey.types import Code, CodedValue, Step
+from ...survey.types import Code, CodedValue, FieldStep, GridStep, Row, Step
 from .layout import Column, Layout
 from .programs import SPSS, STATA, one_line, valid_names
 
@@ -35,6 +35,10 @@ NOTES = (
         "recorded when the session was completed; of other sessions, as it is at the time of the export."
     ),
     "A column `step_code` of a ranking is the option's rank, 1 for the first.",
+    (
+        "A field of a page has a column as a step has. A grid has a column `step_row` for each row, or, with several "
+        "choices a row, a column `step_row_code` for each row and option."
+    ),
     (
         "A `time_of_day`, `datetime` or `month` is that of the participant, not UTC. Formats with types have the first "
         "day of a month."
@@ -113,9 +117,13 @@ def _column_to_dict(column: Column, layout: Layout) -> dict[str, Any]:
         "expressions": [
             {"revision": revision, "expression": expression} for revision, expression in column.expressions.items()
         ],
-        "revisions": list(column.option.revisions if column.option else column.revisions),
+        "revisions": [
+            revision
+            for revision in (column.option.revisions if column.option else column.revisions)
+            if column.row is None or _row_of(column.steps[revision], column.row) is not None
+        ],
         "condition": None if step is None else _condition(step.id, newest),
-        "concept": None if step is None else _code(step.code),
+        "concept": None if step is None else _code(_concept(step, column.row)),
         "values": [
             asdict(coded) | {"revisions": list(coded.revisions), "concept": _code(concepts.get(coded.value))}
             for coded in _coded(column, layout)
@@ -130,7 +138,16 @@ def _code(code: Code | None) -> dict[str, str] | None:
     return None if code is None else code.model_dump()
 
 
-def _concepts(step: Step | None) -> Mapping[str | int | float, Code | None]:
+def _row_of(step: Step | FieldStep, row_id: str) -> Row | None:
+    return next((row for row in step.rows if row.id == row_id), None) if isinstance(step, GridStep) else None
+
+
+def _concept(step: Step | FieldStep, row_id: str | None) -> Code | None:
+    row = None if row_id is None else _row_of(step, row_id)
+    return step.code if row is None else row.code
+
+
+def _concepts(step: Step | FieldStep | None) -> Mapping[str | int | float, Code | None]:
     """Return what the options of a step mean in a code system, by value."""
     return {option.value: option.code for option in getattr(step, "options", ())}
 
@@ -146,8 +163,16 @@ def _coded(column: Column, layout: Layout) -> Sequence[CodedValue]:
 
 
 def _condition(step_id: str, newest: Survey) -> str:
-    if newest.step(step_id) is None:
+    asked = newest.questions.get(step_id)
+    if asked is None:
         return "in older revisions only"
+    page = newest.conditions.owners.get(step_id)
+    if page is not None:
+        return f"on page {page} ({_condition_of_step(page, newest)}){_shown_if(asked)}"
+    return _condition_of_step(step_id, newest)
+
+
+def _condition_of_step(step_id: str, newest: Survey) -> str:
     ways = ["first"] if step_id == newest.steps[0].id else []
     for number, step in enumerate(newest.steps):
         following = newest.steps[number + 1].id if number + 1 < len(newest.steps) else None
@@ -160,8 +185,11 @@ def _condition(step_id: str, newest: Survey) -> str:
                 condition = f" if {when}" if when is not None else " otherwise" if has_condition else ""
                 ways.append(f"after {step.id}{condition}")
             has_condition = has_condition or when is not None
-    shown = newest.step(step_id)
-    return "; ".join(ways) + (f"; shown if {shown.show_if}" if shown is not None and shown.show_if else "")
+    return "; ".join(ways) + _shown_if(newest.steps_by_id[step_id])
+
+
+def _shown_if(step: Step | FieldStep) -> str:
+    return f"; shown if {step.show_if}" if step.show_if else ""
 
 
 def _row(column: Mapping[str, Any]) -> Sequence[str]:

@@ -19,6 +19,7 @@ from ...survey.types import (
     Cell,
     CodedValue,
     ColumnKind,
+    FieldStep,
     Step,
     ToCells,
     one_column,
@@ -28,8 +29,8 @@ from .programs import PLAIN, valid_names
 T = TypeVar("T")
 TypeName = TypeVar("TypeName", bound=str)
 
-StepRevisions = Mapping[str, Step]
-"""A step by revision, newest first."""
+StepRevisions = Mapping[str, Step | FieldStep]
+"""A step, or a field of a page, by revision, newest first."""
 
 _Places = dict[str, tuple[int, ToCells]]
 """By step, ``parameters.name`` or ``values.name``: first column's index, and conversion."""
@@ -54,7 +55,7 @@ class Column(AnswerColumn):
     expressions: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def step(self) -> Step | None:
+    def step(self) -> Step | FieldStep | None:
         """In its newest revision; None of a parameter."""
         return None if self.parameter is not None else next(iter(self.steps.values()), None)
 
@@ -70,7 +71,7 @@ class Column(AnswerColumn):
 
 
 class ColumnGroup(NamedTuple):
-    """The columns of a step, a parameter or a computed value in one type; none of a step that takes no answer.
+    """The columns of a step or field, a parameter or a computed value in one type; none of a step that takes no answer.
 
     Attributes:
         id: of a step, ``parameters.name`` or ``values.name``.
@@ -133,7 +134,8 @@ class Layout:
         self._by_revision = {survey.revision: survey for survey in surveys}
         self.has_languages = any(survey.has_languages for survey in surveys)
         self.has_endings = any(survey.end for survey in surveys)
-        checks = (check for survey in surveys for step in survey.steps for check in step.check)
+        asked = (one for survey in surveys for one in (*survey.steps, *survey.questions.values()))
+        checks = (check for one in asked for check in one.check)
         self.has_warnings = any(check.level == "warning" for check in checks)
         leading = (
             *LEADING,
@@ -167,7 +169,7 @@ class Layout:
         cells: list[Cell] = [None] * len(self.columns)
         leading = self._leading(key, state, at)
         cells[: len(leading)] = leading
-        for step, value in state.answers.items():
+        for step, value in self._answers(state):
             start, to_cells = places.get(step, _UNKNOWN_STEP)
             if value is None:
                 if step not in self._without_columns:
@@ -183,6 +185,16 @@ class Layout:
         if self.has_warnings:
             cells[-len(TRAILING) - 1] = " ".join(confirmed) or None
         return cells
+
+    def _answers(self, state: SessionState) -> Iterator[tuple[str, object]]:
+        """Yield a session's answers, in place of a page's those of its fields."""
+        survey = self.survey(state.survey_revision) or self.surveys[0]
+        pages = frozenset(survey.conditions.owners.values())
+        for step, value in state.answers.items():
+            if step in pages and isinstance(value, Mapping):
+                yield from value.items()
+            else:
+                yield step, value
 
     @property
     def known_names(self) -> Sequence[str]:
@@ -266,7 +278,9 @@ def _ending_column(surveys: Sequence[Survey]) -> Column:
 
 
 def _steps(surveys: Sequence[Survey]) -> list[ColumnGroup]:
-    found = _by_type((survey.revision, step.id, step.type, step) for survey in surveys for step in survey.steps)
+    found = _by_type(
+        (survey.revision, step.id, step.type, step) for survey in surveys for step in survey.questions.values()
+    )
     return [
         _group(step_id, name, steps, STEP_TYPES[step_type].columns(steps), steps=steps)
         for step_id, name, step_type, steps in found

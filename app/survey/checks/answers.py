@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ..expressions import ANY, SAMPLES, Alternative, Possible, list_of
 from ..parameters import Parameter
-from ..types import BaseStep
+from ..types import BaseStep, GridStep, PageStep
 
 
 class Possibilities:
@@ -57,6 +57,10 @@ def possible_answer(step: BaseStep, name: str) -> Alternative:
     Args:
         name: as expressions write it.
     """
+    if isinstance(step, PageStep):
+        return ANY
+    if isinstance(step, GridStep):
+        return replace(ANY, fields={row.id: (possible_answer(row, f"{name}.{row.id}"),) for row in step.parts()})
     values = tuple(float(value) if type(value) is int else value for value in step.labels())
     if not step.takes_answer:
         one = Alternative(samples=(None,), is_exact=True)

@@ -29,7 +29,20 @@ from .insertions import places_of_insertions, text_place
 from .missing import Missing
 from .models import Model
 from .options import first_landings, hides_all_options
-from .places import Place, names_in, names_of, places_of_endings, places_of_steps, places_of_values, step_indexes
+from .places import (
+    Place,
+    answer_places,
+    names_in,
+    names_of,
+    places_of_endings,
+    places_of_steps,
+    places_of_values,
+    step_indexes,
+)
+from .values import parts_of
+
+_SHOWN = 5
+"""Fields that a message names."""
 
 _AT = re.compile(r" at character (\d+)")
 _UNKNOWN_NAME = re.compile(r"'(\w+)' does not exist")
@@ -53,21 +66,21 @@ def check_expressions(
     Args:
         steps, parameters: those that are right.
     """
-    indexes = step_indexes(document)
-    by_id = {step.id: step for index, step in steps.items() if indexes.get(step.id) == index}
-    known = Known(
-        steps=by_id, ids=tuple(indexes), budget=StepBudget(MAX_STEPS_OF_FILE), parameters=parameters, values={}
-    )
+    paths = answer_places(document)
+    right = dict(parts_of(steps))
+    by_id = {one.id: one for path, one in right.items() if paths.get(one.id) == path}
+    known = Known(steps=by_id, ids=tuple(paths), budget=StepBudget(MAX_STEPS_OF_FILE), parameters=parameters, values={})
     compiler = _Compiler(document, findings)
     possible = Possibilities(by_id, parameters)
-    problems = _Problems(indexes, known, possible, Costs(known, possible), findings)
-    options: dict[int, list[Expression]] = {}
+    problems = _Problems(paths, known, possible, Costs(known, possible), findings)
+    options: dict[Path, list[Expression]] = {}
     _check_reserved(document, findings)
-    landings = first_landings(steps, indexes)
+    indexes = {name: int(path[1]) for name, path in paths.items()}
+    landings = _landings(document, steps, indexes)
     missing = Missing(known, replace(names_in(document), answer=True), indexes, landings)
     places = (
         *places_of_values(document),
-        *places_of_steps(document, steps),
+        *places_of_steps(document, right),
         *places_of_endings(document),
         *places_of_insertions(document, models, steps),
     )
@@ -85,21 +98,29 @@ def check_expressions(
         elif place.offset is not None:
             _warn_of_missing(document, place, missing.find(expression, text_place(document, place)), findings)
         elif "options" in place.path:
-            options.setdefault(place.index, []).append(with_reads_of_values(expression, known.values))
+            options.setdefault(place.path[:-2], []).append(with_reads_of_values(expression, known.values))
     _warn_of_options(document, options, landings, known, findings)
+
+
+def _landings(document: Document, steps: Mapping[int, BaseStep], indexes: Mapping[str, int]) -> Mapping[str, int]:
+    """Return :func:`first_landings` by answer: those of the fields of a page are those of the page."""
+    own = step_indexes(document)
+    by_index = {own[step_id]: landing for step_id, landing in first_landings(steps, own).items()}
+    return {name: by_index[index] for name, index in indexes.items() if index in by_index}
 
 
 def _warn_of_options(
     document: Document,
-    options: Mapping[int, list[Expression]],
+    options: Mapping[Path, list[Expression]],
     landings: Mapping[str, int],
     known: Known,
     findings: Findings,
 ) -> None:
-    for index, conditions in options.items():
-        is_each = len(conditions) == len(document.at(("steps", index, "options")))
-        if is_each and hides_all_options(conditions, landings, index, known):
-            findings.add(("steps", index, "options"), "options: show_if may leave no option at all", level="warning")
+    for path, conditions in options.items():
+        is_each = len(conditions) == len(document.at(path))
+        if is_each and hides_all_options(conditions, landings, int(path[1]), known):
+            message = f"{document.place(path)}: show_if may leave no option at all"
+            findings.add(path, message, level="warning")
 
 
 def _warn_of_missing(document: Document, place: Place, missing: str | None, findings: Findings) -> None:
@@ -162,6 +183,9 @@ class _Compiler:
         elif bare is not None:
             message = self._unknown(bare[1], place, message)
         at, unknown = _AT.search(message), _UNKNOWN_MEMBER.fullmatch(message)
+        page = None if unknown is None or unknown[1] != "answers" else _fields_of(unknown[2], self._document)
+        if page is not None:
+            message, unknown = page, None
         meant = None if unknown is None else self._findings.nearest(unknown[2], getattr(self._names, unknown[1]))
         hint = "" if meant is None else f"; did you mean {meant}?"
         offset = place.offset
@@ -186,9 +210,18 @@ class _Compiler:
         return place.step.id if place.step is not None else min(self._names.answers, default="a")
 
 
+def _fields_of(page: str, document: Document) -> str | None:
+    """Return what to write instead of the answer of a page; None if there is no such page."""
+    index = step_indexes(document).get(page)
+    fields = [] if index is None else document.fields(index)
+    names = [f"answers.{field['id']}" for field in fields if isinstance(field, Mapping) and "id" in field]
+    shown = ", ".join([*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])])
+    return f"answers.{page} is a page; write the answer of a field: {shown}" if names else None
+
+
 @dataclass(frozen=True, slots=True)
 class _Problems:
-    indexes: Mapping[str, int]
+    places: Mapping[str, Path]
     known: Known
     possible: Possibilities
     costs: Costs
@@ -196,7 +229,7 @@ class _Problems:
 
     def of(self, place: Place, expression: Expression) -> Iterator[str]:
         """Yield what is wrong with an expression that compiles."""
-        if place.is_early and expression.step_ids is None:
+        if place.before is not None and expression.step_ids is None:
             yield "must name the answers that it reads, such as answers.a"
             return
         if place.is_before_answers and (expression.step_ids != frozenset() or expression.value_names):
@@ -240,7 +273,7 @@ class _Problems:
 
     def _later(self, place: Place, expression: Expression) -> Iterator[str]:
         """Yield which answers decide how a step is shown, and are not known before it."""
-        if not place.is_early:
+        if place.before is None:
             return
         for step_id in self._not_before(place, expression):
             yield f"answers.{step_id} is the answer of {self._which(step_id, place)}; only earlier ones are known here"
@@ -254,7 +287,16 @@ class _Problems:
 
     def _not_before(self, place: Place, expression: Expression) -> list[str]:
         read = sorted(expression.step_ids or ())
-        return [step_id for step_id in read if self.indexes.get(step_id, -1) >= place.index]
+        return [step_id for step_id in read if self.places.get(step_id, ()) >= (place.before or ())]
 
     def _which(self, step_id: str, place: Place) -> str:
-        return "this step" if self.indexes[step_id] == place.index else "a later step"
+        return _where(self.places[step_id], place)
+
+
+def _where(other: Path, place: Place) -> str:
+    own = place.path[: len(other)]
+    if other == own:
+        return "this field" if "fields" in other else "this step"
+    if other[:2] != own[:2]:
+        return "a later step"
+    return "a later field" if place.before != own[:2] else "this page"

@@ -47,6 +47,11 @@ class Document:
         steps = self.at(("steps",))
         return steps if isinstance(steps, list) else []
 
+    def fields(self, index: int) -> list[Any]:
+        """Return the fields of a page, right or wrong; none of another step."""
+        fields = self.at(("steps", index, "fields")) if self.at(("steps", index, "type")) == "page" else None
+        return fields if isinstance(fields, list) else []
+
     def step_id(self, path: Path) -> str | None:
         """Return the id of the step that contains a part."""
         if len(path) > 1 and path[0] == "steps":

@@ -25,6 +25,8 @@ _LISTS: Mapping[str, tuple[str, str, str]] = {
     "next": ("a list of rules", "a rule", '{when: answer == "a", go: S2}'),
     "check": ("a list of checks", "a check", '{that: answer < 10, message: "Is it right?"}'),
     "options": ("a list of options", "an option", "{value: a, label: A}"),
+    "fields": ("a list of fields", "a field", "{id: name, type: text, prompt: Your name}"),
+    "rows": ("a list of rows", "a row", "{id: sleep, label: Sleep}"),
     "end": ("a list of endings", "an ending", "{title: Thank you}"),
     "languages": ("a list of languages", "a language", "en, de"),
 }
@@ -93,8 +95,8 @@ def _or(kinds: Sequence[str]) -> str:
 def missing_braces(path: Path, document: Document) -> str:
     """Return how to write an expression that stands for a value without its braces; empty if it is none."""
     value = document.at(path)
-    step_type = STEP_TYPES.get(str(document.at((*path[:2], "type"))))
-    if step_type is None or path[2:] not in {(name,) for name in step_type.computable} or not isinstance(value, str):
+    step_type = STEP_TYPES.get(str(document.at((*path[:-1], "type"))))
+    if step_type is None or path[-1] not in step_type.computable or not isinstance(value, str):
         return ""
     source = value.strip("{} ")
     try:

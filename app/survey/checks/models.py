@@ -1,7 +1,7 @@
 """Which model describes which part of a survey file, and names in it that no model has."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -92,15 +92,18 @@ class _Names:
             return part
         if len(models) == 1:
             return self.correct(path, part, models[0])
-        step = self._with_type(path, part)
-        model = STEP_TYPES.get(str(step.get("type")))
+        types = {name: model for name, model in STEP_TYPES.items() if model in models}
+        step = self._with_type(path, part, types)
+        model = types.get(str(step.get("type")))
         if model is None:
             return self._correct_fields(path, step, BaseStep)  # other names may be those of the type that is meant
         return self.correct(path, step, model)
 
-    def _with_type(self, path: Path, step: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _with_type(self, path: Path, step: Mapping[str, Any], known: Collection[str]) -> Mapping[str, Any]:
         """Return the step with the type that is meant, if that is known."""
-        types = ", ".join(STEP_TYPES)
+        types = ", ".join(known)
+        place = self._document.place(path)
+        within = f"{place}: " if "fields" in path else ""
         if "type" not in step:
             misspelt = self._findings.nearest("type", [name for name in step if name not in BaseStep.model_fields])
             if misspelt is not None:
@@ -109,11 +112,15 @@ class _Names:
                 step = {"type" if name == misspelt else name: value for name, value in step.items()}
         written = step.get("type")
         if not isinstance(written, str):
-            self._findings.add((*path, "type"), f"the field type is required: one of {types}")
-        elif written not in STEP_TYPES:
-            meant = self._findings.nearest(written, STEP_TYPES)
+            self._findings.add((*path, "type"), f"{within}the field type is required: one of {types}")
+        elif written in STEP_TYPES and written not in known:
+            self._findings.add(
+                (*path, "type"), f"{within}a field of a page can't be a {written}; the types are {types}"
+            )
+        elif written not in known:
+            meant = self._findings.nearest(written, known)
             hint = f"did you mean {meant}? The types are {types}" if meant else f"the types are {types}"
-            self._findings.add((*path, "type"), f"unknown type {written}; {hint}")
+            self._findings.add((*path, "type"), f"{within}unknown type {written}; {hint}")
             return step if meant is None else {**step, "type": meant}
         return step
 

@@ -25,7 +25,7 @@ class Place:
         offset: of the expression in the text that inserts its value; None for other expressions.
         language: of the text, if it is written in several.
         has_answer: whether there is ``answer``.
-        is_early: whether it decides how the step is shown, and may only read earlier answers, by their names.
+        before: if it decides how the step is shown, where the answers that it may read, by their names, end.
     """
 
     path: Path
@@ -37,7 +37,7 @@ class Place:
     offset: int | None = None
     language: str = ""
     has_answer: bool = False
-    is_early: bool = False
+    before: Path | None = None
 
     @property
     def is_condition(self) -> bool:
@@ -77,10 +77,23 @@ def step_indexes(document: Document) -> dict[str, int]:
     return indexes
 
 
+def answer_places(document: Document) -> dict[str, Path]:
+    """Return the path of each step or field that has an answer of its own, by id, in order."""
+    places: dict[str, Path] = {}
+    for step_id, index in step_indexes(document).items():
+        fields = document.fields(index)
+        if not fields:
+            places.setdefault(step_id, ("steps", index))
+        for number, field in enumerate(fields):
+            if isinstance(field, dict) and isinstance(field.get("id"), str):
+                places.setdefault(field["id"], ("steps", index, "fields", number))
+    return places
+
+
 def names_in(document: Document) -> Names:
     """Return what the file's expressions can name but ``answer``, right or wrong."""
     return Names(
-        answers=frozenset(step_indexes(document)),
+        answers=frozenset(answer_places(document)),
         parameters=frozenset(names_of(document, "parameters")),
         values=frozenset(names_of(document, "values")),
     )
@@ -93,26 +106,32 @@ def places_of_values(document: Document) -> Iterator[Place]:
             yield Place(path=path, source=source, value=name)
 
 
-def places_of_steps(document: Document, steps: Mapping[int, BaseStep]) -> Iterator[Place]:
-    """Yield the places of conditions and computed fields."""
+def places_of_steps(document: Document, right: Mapping[Path, BaseStep]) -> Iterator[Place]:
+    """Yield the places of conditions and computed fields, of steps and of the fields of pages."""
     for index, step in enumerate(document.steps):
+        path: Path = ("steps", index)
         if isinstance(step, Mapping):
-            yield from _of_step(document, index, step, steps.get(index))
+            yield from _of_step(document, path, step, right.get(path))
+        for number, field in enumerate(document.fields(index)):
+            if isinstance(field, Mapping):
+                at = (*path, "fields", number)
+                yield from _of_step(document, at, field, right.get(at))
 
 
-def _of_step(document: Document, index: int, step: Mapping[str, Any], right: BaseStep | None) -> Iterator[Place]:
-    path: Path = ("steps", index)
-    early = (*conditions_at(document, path, "show_if"), *_listed(document, (*path, "options"), "show_if"))
+def _of_step(document: Document, path: Path, step: Mapping[str, Any], right: BaseStep | None) -> Iterator[Place]:
+    index, page = int(path[1]), path[:2]
+    early = [(at, source, path) for at, source in conditions_at(document, path, "show_if")]
+    early += [(at, source, page) for at, source in _listed(document, (*path, "options"), "show_if")]
     late = (*_listed(document, (*path, "next"), "when"), *_listed(document, (*path, "check"), "that"))
-    for at, source in early:
-        yield Place(path=at, source=source, step=right, index=index, is_early=True)
+    for at, source, before in early:
+        yield Place(path=at, source=source, step=right, index=index, before=before)
     for at, source in late:
         yield Place(path=at, source=source, step=right, index=index, has_answer=True)
     for field in STEP_TYPES.get(str(step.get("type")), BaseStep).computable:
         expression = computed(step.get(field))
         if expression is not None:
             at = (*path, field)
-            yield Place(path=at, source=expression, step=right, index=index, field=field, is_early=True)
+            yield Place(path=at, source=expression, step=right, index=index, field=field, before=page)
 
 
 def places_of_endings(document: Document) -> Iterator[Place]:

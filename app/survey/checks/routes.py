@@ -10,7 +10,7 @@ from ..definition import Survey
 from ..state import END
 from ..step_graph import StepGraph
 from ..types import STEP_TYPES, InfoStep
-from .document import Document
+from .document import Document, Path
 from .findings import Findings
 from .places import step_indexes
 
@@ -64,7 +64,22 @@ def _check_ids(document: Document, indexes: dict[str, int], findings: Findings) 
             is_complete = False
             line, _ = document.position(("steps", indexes[step_id], "id"))
             findings.add(("steps", index, "id"), f"the step in line {line} has the same id")
+    _check_fields(document, indexes, findings)
     return is_complete
+
+
+def _check_fields(document: Document, indexes: Mapping[str, int], findings: Findings) -> None:
+    """Add fields with the id of a step or of another field, whose answers would be one."""
+    seen: dict[str, Path] = {step_id: ("steps", index, "id") for step_id, index in indexes.items()}
+    for index in range(len(document.steps)):
+        for number, field in enumerate(document.fields(index)):
+            path: Path = ("steps", index, "fields", number, "id")
+            field_id = field.get("id") if isinstance(field, dict) else None
+            other = seen.setdefault(field_id, path) if isinstance(field_id, str) else path
+            if other != path:
+                kind = "field" if "fields" in other else "step"
+                line, _ = document.position(other)
+                findings.add(path, f"fields[{number}]: the {kind} in line {line} has the same id")
 
 
 def _check_targets(document: Document, indexes: dict[str, int], findings: Findings) -> bool:

@@ -66,7 +66,8 @@ def check_structure(document: Document, findings: Findings) -> Structure:
         except ValidationError as error:
             errors = error.errors(include_url=False)
             untyped = [one for one in errors if one["type"] in _TAG_ERRORS]  # which are added with the names
-            messages.add([*errors, *(other for one in untyped for other in _errors_of_any_type(one, document, tag))])
+            untyped_steps = dict.fromkeys(map(messages.path, untyped))
+            messages.add([*errors, *(one for at in untyped_steps for one in _errors_of_any_type(at, document, tag))])
     survey = parsed.pop(None, None)
     if survey is None:
         steps = _right_steps(document, {path[:3] for path in messages.added})
@@ -76,9 +77,8 @@ def check_structure(document: Document, findings: Findings) -> Structure:
     return Structure(survey=survey, steps=dict(enumerate(survey.steps)), parameters=survey.parameters)
 
 
-def _errors_of_any_type(untyped: ErrorDetails, document: Document, tag: str | None) -> list[ErrorDetails]:
+def _errors_of_any_type(place: Path, document: Document, tag: str | None) -> list[ErrorDetails]:
     """Return the errors of a step whose type is not known, in the fields that steps of all types have."""
-    place = untyped["loc"]
     fields = {name: value for name, value in document.at(place).items() if name in BaseStep.model_fields}
     try:
         InfoStep.model_validate_json(
@@ -121,18 +121,19 @@ class _Messages:
     def add(self, errors: Sequence[ErrorDetails]) -> None:
         by_path: dict[Path, list[ErrorDetails]] = defaultdict(list)
         for error in errors:
-            by_path[self._path(error)].append(error)
+            by_path[self.path(error)].append(error)
         for path, found in by_path.items():
             if found[0]["type"] not in _TAG_ERRORS and not _is_consequence(path, found[0], by_path):
                 self.findings.add(path, self._message(path, found), is_key=found[0]["loc"][-1] == _KEY)
         self.added.update(by_path)
 
-    def _path(self, error: ErrorDetails) -> Path:
+    def path(self, error: ErrorDetails) -> Path:
         """Return the path of an error, whose location also names members of unions."""
         path: Path = ()
         value = self.document.data
         for part in error["loc"]:
-            if len(path) == 2 and part in STEP_TYPES and part == value.get("type"):  # noqa: PLR2004 - steps, the index
+            is_item = path[-2:-1] in {("steps",), ("fields",)} and isinstance(value, dict)
+            if is_item and part in STEP_TYPES and part == value.get("type"):
                 continue
             if (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int)):
                 path = (*path, part)

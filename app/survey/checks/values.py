@@ -1,21 +1,28 @@
 """Values that the models accept, since stored surveys may have them, and that no participant could use."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
+from ...core import strict_json
+from ...core.formats import MAX_COMMAND_BYTES
 from ..endings import inserts_in_query
 from ..resolve import hide_options
-from ..types import BaseStep, InvalidAnswer, Option, chosen_value
+from ..types import OTHER_LENGTH, BaseStep, GridStep, InvalidAnswer, Option, PageStep, chosen_value
 from .document import Document, Path
 from .findings import Findings
 from .hints import missing_braces
 
+_BYTES_A_CHARACTER = 4
+_OTHER_BYTES = 260
+"""Of any answer but a text or an option: an e-mail address is the longest."""
+
 
 def check_values(document: Document, steps: Mapping[int, BaseStep], findings: Findings) -> None:
     """Add defaults that are no answer, choices that can't be made, and redirects that lead nowhere."""
-    for index, step in steps.items():
-        path: Path = ("steps", index)
-        if not step.is_empty(step.default):  # computed ones are not known here
+    for path, step in parts_of(steps):
+        if isinstance(step, PageStep | GridStep):
+            _check_size(path, step, findings)
+        if step.default is not None and not step.is_empty(step.default):  # computed ones are not known here
             _check_default((*path, "default"), step, document, findings)
         fewest, together = getattr(step, "min_choices", None), [one for one in _options(step) if not one.exclusive]
         if together and "min_choices" not in step.computed and fewest is not None and fewest > len(together):
@@ -24,6 +31,44 @@ def check_values(document: Document, steps: Mapping[int, BaseStep], findings: Fi
     endings = document.at(("end",))
     for number in range(len(endings) if isinstance(endings, list) else 0):
         _check_redirect(("end", number, "redirect"), document, findings)
+
+
+def parts_of(steps: Mapping[int, BaseStep]) -> Iterator[tuple[Path, BaseStep]]:
+    """Yield steps, and after a page its fields, each with its path."""
+    for index, step in steps.items():
+        yield ("steps", index), step
+        if isinstance(step, PageStep):
+            yield from ((("steps", index, "fields", number), field) for number, field in enumerate(step.fields))
+
+
+def _check_size(path: Path, step: PageStep | GridStep, findings: Findings) -> None:
+    """Add a page or a grid whose answer could be longer than a command."""
+    size_bytes = most_bytes(step)
+    if size_bytes > MAX_COMMAND_BYTES:
+        name = "fields" if isinstance(step, PageStep) else "rows"
+        hint = "make max_length of its texts smaller, or split it" if name == "fields" else "make it smaller"
+        findings.add(
+            (*path, name),
+            f"{name}: an answer could have {size_bytes:,} bytes; the most are {MAX_COMMAND_BYTES:,}: {hint}",
+        )
+
+
+def most_bytes(step: BaseStep) -> int:
+    """Return how many bytes an answer can have as JSON, about and at most."""
+    if isinstance(step, PageStep):
+        return sum(len(field.id) + 4 + most_bytes(field) for field in step.fields)
+    options = [_option_bytes(option) for option in _options(step)]
+    if isinstance(step, GridStep):
+        a_row = sum(options) if step.multiple else max(options)
+        return sum(len(row.id) + 4 + a_row for row in step.rows)
+    if options:
+        return sum(options) if step.is_list else max(options)
+    return _OTHER_BYTES + _BYTES_A_CHARACTER * int(getattr(step, "max_length", 0))
+
+
+def _option_bytes(option: Option) -> int:
+    text_bytes = _OTHER_BYTES + _BYTES_A_CHARACTER * OTHER_LENGTH if option.other else 0
+    return len(strict_json.encode(option.value).encode()) + 4 + text_bytes
 
 
 def default_problem(step: BaseStep, default: object) -> str | None:
@@ -44,7 +89,7 @@ def default_problem(step: BaseStep, default: object) -> str | None:
 def _check_default(path: Path, step: BaseStep, document: Document, findings: Findings) -> None:
     problem = default_problem(step, step.default)
     if problem is not None:
-        findings.add(path, f"default: {problem}{missing_braces(path, document)}")
+        findings.add(path, f"{document.place(path)}: {problem}{missing_braces(path, document)}")
 
 
 def _check_redirect(path: Path, document: Document, findings: Findings) -> None:

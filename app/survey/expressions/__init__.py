@@ -2,7 +2,7 @@
 
 from .compiler import FUNCTIONS, Names
 from .expression import Expression, branches, compile_expression, without_value
-from .frame import MAX_STEPS, Scope, StepBudget
+from .frame import MAX_STEPS, SCOPE, Frame, Scope, StepBudget
 from .inference import Members, infer
 from .nodes import Binary, Call, InvalidExpression, Literal, Name, Node, Select, nodes
 from .parser import MAX_LENGTH, RESERVED_WORDS
@@ -16,11 +16,13 @@ __all__ = [
     "MAX_STEPS",
     "RESERVED_WORDS",
     "SAMPLES",
+    "SCOPE",
     "Alternative",
     "Binary",
     "Call",
     "EvaluationError",
     "Expression",
+    "Frame",
     "InvalidExpression",
     "Literal",
     "Members",

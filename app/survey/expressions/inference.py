@@ -81,6 +81,12 @@ class _Inference:
             ) if mapping not in bound:
                 is_test = isinstance(node, Select) and node.is_test
                 return (TYPED[bool],) if is_test else self.member(mapping, name)
+            case Select(operand, name, False) | Index(operand, Literal(str() as name)) if fields := _fields(
+                self.attempt(operand, bound)
+            ):
+                if name not in fields:
+                    raise EvaluationError(f"there is no such key; there are {', '.join(fields)}")
+                return fields[name]
             case Select(operand, name, is_test):
                 read = evaluation.has_field if is_test else evaluation.selected
                 return applied(read(lambda frame: frame, name), self._all([operand], bound), self.budget)
@@ -150,6 +156,13 @@ class _Inference:
         if node.macro == "map":
             return (list_of(() if isinstance(result, EvaluationError) else result, may_be_empty=True),)
         return (list_of(items, may_be_empty=True),) if node.macro == "filter" else (TYPED[bool],)
+
+
+def _fields(outcome: _Outcome) -> Mapping[str, Possible]:
+    """Return the fields of a map, by name; empty if they are not known."""
+    if isinstance(outcome, EvaluationError) or len(outcome) > 1:
+        return {}
+    return outcome[0].fields or {}
 
 
 def _value(outcome: _Outcome) -> Possible:

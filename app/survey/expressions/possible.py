@@ -28,6 +28,7 @@ class Alternative:
         is_exact: whether the samples are all the values.
         items: of a list; None if it is none.
         parts: of a list with one item for each of them.
+        fields: of a map, by name.
         is_any: whether nothing is known, or nothing of an item.
         source, name: where the values come from, and how that is written; for the caller.
     """
@@ -36,6 +37,7 @@ class Alternative:
     is_exact: bool = False
     items: "Possible | None" = None
     parts: "tuple[Possible, ...] | None" = None
+    fields: "Mapping[str, Possible] | None" = None
     is_any: bool = False
     source: object = None
     name: str = ""

@@ -10,14 +10,16 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from .boolean import BooleanStep
-from .choice import ChoiceStep, Option, OptionItem, OptionsStep, OptionValue, chosen_value, other_text
+from .choice import OTHER_LENGTH, ChoiceStep, Option, OptionItem, OptionsStep, OptionValue, chosen_value, other_text
 from .choices import ChoicesStep
 from .columns import TYPED_CELLS, AnswerColumn, AnswerColumns, Cell, CodedValue, ColumnKind, ToCells, one_column
 from .contact import EmailStep, PhoneStep
 from .date import DateStep
+from .grid import GridStep, Row
 from .info import InfoStep
 from .moments import DatetimeStep, MonthStep, TimeStep
 from .number import NumberStep
+from .page import FieldStep, PageStep
 from .ranking import RankingStep
 from .scale import ScaleStep
 from .step import BaseStep, Check, Code, Expression, Image, InvalidAnswer, SampleRequest, StrictModel, Value, is_absent
@@ -25,7 +27,7 @@ from .text import TextStep
 
 StepType = Literal[
     "choice", "choices", "text", "number", "scale", "date", "boolean", "info",
-    "time", "datetime", "month", "email", "phone", "ranking",
+    "time", "datetime", "month", "email", "phone", "ranking", "page", "grid",
 ]  # fmt: skip
 """As in survey files; in the order of ``Step``."""
 
@@ -43,13 +45,16 @@ Step = Annotated[
     | MonthStep
     | EmailStep
     | PhoneStep
-    | RankingStep,
+    | RankingStep
+    | PageStep
+    | GridStep,
     Field(discriminator="type"),
 ]
 
 STEP_TYPES: Mapping[str, type[BaseStep]] = dict(zip(get_args(StepType), get_args(get_args(Step)[0]), strict=True))
 
 __all__ = [
+    "OTHER_LENGTH",
     "STEP_TYPES",
     "TYPED_CELLS",
     "AnswerColumn",
@@ -61,6 +66,8 @@ __all__ = [
     "CodedValue",
     "ColumnKind",
     "Expression",
+    "FieldStep",
+    "GridStep",
     "Image",
     "InfoStep",
     "InvalidAnswer",
@@ -68,6 +75,8 @@ __all__ = [
     "OptionItem",
     "OptionValue",
     "OptionsStep",
+    "PageStep",
+    "Row",
     "SampleRequest",
     "Step",
     "StepType",

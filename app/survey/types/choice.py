@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Protocol, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -255,7 +255,14 @@ def find_option(options: Mapping[Any, T], value: object) -> T | None:
     return None
 
 
-def number_options(revisions: Mapping[str, OptionsStep], codes: range) -> tuple[CodedValue, ...]:
+class WithOptions(Protocol):
+    """A step that has options."""
+
+    @property
+    def options(self) -> tuple[Option, ...]: ...
+
+
+def number_options(revisions: Mapping[str, WithOptions], codes: range) -> tuple[CodedValue, ...]:
     """Return all revisions' options, in the newest's order, with codes.
 
     Whole values within ``codes`` are the codes; otherwise numbered from the oldest revision on, so that codes keep

@@ -47,6 +47,7 @@ class AnswerColumn:
     Attributes:
         label: usually the prompt.
         suffix: follows the step's id in the name.
+        row: of a grid, by its id.
     """
 
     kind: ColumnKind
@@ -55,6 +56,7 @@ class AnswerColumn:
     coded: tuple[CodedValue, ...] = ()
     option: CodedValue | None = None
     unit: str | None = None
+    row: str | None = None
 
 
 ToCells = Callable[[Any], Sequence[Cell] | None]

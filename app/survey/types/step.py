@@ -37,10 +37,15 @@ Statistic = Literal["labels", "numbers", "lengths", "years", "hours", "ranks"]
 
 
 class InvalidAnswer(ValueError):
-    """Why an answer is refused, for the participant; ``str()`` says it in English."""
+    """Why an answer is refused, for the participant; ``str()`` says it in English.
 
-    def __init__(self, key: str, **values: object) -> None:
+    Attributes:
+        fields: what is wrong with which fields or rows.
+    """
+
+    def __init__(self, key: str, *, fields: Mapping[str, Message] | None = None, **values: object) -> None:
         self.message = Message(key, values)
+        self.fields = fields or {}
         super().__init__(key, values)
 
     def __str__(self) -> str:
@@ -304,6 +309,10 @@ class BaseStep(StrictModel):
     def labels(self) -> Mapping[Value, str]:
         """Return the labels of counted values, in display order."""
         return {}
+
+    def parts(self) -> "Sequence[BaseStep]":
+        """Return the fields of a page, or the rows of a grid as steps of their own."""
+        return ()
 
     def option_label(self, _value: object) -> str | None:
         """Return the chosen text, if distinct from the value."""

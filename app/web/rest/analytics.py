@@ -144,6 +144,15 @@ class AnswerCounts(Model):
     lengths: Annotated[LengthStatistics | None, Field(description="text")]
 
 
+class PartCounts(Model):
+    """The answers to a field of a page (`weight`), or to a row of a grid (`days.sleep`)."""
+
+    step: Annotated[str, Field(description="as conditions name it after `answers`")]
+    type: StepType
+    prompt: str
+    answers: AnswerCounts
+
+
 class StepCounts(Model):
     """One step: how many reached it, answered it and left there; steps of older revisions come last."""
 
@@ -160,6 +169,7 @@ class StepCounts(Model):
     back_rate: Rate
     seconds: Durations
     answers: AnswerCounts
+    parts: Annotated[list[PartCounts] | None, Field(description="of a page or grid: its fields or rows")] = None
 
 
 class ValueCounts(Model):

@@ -71,7 +71,7 @@ class StepSent(BaseModel):
     type: StepType
     prompt: str
     audio: Annotated[str | None, Field(description="spoken in audio mode instead of the prompt")]
-    required: bool
+    required: Annotated[bool, Field(description="absent of a page, whose fields have it")] = True
     help: Annotated[str, Field(description="shown below the prompt")] = ""
     image: ImageSent | None = None
     default: Annotated[JsonValue, Field(description="shown until the participant answers; no answer until sent")] = None
@@ -91,6 +91,9 @@ class Problem(PartialModel):
     place: Annotated[str, Field(description="with `invalid_json`: the location")] = ""
     id: Annotated[str, Field(description="of a rejected command")] = ""
     step: Annotated[StepSent | None, Field(description="of a rejected command: the current step")] = None
+    fields: Annotated[
+        dict[str, str], Field(description="of a rejected answer to a page or grid: what is wrong, by field or row")
+    ] = {}
     survey_id: Annotated[SurveyId | None, Field(description="of `link_unconfirmed`: the link's survey")] = None
     started_at: Annotated[Time | None, Field(description="of `link_unconfirmed`: when the session was started")] = None
     has_other_session: Annotated[

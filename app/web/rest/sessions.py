@@ -381,8 +381,9 @@ def _submit(key: SessionKey, command: AnyCommand, languages: tuple[str, ...]) ->
     rejection = result.rejection
     if rejection.code == "unchanged":  # a draft that is stored already
         return json_response(messages.ack(message_id, snapshot.state.version, snapshot, at, duplicate=True))
+    fields = {"fields": rejection.fields} if rejection.fields else {}
     step = messages.step_fields(snapshot, at)
-    return problem(409, rejection.code, rejection.message, id=message_id, step=step)
+    return problem(409, rejection.code, rejection.message, id=message_id, step=step, **fields)
 
 
 def _session_response(snapshot: Snapshot) -> flask.Response:

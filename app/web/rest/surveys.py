@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Annotated, Literal
 
 import flask
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from ... import survey as survey_core
 from ...access import Participant, Principal, has_scope
@@ -66,6 +66,10 @@ class Survey(Model):
     steps: list[Step]
     languages: list[str] = Field(default_factory=list, description="to choose from, where there are several")
     timezone: str | None = None
+    parameters: dict[str, dict[str, JsonValue]] = Field(
+        default_factory=dict, description="what is known before the first question, by name, as in the file"
+    )
+    values: dict[str, str] = Field(default_factory=dict, description="expressions of computed values, by name")
     markdown: bool = False
     html: dict[str, str] = Field(default_factory=dict, description="texts as HTML, where `markdown` is on")
 

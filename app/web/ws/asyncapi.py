@@ -100,6 +100,7 @@ class RejectSent(_Sent):
     id: str
     code: RejectCode
     message: str
+    fields: Annotated[dict[str, str], Field(description="of a page or grid: what is wrong, by field or row")] = {}
     step: StepSent | None
 
 

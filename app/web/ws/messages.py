@@ -12,7 +12,7 @@ from ...core import strict_json
 from ...core.formats import MAX_COMMAND_BYTES, MAX_LANGUAGE_LENGTH
 from ...errors import InvalidJson
 from ...observability import metrics
-from ...survey import Snapshot, Survey, commands
+from ...survey import Rejection, Snapshot, Survey, commands
 
 log = logging.getLogger("stepkeep.survey")
 
@@ -270,6 +270,12 @@ def ack(message_id: str, version: int, snapshot: Snapshot, at: int, *, duplicate
     """Return an acknowledgement."""
     fields = session_fields(snapshot, at)
     return {"type": "ack", "id": message_id, "version": version, "duplicate": duplicate, **fields}
+
+
+def reason_fields(rejection: Rejection) -> dict[str, Any]:
+    """Return why a command is rejected."""
+    fields = {"fields": rejection.fields} if rejection.fields else {}
+    return {"code": rejection.code, "message": rejection.message, **fields}
 
 
 def _message_id(value: object) -> str | None:

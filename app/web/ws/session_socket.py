@@ -345,8 +345,7 @@ class SessionSocket:
         else:
             rejection = result.rejection
             step = messages.step_fields(result.snapshot, self._store.clock())
-            fields = {"code": rejection.code, "message": rejection.message, "step": step}
-            self._send({"type": "reject", "id": message_id, **fields})
+            self._send({"type": "reject", "id": message_id, **messages.reason_fields(rejection), "step": step})
             if self._shows_another_than(result.snapshot):
                 self._close(1001, ERASED)
 

@@ -206,6 +206,43 @@ def test_simulated_participants_pass_the_checks_of_a_survey() -> None:
     assert {"", "text"} == {"text" if one["text"] else "" for one in answers["sort"] if isinstance(one, dict)}
 
 
+PAGED = """
+id: paged
+title: Paged
+language: en
+steps:
+  - id: body
+    type: page
+    prompt: About you
+    fields:
+      - {id: smokes, type: choice, prompt: Smoking, options: [never, often]}
+      - {id: last, type: date, prompt: Last time, max: "{{ today }}", show_if: 'answers.smokes == "often"'}
+      - {id: note, type: text, prompt: Note, required: false, max_length: 50}
+    check: [{that: 'answers.smokes == "never" || answered(answers.last)', message: "When?"}]
+  - id: days
+    type: grid
+    prompt: "How often?"
+    rows: [{id: sleep, label: Sleep}, {id: energy, label: Energy}]
+    options: [{value: 0, label: Never}, {value: 1, label: Often}]
+  - {id: helped, type: grid, prompt: p, multiple: true, required: false, rows: [{id: pain, label: P}], options: [a, b]}
+"""
+
+
+def test_simulated_participants_answer_the_fields_that_a_page_shows() -> None:
+    """And the rows of grids."""
+    survey = parse_survey(PAGED, "paged.yaml")
+    pages, grids = [], []
+    for number in range(60):
+        for command in simulate(survey, UNTIL - DAY_US, UNTIL, random.Random(number)):
+            if isinstance(command, Answer) and command.value is not None:
+                (pages if command.step == "body" else grids).append(command.value)
+    assert len(pages) > 40
+    assert all(("last" in page) == (page["smokes"] == "often") for page in pages)
+    assert {page["smokes"] for page in pages} == {"never", "often"}
+    assert {"sleep": 0, "energy": 0} in grids
+    assert any(isinstance(grid.get("pain"), list) for grid in grids)
+
+
 def test_simulated_participants_have_parameters() -> None:
     """Which the survey accepts; an optional one is missing at times."""
     survey = parse_survey(

@@ -24,7 +24,7 @@ def test_all_mistakes_are_found_at_once() -> None:
     assert found_in(text) == [
         "2:1: unknown field titel; did you mean title?",
         "5:26: step S1: unknown field promt; did you mean prompt?",
-        "6:20: step S2: unknown type grup; the types are choice, choices, text, number, scale, date, boolean, info, time, datetime, month, email, phone, ranking",
+        "6:20: step S2: unknown type grup; the types are choice, choices, text, number, scale, date, boolean, info, time, datetime, month, email, phone, ranking, page, grid",
         "7:5: step S3: min 3 is greater than max 1",
         "8:60: step S4: options[1].value must be text or a number",
         "8:66: step S4: options[2]: true and false cannot be options; put them into quotes to make them texts",

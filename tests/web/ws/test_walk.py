@@ -35,12 +35,31 @@ end:
   - {when: 'answers.by == "car"', title: {en: Drive, de: Fahr}, text: t, redirect: "https://clinic.example/done"}
 """
 
+BODY = """
+id: body
+title: Body
+language: en
+steps:
+  - id: body
+    type: page
+    prompt: About you
+    fields:
+      - {id: height, type: number, prompt: Height, max: 3}
+      - {id: name, type: text, prompt: Name, required: false}
+  - id: days
+    type: grid
+    prompt: How often?
+    rows: [{id: sleep, label: Sleep}, {id: energy, label: Energy}]
+    options: [never, often]
+"""
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("walk")
     (folder / "surveys").mkdir()
     (folder / "surveys" / "trip.yaml").write_text(TRIP)
+    (folder / "surveys" / "body.yaml").write_text(BODY)
     server = Server(folder, surveys=folder / "surveys")
     server.start()
     yield server
@@ -179,3 +198,24 @@ def test_python_client_confirms_and_changes_the_language(running: Server) -> Non
         assert rejected.value.code == "confirm"
         assert client.answer("km", 300, confirmed=True).result(30)["session"]["current_step"] == "by"
         assert client.set_language("en").result(30)["session"]["language"] == "en"
+
+
+def test_refusal_of_a_page_or_grid_names_what_is_wrong(running: Server) -> None:
+    """By field or row, over the WebSocket, REST and the Python client."""
+    wrong = {"height": "The answer must be at most 3."}
+    missing = {"energy": "This question needs an answer."}
+    with connect(f"{running.ws_url}/ws/survey/fay?survey=body") as connection:
+        fay = Participant(connection)
+        refused = fay.send("answer", step="body", value={"height": 180})
+        assert (refused["code"], refused["fields"]) == ("invalid_answer", wrong)
+        assert "fields" not in fay.send("answer", step="body", value=[])
+        assert fay.send("answer", step="body", value={"height": 1.8})["session"]["answers"] == {
+            "body": {"height": 1.8, "name": None}
+        }
+        assert fay.send("answer", step="days", value={"sleep": "often"})["fields"] == missing
+    command = {"type": "answer", "id": "1", "step": "body", "value": {"height": 180}}
+    problem = rest(running, "/api/session/gus/commands?survey=body", command)
+    assert (problem["status"], problem["code"], problem["fields"]) == (409, "invalid_answer", wrong)
+    with SurveyClient(running.url, "hal", survey_id="body") as client, pytest.raises(Rejected) as rejected:
+        client.answer("body", {"height": 180}).result(30)
+    assert rejected.value.fields == wrong

@@ -43,7 +43,7 @@ export interface Step {
   id: string;
   /**
    * `choice`, `choices`, `text`, `number`, `scale`, `date`, `boolean`, `info`, `time`, `datetime`, `month`, `email`,
-   * `phone` or `ranking`; newer servers may add types.
+   * `phone`, `ranking`, `page` or `grid`; newer servers may add types.
    */
   type: string;
   prompt: string;
@@ -78,6 +78,13 @@ export interface Step {
   max_label?: string | null;
   /** `random`: the options are in the participant's own order; those of `GET /api/surveys/{id}` are not. */
   order?: "random";
+  /** Of a page: steps of other types but grid; the answer is an object from their ids to their answers. */
+  fields?: Step[];
+  /** Of a field that reads others of its page: it is shown if this CEL expression holds for what is entered. */
+  show_if?: string;
+  /** Of a grid: the answer is an object from their ids to values of `options`, or to lists of them if `multiple`. */
+  rows?: { id: string; label: string; audio?: string | null }[];
+  multiple?: boolean;
   /** The steps whose answers decide what this step looks like. */
   depends_on?: string[];
   /** In `GET /api/surveys/{id}` only: the next step, or `end`, whatever the answer; null if it depends on answers. */
@@ -101,6 +108,8 @@ export interface Session {
   is_audio_mode: boolean;
   /** Of the survey's texts, as a BCP 47 tag; null if the survey is unknown. */
   language: string | null;
+  /** What was known before the first question, by name. */
+  parameters?: Record<string, Json>;
   /** The unsubmitted answer to the current step; null without one. */
   draft: Json;
   session_data: Record<string, Json> | null;
@@ -162,6 +171,8 @@ export interface RejectMessage {
   code: RejectCode;
   /** For the participant. */
   message: string;
+  /** Of an answer to a page or grid: what is wrong, by field or row. */
+  fields?: Record<string, string>;
   step?: Step | null;
 }
 

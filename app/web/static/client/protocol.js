@@ -28,6 +28,7 @@
  * @property {Ending | null} [ending] of a completed session
  * @property {string} [code]
  * @property {string} [message]
+ * @property {Record<string, string>} [fields] of a rejected answer to a page or grid: what is wrong, by field or row
  */
 
 /** The server closes the connection with 1009 above this size, so a larger message is never sent. */

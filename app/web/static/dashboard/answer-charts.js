@@ -21,7 +21,7 @@ const MAX_BARS = 15; // more values, such as years of birth, are shown as column
  * @returns {Figure[]}
  */
 export function answerFigures(steps) {
-  const answered = steps.filter((step) => takesAnswer(step));
+  const answered = steps.flatMap((step) => step.parts ?? [step]).filter((step) => takesAnswer(step));
   return answered.map((step) => answerFigure(`answers-${step.step}`, stepName(step), step.answers));
 }
 

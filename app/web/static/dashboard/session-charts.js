@@ -23,6 +23,12 @@ import { formatCount, formatDuration, formatLanguage, formatNumber, formatPercen
  * @property {{min: number, max: number, mean: number, median: number, bins: {from: number, to: number, count: number}[]} | null} numbers
  * @property {{median: number, p90: number, max: number} | null} lengths
  *
+ * @typedef {object} Question a field of a page, or a row of a grid
+ * @property {string} step
+ * @property {string | null} type
+ * @property {string | null} prompt
+ * @property {Answers} answers
+ *
  * @typedef {object} StepAnalytics
  * @property {string} step
  * @property {string | null} type
@@ -37,6 +43,7 @@ import { formatCount, formatDuration, formatLanguage, formatNumber, formatPercen
  * @property {number | null} back_rate
  * @property {Spread} seconds
  * @property {Answers} answers
+ * @property {Question[]} [parts] of a page or grid
  *
  * @typedef {{value: string, kind: string, answers: Answers}} ValueAnalytics
  *
@@ -266,7 +273,7 @@ function stepNames(steps) {
   return { names: steps.map(stepName), shortNames: steps.map(({ step }) => step) };
 }
 
-/** @param {StepAnalytics} step */
+/** @param {Pick<StepAnalytics, "step" | "prompt">} step */
 export function stepName({ step, prompt }) {
   return prompt === null ? step : `${step} · ${prompt}`;
 }

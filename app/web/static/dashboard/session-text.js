@@ -51,6 +51,8 @@ export function describeEvent(event) {
 export function describeAnswer(value, step) {
   if (value === undefined) return NONE;
   if (value === null) return step === undefined ? NONE : takesAnswer(step) ? "skipped" : "read";
+  const parts = step?.fields ?? step?.rows?.map((row) => ({ ...step, rows: undefined, prompt: row.label, id: row.id }));
+  if (parts !== undefined && typeof value === "object" && !Array.isArray(value)) return describeParts(value, parts);
   if (!Array.isArray(value)) return describeValue(value, step);
   return value.length === 0 ? "none of them" : value.map((item) => describeValue(item, step)).join(", ");
 }
@@ -145,6 +147,19 @@ function answerChanges(before, after, steps) {
 /** @param {string} id which may be "constructor" @param {State | null} state */
 function answerTo(id, state) {
   return state !== null && Object.hasOwn(state.answers, id) ? state.answers[id] : undefined;
+}
+
+/**
+ * Describe the answers to the fields of a page, or the rows of a grid; those of others by their ids.
+ *
+ * @param {Record<string, Json>} answers
+ * @param {Step[]} parts
+ * @returns {string}
+ */
+function describeParts(answers, parts) {
+  const known = new Map(parts.map((part) => [part.id, part]));
+  const described = Object.entries(answers).map(([id, answer]) => `${known.get(id)?.prompt ?? id}: ${describeAnswer(answer, known.get(id))}`);
+  return described.join("; ") || NONE;
 }
 
 /** @param {Json} value @param {Step} [step] @returns {string} */

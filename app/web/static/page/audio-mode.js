@@ -45,7 +45,9 @@ const ATTEMPTS = 3; // then the page waits for a button: it may hear other peopl
 export class AudioMode {
   #isOn = false;
   /** @type {{step: Step, control: StepControl} | null} */
-  #current = null;
+  #whole = null;
+  /** The field of a page, or the row of a grid, that is asked. */
+  #place = 0;
   /** Counts dialogue turns; one that awaits speech ends when a newer one has started. */
   #turn = 0;
   #voice = new Voice();
@@ -57,6 +59,11 @@ export class AudioMode {
     byId("voice-again").addEventListener("click", () => void this.#readStep());
     byId("voice-answer").addEventListener("click", () => void this.#listen(this.#startTurn()));
     document.addEventListener("visibilitychange", () => document.hidden && this.#startTurn());
+  }
+
+  /** What is asked: the step, or one of its fields or rows. */
+  get #current() {
+    return this.#whole?.control.parts?.()[this.#place] ?? this.#whole;
   }
 
   /** @param {boolean} isOn */
@@ -75,12 +82,13 @@ export class AudioMode {
    * @param {StepControl} control
    */
   showStep(step, control) {
-    this.#current = { step, control };
+    this.#whole = { step, control };
+    this.#place = 0;
     if (this.#isOn) void this.#readStep();
   }
 
   clear() {
-    this.#current = null;
+    this.#whole = null;
     this.#startTurn();
   }
 
@@ -100,6 +108,8 @@ export class AudioMode {
    * @param {string} reason
    */
   interrupt(reason) {
+    const marked = this.#whole?.control.parts?.().findIndex(({ problem }) => !problem.hidden) ?? -1;
+    if (marked >= 0) this.#place = marked;
     if (this.#isOn && this.#current !== null && !document.hidden) void this.#ask(reason, this.#startTurn(), ATTEMPTS);
   }
 
@@ -114,12 +124,19 @@ export class AudioMode {
     if (this.#current === null || document.hidden) return;
     if (!this.#voice.canSpeak) return this.#note(text("script.audio.cannot_speak"));
     this.#note(text("script.audio.reading"));
-    const outcome = await this.#voice.speak(spokenPrompt(this.#current.step));
+    const outcome = await this.#voice.speak(this.#spokenPrompt());
     if (turn !== this.#turn) return;
     if (outcome === "blocked") return this.#note(text("script.audio.press_to_hear", { button: labelOf("voice-again") }));
     byId("voice-again").hidden = outcome === "silent";
     if (outcome === "silent") return this.#note(text("script.audio.no_voice"));
     await this.#listen(turn);
+  }
+
+  /** Return what is spoken for what is asked; before the first field or row, the step's prompt. */
+  #spokenPrompt() {
+    const { step } = /** @type {{step: Step}} */ (this.#current);
+    const isFirst = this.#place === 0 && this.#whole !== null && this.#whole.step !== step;
+    return [...(isFirst ? [spokenPrompt(/** @type {{step: Step}} */ (this.#whole).step)] : []), spokenPrompt(step)].join(" ");
   }
 
   /**
@@ -165,10 +182,43 @@ export class AudioMode {
   async #execute(command, turn, attempts) {
     if (command === "repeat" && isConfirmationOpen()) return this.#ask(byId("confirm-text").textContent ?? "", turn, attempts);
     if (command === "repeat") return this.#readStep();
+    const isInPart = this.#current !== this.#whole && !isConfirmationOpen();
+    const ownProblem = isInPart ? this.#finishPart(command) : null;
+    if (ownProblem !== null) return this.#ask(ownProblem, turn, attempts);
+    if (isInPart && this.#move(command === "back" ? -1 : 1)) return this.#readStep();
+    if (isInPart && command === "skip") command = "next"; // of the last part
     this.#actions[command]();
     const problem = byId("problem").textContent;
     if (problem && turn === this.#turn) await this.#ask(problem, turn, attempts);
     else if (command === "change") await this.#listen(turn, attempts);
+  }
+
+  /**
+   * Leave a field of a page or a row of a grid.
+   *
+   * @param {VoiceCommand} command
+   * @returns {string | null} why it can't be left
+   */
+  #finishPart(command) {
+    const { step, control } = /** @type {{step: Step, control: StepControl}} */ (this.#current);
+    if (command === "back") return null;
+    if (command !== "skip") return control.problem();
+    if (step.required !== false) return text("script.answer_needed");
+    control.show(null);
+    this.#actions.changed();
+    return null;
+  }
+
+  /**
+   * Go to another field or row; return false if there is none.
+   *
+   * @param {1 | -1} direction
+   */
+  #move(direction) {
+    const place = this.#place + direction;
+    if (this.#whole?.control.parts?.()[place] === undefined) return false;
+    this.#place = place;
+    return true;
   }
 
   /**

@@ -112,6 +112,17 @@ export class StepCache {
   }
 
   /**
+   * Return what the fields of a page depend on.
+   *
+   * @param {Session} session
+   */
+  known({ answers, parameters = {} }) {
+    const pages = Object.keys(answers).filter((id) => this.get(id)?.fields !== undefined);
+    const fields = Object.fromEntries(pages.flatMap((id) => Object.entries(answers[id] ?? {})));
+    return { answers: { ...answers, ...fields }, parameters };
+  }
+
+  /**
    * Return what is known of one revision. A session may follow an older one, whose steps lead elsewhere.
    *
    * @param {string | null} revision

@@ -38,7 +38,7 @@ export class StepForm {
       event.preventDefault();
       this.submit();
     });
-    byId("step").addEventListener("input", () => this.change());
+    byId("step").addEventListener("input", ({ target }) => this.change(/** @type {Element} */ (target)));
     byId("skip").addEventListener("click", () => this.skip());
   }
 
@@ -60,14 +60,15 @@ export class StepForm {
    *
    * @param {Step} step
    * @param {Json} value
+   * @param {import("./controls/index.js").Known} [known]
    * @returns {boolean} false if this page does not support its type
    */
-  show(step, value) {
+  show(step, value, known) {
     this.clear();
     const type = stepType(step);
     if (type === undefined) return false;
     this.#step = step;
-    this.#control = type.createControl(step);
+    this.#control = type.createControl(step, known);
     byId("step").replaceChildren(this.#control.element);
     this.#control.show(value);
     byId("next").textContent = text(takesAnswer(step) ? "script.next" : "script.continue");
@@ -97,7 +98,7 @@ export class StepForm {
     if (this.#confirmation.isOpen) return this.#confirmation.focus(); // Enter, in the field
     const problem = this.#control.problem();
     if (problem === null) this.#submit(this.#control.value());
-    else this.#showProblem(problem);
+    else this.#showProblem(problem, { isSummarized: true, fields: this.#control.problems?.() });
   }
 
   /** Submit no answer, if the step is optional. */
@@ -106,14 +107,21 @@ export class StepForm {
     else if (this.#step !== null) this.#showProblem(text("script.answer_needed")); // by voice: it has no Skip button
   }
 
-  /** Report that the control has another answer. */
-  change() {
+  /**
+   * Report that the control has another answer.
+   *
+   * @param {Element | null} [target] the changed field
+   */
+  change(target = null) {
     if (this.#step === null || this.#control === null) return;
     const step = this.#step.id;
     const value = this.#control.draft();
     this.#isChanged = true;
     this.#submitted = null;
-    this.#showProblem(sendProblem({ type: "draft", step, value }, describe), { isSummarized: false });
+    const part = this.#control.parts?.().find(({ element }) => element.contains(target));
+    const problem = sendProblem({ type: "draft", step, value }, describe);
+    if (problem !== null || part === undefined) this.#showProblem(problem, { isSummarized: false });
+    else this.#clearProblem(part);
     this.#actions.change(step, value);
   }
 
@@ -127,14 +135,15 @@ export class StepForm {
    *
    * @param {string} step whose answer was rejected
    * @param {string} problem
+   * @param {Record<string, string>} [fields] what is wrong with fields of a page, or rows of a grid
    * @param {Json} [value] the rejected answer, shown if another step was in view meanwhile
    * @returns {boolean} false if the step is not in view
    */
-  reject(step, problem, value) {
+  reject(step, problem, fields, value) {
     if (this.#step?.id !== step) return false;
     if (value !== undefined && !this.#isChanged) this.#control?.show(value);
     this.#submitted = null;
-    this.#showProblem(problem);
+    this.#showProblem(problem, { isSummarized: true, fields });
     return true;
   }
 
@@ -182,9 +191,16 @@ export class StepForm {
     this.#actions.submit(this.#step.id, value, isConfirmed);
   }
 
+  /** @param {import("./controls/index.js").Part} part that the participant is changing */
+  #clearProblem(part) {
+    this.#confirmation.clear();
+    this.#problem.clearPart(part);
+    this.#actions.check();
+  }
+
   /**
    * @param {string | null} problem
-   * @param {{isSummarized: boolean}} [options]
+   * @param {{isSummarized: boolean, fields?: Record<string, string>}} [options]
    */
   #showProblem(problem, options = { isSummarized: true }) {
     this.#confirmation.clear();

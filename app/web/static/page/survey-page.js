@@ -230,7 +230,7 @@ class SurveyPage {
       if (cause === "sync" || cause === "state") this.#form.refresh(value);
       return;
     }
-    if (this.#isOutdated || !this.#form.show(step, value)) return this.#showUnsupported(step.id);
+    if (this.#isOutdated || !this.#form.show(step, value, this.#steps.known(session))) return this.#showUnsupported(step.id);
     this.#view.showPart("step-form", step.id);
     if (before !== null) this.#form.focusHeading();
     if (this.#form.control !== null) this.#audio.showStep(step, this.#form.control);
@@ -324,7 +324,7 @@ class SurveyPage {
     const step = command === null ? submittedStep : command.step; // null: too large, and never in the outbox
     const isForParticipant = message.type === "reject" || message.code === "quota";
     const problem = isForParticipant && message.message ? message.message : text("script.not_accepted");
-    if (!this.#showRejection(command, message.code ?? "", step ?? "", problem)) {
+    if (!this.#showRejection(command, message, step ?? "", problem)) {
       const prompt = this.#steps.title(step ?? "");
       this.#view.showNotice(message.code === "confirm" ? text("script.confirm.elsewhere", { prompt, problem }) : problem);
     }
@@ -336,15 +336,15 @@ class SurveyPage {
    * Show beside the step why its answer is not accepted.
    *
    * @param {Command | null} command
-   * @param {string} code
+   * @param {ServerMessage} message
    * @param {string} step
    * @param {string} problem
    * @returns {boolean} false if it is not in view
    */
-  #showRejection(command, code, step, problem) {
+  #showRejection(command, { code, fields }, step, problem) {
     if (command !== null && command.type !== "answer") return false;
     if (code === "confirm") return this.#form.askToConfirm(step, problem, command?.value ?? null);
-    return this.#form.reject(step, problem, command?.value);
+    return this.#form.reject(step, problem, fields, command?.value);
   }
 
   /** Handle a changed connection or outbox. */

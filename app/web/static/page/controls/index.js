@@ -12,9 +12,11 @@ import { choice } from "./choice.js";
 import { choices } from "./choices.js";
 import { email, phone } from "./contact.js";
 import { date } from "./date.js";
+import { grid } from "./grid.js";
 import { info } from "./info.js";
 import { datetime, month, time } from "./moments.js";
 import { number } from "./number.js";
+import { pageType } from "./page.js";
 import { ranking } from "./ranking.js";
 import { joined } from "./options.js";
 import { scale } from "./scale.js";
@@ -33,42 +35,53 @@ import { text } from "./text.js";
  * @property {() => Json} value the answer to send; null without an answer
  * @property {(value: Json) => void} show set the input; a value of another type clears it
  * @property {() => string | null} problem why the input can't be sent; null if it can
+ * @property {() => Record<string, string>} [problems] the same for each field of a page, or row of a grid, by id
+ * @property {() => Part[]} [parts] the fields or rows in view, in order
+ * @property {(ids: string[]) => void} [reveal] show fields that the server asks for
+ *
+ * @typedef {import("./parts.js").Part} Part
+ *
+ * @typedef {object} Known what the fields of a page depend on
+ * @property {Record<string, Json>} answers by step, and by field of other pages
+ * @property {Record<string, Json>} parameters
  *
  * @typedef {object} StepType
  * @property {boolean} takesAnswer false: the step is only read, and answered with null
- * @property {(step: Step) => StepControl} createControl
+ * @property {(step: Step, known?: Known) => StepControl} createControl
  * @property {(step: Step, value: Json) => string | null} formatAnswer null: not an answer of this type
  * @property {(step: Step, transcript: string) => Json} parseSpeech null: no answer recognized
  * @property {(step: Step) => {label: string, audio?: string | null}[]} [spokenOptions] read aloud after the prompt
  * @property {(step: Step) => string} [spokenHint] read aloud after the prompt
  */
 
+/** @type {Record<string, StepType>} */
+const FIELD_TYPES = {
+  boolean,
+  choice,
+  choices,
+  date,
+  datetime,
+  email,
+  info,
+  month,
+  number,
+  phone,
+  ranking,
+  scale,
+  text,
+  time,
+};
+
 /** @type {Map<string, StepType>} */
-const STEP_TYPES = new Map(
-  Object.entries({
-    boolean,
-    choice,
-    choices,
-    date,
-    datetime,
-    email,
-    info,
-    month,
-    number,
-    phone,
-    ranking,
-    scale,
-    text,
-    time,
-  }),
-);
+const STEP_TYPES = new Map(Object.entries({ ...FIELD_TYPES, grid, page: pageType(FIELD_TYPES) }));
 
 /**
  * Return the type of a step; undefined if the server is newer than this page.
  *
- * @param {{type: string | null}} step
+ * @param {{type: string | null, fields?: {type: string}[]}} step
  */
 export function stepType(step) {
+  if (step.fields?.some(({ type }) => !Object.hasOwn(FIELD_TYPES, type))) return undefined;
   return STEP_TYPES.get(step.type ?? "");
 }
 

@@ -53,7 +53,7 @@ function createControl(step) {
 function addEnds(step, element) {
   const inputs = element.querySelectorAll("input");
   const low = make("span", { id: "scale-low" }, scaleEnd(step.min, step.min_label ?? ""));
-  const high = make("span", { id: "scale-high" }, scaleEnd(step.max, step.max_label ?? ""));
+  const high = make("span", { id: "scale-high", class: "high" }, scaleEnd(step.max, step.max_label ?? ""));
   if (step.min_label) describe(inputs[0], low.id, step.min_label);
   if (step.max_label) describe(inputs[inputs.length - 1], high.id, step.max_label);
   const shown = [...(step.min_label ? [low] : []), ...(step.max_label ? [high] : [])];

@@ -25,7 +25,7 @@ function createControl(step) {
   const field = isShort
     ? make("input", { id: "answer", type: "text", autocomplete: "off" })
     : make("textarea", { id: "answer", rows: 5 });
-  const counter = make("p", { id: "left", class: "hint", "aria-live": "polite" });
+  const counter = make("p", { id: "left", class: "hint left", "aria-live": "polite" });
   const count = () => {
     const length = lengthOf(field.value);
     counter.textContent = length < limit * COUNTER_FROM ? "" : remaining(limit - length);

@@ -1,0 +1,76 @@
+"""Pages: which fields a session shows, and whether it accepts what a participant sends."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from .conditions import Known, holds
+from .definition import Survey
+from .scopes import known_to
+from .state import SessionState
+from .types import FieldStep, OptionsStep, PageStep
+
+
+class Fitted(NamedTuple):
+    """An accepted answer to a page, after others have changed.
+
+    Attributes:
+        kept: the answers to fields that are shown.
+        hidden: those to fields that are not.
+        is_complete: whether all that is shown and required has an answer that its options allow.
+    """
+
+    kept: Mapping[str, Any]
+    hidden: Mapping[str, Any]
+    is_complete: bool
+
+
+def shown_fields(
+    survey: Survey, page: PageStep, answers: Mapping[str, Any], known: Known, given: Mapping[str, Any]
+) -> Iterator[tuple[FieldStep, Mapping[str, Any]]]:
+    """Yield the fields that are shown for these answers, each with the answers before it.
+
+    Args:
+        answers: of the session.
+        known: on the route.
+        given: by field; those of hidden ones do not count, and the caller may add one when its field is yielded.
+    """
+    counting: dict[str, Any] = {}
+    before = {**answers, page.id: counting}
+    for field in page.fields:
+        condition = survey.conditions.fields[page.id][field.id]
+        if condition is None or holds(condition, survey.conditions.scope(before, known)):
+            yield field, before
+            counting[field.id] = given.get(field.id)
+
+
+def answer_fields(
+    survey: Survey, page: PageStep, state: SessionState, answer: Callable[[FieldStep], Any]
+) -> dict[str, Any]:
+    """Return an answer to a page that has only the fields that are shown beside it.
+
+    Args:
+        answer: returns that to a field; called in order.
+    """
+    given: dict[str, Any] = {}
+    for field, _ in shown_fields(survey, page, state.answers, known_to(survey, state), given):
+        given[field.id] = answer(field)
+    return given
+
+
+def fit_page(survey: Survey, page: PageStep, answers: Mapping[str, Any], known: Known) -> Fitted:
+    """Return what of a page's answer the session keeps."""
+    answer = answers.get(page.id)
+    given: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {}
+    kept: dict[str, Any] = {}
+    is_complete = True
+    for field, before in shown_fields(survey, page, answers, known, given):
+        value = given.get(field.id)
+        if field.id in given:
+            kept[field.id] = value
+        if field.required and field.takes_answer and field.is_empty(value):
+            is_complete = False
+        elif isinstance(field, OptionsStep) and field.id in survey.conditions.options:
+            hidden = survey.conditions.hidden_options(field.id, survey.conditions.scope(before, known))
+            is_complete = is_complete and field.fits_options(value, hidden)
+    gone = {name: value for name, value in given.items() if name not in kept}
+    return Fitted(kept, gone, is_complete)

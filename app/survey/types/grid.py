@@ -1,0 +1,220 @@
+"""Grid: the same options for each of several rows."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import Field, field_validator
+
+from ...core.formats import STEP_ID
+from ..texts import OneLine
+from .choice import ChoiceStep, OptionItem, OptionValue, find_option, number_options
+from .choices import ChoicesStep
+from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
+from .step import BaseStep, Code, InvalidAnswer, SampleRequest, StrictModel, Value, is_absent, newest
+
+MAX_ROWS = 200
+
+
+class Row(StrictModel):
+    """A row of a grid."""
+
+    id: Annotated[
+        str, Field(pattern=STEP_ID, description="Unique within the grid; conditions, exports and the database use it")
+    ]
+    label: Annotated[str, Field(min_length=1, max_length=2000, description="What the participant reads"), OneLine]
+    audio: Annotated[
+        str | None, Field(max_length=2000, description="What audio mode speaks; default: the label"), OneLine
+    ] = None
+    code: Annotated[Code | None, Field(description="What the row asks, for exports", exclude_if=is_absent)] = None
+
+
+class GridStep(BaseStep):
+    """One of the options, or several, for each row."""
+
+    type: Literal["grid"]
+    rows: Annotated[
+        tuple[Row, ...],
+        Field(strict=False, min_length=1, max_length=MAX_ROWS, description="What is asked, one row each"),
+    ]
+    options: Annotated[
+        tuple[OptionItem, ...],
+        Field(
+            strict=False,
+            min_length=1,
+            max_length=1000,
+            description="The options of every row, each a value or an object; values must differ",
+            json_schema_extra={"uniqueItems": True},
+        ),
+    ]
+    multiple: Annotated[bool, Field(description="`true`: any number of options a row")] = False
+
+    value_types = frozenset({str, int, float})
+    statistics = frozenset()
+    answering_s = 8.0
+
+    @field_validator("rows")
+    @classmethod
+    def _have_different_ids(cls, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+        seen: set[str] = set()
+        for row in rows:
+            if row.id in seen:
+                raise ValueError(f"two rows have the id {row.id}")
+            seen.add(row.id)
+        return rows
+
+    @field_validator("options")
+    @classmethod
+    def _are_plain(cls, options: Any) -> Any:  # noqa: ANN401 - the options
+        values = [option.value for option in options]
+        repeated = next((value for value in values if values.count(value) > 1), None)
+        if repeated is not None:
+            raise ValueError(f"two options have the value {repeated!r}")
+        if any(option.show_if or option.other or option.exclusive or option.fixed for option in options):
+            raise ValueError("`show_if`, `other`, `exclusive` and `fixed` are not for the options of a grid")
+        return options
+
+    @cached_property
+    def values(self) -> Mapping[OptionValue, OptionValue]:
+        """The values by themselves: an equal one (1.0) leads to the one in the file (1)."""
+        return {option.value: option.value for option in self.options}
+
+    @cached_property
+    def row_steps(self) -> tuple[ChoiceStep | ChoicesStep, ...]:
+        """Each row as a step of its own."""
+        kind = ChoicesStep if self.multiple else ChoiceStep
+        return tuple(
+            kind.model_construct(
+                type=get_args(kind.model_fields["type"].annotation)[0],
+                id=row.id,
+                prompt=row.label,
+                audio=row.audio,
+                required=self.required,
+                options=self.options,
+                code=row.code,
+            )
+            for row in self.rows
+        )
+
+    @cached_property
+    def row_ids(self) -> tuple[str, ...]:
+        return tuple(row.id for row in self.rows)
+
+    def check_answer(self, value: object) -> dict[str, Any]:
+        """Return the options by row, in the order of the file; null where a row has none."""
+        if not isinstance(value, Mapping):
+            raise InvalidAnswer("refusals.must_be_rows")
+        if not value.keys() <= set(self.row_ids):
+            raise InvalidAnswer("refusals.unknown_field")
+        checked, wrong = {}, {}
+        for row in self.row_ids:
+            try:
+                checked[row] = self._check_row(value.get(row))
+            except InvalidAnswer as error:
+                wrong[row] = error.message
+        if wrong:
+            raise InvalidAnswer("refusals.fields", fields=wrong)
+        return checked
+
+    def is_empty(self, value: object) -> bool:
+        return value is None or (isinstance(value, Mapping) and not any(map(_is_chosen, value.values())))
+
+    def accepts_draft(self, value: object) -> bool:
+        is_of_rows = isinstance(value, Mapping) and value.keys() <= set(self.row_ids)
+        cells = value.values() if isinstance(value, Mapping) and is_of_rows else [value]
+        return (is_of_rows and all(map(self._accepts_cell, cells))) or super().accepts_draft(value)
+
+    def parts(self) -> tuple[ChoiceStep | ChoicesStep, ...]:
+        return self.row_steps
+
+    def labels(self) -> Mapping[Value, str]:
+        return {option.value: option.label for option in self.options}
+
+    def sample(self, request: SampleRequest) -> object:
+        values = list(self.values)
+        level = min(int(request.level * len(values)), len(values) - 1)
+        chosen = {
+            row: values[max(0, min(len(values) - 1, level + round(request.random.gauss(0, 0.6))))]
+            for row in self.row_ids
+        }
+        return {row: [value] for row, value in chosen.items()} if self.multiple else chosen
+
+    @classmethod
+    def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
+        """A column a row; with several options, one a row and option, which is 1 if it was chosen."""
+        step = newest(revisions)
+        rows = {row.id: row for one in reversed(list(revisions.values())) for row in one.rows}
+        multiple = any(one.multiple for one in revisions.values())
+        coded = number_options(revisions, CODES)
+        columns = []
+        for row in rows.values():
+            label = f"{step.prompt}: {row.label}"
+            if not multiple:
+                columns.append(AnswerColumn(kind="choice", label=label, suffix=f"_{row.id}", coded=coded, row=row.id))
+                continue
+            columns += [
+                AnswerColumn(
+                    kind="chosen",
+                    label=f"{label}: {one.label}",
+                    suffix=f"_{row.id}_{one.code}",
+                    option=one,
+                    row=row.id,
+                )
+                for one in coded
+            ]
+        codes = {one.value: one for one in coded}
+        return AnswerColumns(tuple(columns), partial(_to_cells, tuple(rows), codes, multiple=multiple))
+
+    def _check_row(self, value: object) -> Any:  # noqa: ANN401 - a value or a list
+        if not _is_chosen(value):
+            if self.required:
+                raise InvalidAnswer("refusals.required")
+            return None
+        if not self.multiple:
+            return self._option(value)
+        if not isinstance(value, list | tuple):
+            raise InvalidAnswer("refusals.must_be_list")
+        chosen = {self._option(item) for item in value}
+        if len(chosen) < len(value):
+            raise InvalidAnswer("refusals.options_in_order")
+        return [option for option in self.values if option in chosen]
+
+    def _option(self, value: object) -> OptionValue:
+        option = find_option(self.values, value)
+        if option is None:
+            raise InvalidAnswer("refusals.must_be_option")
+        return option
+
+    def _accepts_cell(self, cell: object) -> bool:
+        items = cell if isinstance(cell, list) else [cell]
+        return len(items) <= len(self.options) and all(
+            one is None or find_option(self.values, one) is not None for one in items
+        )
+
+
+def _is_chosen(cell: object) -> bool:
+    return cell is not None and cell not in ([], ())
+
+
+def _to_cells(
+    rows: Sequence[str],
+    codes: Mapping[Any, CodedValue],
+    value: object,
+    *,
+    multiple: bool,
+) -> Sequence[Cell] | None:
+    if not isinstance(value, Mapping) or not value.keys() <= set(rows):
+        return None
+    cells: list[Cell] = []
+    for row in rows:
+        cell = value.get(row)
+        items = cell if isinstance(cell, list | tuple) else [cell] if _is_chosen(cell) else []
+        options = [find_option(codes, item) for item in items]
+        if None in options or (not multiple and len(options) > 1):
+            return None
+        chosen = [option.value for option in options if option is not None]
+        if multiple:
+            cells += [None] * len(codes) if cell is None else [int(one in chosen) for one in codes]
+        else:
+            cells.append(chosen[0] if chosen else None)
+    return cells
