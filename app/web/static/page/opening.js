@@ -25,7 +25,7 @@ export async function participantId() {
 export function readAddress() {
   const parameters = new URLSearchParams(location.search);
   const isAudio = parameters.get("is_audio") === "true";
-  for (const name of ["is_audio", "lang", "survey", "token", "user"]) parameters.delete(name);
+  for (const name of ["is_audio", "lang", "survey", "token"]) parameters.delete(name);
   return { isAudio, parameters };
 }
 
