@@ -46,9 +46,23 @@ def expected_session(key: SessionKey, state: SessionState) -> Mapping[str, Any]:
         "step_history": list(state.step_history),
         "is_audio_mode": state.is_audio_mode,
         "language": "en",
+        "parameters": {},
+        "values": expected_values(key.survey_id, state.answers),
         "draft": state.draft,
         "session_data": state.session_data,
     }
+
+
+def expected_values(survey_id: str, answers: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the score of PHQ-9, which is known when all items are answered, and its band (Kroenke et al. 2001)."""
+    if survey_id != "phq9":
+        return {}
+    items = [answers.get(f"Q{number}") for number in range(1, 10)]
+    if None in items:
+        return {"total": None, "severity": None}
+    bands = {20: "severe", 15: "moderately severe", 10: "moderate", 5: "mild", 0: "minimal"}
+    total = sum(item for item in items if item is not None)
+    return {"total": total, "severity": next(band for least, band in bands.items() if total >= least)}
 
 
 def matches(event: Event, sent: SentCommand) -> bool:
