@@ -1,6 +1,5 @@
 """The Python API: which survey its sessions belong to, and how strict its arguments are."""
 
-import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from app.aio import AsyncDatabase
 from app.database import Database
 from app.errors import InvalidInput, InvalidUserId
 from app.settings import Settings
+from tests.asynchronous import run
 from tests.conftest import ROOT, NewStore
 from tests.databases import create_sqlite
 from tests.test_catalogue import CLOSED, VISIT
@@ -158,4 +158,4 @@ def test_session_begins_with_parameters(open_database: Any, surveys: Path) -> No
     again = database.begin_session("ann", survey_id="arrival", parameters={"clinic": "south"})
     assert (again["version"], again["parameters"]) == (1, begun["parameters"])
     awaited = AsyncDatabase(database).begin_session("ben", survey_id="arrival", parameters={"clinic": "south"})
-    assert asyncio.run(awaited)["parameters"] == {"clinic": "south", "ward": None}
+    assert run(awaited)["parameters"] == {"clinic": "south", "ward": None}

@@ -1,6 +1,5 @@
 """Parameters at the interfaces: taken from their sources, refused clearly, and fixed when the session begins."""
 
-import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from app.access.principals import INVITATION
 from app.client import AsyncSurveyClient, PermanentlyRefused, SurveyClient
 from app.survey.snapshot import SessionKey
 from app.web.ws.asyncapi import SERVER_MESSAGE
+from tests.asynchronous import run
 from tests.conftest import Server
 from tests.web.production import credentials_of, in_production
 
@@ -303,4 +303,4 @@ def async_client(*arguments: str, **options: Any) -> Any:
         async with AsyncSurveyClient(*arguments, **options) as client:
             return (await client.wait_until_online(30))["session"]
 
-    return asyncio.run(connected())
+    return run(connected())
