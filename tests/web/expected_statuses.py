@@ -43,8 +43,6 @@ TOKENS = tuple(caller for caller in CALLERS if "token" in caller or caller == "p
 
 Expected = Mapping[str, int]
 
-CODEBOOK = "/api/surveys/phq9/codebook"
-
 
 def open_to_all(status: int) -> Expected:
     """Return the status for all callers of a route without authentication."""

@@ -7,7 +7,6 @@ from typing import Any
 from app.access.principals import SCOPES, Scope
 from tests.web.expected_statuses import (
     CALLERS,
-    CODEBOOK,
     Expected,
     needs_key,
     needs_scope,
@@ -172,7 +171,13 @@ ROWS = (
         scope="export",
         expected=needs_scope(200),
     ),
-    Row(endpoint="exports.get_codebook", method="GET", path=CODEBOOK, scope="export", expected=needs_scope(200)),
+    Row(
+        endpoint="exports.get_codebook",
+        method="GET",
+        path="/api/surveys/phq9/codebook",
+        scope="export",
+        expected=needs_scope(200),
+    ),
     Row(
         endpoint="surveys.reload_surveys", method="POST", path="/api/surveys/reload", expected=needs_unlimited_key(200)
     ),

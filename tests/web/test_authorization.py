@@ -20,18 +20,8 @@ from tests.conftest import Servers, each_kind
 from tests.forked import run_module
 from tests.store.contents import clear
 from tests.web.callers import Matrix
-from tests.web.matrix import (
-    ADMITS,
-    ADMITTED,
-    CALLERS,
-    COMMANDS,
-    INVALID_AS_COOKIE,
-    ROWS,
-    SOCKET,
-    TOKENS,
-    Row,
-    credential_in,
-)
+from tests.web.expected_statuses import CALLERS, INVALID_AS_COOKIE, TOKENS
+from tests.web.matrix import ADMITS, ADMITTED, COMMANDS, ROWS, SOCKET, Row, credential_in
 from tests.web.production import DAY_US, listening, production_app_on
 
 COOKIE = "__Host-stepkeep.phq9"
