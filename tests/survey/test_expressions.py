@@ -143,6 +143,7 @@ def test_expression_knows_what_it_reads(
         ("'a'.matches('((a{99}){99}){9}')", "the pattern of matches() is not RE2: invalid repetition size: {99}"),
         ("-" * 41 + "1", "the expression is nested too deeply"),
         ("[1]" + "[0]" * 150, "the expression is nested too deeply"),
+        ("[1].all(x, [2].all(y, [3].all(z, x < z)))", "macros are nested deeper than 2"),
     ],
 )
 def test_refused_expression_says_what_to_write(source: str, message: str) -> None:
@@ -150,6 +151,11 @@ def test_refused_expression_says_what_to_write(source: str, message: str) -> Non
     with pytest.raises(InvalidExpression) as refused:
         compile_expression(source, Names(answers=frozenset({"weight"}), answer=True))
     assert str(refused.value) == message
+
+
+def test_macro_may_contain_another() -> None:
+    """As deep as a survey may nest them."""
+    assert compile_expression("[1, 2].all(x, [3].exists(y, x < y))", Names(answers=frozenset())).holds(Scope({}))
 
 
 def test_condition_does_not_hold_when_its_value_is_no_boolean() -> None:
