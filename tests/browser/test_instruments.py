@@ -1,0 +1,179 @@
+"""The real instruments of tests/instruments on a phone: every step, with what the originals' rules say is shown."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from tests.browser.accessibility import PHONE, overflow
+from tests.browser.participant import Participant
+from tests.conftest import Server
+from tests.instruments import texts
+from tests.instruments.expected import END, ExpectedSession
+from tests.instruments.oracle import NAMES, Item
+from tests.instruments.serving import TODAY, arrive, serve_instruments
+from tests.instruments.walks import Turn, straight_walks
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("instruments on a phone")]
+
+SEEN = """() => {
+  const texts = (root, selector) => [...root.querySelectorAll(selector)].map((one) => one.textContent);
+  const shown = (root, selector) => [...root.querySelectorAll(selector)].filter((one) => one.checkVisibility()).map((one) => one.innerText);
+  const seen = (root) => ({
+    prompt: shown(root, "h2, .grid-label").slice(0, 1),
+    help: shown(root, ".help").slice(0, 1),
+    options: texts(root, "label.choice > span, .ranking .label, select option:not([value='']), [role=option]"),
+  });
+  const step = document.querySelector("#step");
+  const parts = [...step.querySelectorAll(".part")].filter((part) => part.checkVisibility());
+  return { ...seen(step), rest: shown(step, "#prompt-rest"), parts: parts.map((part) => [part.dataset.part, seen(part)]) };
+}"""
+"""What the page shows of a step."""
+
+
+@pytest.fixture(scope="module")
+def instruments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serve_instruments(tmp_path_factory.mktemp("instruments")) as server:
+        yield server
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_instrument_shows_what_the_original_shows(
+    name: str, instruments: Server, new_context: Callable[..., BrowserContext]
+) -> None:
+    for number, walk in enumerate(straight_walks(name, TODAY)):
+        user_id = f"{name}-{number}"
+        participant = Participant(new_context(viewport=PHONE, reduced_motion="reduce"), instruments.url)
+        session = walk.begin(name, TODAY)
+        participant.open(name, user=user_id, **arrive(instruments, name, user_id, walk))
+        for turn in walk.turns:
+            take(name, participant, session, turn)
+        participant.expect_step(END)
+        expect_end(name, participant.page, session)
+        stored = participant.page.request.get(f"{instruments.url}/api/session/{user_id}?survey={name}").json()
+        assert stored["session"]["answers"] == session.values_by_step()
+        participant.page.context.close()
+
+
+def take(name: str, participant: Participant, session: ExpectedSession, turn: Turn) -> None:
+    """Expect the step, fill it in as the walk does, and press Next."""
+    page = participant.page
+    participant.expect_step(turn.step)
+    compare(name, page, session, turn)
+    assert overflow(page) == [], turn.step
+    step = page.locator("#step")
+    kind = texts.parts(name)[turn.step]["type"]
+    for item in session.items(turn.step, turn.entered):
+        fill(step.locator(f"[data-part={item.part}]") if item.part else step, item, turn.entered.get(item.id))
+    if kind in ("page", "grid"):
+        shown = dict.fromkeys(item.part for item in session.items(turn.step, turn.entered))
+        assert [part for part, _ in page.evaluate(SEEN)["parts"]] == list(shown)
+    participant.next()
+    if is_doubted(session, turn):
+        page.get_by_role("button", name="Yes, it is right").click()
+    session.answer(turn.step, turn.entered)
+
+
+def is_doubted(session: ExpectedSession, turn: Turn) -> bool:
+    given = session.given(turn.step, turn.entered)
+    return any(turn.entered.get(item.id) in item.unusual(given) for item in session.items(turn.step, turn.entered))
+
+
+def compare(name: str, page: Page, session: ExpectedSession, turn: Turn) -> None:
+    """Compare the texts and options of the step, and of each field or row that is shown now."""
+    inserted = session.original.inserted(session.given(turn.step))
+    seen = page.evaluate(SEEN)
+    prompt = texts.part_text(name, turn.step, "prompt", session.language, inserted) or ""
+    first, *rest = texts.paragraphs(name, prompt)
+    assert spaced(seen["prompt"]) == spaced([first])
+    assert spaced(seen["rest"]) == spaced(rest)
+    kind = texts.parts(name)[turn.step]["type"]
+    if kind == "grid":
+        rows = texts.rows(name, turn.step, session.language)
+        labels = list(texts.options(name, turn.step, session.language).values())
+        assert [(part, one["prompt"], one["options"]) for part, one in seen["parts"]] == [
+            (row, [label], labels) for row, label in rows.items()
+        ]
+        return
+    compare_part(name, session, turn.step, turn.step, seen)
+    for part, one in seen["parts"]:
+        prompt = texts.part_text(name, part, "prompt", session.language, inserted) or ""
+        assert spaced(one["prompt"]) == spaced(texts.paragraphs(name, prompt)[:1]), part
+        compare_part(name, session, turn.step, part, one)
+
+
+def compare_part(name: str, session: ExpectedSession, step: str, part: str, seen: Any) -> None:
+    """Compare the help and the options of a step or field."""
+    inserted = session.original.inserted(session.given(step))
+    help_text = texts.part_text(name, part, "help", session.language, inserted)
+    if help_text is not None:
+        assert spaced(seen["help"]) == spaced([help_text]), part
+    items = [item for item in session.items(step) if (item.part or step) == part and item.beside is None]
+    for item in items:
+        options = item.shown_options(session.given(step))
+        labels = texts.options(name, part, session.language)
+        if options is not None and labels:
+            assert seen["options"] == [labels[str(item.ours(option))] for option in options], part
+
+
+def spaced(written: list[str]) -> list[str]:
+    """Return texts with single spaces."""
+    return [" ".join(text.split()) for text in written]
+
+
+def fill(place: Locator, item: Item, answer: Any) -> None:
+    """Give an answer in the control that is there."""
+    value = item.ours(answer)
+    if item.beside is not None:
+        place.locator(".other input:visible").fill(answer or "")
+        return
+    if value is None:
+        return
+    if place.locator(".ranking").count():
+        rank(place, value)
+        return
+    if place.locator("input[data-value]").count():
+        check(place, value if isinstance(value, list) else [value])
+    elif place.locator("select").count():
+        place.locator("select").select_option(index=1 + list(item.options or ()).index(answer))
+    elif place.locator("[role=combobox]").count():
+        place.locator("[role=combobox]").click()
+        place.locator("[role=option]").nth(list(item.options or ()).index(answer)).click()
+    else:
+        place.locator("input, textarea").first.fill(str(value))
+
+
+def check(place: Locator, values: list[Any]) -> None:
+    """Check options."""
+    if place.locator("details.dropdown").count():
+        place.locator("summary").click()
+    for value in values:
+        place.locator(f"input[data-value='{json.dumps(value)}']").check()
+
+
+def rank(place: Locator, values: list[Any]) -> None:
+    """Move each option up to its place."""
+    place.get_by_role("button", name="This order is right").click()
+    for target, value in enumerate(values):
+        row = place.locator(f".ranking li[data-value='{json.dumps(value)}']")
+        above: int = row.evaluate("(row) => [...row.parentElement.children].indexOf(row)")
+        for _ in range(above - target):
+            row.get_by_role("button").first.click()
+
+
+def expect_end(name: str, page: Page, session: ExpectedSession) -> None:
+    """Expect the title, text and redirect of the ending."""
+    ending = session.ending()
+    if ending.place is None:
+        return
+    written = texts.definition(name)["end"][ending.place]
+    count = len(texts.INSERTION.findall(str(written.get("title", ""))))
+    if title := texts.text(name, written.get("title"), session.language, ending.inserted[:count]):
+        expect(page.locator("#done-heading")).to_have_text(title)
+    if body := texts.text(name, written.get("text"), session.language, ending.inserted[count:]):
+        expect(page.locator("#ending")).to_have_text(re.sub(r"\s+", " ", body))
+    if ending.redirect:
+        expect(page.locator("#redirect-box a")).to_have_attribute("href", ending.redirect)

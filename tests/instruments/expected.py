@@ -1,0 +1,158 @@
+"""What a session of a converted instrument should be, by the original's rules and the protocol's (docs/protocol.md)."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tests.instruments.oracle import Ending, Given, Item, Original
+
+END = "end"
+
+Outcome = Literal["accepted", "doubted", "refused", "missing", "back"]
+"""What becomes of a turn. `doubted`: accepted once it is confirmed. `missing`: a required answer is left out."""
+
+Entered = Mapping[str, Any]
+"""The answers that are given together, by item: of one step."""
+
+
+@dataclass(slots=True)
+class ExpectedSession:
+    """A session as it should be after each turn.
+
+    Attributes:
+        route: the steps up to the first one without an answer, or `end`.
+        current: the step that is shown, or `end`.
+    """
+
+    original: Original
+    known: Mapping[str, Any]
+    today: str
+    language: str
+    route: list[str] = field(default_factory=list)
+    current: str = ""
+    _answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._follow()
+        self.current = self.route[-1]
+
+    @property
+    def history(self) -> list[str]:
+        """The route before the current step."""
+        return self.route[: self.route.index(self.current)]
+
+    def given(self, until: str | None = None, entered: Entered | None = None) -> Given:
+        """Return what the original's rules read: all answers, or those before a step and what is entered there."""
+        answers: dict[str, Any] = {}
+        for step, items in self._answers.items():
+            if step == until:
+                break
+            answers |= items
+        return self._given({**answers, **(entered or {})})
+
+    def items(self, step: str, entered: Entered | None = None) -> list[Item]:
+        """Return the items of a step that are shown, with what is entered there so far."""
+        return self._shown(step, self.given(step).answers, entered or {})
+
+    def answer(self, step: str, entered: Entered) -> None:
+        """Give an accepted answer to the current step, or to an earlier one."""
+        following = step == self.current
+        self._answers[step] = dict(entered)
+        self._follow()
+        if following and step in self.route[:-1]:
+            self.current = self.route[self.route.index(step) + 1]
+        elif self.current not in self.route:
+            self.current = self.route[-1]
+
+    def back(self) -> None:
+        self.current = self.history[-1]
+
+    def take(self, outcome: Outcome, step: str, entered: Entered) -> None:
+        """Take a turn."""
+        if outcome == "back":
+            self.back()
+        elif outcome in ("accepted", "doubted"):
+            self.answer(step, entered)
+
+    def entered(self, step: str) -> Entered:
+        """Return the answers to a step, none if it has not been answered."""
+        return self._answers.get(step, {})
+
+    def value(self, step: str, entered: Entered) -> Any:
+        """Return the answer to a step as our format has it."""
+        parts: dict[str, Any] = {}
+        value: Any = None
+        for item in self.items(step, entered):
+            answer = item.ours(entered.get(item.id))
+            if item.beside is not None:
+                within = parts.get(item.part) if item.part else value
+                written = _with_text(within, item.ours(item.beside), answer or "")
+                if item.part:
+                    parts[item.part] = written
+                else:
+                    value = written
+            elif item.part is None:
+                value = answer
+            else:
+                parts[item.part] = answer
+        return parts or value
+
+    def values_by_step(self) -> dict[str, Any]:
+        """Return our `answers`: those on the route."""
+        return {step: self.value(step, entered) for step, entered in self._answers.items()}
+
+    def computed(self) -> Mapping[str, Any]:
+        return self.original.values(self.given())
+
+    def ending(self) -> Ending:
+        return self.original.ending(self.given())
+
+    def _given(self, answers: Mapping[str, Any]) -> Given:
+        return Given(answers, self.known, self.today, self.language)
+
+    def _shown(self, step: str, before: Mapping[str, Any], entered: Entered) -> list[Item]:
+        answers = dict(before)
+        shown: list[Item] = []
+        for item in self.original.steps[step]:
+            if item.is_shown(self._given(answers)):
+                shown.append(item)
+                answers[item.id] = entered.get(item.id)
+        return shown
+
+    def _follow(self) -> None:
+        """Follow the steps up to the first one without an answer; answers that are not reached are left out."""
+        kept: dict[str, dict[str, Any]] = {}
+        before: dict[str, Any] = {}
+        self.route = []
+        for step in self.original.steps:
+            entered = self._answers.get(step, {})
+            shown = self._shown(step, before, entered)
+            if not shown:
+                continue
+            self.route.append(step)
+            if step not in self._answers or self._lacks(shown, before, entered):
+                break
+            kept[step] = {item.id: entered.get(item.id) for item in shown}
+            before |= kept[step]
+        else:
+            self.route.append(END)
+        self._answers = kept
+
+    def _lacks(self, shown: Iterable[Item], before: Mapping[str, Any], entered: Entered) -> bool:
+        """Return whether a required answer is missing, or has an option that is not shown now."""
+        given = self._given({**before, **entered})
+        for item in shown:
+            answer = entered.get(item.id)
+            options = item.shown_options(given)
+            if answer is None and item.is_required(given):
+                return True
+            if answer is not None and options is not None and not item.is_among(answer, options):
+                return True
+        return False
+
+
+def _with_text(value: Any, option: Any, text: str) -> Any:
+    """Return an answer with a text beside one of its options."""
+    if isinstance(value, list):
+        return [_with_text(one, option, text) for one in value]
+    return {"value": option, "text": text} if value == option else value

@@ -1,0 +1,285 @@
+"""Walks through an instrument that, together, show and hide each item, take both sides of each rule and reach each end.
+
+They are found as fuzzers find inputs: a walk that reaches something new is kept, and others are made by changing it. All
+is decided by a seed; the original's rules alone say what each turn leads to.
+"""
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from tests.instruments.expected import END, Entered, ExpectedSession, Outcome
+from tests.instruments.oracle import Item, Original, original
+
+Goal = tuple[str, ...]
+"""What walks should reach: a word for its kind, and what it is about."""
+
+MOST_WALKS = 3_000
+"""That are tried; so many without a new goal end the search."""
+
+MOST_TURNS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the participant does at a step.
+
+    Attributes:
+        step: the current one, or an earlier one whose answer is edited.
+        item: that is refused, doubted or missing.
+    """
+
+    step: str
+    outcome: Outcome
+    entered: Entered = field(default_factory=dict)
+    item: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """A way through an instrument, to its end."""
+
+    known: Mapping[str, Any]
+    language: str
+    turns: tuple[Turn, ...]
+    goals: frozenset[Goal]
+
+    def begin(self, name: str, today: str) -> ExpectedSession:
+        return ExpectedSession(original(name), self.known, today, self.language)
+
+
+@cache
+def covering_walks(name: str, today: str, seed: int = 0) -> tuple[Walk, ...]:
+    """Return few walks that reach all goals that are reached by many."""
+    kept: list[tuple[Walk, _Plan]] = []
+    reached: set[Goal] = set()
+    rng = random.Random(f"{name} {seed}")
+    since = 0
+    for _ in range(MOST_WALKS):
+        plan = rng.choice(kept)[1].changed(rng) if kept and rng.random() < 0.7 else _Plan(rng.random())
+        walk = _walk(original(name), plan, today)
+        since += 1
+        if not walk.goals <= reached:
+            kept.append((walk, plan))
+            reached |= walk.goals
+            since = 0
+        if since > MOST_WALKS / 10 and goals(original(name)) <= reached:
+            break
+    return smallest([walk for walk, _ in kept], reached)
+
+
+def smallest(walks: list[Walk], wanted: set[Goal]) -> tuple[Walk, ...]:
+    """Return few of the walks that reach what is wanted, as far as they do: each time the one that adds most a turn."""
+    left = set(wanted)
+    chosen: list[Walk] = []
+    while left:
+        best = max(walks, key=lambda walk: len(walk.goals & left) / (len(walk.turns) + 5))
+        if not best.goals & left:
+            break
+        chosen.append(best)
+        left -= best.goals
+    return tuple(chosen)
+
+
+def random_walks(name: str, today: str, count: int, seed: int) -> Iterator[Walk]:
+    """Yield walks without an aim."""
+    rng = random.Random(f"{name} {seed} random")
+    for _ in range(count):
+        yield _walk(original(name), _Plan(rng.random()), today)
+
+
+def goals(instrument: Original) -> set[Goal]:
+    """Return what the walks of an instrument have to reach."""
+    wanted: set[Goal] = set()
+    for item in instrument.items:
+        wanted.add(("shown", item.id))
+        if item.shown is not None:
+            wanted |= {("hidden", item.id), ("edit", "withdraws items"), ("edit", "adds items")}
+        if callable(item.required):
+            wanted |= {("required", item.id), ("optional", item.id)}
+        for kind, samples in (("accepted", item.answers), ("refused", item.refused), ("doubted", item.doubted)):
+            if not callable(samples):
+                wanted |= {(kind, item.id, repr(sample)) for sample in samples}
+        if not callable(item.options):
+            wanted |= {("option", item.id, repr(option)) for option in item.options or ()}
+    wanted |= {("rule", name, side) for name in instrument.rules for side in ("True", "False")}
+    wanted |= {("ending", repr(place)) for place in instrument.endings}
+    wanted |= {("value", name, repr(value)) for name, values in instrument.outcomes.items() for value in values}
+    wanted |= {("arrival", repr(known)) for known in instrument.arrivals}
+    wanted |= {("language", language) for language in instrument.languages}
+    return wanted
+
+
+class _Plan:
+    """Decides everything about a walk; a changed plan decides most of it the same."""
+
+    def __init__(self, seed: float, picks: Mapping[str, float] | None = None) -> None:
+        self._seed = seed
+        self._picks = dict(picks or {})
+        self._rng = random.Random(seed)
+
+    def again(self) -> None:
+        """Decide the same from here as before."""
+        self._rng = random.Random(self._seed)
+
+    def changed(self, rng: random.Random) -> "_Plan":
+        plan = _Plan(self._seed if rng.random() < 0.7 else rng.random(), self._picks)
+        for name in rng.sample(sorted(self._picks), min(len(self._picks), rng.choice((1, 1, 2, 3)))):
+            plan._picks[name] = rng.random()
+        return plan
+
+    def pick(self, name: str, choices: Any) -> Any:
+        """Choose the same for the same name each time."""
+        share = self._picks.setdefault(name, random.Random(f"{self._seed} {name}").random())
+        return choices[int(share * len(choices))]
+
+    def forget(self, name: str) -> None:
+        """Let the next choice for a name be another one."""
+        self._picks[name] = self._rng.random()
+
+    def chance(self, share: float) -> bool:
+        return self._rng.random() < share
+
+    def any(self, choices: list[Any]) -> Any:
+        return self._rng.choice(choices)
+
+
+def _walk(instrument: Original, plan: _Plan, today: str) -> Walk:
+    plan.again()
+    known = plan.pick("arrival", instrument.arrivals)
+    language = plan.pick("language", instrument.languages)
+    session = ExpectedSession(instrument, known, today, language)
+    reached: set[Goal] = {("arrival", repr(known)), ("language", language)}
+    turns: list[Turn] = []
+    tried: set[str] = set()
+    edits = 0
+    while session.current != END:
+        assert len(turns) < MOST_TURNS, "the walk does not end"
+        step = session.current
+        if step not in tried:
+            tried.add(step)
+            turns += _wrong_turns(session, plan, reached)
+        if edits < 3 and session.history and plan.chance(0.12):
+            edits += 1
+            before = _shown_items(session)
+            turn = _edit(session, plan)
+            turns.append(turn)
+            after = _shown_items(session)
+            reached |= {("withdrawn", item) for item in before - after} | {("added", item) for item in after - before}
+            reached |= {
+                ("edit", f"{kind} items")
+                for kind, items in (("withdraws", before - after), ("adds", after - before))
+                if items
+            }
+            continue
+        turn = _answer(session, plan, step)
+        session.answer(step, turn.entered)
+        turns.append(turn)
+    reached |= _reached_at_end(session, turns)
+    return Walk(known, language, tuple(turns), frozenset(reached))
+
+
+def _shown_items(session: ExpectedSession) -> set[str]:
+    """Return the items that are shown on the route, including its first step without an answer."""
+    entered = {step: session.entered(step) for step in session.route if step != END}
+    return {item.id for step, answers in entered.items() for item in session.items(step, answers)}
+
+
+def _edit(session: ExpectedSession, plan: _Plan) -> Turn:
+    """Go back, or answer an earlier step otherwise."""
+    if plan.chance(0.4):
+        turn = Turn(session.current, "back")
+        session.back()
+        for item in session.original.steps[session.current]:
+            plan.forget(item.id)
+        return turn
+    step = plan.any(session.history)
+    for item in session.original.steps[step]:
+        plan.forget(item.id)
+    turn = _answer(session, plan, step)
+    session.answer(step, turn.entered)
+    return turn
+
+
+def _answer(session: ExpectedSession, plan: _Plan, step: str) -> Turn:
+    """Return an accepted answer; a doubted one sometimes."""
+    entered: dict[str, Any] = {}
+    doubted: str | None = None
+    while item := _next_item(session, step, entered):
+        given = session.given(step, entered)
+        unusual = item.unusual(given)
+        if unusual and doubted is None and plan.chance(0.3):
+            doubted = item.id
+            entered[item.id] = plan.pick(f"{item.id} doubted", unusual)
+        else:
+            entered[item.id] = plan.pick(item.id, item.accepted(given))
+    return Turn(step, "accepted" if doubted is None else "doubted", entered, doubted)
+
+
+def _next_item(session: ExpectedSession, step: str, entered: Entered) -> Item | None:
+    """Return the first item that is shown and has no answer yet."""
+    return next((item for item in session.items(step, entered) if item.id not in entered), None)
+
+
+def _wrong_turns(session: ExpectedSession, plan: _Plan, reached: set[Goal]) -> Iterator[Turn]:
+    """Yield one answer at the current step that is refused, sometimes."""
+    if plan.chance(0.3):
+        return
+    entered: dict[str, Any] = {}
+    wrong: list[Turn] = []
+    while item := _next_item(session, session.current, entered):
+        given = session.given(session.current, entered)
+        answers = item.wrong(given)
+        wrong += [Turn(session.current, "refused", {**entered, item.id: answer}, item.id) for answer in answers]
+        if item.beside is None and item.is_required(given) and item.accepted(given) != [None]:
+            wrong.append(Turn(session.current, "missing", {**entered, item.id: None}, item.id))
+        entered[item.id] = plan.pick(item.id, item.accepted(given))
+    if not wrong:
+        return
+    turn = plan.any(wrong)
+    completed = dict(turn.entered)
+    while item := _next_item(session, session.current, completed):
+        completed[item.id] = plan.pick(item.id, item.accepted(session.given(session.current, completed)))
+    wrong_item = turn.item or ""
+    reached.add((turn.outcome, wrong_item, repr(turn.entered[wrong_item])))
+    yield Turn(turn.step, turn.outcome, completed, turn.item)
+
+
+def _reached_at_end(session: ExpectedSession, turns: list[Turn]) -> set[Goal]:
+    """Return the goals that the finished walk has reached."""
+    instrument = session.original
+    given = session.given()
+    reached: set[Goal] = {("rule", name, str(bool(rule(given)))) for name, rule in instrument.rules.items()}
+    reached |= {("value", name, repr(value)) for name, value in session.computed().items()}
+    reached.add(("ending", repr(session.ending().place)))
+    on_route = [step for step in session.route if step != END]
+    shown = [item for step in on_route for item in session.items(step, session.entered(step))]
+    ids = {item.id for item in shown}
+    reached |= {("hidden", item.id) for item in instrument.items if item.id not in ids}
+    for item in shown:
+        reached.add(("shown", item.id))
+        reached.add(("required" if item.is_required(given) else "optional", item.id))
+        options = item.shown_options(given) or []
+        reached |= {("option", item.id, repr(option)) for option in options}
+    for turn in turns:
+        reached |= {
+            ("accepted", item, repr(answer)) for item, answer in turn.entered.items() if turn.outcome == "accepted"
+        }
+        if turn.outcome == "doubted" and turn.item is not None:
+            reached.add(("doubted", turn.item, repr(turn.entered[turn.item])))
+    return reached
+
+
+def straight_walks(name: str, today: str) -> tuple[Walk, ...]:
+    """Return few walks that show every item, without refusals, edits and steps back."""
+    straight = []
+    for walk in covering_walks(name, today):
+        session = walk.begin(name, today)
+        for turn in walk.turns:
+            session.take(turn.outcome, turn.step, turn.entered)
+        turns = tuple(Turn(step, "accepted", session.entered(step)) for step in session.route if step != END)
+        shown = frozenset(goal for goal in walk.goals if goal[0] in ("shown", "ending", "language"))
+        straight.append(Walk(walk.known, walk.language, turns, shown))
+    return smallest(straight, {goal for walk in straight for goal in walk.goals})
