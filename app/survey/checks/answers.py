@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..expressions import ANY, SAMPLES, Alternative, Possible, list_of
+from ..expressions import ANY, SAMPLES, Alternative, Possible, list_of, map_of
 from ..parameters import Parameter
 from ..types import BaseStep, GridStep, PageStep
 
@@ -57,10 +57,9 @@ def possible_answer(step: BaseStep, name: str) -> Alternative:
     Args:
         name: as expressions write it.
     """
-    if isinstance(step, PageStep):
-        return ANY
-    if isinstance(step, GridStep):
-        return replace(ANY, fields={row.id: (possible_answer(row, f"{name}.{row.id}"),) for row in step.parts()})
+    if isinstance(step, PageStep | GridStep):
+        fields = map_of({part.id: (possible_answer(part, f"{name}.{part.id}"),) for part in step.parts()})
+        return replace(fields, name=name)
     values = tuple(float(value) if type(value) is int else value for value in step.labels())
     if not step.takes_answer:
         one = Alternative(samples=(None,), is_exact=True)

@@ -12,7 +12,7 @@ _SHOWN = 8
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
-_NOUNS = {float: "a number", str: "a text", bool: "true or false", list: "a list"}
+_NOUNS = {float: "a number", str: "a text", bool: "true or false", list: "a list", dict: "several answers"}
 
 Scalar = float | str | bool
 
@@ -37,7 +37,7 @@ def _can_be_equal(one: Alternative, other: Alternative) -> bool:
         return True
     if kinds.isdisjoint(others):
         return False
-    if list in kinds:
+    if kinds & {list, dict}:
         return True
     if one.is_exact == other.is_exact:
         return any(sample in one.samples for sample in other.samples)
@@ -54,9 +54,13 @@ def _is_null(one: Alternative) -> bool:
 
 def _problem(one: Alternative, other: Alternative, findings: Findings) -> str | None:
     """Return what is wrong; None if neither is an answer nor of any value of a type."""
-    if one.source is None and (other.source is not None or one.is_exact):
+    if other.fields is not None or (one.source is None and (other.source is not None or one.is_exact)):
         one, other = other, one
     step, value = one.source, _value(other)
+    if one.fields is not None and one.name:
+        first = f"{one.name}.{next(iter(one.fields))}"
+        shown = _noun(other) if value is None else _show(value)
+        return f"{one.name} is never {shown}: it has several answers, such as {first}"
     if isinstance(step, tuple):
         is_null = one.samples[:1] == (None,)  # as it is where an answer is missing
         return None if value is None or is_null else _computed_never_is(one.name, step, value, findings)

@@ -24,7 +24,7 @@ from .costs import Costs
 from .document import Document, Path
 from .failures import MAX_STEPS_OF_FILE, Known, failure
 from .findings import Findings
-from .hints import calculation
+from .hints import calculation, without_options
 from .insertions import places_of_insertions, text_place
 from .missing import Missing
 from .models import Model
@@ -48,6 +48,9 @@ _AT = re.compile(r" at character (\d+)")
 _UNKNOWN_NAME = re.compile(r"'(\w+)' does not exist")
 _UNKNOWN_MEMBER = re.compile(r"(answers|parameters|values)\.(\w+) names a \w+ that is not in the survey")
 _MEMBERS = ("answers", "parameters", "values")
+
+_CONSTANTS = {"True": "true", "False": "false", "None": "null", "NULL": "null", "undefined": "null"}
+"""Of other languages."""
 
 _EARLY = "title and description can read parameters, today and now"
 _LONGEST_EXAMPLE = 80
@@ -183,9 +186,9 @@ class _Compiler:
         elif bare is not None:
             message = self._unknown(bare[1], place, message)
         at, unknown = _AT.search(message), _UNKNOWN_MEMBER.fullmatch(message)
-        page = None if unknown is None or unknown[1] != "answers" else _fields_of(unknown[2], self._document)
-        if page is not None:
-            message, unknown = page, None
+        parts = None if unknown is None or unknown[1] != "answers" else _parts_of(unknown[2], self._document)
+        if parts is not None:
+            message, unknown = parts, None
         meant = None if unknown is None else self._findings.nearest(unknown[2], getattr(self._names, unknown[1]))
         hint = "" if meant is None else f"; did you mean {meant}?"
         offset = place.offset
@@ -203,20 +206,35 @@ class _Compiler:
             return f"{problem}; write {mapping}.{name}"
         if name == "answer":
             return f"{problem} here; write answers and the id of the step, such as answers.{self._example(place)}"
-        meant = next((one for one in self._names.variables if one in {name.lower(), f"{name.lower()}s"}), None)
+        meant = _CONSTANTS.get(name) or next(
+            (one for one in self._names.variables if one in {name.lower(), f"{name.lower()}s"}), None
+        )
         return f'{message}; write "{name}" for a text' if meant is None else f"{problem}; did you mean {meant}?"
 
     def _example(self, place: Place) -> str:
-        return place.step.id if place.step is not None else min(self._names.answers, default="a")
+        own = None if place.step is None else place.step.id
+        if own is not None and "check" in place.path:
+            return own
+        return min(self._names.answers - {own}, default="a")
 
 
-def _fields_of(page: str, document: Document) -> str | None:
-    """Return what to write instead of the answer of a page; None if there is no such page."""
-    index = step_indexes(document).get(page)
-    fields = [] if index is None else document.fields(index)
-    names = [f"answers.{field['id']}" for field in fields if isinstance(field, Mapping) and "id" in field]
-    shown = ", ".join([*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])])
-    return f"answers.{page} is a page; write the answer of a field: {shown}" if names else None
+def _parts_of(name: str, document: Document) -> str | None:
+    """Return what to write instead of the answer of a page, or of a row of a grid; None if there is none."""
+    index = step_indexes(document).get(name)
+    names = [] if index is None else [f"answers.{field}" for field in _ids(document.fields(index))]
+    if names:
+        shown = ", ".join([*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])])
+        return f"answers.{name} is a page; write the answer of a field: {shown}"
+    for step_id, index in step_indexes(document).items():
+        if name in _ids(document.at(("steps", index, "rows"))):
+            return f"{name} is a row of the grid {step_id}; write answers.{step_id}.{name}"
+    return None
+
+
+def _ids(parts: object) -> list[str]:
+    """Return the ids of fields or rows, of those that are right."""
+    ids = [part.get("id") for part in (parts if isinstance(parts, list) else ()) if isinstance(part, Mapping)]
+    return [one for one in ids if isinstance(one, str)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +261,8 @@ class _Problems:
         inferred = infer(expression.tree, self.possible.of, own, self.known.budget)
         if place.value is not None and not too_late and not isinstance(inferred.outcome, EvaluationError):
             self.possible.add_value(place.value, inferred.outcome)
-        impossible = dict.fromkeys(impossible_comparisons(inferred.comparisons, self.findings))
+        comparisons = impossible_comparisons(inferred.comparisons, self.findings)
+        impossible = dict.fromkeys((*comparisons, *without_options(expression.tree, self.known.steps)))
         yield from impossible
         if too_late or impossible or (place.has_answer and place.step is None):
             return

@@ -1,13 +1,14 @@
 """What an author may have meant by a wrong value or expression."""
 
-from collections.abc import Mapping, Sequence
-from typing import TypeGuard
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..expressions import (
     Binary,
     Call,
+    Index,
     InvalidExpression,
     Literal,
+    Loop,
     Name,
     Node,
     Select,
@@ -33,10 +34,13 @@ _LISTS: Mapping[str, tuple[str, str, str]] = {
 """What a field has, what its items are, and an example of them."""
 
 _OBJECTS: Mapping[str, str] = {
+    "parameters": "parameters by name, such as parameters: {clinic: {type: text, from: url}}",
+    "values": 'expressions by name, such as values: {total: "answers.a + answers.b"}',
     "image": 'a picture, such as {file: body.png, alt: "A body"}',
     "code": 'a code, such as {system: "http://loinc.org", code: 39107-8}',
 }
 _CONDITIONS = frozenset({"when", "that", "show_if"})
+_ORDER = frozenset({"<", "<=", ">", ">="})
 _BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
@@ -52,9 +56,11 @@ def wrong_type(path: Path, place: str, kinds: Sequence[str], document: Document)
         return f"{place}: must not be empty"
     if path == ("language",) and isinstance(value, list):
         return f"{place} must be one language, such as en; write all of them as languages: [en, de]"
+    if path[-1] in _CONDITIONS and kinds == ["text"] and isinstance(value, dict | list):
+        return f"{place} must be a condition in quotes, without braces"
+    if path[:1] == ("values",) and kinds == ["text"]:
+        return f'{place} must be an expression in quotes, such as "{written or "answers.a + answers.b"}"'
     if isinstance(value, dict) and kinds == ["text"]:
-        if path[-1] in _CONDITIONS:
-            return f"{place} must be a condition in quotes, without braces"
         tag = next((tag for tag, text in value.items() if not isinstance(text, str)), None)
         if tag is not None:
             problem = wrong_type((*path, tag), f"{place}.{tag}", kinds, document)
@@ -70,6 +76,8 @@ def wrong_type(path: Path, place: str, kinds: Sequence[str], document: Document)
 
 def _structure(path: Path) -> str | None:
     *before, name = path or ("",)
+    if before == ["parameters"]:
+        return "a parameter, such as {type: text, from: url}"
     if name in _LISTS:
         several, _, example = _LISTS[str(name)]
         return f"{several}, such as {name}: [{example}]"
@@ -98,7 +106,7 @@ def missing_braces(path: Path, document: Document) -> str:
     step_type = STEP_TYPES.get(str(document.at((*path[:-1], "type"))))
     if step_type is None or path[-1] not in step_type.computable or not isinstance(value, str):
         return ""
-    source = value.strip("{} ")
+    source = " ".join(value.replace("{{", "").replace("}}", "").strip("{} ").split())
     try:
         expression = compile_expression(source, names_in(document))
     except InvalidExpression:
@@ -109,7 +117,7 @@ def missing_braces(path: Path, document: Document) -> str:
 
 
 def calculation(tree: Node, field: str | None, own: BaseStep | None, steps: Mapping[str, BaseStep]) -> str:
-    """Return what to write instead of a calculation with dates that fails; empty if there is none.
+    """Return what to write instead of what fails; empty if that is not known.
 
     Args:
         field: whose value it computes; None for a condition.
@@ -117,6 +125,12 @@ def calculation(tree: Node, field: str | None, own: BaseStep | None, steps: Mapp
         steps: those that are right, by id.
     """
     for node in nodes(tree):
+        for part in node.parts if not isinstance(node, Select | Index | Loop) else ():
+            step = _step(part, own, steps)
+            if step is not None and step.parts():
+                return f"; {_shown(part)} has several answers, such as {_shown(part)}.{step.parts()[0].id}"
+        if isinstance(node, Binary) and [operator in _ORDER for operator, _ in node.rest] == [True, True]:
+            return "; write a < b && b < c instead of a < b < c"
         if isinstance(node, Binary) and node.rest[0][0] in {"+", "-"} and _is_date(node.first, own, steps):
             operator, other = node.rest[0]
             if operator == "-" and _is_date(other, own, steps):
@@ -134,12 +148,38 @@ def _is_date(node: Node, own: BaseStep | None, steps: Mapping[str, BaseStep]) ->
         return node.function in {"add_days", "add_months", "add_years"}
     if isinstance(node, Name) and node.name in {"today", "now"}:
         return True
-    step = own if node == Name("answer") else steps.get(node.field) if _is_answer(node) else None
-    return getattr(step, "type", None) in {"date", "datetime"}
+    return getattr(_step(node, own, steps), "type", None) in {"date", "datetime"}
 
 
-def _is_answer(node: Node) -> TypeGuard[Select]:
-    return isinstance(node, Select) and node.operand == Name("answers")
+def _step(node: Node, own: BaseStep | None, steps: Mapping[str, BaseStep]) -> BaseStep | None:
+    """Return the step whose answer a node is."""
+    return own if node == Name("answer") else steps.get(answer_name(node) or "")
+
+
+def answer_name(node: Node) -> str | None:
+    """Return the id of the step whose answer a node is; None if it is no answer."""
+    match node:
+        case Select(Name("answers"), name, False) | Index(Name("answers"), Literal(str() as name)):
+            return name
+        case _:
+            return None
+
+
+def without_options(tree: Node, steps: Mapping[str, BaseStep]) -> Iterator[str]:
+    """Yield the calls for labels and other texts of answers that have none.
+
+    Args:
+        steps: those that are right, by id.
+    """
+    for node in nodes(tree):
+        name = answer_name(node.parts[0]) if isinstance(node, Call) and node.parts else None
+        step = None if name is None else steps.get(name)
+        if not isinstance(node, Call) or step is None:
+            continue
+        if node.function == "label" and (step.parts() or not step.labels()):
+            yield f"label(answers.{name}): an answer of this type has no label; write answers.{name}"
+        if node.function == "other_text" and not getattr(step, "others", ()):
+            yield f"other_text(answers.{name}) never has a value: no option of {name} has `other: true`"
 
 
 def _moved(date: Node, operator: str, days: Node) -> str:
@@ -151,6 +191,7 @@ def _moved(date: Node, operator: str, days: Node) -> str:
 def _shown(node: Node) -> str | None:
     if isinstance(node, Name):
         return node.name
-    if _is_answer(node):
-        return f"answers.{node.field}"
+    name = answer_name(node)
+    if name is not None:
+        return f"answers.{name}"
     return number_text(node.value) if isinstance(node, Literal) and isinstance(node.value, float) else None

@@ -40,6 +40,24 @@ def fields_by_name(model: Model) -> dict[str, FieldInfo]:
     return {info.alias or name: info for name, info in model.model_fields.items()}
 
 
+def _models(annotation: object) -> Iterator[Model]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
+
+
+def _names_within(model: Model) -> Iterator[str]:
+    for name, info in fields_by_name(model).items():
+        yield name
+        for part in _models(info.annotation):
+            yield from _names_within(part)
+
+
+_ALL_NAMES = frozenset(_names_within(Survey))
+"""Of all models: an author who writes one in another place means no other name."""
+
+
 class _Names:
     def __init__(self, document: Document, findings: Findings) -> None:
         self._document = document
@@ -76,7 +94,7 @@ class _Names:
         visible = "".join(filter(str.isprintable, name))
         if visible in fields:
             return visible, f"write {visible} without the invisible character"
-        meant = self._findings.nearest(name, fields)
+        meant = None if name in _ALL_NAMES else self._findings.nearest(name, fields)
         return meant, f"did you mean {meant}?" if meant is not None else f"there are {', '.join(fields)}"
 
     def _correct_within(self, path: Path, value: Any, annotation: object) -> Any:  # noqa: ANN401 - a part of the file
@@ -127,10 +145,3 @@ class _Names:
     def _add_unknown(self, path: Path, hint: str) -> None:
         within = self._document.place(path[:-1])
         self._findings.add(path, f"{within and f'{within}: '}unknown field {path[-1]}; {hint}", is_key=True)
-
-
-def _models(annotation: object) -> Iterator[Model]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models(argument)

@@ -12,7 +12,7 @@ from ..step_graph import StepGraph
 from ..types import STEP_TYPES, InfoStep
 from .document import Document, Path
 from .findings import Findings
-from .places import step_indexes
+from .places import answer_places, step_indexes
 
 
 def check_routes(document: Document, survey: Survey | None, findings: Findings) -> None:
@@ -20,6 +20,7 @@ def check_routes(document: Document, survey: Survey | None, findings: Findings) 
     indexes = step_indexes(document)
     is_complete = _check_ids(document, indexes, findings)
     is_complete = _check_targets(document, indexes, findings) and is_complete
+    _warn_of_last_ones(document, findings)
     graph = _graph(document, survey) if is_complete else None
     if graph is None:
         return
@@ -35,6 +36,17 @@ def check_routes(document: Document, survey: Survey | None, findings: Findings) 
             ("steps", indexes[step_id], "id"),
             f"no answer leads from here to the end{others_too}: a cycle that no answer leaves",
         )
+
+
+def _warn_of_last_ones(document: Document, findings: Findings) -> None:
+    """Warn of rules and endings behind one that always applies."""
+    for path in (("end",), *(("steps", index, "next") for index in range(len(document.steps)))):
+        items = document.at(path)
+        conditions = [isinstance(one, dict) and "when" in one for one in (items if isinstance(items, list) else ())]
+        if False in conditions[:-1]:
+            message = "this never applies, as what is before it has no `when` and always applies"
+            place = (*path, conditions.index(False) + 1)
+            findings.add(place, f"{document.place(place)}: {message}", level="warning")
 
 
 def _graph(document: Document, survey: Survey | None) -> StepGraph | None:
@@ -90,7 +102,10 @@ def _check_targets(document: Document, indexes: dict[str, int], findings: Findin
             target = rule.get("go") if isinstance(rule, dict) else None
             if isinstance(target, str) and target != END and target not in indexes:
                 is_complete = False
-                meant = findings.nearest(target, (*indexes, END))
+                field = answer_places(document).get(target)
+                meant = None if field else findings.nearest(target, (*indexes, END))
                 hint = f"; did you mean {meant}?" if meant else ""
+                if field:
+                    hint = f"; it is a field of the page {document.step_id(field)}"
                 findings.add(("steps", index, "next", number, "go"), f"go to {target}, but there is no such step{hint}")
     return is_complete

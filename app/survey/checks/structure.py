@@ -30,6 +30,7 @@ _KINDS = {
     "tuple_type": "a list",
     "dict_type": "a mapping",
     "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
 }
 _BUILT_IN = frozenset(get_args(ErrorType))
 _KEY = "[key]"
@@ -165,7 +166,7 @@ def _words(error: ErrorDetails) -> str:
     if error["type"] in {"string_too_short", "too_short"} and context.get("min_length") == 1:
         return "must not be empty"
     if error["type"] == "string_pattern_mismatch" and error["loc"][-1] == _KEY:
-        return "a name has up to 64 letters, digits and _, and begins with no digit"
+        return "a name has up to 64 letters, digits and _, and cannot begin with a digit"
     words = validation_message(error)
     is_foreign = error["type"] in _BUILT_IN and error["type"] != "value_error" and words == error["msg"]
     return _SHOULD.sub("must ", words) if is_foreign else words

@@ -82,11 +82,15 @@ def default_problem(step: BaseStep, default: object) -> str | None:
     except InvalidAnswer as error:
         if unnamed and hide_options(step, unnamed).accepts(default):
             return None
-        return f"this step does not accept it: {str(error).rstrip('.')}"
+        problems = [f"{name}: {message}" for name, message in error.fields.items()] or [str(error)]
+        return f"this step does not accept it: {'; '.join(one.rstrip('.') for one in problems)}"
     return None
 
 
 def _check_default(path: Path, step: BaseStep, document: Document, findings: Findings) -> None:
+    if isinstance(step.default, str) and "{{" in step.default:
+        message = "{{ }} computes a default only if there is nothing around it; join texts inside it with +"
+        findings.add(path, f"{document.place(path)}: {message}", level="warning")
     problem = default_problem(step, step.default)
     if problem is not None:
         findings.add(path, f"{document.place(path)}: {problem}{missing_braces(path, document)}")

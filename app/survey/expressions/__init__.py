@@ -4,9 +4,9 @@ from .compiler import FUNCTIONS, Names
 from .expression import Expression, branches, compile_expression, without_value
 from .frame import MAX_STEPS, SCOPE, Frame, Scope, StepBudget
 from .inference import Members, infer
-from .nodes import Binary, Call, InvalidExpression, Literal, Name, Node, Select, nodes
+from .nodes import Binary, Call, Index, InvalidExpression, Literal, Loop, Name, Node, Select, nodes
 from .parser import MAX_LENGTH, RESERVED_WORDS
-from .possible import ANY, SAMPLES, Alternative, Possible, list_of, types
+from .possible import ANY, SAMPLES, Alternative, Possible, list_of, map_of, types
 from .values import EvaluationError, number_text, type_name
 
 __all__ = [
@@ -23,8 +23,10 @@ __all__ = [
     "EvaluationError",
     "Expression",
     "Frame",
+    "Index",
     "InvalidExpression",
     "Literal",
+    "Loop",
     "Members",
     "Name",
     "Names",
@@ -37,6 +39,7 @@ __all__ = [
     "compile_expression",
     "infer",
     "list_of",
+    "map_of",
     "nodes",
     "number_text",
     "type_name",

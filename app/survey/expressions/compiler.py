@@ -33,6 +33,9 @@ UNEVALUATED = frozenset({"coalesce", "answered", "label", "other_text"})
 
 FUNCTIONS = frozenset({*STANDARD, *SURVEY, *UNEVALUATED})
 
+_OTHER_NAMES = {"min": "minimum", "max": "maximum", "len": "size", "length": "size", "avg": "mean", "average": "mean"}
+"""Of functions in other languages."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
@@ -206,7 +209,7 @@ class _Compiler:
         name = node.function
         function = STANDARD.get(name) or SURVEY.get(name)
         if function is None and name not in FUNCTIONS:
-            nearest = get_close_matches(name, FUNCTIONS, 1)
+            nearest = [_OTHER_NAMES[name]] if name in _OTHER_NAMES else get_close_matches(name, FUNCTIONS, 1)
             raise InvalidExpression(
                 f"there is no function {name!r}{(nearest and f'; did you mean {nearest[0]}()?') or ''}"
             )

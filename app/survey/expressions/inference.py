@@ -92,6 +92,9 @@ class _Inference:
                 return applied(read(lambda frame: frame, name), self._all([operand], bound), self.budget)
             case Index(operand, Literal(float(), is_whole=True)):
                 return _some(_items(self._all([operand], bound)[0], "there is no such key"))
+            case Index(operand, key) if fields := _fields(self.attempt(operand, bound)):
+                self.attempt(key, bound)
+                return union(itertools.chain.from_iterable(fields.values()))
             case Index():
                 return applied(item_at, self._all(node.parts, bound), self.budget)
             case Call():
@@ -142,7 +145,7 @@ class _Inference:
 
     def _loop(self, node: Loop, bound: _Bound) -> Possible:
         (collection,) = self._all([node.operand], bound)
-        items = _items(collection, f"a {_type_name(collection)} is not a list")
+        items = _keys(collection) or _items(collection, f"a {_type_name(collection)} is not a list")
         may_be_empty = any(one.is_any or [] in one.samples for one in collection)
         named = tuple(one if one.source is None else replace(one, name=node.variable) for one in items)
         body = self._attempts(node.body, {**bound, node.variable: named})
@@ -163,6 +166,11 @@ def _fields(outcome: _Outcome) -> Mapping[str, Possible]:
     if isinstance(outcome, EvaluationError) or len(outcome) > 1:
         return {}
     return outcome[0].fields or {}
+
+
+def _keys(collection: Possible) -> Possible:
+    """Return the names of the fields of a map; nothing if they are not known."""
+    return tuple(map(constant, _fields(collection)))
 
 
 def _value(outcome: _Outcome) -> Possible:

@@ -88,7 +88,8 @@ class _Parser:
         token = self._token
         if token.kind == "end":
             return InvalidExpression(f"not a CEL expression: it ends too early{hint and f': {hint}'}")
-        hint = HINTS.get(token.text, hint)
+        before = self._tokens[self._position - 1].text.lower()
+        hint = HINTS["not"] if before == "not" else HINTS.get(token.text.lower(), hint)
         return InvalidExpression(
             f"not a CEL expression: unexpected {token.text} at character {token.at + 1}{hint and f': {hint}'}"
         )

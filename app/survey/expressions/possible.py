@@ -90,6 +90,19 @@ def list_of(items: Iterable[Alternative], *, may_be_empty: bool) -> Alternative:
     return Alternative(samples=samples, items=possible, is_any=any(item.is_any for item in possible))
 
 
+def map_of(fields: Mapping[str, Possible]) -> Alternative:
+    """Return maps that have each of these fields."""
+    columns = [[sample for one in possible for sample in one.samples] for possible in fields.values()]
+    if not all(columns):
+        return replace(ANY, fields=fields)
+    count = max(map(len, columns))
+    maps = [
+        {name: column[number % len(column)] for name, column in zip(fields, columns, strict=True)}
+        for number in range(count)
+    ]
+    return Alternative(samples=maps, fields=fields)
+
+
 def literal_list(parts: Sequence[Possible]) -> Alternative:
     """Return lists with one item for each of these parts."""
     found = list_of(itertools.chain.from_iterable(parts), may_be_empty=not parts)

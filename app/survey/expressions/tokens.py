@@ -27,12 +27,19 @@ _LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v
 
 HINTS = {
     "=": "write == to compare",
+    "is": "write == to compare",
+    ">": "write != for unequal",
+    "≠": "write !=",
+    "≤": "write <=",
+    "≥": "write >=",
+    "?": "write coalesce(a, b) for another value where there is none",
     "%": "there is no %; write mod(a, b)",
     "&": "write && for and",
     "|": "write || for or",
     "and": "write &&",
     "or": "write ||",
     "not": "write !",
+    "if": "write condition ? a : b",
     "else": "leave out `when`; a rule without it always applies",
     **dict.fromkeys("“”„«»\u2018\u2019\u201a", "write straight quotes"),
 }

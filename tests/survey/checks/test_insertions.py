@@ -62,11 +62,11 @@ end:
         f"20:22: step c: audio: {FAILS}a text and a number cannot be added",
         (
             "21:35: step c: image.alt: 'answer' does not exist here;"
-            " write answers and the id of the step, such as answers.c"
+            " write answers and the id of the step, such as answers.height"
         ),
         '23:31: step c: options[0].label: answers.c is never "z": its answers are "x", "y", "{{ answers.d }}"',
         "23:64: step c: options[0].audio: answers.x names a step that is not in the survey",
-        "24:47: step c: options[1].image.alt: an insertion needs an expression, such as answers.c",
+        "24:47: step c: options[1].image.alt: an insertion needs an expression, such as answers.height",
         "25:13: step c: options[2]: answers.d names a step that is not in the survey",
         "27:56: step c: check[0].message: not a CEL expression: unexpected =: write == to compare",
         f"28:63: step height: unit: {unknown}",

@@ -56,7 +56,7 @@ WRONG = {
     "Parameters.age > 1": "'Parameters' does not exist; did you mean parameters?",
     "value.bmi > 1": "'value' does not exist; did you mean values?",
     "bmi > 1": "'bmi' does not exist; write values.bmi",
-    "answer > 1": "'answer' does not exist here; write answers and the id of the step, such as answers.z",
+    "answer > 1": "'answer' does not exist here; write answers and the id of the step, such as answers.color",
     'parameters.clinic == "nort"': 'parameters.clinic is never "nort"; did you mean "north"?',
     'parameters.age == "old"': 'parameters.age is never "old": its answers are numbers',
     "parameters.age == -1": "parameters.age is never -1: The answer must be at least 0",
@@ -154,7 +154,7 @@ def test_value_is_checked_at_its_place() -> None:
         "17:10: values.later: values.list is computed after this one; a value can read those before it",
         "18:10: values.whole: must name the values that it reads, such as values.bmi",
         "21:11: values.quoted: a value has no braces; write answers.color",
-        '22:11: values.number must be text; write "3", with quotes',
+        '22:11: values.number must be an expression in quotes, such as "3"',
     ]
 
 
@@ -210,7 +210,7 @@ def test_wrong_name_is_refused_at_its_place() -> None:
     text = HEAD.replace(
         "  clinic:", "  lang: {type: text, from: url}\n  1st: {type: text, from: url}\n  clinic:"
     ).replace("  own:", "  a-b: 1 + 1\n  own:")
-    rule = "a name has up to 64 letters, digits and _, and begins with no digit"
+    rule = "a name has up to 64 letters, digits and _, and cannot begin with a digit"
     assert found_in(text) == [
         "5:3: parameters.lang: a parameter cannot be called lang: the address of a survey has this name already",
         f"6:3: parameters.1st: {rule}",
