@@ -205,33 +205,37 @@ def _answer(survey: Survey, state: SessionState, command: Answer) -> AnyEvent | 
     if command.confirmed and not confirms_warning(survey, step, state, command, value):
         command = replace(command, confirmed=False)
     answers = {**state.answers, command.step: value}
-    return _answered_at_end(survey, state, command, answers) or _answered(survey, state, command, answers)
+    return _answered_simply(survey, state, command, answers) or _answered(survey, state, command, answers)
 
 
-def _answered_at_end(
+def _answered_simply(
     survey: Survey, state: SessionState, command: Answer, answers: Mapping[str, Any]
 ) -> Answered | None:
-    """A fast path of :func:`_answered`, in a third of its time, for a first answer that no earlier rule reads.
+    """A fast path of :func:`_answered`, in a third of its time, for an answer after which no other step is left.
 
+    That is a first answer that no earlier rule reads, and another answer to an earlier step that no rule reads at all.
     None if the whole route must be followed.
     """
-    step = command.step
-    graph = survey.graph
-    if step != state.current_step or step in state.answers or step in graph.readers.early:
+    step, history = command.step, state.step_history
+    if step in survey.graph.readers.early or state.answers.keys() != set(history):
+        return None  # or a saved state
+    if step == state.current_step and step not in state.answers:
+        to, did_fail = survey.graph.next_step(step, answers, known_to(survey, state))
+        if to in answers:
+            return None  # a cycle closes
+        then: tuple[str, ...] = (step,)
+    elif step in state.answers and survey.graph.leads_on(step, (*history, state.current_step)):
+        to, did_fail, then = state.current_step, False, ()
+    else:
         return None
-    if state.answers.keys() != set(state.step_history):
-        return None  # a saved state
-    to, did_fail = graph.next_step(step, answers, known_to(survey, state))
-    if to in answers:
-        return None  # a cycle closes
     has_facts = survey.adds_to_answers or command.confirmed
     return Answered(
         at=command.at,
         step=step,
         answer=answers[step],
         to=to,
-        keep=len(state.step_history),
-        then=(step,),
+        keep=len(history),
+        then=then,
         failed_conditions=(step,) if did_fail else (),
         **(_answer_facts(survey, state, command, to, answers) if has_facts else _NO_FACTS),
     )

@@ -56,6 +56,10 @@ class Readers:
             early=_early(conditions, targets, places),
         )
 
+    def has_any(self, changed: str) -> bool:
+        """Return whether any condition reads an answer."""
+        return any(read in by_step for read in (changed, _ANY) for by_step in (self.own, self.gates))
+
     def can_redirect(self, changed: str, step: str) -> bool:
         """Return whether a change of an answer can lead a step elsewhere, or withdraw its answer."""
         for read in (changed, _ANY):

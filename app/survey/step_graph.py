@@ -1,6 +1,6 @@
 """Where each step can lead, and what follows from that."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,14 @@ class StepGraph:
         rules = self.conditions.rules[step]
         condition, target = rules[0] if rules else (None, self.following[step])
         return target if condition is None and target not in self.conditions.shown else None
+
+    def leads_on(self, step: str, route: Sequence[str]) -> bool:
+        """Return whether a step of a route leads to the same next step whatever it, and no other step, is answered.
+
+        Nothing then reads its answer but what draws steps.
+        """
+        is_free = step not in self.conditions.varying and not self.readers.has_any(step)
+        return is_free and self.fixed_next_step(step) == route[route.index(step) + 1]
 
     def dependencies(self, step: str) -> frozenset[str] | None:
         """Return the other steps whose answers decide which step is next; None if any may."""
