@@ -57,7 +57,7 @@ def check(value: object, place: str = "$", max_depth: int = MAX_DEPTH) -> None:
         value: of ``json.loads``; tuples count as lists.
         place: its name in messages, e.g. ``answers.S1[2]``.
     """
-    if value is None or value is True or value is False:
+    if _is_plain(value):
         return
     if type(value) not in _ENCODED and not isinstance(value, dict | list):
         raise InvalidJson(place, _wrong_type(value))
@@ -90,11 +90,21 @@ def _check_container(value: dict[Any, Any] | list[Any] | tuple[Any, ...], place:
         for key, item in value.items():
             if type(key) is not str:
                 raise InvalidJson(place, f"the key {key!r} is not a string")
-            _check_text(key, f"a key of {place}")
-            check(item, f"{place}.{key}", max_depth - 1)
+            if not _is_plain(key):
+                _check_text(key, f"a key of {place}")
+            if not _is_plain(item):
+                check(item, f"{place}.{key}", max_depth - 1)
     else:
         for index, item in enumerate(value):
-            check(item, f"{place}[{index}]", max_depth - 1)
+            if not _is_plain(item):
+                check(item, f"{place}[{index}]", max_depth - 1)
+
+
+def _is_plain(value: object) -> bool:
+    """Return whether a value is surely strict JSON, as nearly all are: its place need not be written."""
+    if type(value) is str:
+        return value.isascii() and "\0" not in value
+    return value is None or type(value) is bool or (type(value) is int and -MAX_INTEGER <= value <= MAX_INTEGER)
 
 
 def _check_number(number: float, place: str) -> None:
