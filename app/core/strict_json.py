@@ -87,17 +87,21 @@ def _check_container(value: dict[Any, Any] | list[Any] | tuple[Any, ...], place:
     if isinstance(value, _DuplicateKey):
         raise InvalidJson(place, f"duplicate key {value.key!r}")
     if isinstance(value, dict):
-        for key, item in value.items():
-            if type(key) is not str:
-                raise InvalidJson(place, f"the key {key!r} is not a string")
-            if not _is_plain(key):
-                _check_text(key, f"a key of {place}")
-            if not _is_plain(item):
-                check(item, f"{place}.{key}", max_depth - 1)
-    else:
-        for index, item in enumerate(value):
-            if not _is_plain(item):
-                check(item, f"{place}[{index}]", max_depth - 1)
+        _check_object(value, place, max_depth)
+        return
+    for index, item in enumerate(value):
+        if not _is_plain(item):
+            check(item, f"{place}[{index}]", max_depth - 1)
+
+
+def _check_object(value: dict[Any, Any], place: str, max_depth: int) -> None:
+    for key, item in value.items():
+        if type(key) is not str:
+            raise InvalidJson(place, f"the key {key!r} is not a string")
+        if not _is_plain(key):
+            _check_text(key, f"a key of {place}")
+        if not _is_plain(item):
+            check(item, f"{place}.{key}", max_depth - 1)
 
 
 def _is_plain(value: object) -> bool:
