@@ -79,7 +79,7 @@ class AttemptResult:
         retry_at: None for never.
     """
 
-    id: int
+    delivery: Delivery
     at: int
     attempts: int
     retry_at: int | None
@@ -190,7 +190,8 @@ def record_attempts(connection: Connection, attempts: Iterable[AttemptResult]) -
     """Record attempts, except of deliveries erased or delivered meanwhile."""
     changes = [
         {
-            "delivery_id": attempt.id,
+            "delivery_id": attempt.delivery.id,
+            "delivery_time": attempt.delivery.occurred_at,
             "attempts": attempt.attempts,
             "next_attempt_at": attempt.retry_at,
             "delivered_at": attempt.at if attempt.is_delivered else None,
@@ -202,8 +203,9 @@ def record_attempts(connection: Connection, attempts: Iterable[AttemptResult]) -
     ]
     if changes:
         column = webhook_deliveries.c
-        is_open = column.id == bindparam("delivery_id"), column.delivered_at.is_(None)
-        connection.execute(update(webhook_deliveries).where(*is_open), changes)
+        # SQLite gives the id of an erased delivery to another.
+        is_same = column.id == bindparam("delivery_id"), column.occurred_at == bindparam("delivery_time")
+        connection.execute(update(webhook_deliveries).where(*is_same, column.delivered_at.is_(None)), changes)
 
 
 def read_page(

@@ -276,10 +276,18 @@ def test_old_deliveries_are_removed_in_batches(store: SessionStore) -> None:
     ids = [delivery.id for delivery in page.items]
     old, new = at - 95 * DAY_US, at - DAY_US
     attempted = [
-        AttemptResult(id=ids[0], at=old, attempts=1, retry_at=None, is_delivered=True, status=200, error=None),
-        AttemptResult(id=ids[1], at=old, attempts=1, retry_at=None, is_delivered=False, status=500, error="HTTP 500"),
-        AttemptResult(id=ids[2], at=new, attempts=1, retry_at=None, is_delivered=True, status=200, error=None),
-        AttemptResult(id=ids[3], at=new, attempts=1, retry_at=None, is_delivered=False, status=500, error="x" * 1000),
+        AttemptResult(
+            delivery=page.items[0], at=old, attempts=1, retry_at=None, is_delivered=True, status=200, error=None
+        ),
+        AttemptResult(
+            delivery=page.items[1], at=old, attempts=1, retry_at=None, is_delivered=False, status=500, error="HTTP 500"
+        ),
+        AttemptResult(
+            delivery=page.items[2], at=new, attempts=1, retry_at=None, is_delivered=True, status=200, error=None
+        ),
+        AttemptResult(
+            delivery=page.items[3], at=new, attempts=1, retry_at=None, is_delivered=False, status=500, error="x" * 1000
+        ),
     ]
     store.run_transaction(lambda connection: outbox.record_attempts(connection, attempted))
 
@@ -313,7 +321,9 @@ def test_deliveries_are_given_up_when_due_for_too_long(store: SessionStore) -> N
     late, made, _ = ids = [delivery.id for delivery in page]
     ages = outbox.RetentionCutoffs(delivered_before=at - 30 * DAY_US, failed_before=at - 90 * DAY_US)
     assert store.run_read(lambda connection: outbox.scan_old(connection, ages, 0, 10)) == ([], [late, made], None)
-    delivered = AttemptResult(id=made, at=at, attempts=1, retry_at=None, is_delivered=True, status=200, error=None)
+    delivered = AttemptResult(
+        delivery=page[1], at=at, attempts=1, retry_at=None, is_delivered=True, status=200, error=None
+    )
     store.run_transaction(lambda connection: outbox.record_attempts(connection, [delivered]))
     assert store.run_transaction(lambda connection: outbox.give_up(connection, ages, ids, at)) == 1
     page = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).items[::-1]
@@ -329,12 +339,30 @@ def test_late_attempt_does_not_change_a_completed_delivery(store: SessionStore) 
         store.clock(),
         store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).items,
     )
-    failed = AttemptResult(id=made.id, at=at, attempts=1, retry_at=at, is_delivered=False, status=500, error="HTTP 500")
-    delivered = AttemptResult(id=made.id, at=at, attempts=2, retry_at=None, is_delivered=True, status=200, error=None)
+    failed = AttemptResult(
+        delivery=made, at=at, attempts=1, retry_at=at, is_delivered=False, status=500, error="HTTP 500"
+    )
+    delivered = AttemptResult(
+        delivery=made, at=at, attempts=2, retry_at=None, is_delivered=True, status=200, error=None
+    )
     for delivery in (failed, failed, delivered, failed):
         store.run_transaction(lambda connection, delivery=delivery: outbox.record_attempts(connection, [delivery]))
     (kept,) = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).items
     assert (kept.attempts, kept.delivered_at, kept.next_attempt_at) == (2, at, None)
+
+
+def test_late_attempt_of_an_erased_delivery_changes_no_other(store: SessionStore) -> None:
+    """SQLite gives its id to the next delivery, which would seem delivered."""
+    hook(store)
+    do(store, Begin(at=store.clock()))
+    (erased,) = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).items
+    store.erasure.erase_participant("ann")
+    do(store, Begin(at=store.clock()))
+    at = store.clock()
+    late = AttemptResult(delivery=erased, at=at, attempts=1, retry_at=None, is_delivered=True, status=200, error=None)
+    store.run_transaction(lambda connection: outbox.record_attempts(connection, [late]))
+    (made,) = store.run_read(lambda connection: outbox.read_page(connection, None, None, 10)).items
+    assert (made.attempts, made.delivered_at, made.next_attempt_at) == (0, None, made.occurred_at)
 
 
 def test_webhook_secret_is_encrypted_and_rotated_like_answers(

@@ -127,7 +127,7 @@ class EndpointWorker:
         is_last = result.succeeded or result.status == GONE or attempts >= self._settings.webhook_attempts
         delay_us = retry_delay_us(attempts, _RANDOM.random(), result.retry_after_s)
         return AttemptResult(
-            id=delivery.id,
+            delivery=delivery,
             at=at,
             attempts=attempts,
             retry_at=None if is_last else at + delay_us,
