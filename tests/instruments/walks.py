@@ -119,6 +119,7 @@ class _Plan:
         self._seed = seed
         self._picks = dict(picks or {})
         self._rng = random.Random(seed)
+        self._lean = random.Random(f"{seed} lean").choice((None, None, 0.0, 0.99))
 
     def again(self) -> None:
         """Decide the same from here as before."""
@@ -131,9 +132,12 @@ class _Plan:
         return plan
 
     def pick(self, name: str, choices: Any) -> Any:
-        """Choose the same for the same name each time."""
-        share = self._picks.setdefault(name, random.Random(f"{self._seed} {name}").random())
-        return choices[int(share * len(choices))]
+        """Choose the same for the same name each time; some plans choose mostly the first, others mostly the last."""
+        rng = random.Random(f"{self._seed} {name}")
+        share = rng.random()
+        if self._lean is not None and rng.random() < 0.9:
+            share = self._lean
+        return choices[int(self._picks.setdefault(name, share) * len(choices))]
 
     def forget(self, name: str) -> None:
         """Let the next choice for a name be another one."""
