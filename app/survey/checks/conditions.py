@@ -76,7 +76,7 @@ def check_expressions(
     compiler = _Compiler(document, findings)
     possible = Possibilities(by_id, parameters)
     problems = _Problems(paths, known, possible, Costs(known, possible), findings)
-    options: dict[Path, list[Expression]] = {}
+    shown: dict[Path, Expression] = {}
     _check_reserved(document, findings)
     indexes = {name: int(path[1]) for name, path in paths.items()}
     landings = _landings(document, steps, indexes)
@@ -100,9 +100,9 @@ def check_expressions(
             known.values[place.value] = with_reads_of_values(expression, known.values)
         elif place.offset is not None:
             _warn_of_missing(document, place, missing.find(expression, text_place(document, place)), findings)
-        elif "options" in place.path:
-            options.setdefault(place.path[:-2], []).append(with_reads_of_values(expression, known.values))
-    _warn_of_options(document, options, landings, known, findings)
+        elif place.path[-1] == "show_if":
+            shown[place.path[:-1]] = with_reads_of_values(expression, known.values)
+    _warn_of_options(document, shown, landings, known, findings)
 
 
 def _landings(document: Document, steps: Mapping[int, BaseStep], indexes: Mapping[str, int]) -> Mapping[str, int]:
@@ -114,14 +114,19 @@ def _landings(document: Document, steps: Mapping[int, BaseStep], indexes: Mappin
 
 def _warn_of_options(
     document: Document,
-    options: Mapping[Path, list[Expression]],
+    shown: Mapping[Path, Expression],
     landings: Mapping[str, int],
     known: Known,
     findings: Findings,
 ) -> None:
+    options: dict[Path, list[Expression]] = {}
+    for path, condition in shown.items():
+        if path[-2] == "options":
+            options.setdefault(path[:-1], []).append(condition)
     for path, conditions in options.items():
         is_each = len(conditions) == len(document.at(path))
-        if is_each and hides_all_options(conditions, landings, int(path[1]), known):
+        own = [shown[part] for part in {path[:2], path[:-1]} if part in shown]
+        if is_each and hides_all_options(conditions, landings, int(path[1]), known, own):
             message = f"{document.place(path)}: show_if may leave no option at all"
             findings.add(path, message, level="warning")
 

@@ -12,19 +12,28 @@ from .failures import NOW, Known
 from .samples import combinations, sample_answers
 
 
-def hides_all_options(conditions: Sequence[Expression], landings: Mapping[str, int], index: int, known: Known) -> bool:
-    """Return whether answers exist for which no option is shown, as far as samples show.
+def hides_all_options(
+    conditions: Sequence[Expression],
+    landings: Mapping[str, int],
+    index: int,
+    known: Known,
+    shown: Sequence[Expression] = (),
+) -> bool:
+    """Return whether answers exist for which the step is shown without an option, as far as samples show.
 
     Args:
         conditions: one for each option, with what the values that they read do; they name the answers that they read.
         landings: of :func:`first_landings`.
         index: of the step with the options.
+        shown: the conditions of the step, and of its page.
     """
-    read = sorted(frozenset().union(*(condition.step_ids or () for condition in conditions)))
-    given = sorted(frozenset().union(*(condition.parameter_names for condition in conditions)))
-    if any(step_id not in known.steps for step_id in read) or not all(map(known.has_all_of, conditions)):
+    if not all(_is_known(condition, known) for condition in conditions):
         return False
-    near = [*constants_near(conditions)]
+    shown = [condition for condition in shown if _is_known(condition, known)]
+    every = (*conditions, *shown)
+    read = sorted(frozenset().union(*(condition.step_ids or () for condition in every)))
+    given = sorted(frozenset().union(*(condition.parameter_names for condition in every)))
+    near = [*constants_near(every)]
     answers = [
         _answers(known.steps[step_id], near, is_skipped=step_id in landings and landings[step_id] <= index)
         for step_id in read
@@ -37,9 +46,15 @@ def hides_all_options(conditions: Sequence[Expression], landings: Mapping[str, i
             parameters={name: found[f"parameters.{name}"] for name in given},
             now=NOW,
         )
-        if not any(_holds(condition, scope, known) for condition in conditions):
+        if any(_holds(condition, scope, known) for condition in conditions):
+            continue
+        if all(_holds(condition, scope, known) for condition in shown):
             return known.budget.left > 0
     return False
+
+
+def _is_known(condition: Expression, known: Known) -> bool:
+    return known.has_all_of(condition) and all(step_id in known.steps for step_id in condition.step_ids or ())
 
 
 def _holds(condition: Expression, scope: Scope, known: Known) -> bool:

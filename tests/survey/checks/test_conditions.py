@@ -192,6 +192,30 @@ def test_step_that_may_have_no_option_is_a_warning() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("step", "is_warning"),
+    [
+        ("- {id: o, show_if: '\"none\" in answers.m', %s}", True),
+        ('- {id: o, show_if: \'answers.m.exists(one, one in ["Rest", "Tablets"])\', %s}', False),
+        (
+            "- {id: q, type: page, prompt: P, show_if: 'size(answers.m) > 1 || answers.m[0] != \"none\"', fields: [{id: o, %s}]}",
+            False,
+        ),
+        ("- {id: q, type: page, prompt: P, fields: [{id: o, show_if: '!(\"none\" in answers.m)', %s}]}", False),
+        (
+            "- {id: q, type: page, prompt: P, fields: [{id: u, type: boolean, prompt: P}, {id: o, show_if: answers.u, %s}]}",
+            True,
+        ),
+    ],
+)
+def test_step_that_is_left_out_needs_no_option(step: str, is_warning: bool) -> None:
+    """Its condition, or that of its page, can leave it out whenever it has none."""
+    first = "  - {id: m, type: choices, prompt: P, options: [Rest, Tablets, {value: none, exclusive: true}]}\n"
+    options = ", ".join(f"{{value: {value}, show_if: '\"{value}\" in answers.m'}}" for value in ("Rest", "Tablets"))
+    found = found_in(f"{first}  {step % f'type: ranking, prompt: P, options: [{options}]'}\n")
+    assert [finding.rpartition(": ")[2] for finding in found] == ["show_if may leave no option at all"] * is_warning
+
+
 OPTIONS = {
     ("answers.n < 5", "answers.n > 5"): True,
     ("answers.n <= 5", "answers.n > 5"): False,
