@@ -37,10 +37,12 @@ from .events import (
     WentBack,
     WentTo,
 )
+from .pages import with_hidden_draft
 from .rejection import Rejection, refuse
 from .routing import difference, is_on_route, reroute, whole_route
 from .scopes import known_to, moment_scope, walk_known
 from .state import END, SessionState
+from .types import PageStep
 
 
 def decide(  # noqa: C901, PLR0912 - one case a command
@@ -300,12 +302,14 @@ def _goto(survey: Survey, state: SessionState, command: Goto) -> AnyEvent | Reje
 def _draft(survey: Survey, state: SessionState, command: Draft) -> AnyEvent | Rejection:
     if not is_on_route(survey, state, command.step):
         return _not_current(survey, command.step)
-    if state.drafts.get(command.step) == command.value:
-        return Rejection("unchanged", "This draft is already stored.")
-    step = survey.step(command.step)
-    if step is not None and not step.accepts_draft(command.value):
+    step, draft = survey.step(command.step), command.value
+    if step is not None and not step.accepts_draft(draft):
         return refuse(survey, "invalid_answer", "draft_too_long")
-    return Drafted(at=command.at, step=command.step, answer=command.value)
+    if isinstance(step, PageStep) and isinstance(draft, Mapping):
+        draft = with_hidden_draft(survey, step, state, draft)
+    if state.drafts.get(command.step) == draft:
+        return Rejection("unchanged", "This draft is already stored.")
+    return Drafted(at=command.at, step=command.step, answer=draft)
 
 
 def _save(survey: Survey | None, state: SessionState | None, command: Save) -> AnyEvent:

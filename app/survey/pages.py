@@ -57,6 +57,15 @@ def answer_fields(
     return given
 
 
+def with_hidden_draft(survey: Survey, page: PageStep, state: SessionState, draft: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a new draft, with the earlier one of the fields that are not shown beside it."""
+    earlier = state.drafts.get(page.id)
+    if not isinstance(earlier, Mapping):
+        return dict(draft)
+    shown = {field.id for field, _ in shown_fields(survey, page, state.answers, known_to(survey, state), draft)}
+    return {**{name: value for name, value in earlier.items() if name not in shown}, **draft}
+
+
 def fit_page(survey: Survey, page: PageStep, answers: Mapping[str, Any], known: Known) -> Fitted:
     """Return what of a page's answer the session keeps."""
     answer = answers.get(page.id)

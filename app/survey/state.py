@@ -99,7 +99,8 @@ class SessionState:
 
     @property
     def draft(self) -> Any:  # noqa: ANN401 - half-typed: any JSON
-        return self.drafts.get(self.current_step)
+        """Of the current step; of an answered page, with its answers: perhaps only hidden fields have a draft."""
+        return _with_other_fields(self.drafts.get(self.current_step), self.answers.get(self.current_step))
 
 
 def fold(events: Iterable[AnyEvent], state: SessionState | None = None) -> SessionState | None:
@@ -199,18 +200,21 @@ def _new_walk(
 def _answered(state: SessionState, event: Answered) -> SessionState:
     answers = {**state.answers, event.step: event.answer}
     drafts = state.drafts
-    if event.step in drafts or event.dropped:
+    hidden = _hidden_fields(event.answer, state.answers.get(event.step), drafts.get(event.step))
+    if event.step in drafts or event.dropped or hidden:
         drafts = {step: value for step, value in drafts.items() if step != event.step}
+        if hidden:
+            drafts[event.step] = hidden
         for step in event.dropped:
             value = answers.pop(step, None)
             if value is not None:
-                drafts[step] = _with_hidden(drafts.get(step), value)
+                drafts[step] = _with_other_fields(value, drafts.get(step))
     for page, fields in event.trimmed.items():
         answer, draft = answers.get(page), drafts.get(page)
         if isinstance(answer, Mapping):
             answers[page] = {name: value for name, value in answer.items() if name not in fields}
             hidden = {name: answer[name] for name in fields if name in answer}
-            drafts = {**drafts, page: _with_hidden(draft, hidden)}
+            drafts = {**drafts, page: _with_other_fields(hidden, draft)}
     completed = event.to == END
     # `replace` takes four times as long, and most events are answers.
     return SessionState(
@@ -230,10 +234,22 @@ def _answered(state: SessionState, event: Answered) -> SessionState:
     )
 
 
-def _with_hidden(draft: Any, value: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Return a new draft; that of a page keeps the fields that were hidden before."""
-    is_page = isinstance(draft, Mapping) and isinstance(value, Mapping)
-    return {**draft, **value} if is_page else value
+def _hidden_fields(answer: Any, *earlier: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+    """Return what is known of the fields of a page that a new answer leaves out, since they are not shown beside it.
+
+    Args:
+        earlier: the answer and the draft before it.
+    """
+    if not isinstance(answer, Mapping):
+        return {}
+    known = {name: value for one in earlier if isinstance(one, Mapping) for name, value in one.items()}
+    return {name: value for name, value in known.items() if name not in answer and value not in (None, "", [])}
+
+
+def _with_other_fields(value: Any, earlier: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return a value; that of a page with the fields that only an earlier one has."""
+    is_page = isinstance(value, Mapping) and isinstance(earlier, Mapping)
+    return {**earlier, **value} if is_page else value
 
 
 def _completed(state: SessionState, event: Answered | Saved) -> SessionContext | None:

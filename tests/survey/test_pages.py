@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from app.errors import SurveyFileError
-from app.survey.commands import Answer, Begin, Draft, Goto, Restart
+from app.survey.commands import Answer, AnyCommand, Begin, Draft, Goto, Restart
 from app.survey.definition import Survey, parse_definition
 from app.survey.events import Answered, AnyEvent, from_record, to_record
 from app.survey.flow import decide
@@ -54,6 +54,7 @@ def definition(text: str) -> Survey:
 
 SURVEY = definition(FILE)
 GIVEN: dict[str, Any] = {"height": 1.5, "weight": 90, "pregnant": True, "week": 12, "note": None}
+NOT_PREGNANT = {"height": 1.5, "weight": 90, "pregnant": False, "note": None}
 
 
 def after(*answers: tuple[str, Any], survey: Survey = SURVEY) -> tuple[SessionState, AnyEvent]:
@@ -68,6 +69,15 @@ def after(*answers: tuple[str, Any], survey: Survey = SURVEY) -> tuple[SessionSt
     assert state is not None
     assert event is not None
     return state, event
+
+
+def taken(state: SessionState, *commands: AnyCommand) -> SessionState:
+    """Return the state after more commands."""
+    for command in commands:
+        event = decide(SURVEY, state, command)
+        assert not isinstance(event, Rejection), event
+        state = apply(state, event)
+    return state
 
 
 def refusal(state: SessionState, step: str, value: object, *, confirmed: bool = False) -> Rejection:
@@ -172,6 +182,42 @@ def test_fields_that_were_hidden_come_back_with_the_page() -> None:
     state, _ = after(("sex", "f"), ("body", GIVEN), ("sex", "m"), ("sex", "f"))
     assert state.current_step == "body"
     assert state.drafts["body"] == GIVEN
+
+
+@pytest.mark.parametrize(
+    ("draft", "kept"),
+    [({}, 12), ({"week": "13"}, "13"), ({"week": ""}, None)],
+    ids=["answered", "answered and changed", "answered and cleared"],
+)
+def test_field_that_the_page_hides_when_it_is_answered_anew_becomes_a_draft(draft: object, kept: object) -> None:
+    """Its newest value; the draft that a client shows has the answers of the other fields too."""
+    state, _ = after(("sex", "f"), ("body", GIVEN))
+    state = taken(state, Draft(at=AT, step="body", value=draft), Answer(at=AT, step="body", value=NOT_PREGNANT))
+    assert state.answers["body"] == NOT_PREGNANT
+    assert state.drafts.get("body") == (None if kept is None else {"week": kept})
+    state = taken(state, Goto(at=AT, step="body"))
+    assert state.draft == (None if kept is None else {**NOT_PREGNANT, "week": kept})
+
+
+def test_draft_of_a_hidden_field_outlives_a_new_draft_and_a_new_answer() -> None:
+    """The participant is asked again when the field is shown again."""
+    state, _ = after(("sex", "f"), ("body", GIVEN), ("sex", "m"))
+    heavier = {"height": 1.5, "weight": 91, "note": None}
+    state = taken(state, Draft(at=AT, step="body", value={**heavier, "weight": "9"}))
+    assert state.drafts["body"] == {**heavier, "weight": "9", "pregnant": True, "week": 12}
+    state = taken(state, Answer(at=AT, step="body", value=heavier))
+    assert (state.answers["body"], state.drafts["body"]) == (heavier, {"pregnant": True, "week": 12})
+    state = taken(state, Answer(at=AT, step="sex", value="f"))
+    assert (state.current_step, state.draft) == ("body", {**GIVEN, "weight": 91})
+
+
+def test_draft_that_only_repeats_hidden_fields_is_unchanged() -> None:
+    state, _ = after(("sex", "f"), ("body", GIVEN), ("sex", "m"))
+    state = taken(state, Draft(at=AT, step="body", value={"weight": "9"}))
+    again = decide(SURVEY, state, Draft(at=AT, step="body", value={"weight": "9"}))
+    assert isinstance(again, Rejection)
+    assert again.code == "unchanged"
+    assert "body" not in taken(state, Draft(at=AT, step="body", value=None)).drafts
 
 
 ALL_HIDDEN = definition("""
