@@ -31,6 +31,9 @@ PING = 0x9
 ENGINE_IO_PING, ENGINE_IO_PONG = b"2", "3"
 """Text messages of Engine.IO 4, below Socket.IO."""
 
+STEPS = 7
+"""That are answered, in turn: the last of the survey is not, which would complete it."""
+
 OPENING_AT_ONCE = 200
 """Handshakes under way."""
 
@@ -41,7 +44,7 @@ class Load:
 
     Attributes:
         path: with ``{number}``, the client's.
-        message: with ``{id}``, ``{turn}`` and ``{value}``.
+        message: with ``{id}``, ``{turn}``, ``{step}`` and ``{value}``.
         answer: what only the answer to a turn has.
         greeting: what the server's message has after which the client may send turns; "": it may do so at once.
         hello: the client's first message, with ``{number}``; "": none.
@@ -286,7 +289,8 @@ class Clients:
 
     def _send(self, client: _Client) -> None:
         text = self._load.message.replace("{id}", f"{client.number}-{client.turn}").replace("{turn}", str(client.turn))
-        self._send_text(client, text.replace("{value}", str(client.turn % 4)))
+        step = f"Q{(client.turn - 1) % STEPS + 1}"
+        self._send_text(client, text.replace("{step}", step).replace("{value}", str(client.turn % 4)))
 
     @staticmethod
     def _send_text(client: _Client, text: str) -> None:

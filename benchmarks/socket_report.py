@@ -30,7 +30,8 @@ ratios within a run by less.
 
 ## Everyone answers as fast as they can
 
-Each client sends its next answer when it has the acknowledgement of its last one.
+Each client sends its next answer when it has the acknowledgement of its last one: to seven steps of a survey of eight
+without expressions, in turn, again and again.
 
 {closed}
 

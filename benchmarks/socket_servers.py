@@ -38,22 +38,25 @@ OTREE_PYTHON = ROOT / ".venv-otree" / "bin" / "python"
 OTREE_PROJECT = ROOT / "benchmarks" / "peers" / "otree_project"
 
 
-_ANSWER = '{"type":"answer","id":"{id}","step":"Q1","value":{value}}'
+SURVEYS = ROOT / "benchmarks" / "surveys"
+SURVEY_ID = "plain"
+
+_ANSWER = '{"type":"answer","id":"{id}","step":"{step}","value":{value}}'
 _ACK = '"type":"ack"'
 _LOADS = {
-    OURS: {"path": "/ws/survey/p{number}?survey=phq9", "message": _ANSWER, "answer": _ACK},
+    OURS: {"path": f"/ws/survey/p{{number}}?survey={SURVEY_ID}", "message": _ANSWER, "answer": _ACK},
     ECHO: {"path": "/echo/p{number}", "message": _ANSWER, "answer": '"answer"', "greeting": ""},
     BASELINE: {"path": "/ws/p{number}", "message": _ANSWER, "answer": '"type": "ack"'},
     SOCKET_IO: {
         "path": "/socket.io/?EIO=4&transport=websocket",
         "hello": '40{"user_id":"p{number}"}',
         "greeting": '40{"sid"',
-        "message": '42{turn}["answer",{"id":"{id}","step":"Q1","value":{value}}]',
+        "message": '42{turn}["answer",{"id":"{id}","step":"{step}","value":{value}}]',
         "answer": _ACK,
     },
     OTREE: {
         "path": "/live?session_code=bench&page_index=1&participant_code=p{number}&page_name=Survey",
-        "message": '{"id":"{id}","step":"Q1","value":{value}}',
+        "message": '{"id":"{id}","step":"{step}","value":{value}}',
         "answer": '"type": "ack"',
         "greeting": "",
     },
@@ -147,7 +150,7 @@ def running(contestant: Contestant, port: int, demo_sessions: int = 0) -> Iterat
             "PORT": str(port),
             "DATABASE_URL": url,
             "SESSIONS_FILE": str(Path(name) / "baseline.db"),
-            "STEPKEEP_SURVEYS_DIR": str(ROOT / "surveys"),
+            "STEPKEEP_SURVEYS_DIR": str(SURVEYS),
             "STEPKEEP_MESSAGES_PER_SECOND": "100000",  # one socket alone sends more than a person
             "STEPKEEP_LOG_LEVEL": "WARNING",
             "FLUSH_MS": str(contestant.flush_ms),
@@ -158,7 +161,7 @@ def running(contestant: Contestant, port: int, demo_sessions: int = 0) -> Iterat
             subprocess.run(upgrade, cwd=ROOT, env=environment, check=True, capture_output=True)  # noqa: S603 - this Python
         if demo_sessions:
             fill = [sys.executable, "-m", "flask", "--app", "wsgi", "demo", "fill", "--sessions", str(demo_sessions)]
-            subprocess.run([*fill, "--survey", "phq9"], cwd=ROOT, env=environment, check=True, capture_output=True)  # noqa: S603
+            subprocess.run([*fill, "--survey", SURVEY_ID], cwd=ROOT, env=environment, check=True, capture_output=True)  # noqa: S603
         folder = ROOT
         if contestant.kind == OTREE:
             folder = Path(shutil.copytree(OTREE_PROJECT, Path(name) / "otree"))

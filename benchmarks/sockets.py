@@ -26,6 +26,7 @@ from benchmarks.socket_servers import (
     OURS,
     ROOT,
     SOCKET_IO,
+    SURVEY_ID,
     Contestant,
     Running,
     running,
@@ -181,7 +182,7 @@ def _exporting() -> Iterator[None]:
     has_ended = threading.Event()
 
     def export() -> None:
-        url = f"http://127.0.0.1:{PORT}/api/surveys/phq9/export?format=long"
+        url = f"http://127.0.0.1:{PORT}/api/surveys/{SURVEY_ID}/export?format=long"
         while not has_ended.is_set():
             with urllib.request.urlopen(url, timeout=300) as response:
                 while not has_ended.is_set() and response.read(65536):
