@@ -34,7 +34,16 @@ from .store import HistoryEntry
 from .survey import NOTHING_GIVEN, AnyCommand, Given, SessionKey, Snapshot
 from .writer import Committed, Rejected, Result
 
-__all__ = ["AsyncDatabase", "AsyncSessionStore", "Committed", "Rejected", "Result", "get_database", "open_store"]
+__all__ = [
+    "AsyncDatabase",
+    "AsyncSessionStore",
+    "Committed",
+    "Given",
+    "Rejected",
+    "Result",
+    "get_database",
+    "open_store",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -74,7 +83,7 @@ class AsyncSessionStore:
 
         Args:
             languages: tags that the participant wants, the best first.
-            parameters: what the survey's parameters are taken from.
+            parameters: what the survey's parameters are taken from: ``Given(api=...)`` in a program.
 
         Raises:
             NoSuchSurvey: there is neither a session nor the survey.

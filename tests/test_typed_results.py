@@ -1,19 +1,26 @@
 """Results are typed: mypy and pyright find a misspelt key of a session, an event or a message, and no other fault."""
 
+import inspect
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import ModuleType
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from pydantic import create_model
 
-from app.client import ServerMessage
+import app.aio
+import app.client
+from app.aio import AsyncDatabase, AsyncSessionStore
+from app.client import AsyncPendingCommand, AsyncSurveyClient, PendingCommand, ServerMessage, SurveyClient
 from app.core.session_dicts import EventDict, HistoryDict, SessionDict
 from app.database import Database
+from app.errors import StepkeepError
 from app.settings import Settings
 from app.survey import SessionKey
 from app.web.ws.asyncapi import ServerMessage as SentMessage
@@ -127,3 +134,42 @@ def test_clients_message_types_have_the_servers_fields() -> None:
     sent = {fields["type"].annotation: set(fields) for fields in (model.model_fields for model in SentMessage.__args__)}
     typed = {hints["type"]: set(hints) for hints in (message.__annotations__ for message in ServerMessage.__args__)}
     assert typed == sent
+
+
+def types_of(*classes: type) -> set[type]:
+    """Return the classes of this package that the public functions of some classes take and return."""
+    functions = (function for each in classes for name, function in vars(each).items() if name[0] != "_")
+    hints = (hint for each in filter(inspect.isfunction, functions) for hint in get_type_hints(each).values())
+    return {
+        found
+        for hint in hints
+        for found in classes_in(hint)
+        if found.__module__.startswith("app.") and not issubclass(found, StepkeepError)
+    }
+
+
+def classes_in(hint: object) -> Iterator[type]:
+    if isinstance(hint, type) and not get_args(hint):
+        yield hint
+    for part in get_args(hint):
+        yield from chain.from_iterable(map(classes_in, part)) if isinstance(part, list) else classes_in(part)
+
+
+@pytest.mark.parametrize(
+    ("package", "classes"),
+    [
+        (app, (Database, AsyncDatabase, AsyncSessionStore)),
+        (app.client, (SurveyClient, AsyncSurveyClient, PendingCommand, AsyncPendingCommand)),
+    ],
+)
+def test_every_type_of_a_signature_is_exported(package: ModuleType, classes: tuple[type, ...]) -> None:
+    """A program imports nothing from inside the package; errors are those of `app.errors`."""
+    exported = {getattr(package, name) for name in package.__all__}
+    assert {found.__name__ for found in types_of(*classes) - exported} == set()
+
+
+def test_asyncio_exports_its_own_and_what_the_package_exports() -> None:
+    """Under the same names."""
+    own = {"AsyncDatabase", "AsyncSessionStore", "get_database", "open_store"}
+    for name in set(app.aio.__all__) - own:
+        assert getattr(app.aio, name) is getattr(app, name)
