@@ -3,10 +3,10 @@
 from ..store import Action, Cursor, RecordedEntry, SurveyCount
 from . import erasure_replay
 from .command_stream import CommandStream
-from .new_session import NewSession
 from .queries import now_us
 from .service import SessionStore, check_store, open_store
 from .subscribers import Subscriber
+from .turns import NewSession
 from .validation import MAX_STATE_BYTES, MAX_STEP_LENGTH
 
 __all__ = [

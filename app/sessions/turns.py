@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Unpack
+from typing import Any, NotRequired, TypedDict, Unpack
 
 from sqlalchemy import Connection
 
@@ -25,15 +25,18 @@ from ..errors import (
 from ..observability import metrics
 from ..settings import Settings
 from ..survey import (
+    NOTHING_GIVEN,
     Answered,
     AnyCommand,
     Begin,
     Draft,
     Expire,
+    Given,
     SessionKey,
     SessionState,
     Snapshot,
     Survey,
+    accept_parameters,
 )
 from ..writer import (
     Committed,
@@ -52,7 +55,6 @@ from .command_stream import CommandStream
 from .deferred_turns import DeferredTurns
 from .erasure import SessionEraser
 from .key_filter import SessionKeyFilter
-from .new_session import NewSession, begin_command
 from .queries import SessionQueries
 from .subscribers import Subscriber, Subscribers
 from .validation import check_command, validate_command
@@ -70,6 +72,15 @@ READ_RETRY_S = 1.0
 """No participant waits for a database that failed this recently."""
 
 log = logging.getLogger("stepkeep.service")
+
+
+class NewSession(TypedDict):
+    """How a session begins if there is none: ``Begin``, with the parameters as the caller has them."""
+
+    is_audio_mode: bool
+    granted_at: NotRequired[int | None]
+    languages: NotRequired[tuple[str, ...]]
+    parameters: NotRequired[Given]
 
 
 class SessionTurns:
@@ -121,7 +132,7 @@ class SessionTurns:
         snapshot = self.load(key)
         if snapshot is not None:
             return snapshot, True
-        return self._create(key, **new)
+        return self.begun(key, self._writer.submit(key, self.begin(key, **new)))
 
     def load(self, key: SessionKey) -> Snapshot | None:
         """Return the session; None if there is none, or it was unreadable and is set aside now."""
@@ -131,9 +142,6 @@ class SessionTurns:
             self._eraser.set_aside(key, error)
             return None
 
-    def _create(self, key: SessionKey, **new: Unpack[NewSession]) -> tuple[Snapshot, bool]:
-        return self.begun(key, self._writer.submit(key, self.begin(key, **new)))
-
     def begin(self, key: SessionKey, **new: Unpack[NewSession]) -> Begin:
         """Return the command that begins a session; its result is for :meth:`begun`.
 
@@ -142,7 +150,7 @@ class SessionTurns:
             InvalidInput: one of the survey's parameters is wrong or missing.
             Overloaded: the server is busy.
         """
-        command = begin_command(self._queries.catalogue.survey(key.survey_id), self._queries.clock(), **new)
+        command = self._begin(key, **new)
         if self._writer.delay_s > BUSY_S:
             raise Overloaded(self._writer.waiting_turns)
         return command
@@ -187,7 +195,7 @@ class SessionTurns:
             if joined is not None:
                 snapshot, existed = joined
                 return snapshot, snapshot.state.version, existed
-            begin = begin_command(self._queries.catalogue.survey(key.survey_id), self._queries.clock(), **new)
+            begin = self._begin(key, **new)
             if begin.granted_at is None:
                 # An erasure meanwhile, in another process, ends what was begun before it, also for other callers.
                 begin = replace(begin, granted_at=begin.at)
@@ -246,10 +254,7 @@ class SessionTurns:
         return self.deferred.submit(key, _with_message_id(command), callback)
 
     def submit_many(self, turns: Sequence[Turn]) -> list[Result | Exception]:
-        """Return each command's result or exception, in order.
-
-        One transaction for ``batch_limit`` of them.
-        """
+        """Return each command's result or exception, in order; one transaction for ``batch_limit`` of them."""
         invalid = {number: problem for number, turn in enumerate(turns) if (problem := validate_command(turn[1]))}
         valid = [(key, _with_message_id(command)) for n, (key, command) in enumerate(turns) if n not in invalid]
         submitted = iter(self._writer.submit_many(valid))
@@ -334,7 +339,11 @@ class SessionTurns:
             return snapshot, True
         if self.pending.is_unavailable:
             return None
-        return self._create(key, **new)
+        return self.begun(key, self._writer.submit(key, self.begin(key, **new)))
+
+    def _begin(self, key: SessionKey, *, parameters: Given = NOTHING_GIVEN, **new: Any) -> Begin:  # noqa: ANN401
+        accepted = accept_parameters(self._queries.catalogue.survey(key.survey_id).parameters, parameters)
+        return Begin(at=self._queries.clock(), parameters=accepted, **new)
 
     def _queue_begin(self, key: SessionKey, begin: Begin, callback: ResultCallback) -> Queued:
         survey = self._queries.catalogue.survey(key.survey_id)

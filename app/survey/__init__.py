@@ -5,7 +5,16 @@
 
 from ..core.session_dicts import Status
 from . import commands
-from .checks import Finding, check_survey, file_error, parse_survey, sample_answers
+from .checks import (
+    Finding,
+    ValueFacts,
+    ValueKind,
+    check_survey,
+    file_error,
+    parse_survey,
+    sample_answers,
+    value_facts,
+)
 from .commands import (
     Answer,
     AnyCommand,
@@ -48,7 +57,6 @@ from .scopes import with_filled_heading
 from .snapshot import SessionKey, Snapshot
 from .state import END, SessionContext, SessionState, apply, fold
 from .texts import with_html
-from .value_kinds import ValueFacts, ValueKind, value_facts
 
 __all__ = [
     "END",

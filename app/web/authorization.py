@@ -3,7 +3,9 @@
 An integrator's act is audited before it is done, and not done if recording fails.
 """
 
+from collections.abc import Mapping
 from contextlib import ExitStack
+from typing import Any
 
 import flask
 
@@ -23,7 +25,7 @@ from ..access import (
 )
 from ..errors import StepkeepError, StorageLow, Unauthorized
 from ..sessions import Action
-from ..survey import SessionKey
+from ..survey import Given, SessionKey
 from .context import app_context, authenticator, store
 from .request_origin import client_address
 from .rest.openapi.operation import current_operation
@@ -111,6 +113,16 @@ def authorize_some(
 def requester_granted_at() -> int | None:
     """Return since when the participant whose request this is has access; None for other callers."""
     return granted_at(flask.g.get("principal") or Anyone())
+
+
+def given_parameters(principal: Principal | None, api: Mapping[str, Any] | None = None) -> Given:
+    """Return what a request has for a survey's parameters: its address, the caller's invitation, and its body.
+
+    Args:
+        api: of an integrator's body.
+    """
+    invitation = principal.parameters if isinstance(principal, Participant) else {}
+    return Given(url=flask.request.args.to_dict(flat=False), invitation=invitation, api=api or {})
 
 
 def acquire_own_read(key: SessionKey) -> ExitStack:

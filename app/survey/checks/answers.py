@@ -1,11 +1,30 @@
-"""What answers, parameters and values can be, for expressions."""
+"""What answers, parameters and values can be, for expressions, exports and analytics."""
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal, NamedTuple
 
-from ..expressions import ANY, SAMPLES, Alternative, Possible, list_of, map_of
+from ..definition import Survey
+from ..expressions import ANY, SAMPLES, Alternative, EvaluationError, Possible, infer, list_of, map_of, types
 from ..parameters import Parameter
 from ..types import BaseStep, GridStep, PageStep
+
+ValueKind = Literal["number", "boolean", "text"]
+"""A ``text`` can also be a list, or of several types."""
+
+
+class ValueFacts(NamedTuple):
+    """What is known of a computed value that is not null.
+
+    Attributes:
+        texts: those that the survey names, never what participants wrote.
+    """
+
+    kind: ValueKind
+    texts: tuple[str, ...] = ()
+
+
+_KINDS: dict[frozenset[type], ValueKind] = {frozenset({float}): "number", frozenset({bool}): "boolean"}
 
 
 class Possibilities:
@@ -79,3 +98,24 @@ def _can_be_empty(step: BaseStep) -> bool:
     """Return whether a list can be empty; it can if options are hidden, or bounds computed."""
     is_fixed = not step.computed and all(option.show_if is None for option in getattr(step, "options", ()))
     return step.accepts([]) or not is_fixed
+
+
+def value_facts(survey: Survey) -> dict[str, ValueFacts]:
+    """Return what is known of each computed value."""
+    possible = Possibilities(survey.steps_by_id, survey.parameters)
+    facts: dict[str, ValueFacts] = {}
+    for name, expression in survey.conditions.values.items():
+        outcome = None if expression.tree is None else infer(expression.tree, possible.of, (ANY,)).outcome
+        if outcome is None or isinstance(outcome, EvaluationError):
+            facts[name] = ValueFacts("text")
+        else:
+            facts[name] = _facts(outcome)
+            possible.add_value(name, outcome)
+    return facts
+
+
+def _facts(outcome: Possible) -> ValueFacts:
+    known = types(outcome)
+    exact = (sample for one in outcome if one.is_exact for sample in one.samples)
+    texts = tuple(dict.fromkeys(sample for sample in exact if isinstance(sample, str)))
+    return ValueFacts("text" if known is None else _KINDS.get(known - {type(None)}, "text"), texts)

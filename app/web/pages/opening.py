@@ -11,20 +11,18 @@ from ...access import Participant
 from ...core import strict_json
 from ...errors import StepkeepError
 from ...survey import (
-    Begin,
     Given,
     Rejection,
     SessionKey,
     SessionState,
     Snapshot,
     Survey,
-    accept_parameters,
     apply,
     decide,
 )
+from ..authorization import given_parameters
 from ..context import store
 from ..request_language import wanted_languages
-from ..request_parameters import given_parameters
 from ..ws import messages
 
 TIMEOUT_S = 0.5
@@ -55,8 +53,8 @@ NO_OPENING = Opening()
 def read_opening(key: SessionKey, participant: Participant | None) -> Opening:
     """Return the message ``state`` that the participant's WebSocket will begin with, as JSON for a page.
 
-    Of a session that does not exist, it is as it will be begun. Nothing while the database is unavailable, or if the
-    session can't be shown; the WebSocket says why.
+    Of a session that does not exist, it is as it will be begun. Nothing while the database is unavailable or the server
+    busy, or if the session can't be shown; the WebSocket says why.
 
     Args:
         participant: None if they have just got their id, so that there is no session to look for.
@@ -89,12 +87,7 @@ def preview_opening(survey: Survey) -> Opening:
 def _begun(key: SessionKey, given: Given) -> Snapshot:
     survey = store().catalogue.survey(key.survey_id)
     is_audio_mode = flask.request.args.get("is_audio") == "true"  # as the page's script
-    begin = Begin(
-        at=store().clock(),
-        is_audio_mode=is_audio_mode,
-        languages=wanted_languages(),
-        parameters=accept_parameters(survey.parameters, given),
-    )
+    begin = store().turns.begin(key, is_audio_mode=is_audio_mode, languages=wanted_languages(), parameters=given)
     event = decide(survey, None, begin)
     assert not isinstance(event, Rejection)  # noqa: S101 - a Begin is accepted where there is no session
     return Snapshot(key=key, state=apply(None, event), survey=survey)

@@ -16,11 +16,11 @@ from ..authorization import (
     authorize_session,
     authorize_some,
     count_saved,
+    given_parameters,
     requester_granted_at,
 )
 from ..context import authenticator, store
 from ..request_language import wanted_languages
-from ..request_parameters import given_parameters
 from ..ws import messages
 from ..ws.asyncapi import AckSent, PongSent, SessionSent
 from .bodies import json_object, json_response, parse_body, problem, success

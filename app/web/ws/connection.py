@@ -13,12 +13,11 @@ from ...access import Anyone, Participant, Principal, require_session_access
 from ...core import strict_json
 from ...errors import Forbidden, InvalidInput, NoSuchSurvey, RateLimited, StepkeepError, Unauthorized, Unavailable
 from ...survey import SessionKey
-from ..authorization import audit
+from ..authorization import audit, given_parameters
 from ..context import AppContext, app_context
 from ..rate_limits import MessageBudget
 from ..request_language import wanted_languages
 from ..request_origin import ORIGIN_NOT_ALLOWED, client_address, is_allowed_origin
-from ..request_parameters import given_parameters
 from ..security_log import Event, Source, current_source
 from . import messages
 from .frames import Message
