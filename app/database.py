@@ -246,7 +246,7 @@ os.register_at_fork(after_in_child=_reset_after_fork)
 
 def _limit(limit: object) -> int:
     if type(limit) is not int or not 1 <= limit <= MAX_INTEGER:
-        raise InvalidInput(f"limit must be a whole number of at least 1, not {limit!r}"[:200])
+        raise InvalidInput(f"The limit must be a whole number of at least 1, not {repr(limit)[:200]}.")
     return limit
 
 

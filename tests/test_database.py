@@ -77,9 +77,9 @@ def test_survey_can_be_named_in_every_function(open_database: Any, surveys: Path
     assert database.delete_session("ann", **visit)
     assert database.load_session("ann", **visit) is None
     assert database.load_session("ann")["current_step"] == "D1"
-    with pytest.raises(InvalidInput, match="survey must be"):
+    with pytest.raises(InvalidInput, match="A survey's id must be"):
         database.load_session("ann", survey_id="No such")
-    with pytest.raises(InvalidInput, match="survey must be"):
+    with pytest.raises(InvalidInput, match="A survey's id must be"):
         database.load_session("ann", survey_id=7)
 
 
@@ -89,7 +89,7 @@ def test_limit_is_as_strict_as_other_arguments(open_database: Any, limit: object
     database = open_database()
     database.save_session("ann", "S1", {}, [])
     for list_some in (database.list_sessions, lambda limit: database.get_session_history("ann", limit=limit)):
-        with pytest.raises(InvalidInput, match=r"^limit must be a whole number of at least 1, not "):
+        with pytest.raises(InvalidInput, match=r"^The limit must be a whole number of at least 1, not "):
             list_some(limit=limit)
     with pytest.raises(InvalidInput, match="is_audio_mode must be true or false"):
         database.update_session_state("ann", is_audio_mode=1)
@@ -149,7 +149,7 @@ def test_session_begins_with_parameters(open_database: Any, surveys: Path) -> No
     """Wherever they come from otherwise, once; a wrong or missing one begins none."""
     (surveys / "arrival.yaml").write_text(ARRIVAL)
     database = open_database()
-    for wrong, message in (({}, "the parameter clinic is missing"), ({"clinic": "east"}, "the parameter clinic: ")):
+    for wrong, message in (({}, "clinic is missing."), ({"clinic": "east"}, "clinic is invalid. It must be one of")):
         with pytest.raises(InvalidInput, match=message):
             database.begin_session("ann", survey_id="arrival", parameters=wrong)
     assert database.load_session("ann", survey_id="arrival") is None

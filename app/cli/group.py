@@ -49,7 +49,7 @@ class Time(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401 - click's signature
         try:
-            return parse_timestamp(value, "it", ends_day=self._ends_day)
+            return parse_timestamp(value, "It", ends_day=self._ends_day)
         except InvalidInput as error:
             self.fail(str(error), param, ctx)
 

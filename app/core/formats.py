@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 STEP_ID = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
@@ -56,6 +56,17 @@ def validation_message(error: Mapping[str, Any]) -> str:
     context = error.get("ctx", {})
     message = _PATTERN_MESSAGES.get(context.get("pattern")) or _TYPE_MESSAGES.get(error["type"])
     return message.format_map(context) if message else str(error["msg"]).removeprefix("Value error, ")
+
+
+def field_message(error: Mapping[str, Any], place: Sequence[int | str]) -> str:
+    """Return a sentence for one of pydantic's ``errors()``, which names the field that is wrong."""
+    name = ".".join(map(str, place))[:100]
+    if error["type"] == "missing":
+        return f"The field {name} is required."
+    if error["type"] == "extra_forbidden":
+        return f"There is no field {name}."
+    message = validation_message(error)[:200].rstrip(".")
+    return f"The field {name} {message}." if message.startswith("must ") else f"The field {name} is invalid. {message}."
 
 
 def is_language(text: str) -> bool:

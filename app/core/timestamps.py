@@ -57,7 +57,7 @@ def parse_timestamp(text: str, name: str, *, ends_day: bool = False) -> int:
         if ends_day and len(text) <= _DAY_LENGTH:
             time = min(time, _LAST - _DAY) + _DAY
     except (ValueError, OverflowError):
-        raise InvalidInput(f"{name} must be a day such as 2026-11-23 or a time such as 2026-11-23T10:00:00Z") from None
+        raise InvalidInput(f"{name} must be a day such as 2026-11-23 or a time such as 2026-11-23T10:00:00Z.") from None
     return from_datetime(min(max(time, _EPOCH), _LAST))
 
 

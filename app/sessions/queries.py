@@ -128,7 +128,7 @@ class SessionQueries:
         """
         resolved: object = self.catalogue.default_id if survey_id is None else survey_id
         if not isinstance(resolved, str) or not _SURVEY_ID.fullmatch(resolved):
-            raise InvalidInput("survey must be 1 to 64 of a-z 0-9 _ -, beginning with a letter or digit")
+            raise InvalidInput("A survey's id must be 1 to 64 of a-z 0-9 _ -, beginning with a letter or digit.")
         return resolved
 
     def resolve_key(self, user_id: object, survey_id: str | None) -> SessionKey:

@@ -120,9 +120,14 @@ def accept_parameters(parameters: Mapping[str, Parameter], given: Given) -> dict
     """Return the values that a session begins with, by name; undeclared ones are ignored.
 
     Raises:
-        InvalidInput: one is wrong, missing or repeated.
+        InvalidInput: one is wrong or repeated, or some are missing, which it names all.
     """
-    return {name: _accepted(name, parameter, given) for name, parameter in parameters.items()}
+    values = {name: _given(name, parameter, given) for name, parameter in parameters.items()}
+    missing = [name for name, one in parameters.items() if one.is_required and one.step.is_empty(values[name])]
+    if missing:
+        subject, verb = ("parameter", "is") if len(missing) == 1 else ("parameters", "are")
+        raise InvalidInput(f"The {subject} {', '.join(missing)} {verb} missing.")
+    return {name: _accepted(name, parameter, values[name]) for name, parameter in parameters.items()}
 
 
 def accept_invitation(parameters: Mapping[str, Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,11 +140,11 @@ def accept_invitation(parameters: Mapping[str, Parameter], values: Mapping[str, 
     own = {name: one for name, one in parameters.items() if one.source == "invitation"}
     for name in sorted(values.keys() - own.keys()):
         known = ", ".join(own) or "none"
-        raise InvalidInput(f"the survey has no parameter {name} of invitations; there are: {known}")
+        raise InvalidInput(f"The survey's invitations have no parameter {name}. They have {known}.")
     accepted = accept_parameters(own, Given(invitation=values))
     carried = {name: accepted[name] for name in own if name in values}
     if len(strict_json.encode(carried).encode()) > MAX_INVITATION_BYTES:
-        raise InvalidInput(f"the parameters of an invitation take at most {MAX_INVITATION_BYTES} bytes")
+        raise InvalidInput(f"The parameters of an invitation take at most {MAX_INVITATION_BYTES} bytes.")
     return carried
 
 
@@ -148,16 +153,14 @@ def parse_parameters(parameters: Mapping[str, Parameter], texts: Mapping[str, st
     return {name: parameters[name].parse(text) if name in parameters else text for name, text in texts.items()}
 
 
-def _accepted(name: str, parameter: Parameter, given: Given) -> Any:  # noqa: ANN401 - any JSON
-    value = _given(name, parameter, given)
+def _accepted(name: str, parameter: Parameter, value: object) -> Any:  # noqa: ANN401 - any JSON
     if parameter.step.is_empty(value):
-        if parameter.is_required:
-            raise InvalidInput(f"the parameter {name} is missing")
         return parameter.default
     try:
         return parameter.step.check_answer(value)
     except InvalidAnswer as error:
-        raise InvalidInput(f"the parameter {name}: {str(error).rstrip('.')}") from None
+        why = str(error).replace("The answer", "It", 1)
+        raise InvalidInput(f"The parameter {name} is invalid. {why}") from None
 
 
 def _given(name: str, parameter: Parameter, given: Given) -> object:
@@ -167,8 +170,8 @@ def _given(name: str, parameter: Parameter, given: Given) -> object:
         return given.invitation.get(name)
     texts = given.url.get(name, ()) if parameter.source == "url" else ()
     if len(texts) > 1:
-        raise InvalidInput(f"the parameter {name} is repeated")
-    return parameter.parse(texts[0]) if texts else None
+        raise InvalidInput(f"The parameter {name} is repeated.")
+    return parameter.parse(texts[0]) if any(texts) else None
 
 
 def _why(error: ValidationError) -> str:

@@ -201,10 +201,10 @@ def test_invitations_carry_parameters(operator: Operator, serve: Serve, tmp_path
 @pytest.mark.parametrize(
     ("texts", "message", "code"),
     [
-        ((), "the parameter first_name is missing", 1),
-        (("age=36",), "the parameter first_name is missing", 1),
-        (("first_name=Ada", "age=old"), "the parameter age: ", 1),
-        (("first_name=Ada", "clinic=south"), "no parameter clinic of invitations; there are: first_name, age", 1),
+        ((), "The parameter first_name is missing.", 1),
+        (("age=36",), "The parameter first_name is missing.", 1),
+        (("first_name=Ada", "age=old"), "The parameter age is invalid. ", 1),
+        (("first_name=Ada", "clinic=south"), "no parameter clinic. They have first_name, age.", 1),
         (("first_name",), "--set first_name: write NAME=VALUE", 2),
         (("first_name=Ada", "first_name=Eve"), "each name once", 2),
     ],

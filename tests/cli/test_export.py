@@ -37,7 +37,7 @@ def test_export_and_codebook_go_to_standard_output(app: flask.Flask) -> None:
     assert "| `Q1` |" in run.invoke(args=["codebook", "phq9"]).stdout
     assert json.loads(run.invoke(args=["codebook", "phq9", "--json"]).stdout)["format"] == "stepkeep-codebook-1"
     wrong = run.invoke(args=["export", "phq9", "--since", "yesterday"])
-    assert (wrong.exit_code, "'--since': it must be a day" in wrong.stderr) == (2, True)
+    assert (wrong.exit_code, "'--since': It must be a day" in wrong.stderr) == (2, True)
     misplaced = run.invoke(args=["export", "phq9", "--format", "xlsx", "--spreadsheet-safe"])
     assert (misplaced.exit_code, "spreadsheet_safe requires the format csv or long" in misplaced.stderr) == (2, True)
     assert run.invoke(args=["export", "nothing"]).exit_code != 0

@@ -66,14 +66,14 @@ def test_text_of_an_address_becomes_a_value_of_the_type(name: str, text: str, va
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ({"text": ["abcdef"]}, "the parameter text: .*5"),
-        ({"number": ["0"]}, "the parameter number: .*1"),
-        ({"number": ["one"]}, "the parameter number: "),
-        ({"whole": ["1.5"]}, "the parameter whole: "),
-        ({"agreed": ["yes"]}, "the parameter agreed: "),
-        ({"option": ["Two"]}, "the parameter option: "),
-        ({"day": ["30.11.2026"]}, "the parameter day: "),
-        ({"text": ["a", "b"]}, "the parameter text is repeated"),
+        ({"text": ["abcdef"]}, "The parameter text is invalid. .*5"),
+        ({"number": ["0"]}, "The parameter number is invalid. .*1"),
+        ({"number": ["one"]}, "The parameter number is invalid. "),
+        ({"whole": ["1.5"]}, "The parameter whole is invalid. "),
+        ({"agreed": ["yes"]}, "The parameter agreed is invalid. "),
+        ({"option": ["Two"]}, "The parameter option is invalid. "),
+        ({"day": ["30.11.2026"]}, "The parameter day is invalid. "),
+        ({"text": ["a", "b"]}, "The parameter text is repeated."),
     ],
 )
 def test_wrong_or_repeated_parameter_is_refused_by_name(url: dict[str, list[str]], message: str) -> None:
@@ -94,17 +94,25 @@ def test_missing_parameter_is_its_default_or_refused_if_it_is_required() -> None
         "day": None,
         "phone": None,
     }
-    with pytest.raises(InvalidInput, match="the parameter clinic is missing"):
+    with pytest.raises(InvalidInput, match="The parameter clinic is missing"):
         accept_parameters(survey("clinic: {type: text, from: url}").parameters, Given())
+
+
+def test_all_missing_parameters_are_named_at_once() -> None:
+    """The sender of a link corrects it once."""
+    parameters = survey("a: {type: text, from: url}, b: {type: date, from: api}, c: {type: text, from: url}").parameters
+    with pytest.raises(InvalidInput, match=r"^The parameters a, b are missing\.$"):
+        accept_parameters(parameters, Given(url={"a": [""], "c": ["1"]}))
 
 
 def test_empty_text_is_a_missing_parameter() -> None:
     """As an empty text is no answer to a step."""
     parameters = "name: {type: text, from: url%s}"
+    assert accept_parameters(TYPED.parameters, Given(url={"number": [""], "option": [""]}))["number"] == 7
     empty = Given(url={"name": [""]})
     assert accept_parameters(survey(parameters % ", required: false").parameters, empty) == {"name": None}
     assert accept_parameters(survey(parameters % ", default: Ada").parameters, empty) == {"name": "Ada"}
-    with pytest.raises(InvalidInput, match="the parameter name is missing"):
+    with pytest.raises(InvalidInput, match="The parameter name is missing"):
         accept_parameters(survey(parameters % "").parameters, empty)
 
 
@@ -139,9 +147,9 @@ def test_invitation_carries_only_its_own_parameters() -> None:
     assert accept_invitation(parameters, texts) == {"name": "Ada", "age": 36}
     assert accept_invitation(parameters, {"name": "Ada"}) == {"name": "Ada"}
     for wrong, message in (
-        ({"name": "Ada", "clinic": "north"}, "no parameter clinic of invitations; there are: name, age"),
-        ({"name": "Ada", "age": "old"}, "the parameter age"),
-        ({}, "the parameter name is missing"),
+        ({"name": "Ada", "clinic": "north"}, "no parameter clinic. They have name, age."),
+        ({"name": "Ada", "age": "old"}, "The parameter age"),
+        ({}, "The parameter name is missing."),
         ({"name": "ä" * MAX_INVITATION_BYTES}, f"at most {MAX_INVITATION_BYTES} bytes"),
     ):
         with pytest.raises(InvalidInput, match=message):

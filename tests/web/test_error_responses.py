@@ -1,5 +1,6 @@
 """Refused requests and internal errors: malformed requests, paths outside the static directory, and what a response reveals."""
 
+import ast
 import http.client
 import json
 import logging
@@ -10,7 +11,7 @@ import pytest
 
 from app.errors import ConfigurationError, DatabaseUnavailable, ErasureJournalUnavailable, MissingKey, StepkeepError
 from app.settings import Settings
-from tests.conftest import Server, Servers
+from tests.conftest import ROOT, Server, Servers
 from tests.waiting import START_S
 from tests.web.conftest import running_server
 from tests.web.http_client import all_responses, exchange, send_raw
@@ -52,6 +53,29 @@ def test_asset_outside_the_static_directory_is_not_found(debug_server: Server, p
     assert re.match(r"HTTP/1.1 (404|308) ", answer), answer[:200]  # 308: to the path without its doubled slash
     assert "import" not in answer
     assert "root:" not in answer
+
+
+def texts_of_refusals() -> Iterator[tuple[str, str]]:
+    """Yield the place, and the beginning and end, of each text with which a request can be refused."""
+    for file in (path for package in ("web", "survey", "sessions") for path in (ROOT / "app" / package).rglob("*.py")):
+        for call in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+                continue
+            if call.func.id not in {"InvalidInput", "problem", "BadMessage"}:
+                continue
+            for text in call.args:
+                parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+                ends = [part.value if isinstance(part, ast.Constant) else "." for part in (parts[0], parts[-1])]
+                if isinstance(ends[0], str) and " " in ast.unparse(text) and not isinstance(text, ast.BinOp):
+                    yield f"{file.name}:{call.lineno}", "".join(map(str, ends))
+
+
+def test_refusals_are_sentences() -> None:
+    """An integrator shows them, and reads them in logs."""
+    found = dict(texts_of_refusals())
+    assert len(found) > 20
+    wrong = {place: text for place, text in found.items() if text[0].islower() or not text.endswith(".")}
+    assert wrong == {}
 
 
 def test_directories_are_not_listed(app: App) -> None:

@@ -34,7 +34,7 @@ class Filters:
     def __post_init__(self) -> None:
         for name, value, allowed in (("mode", self.mode, MODES), ("status", self.status, STATUSES)):
             if value is not None and value not in allowed:
-                raise InvalidInput(f"{name} must be one of {', '.join(allowed)}")
+                raise InvalidInput(f"The parameter {name} must be one of {', '.join(allowed)}.")
         strict_json.check(self.revision, "revision")
         _ = self._period  # parses the times
 
@@ -43,8 +43,10 @@ class Filters:
         """Microseconds since 1970 UTC; the end is exclusive."""
         if self.since is None and self.until is None:
             return None
-        since = -math.inf if self.since is None else parse_timestamp(self.since, "since")
-        return since, math.inf if self.until is None else parse_timestamp(self.until, "until", ends_day=True)
+        since = -math.inf if self.since is None else parse_timestamp(self.since, "The parameter since")
+        return since, math.inf if self.until is None else parse_timestamp(
+            self.until, "The parameter until", ends_day=True
+        )
 
     def matches(self, row: "statistics.SessionRow") -> bool:
         """Return whether the session is counted."""

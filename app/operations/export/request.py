@@ -66,9 +66,11 @@ class ExportRequest:
     def __post_init__(self) -> None:
         for name, formats in _SUPPORTED.items():
             if getattr(self, name) and self.format not in formats:
-                raise InvalidInput(f"{name} requires the format {' or '.join(formats)}, not {self.format}")
+                raise InvalidInput(
+                    f"The parameter {name} requires the format {' or '.join(formats)}, not {self.format}."
+                )
         if self.drafts and self.format == "jsonl" and not self.history:
-            raise InvalidInput("drafts requires history")
+            raise InvalidInput("The parameter drafts requires history.")
 
 
 def require(module: str, format_name: str) -> Any:  # noqa: ANN401 - some of them have no types

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, UnsupportedMediaType
 
 from ...core import strict_json
+from ...core.formats import field_message
 from ...core.timestamps import format_timestamp
 from ...errors import (
     ConfigurationError,
@@ -45,15 +46,14 @@ def parse_body(model: type[M]) -> M:
         return model.model_validate(json_object(), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"{place}: {first['msg']}"[:200]) from None
+        raise InvalidInput(field_message(first, first["loc"])) from None
 
 
 def json_object(max_depth: int = BODY_DEPTH) -> dict[str, Any]:
     """Return the body; raise InvalidJson or InvalidInput unless a JSON object."""
     value = strict_json.decode(_data(), "body", max_depth)
     if not isinstance(value, dict):
-        raise InvalidInput("the body must be a JSON object")
+        raise InvalidInput("The body must be a JSON object.")
     return value
 
 
@@ -73,7 +73,7 @@ def answer_error(error: Exception) -> flask.Response | HTTPException:
     """Return an error's problem details; unexpected errors reveal nothing internal."""
     if isinstance(error, ConfigurationError):
         log.error("%s", error)
-        return problem(503, error.code, "the server is not ready; its log says why")
+        return problem(503, error.code, "The server is not ready. Its log says why.")
     if isinstance(error, NoSuchSession) and _is_misspelled(error.survey_id):
         error = NoSuchSurvey(error.survey_id, store().catalogue.public_ids)
     if isinstance(error, StepkeepError):

@@ -44,7 +44,7 @@ def readyz() -> flask.Response:
     checks = [check.to_dict() for check in result.checks]
     if (failing := result.failing) is not None:
         if not sees_internals:
-            return problem(503, failing.code, "the server is not ready; its log says why")
+            return problem(503, failing.code, "The server is not ready. Its log says why.")
         return problem(503, failing.code, failing.hint or failing.name, checks=checks)
     internals = {**result.facts, "surveys": list(store().catalogue.surveys), "checks": checks}
     return json_response({"status": "ready", **(internals if sees_internals else {})})

@@ -11,7 +11,7 @@ from ...access import INVITATION, Participant, has_scope, limits, new_link_id, n
 from ...core.timestamps import format_timestamp
 from ...errors import LinkUnconfirmed, NoSuchSurvey, ParticipantConflict, StepkeepError, Unauthorized
 from ...operations.privacy import export_participant
-from ...survey import accept_invitation
+from ...survey import SessionKey, accept_invitation
 from ..authorization import acquire_own_read, admit_new_participant, audit, authorize_session, requester_granted_at
 from ..context import authenticator, store
 from ..request_origin import client_address, public_url, require_same_origin
@@ -136,7 +136,7 @@ def create_participant(survey_id: str) -> flask.Response:
     invitation = parse_body(Invitation)
     if invitation.model_fields_set:
         require_scope(principal, "sessions:write", survey_id)
-    parameters = accept_invitation(survey.parameters, invitation.parameters) if invitation.parameters else None
+    parameters = accept_invitation(survey.parameters, invitation.parameters)
     user_id = invitation.user_id if "user_id" in invitation.model_fields_set else new_user_id()
     key = store().queries.key(user_id, survey_id)
     if not may_invite:
@@ -169,7 +169,8 @@ def create_participant(survey_id: str) -> flask.Response:
 def create_link(user_id: str) -> flask.Response:
     """Create a link to resume on another device.
 
-    A participant's link works once, never outlives the token that created it, and `POST /resume` alone accepts it.
+    A participant's link works once, never outlives the token that created it, and `POST /resume` alone accepts it. An
+    integrator's is refused (422) if the session is still to begin, with parameters that only an invitation has.
     """
     key = authorize_session(user_id, "sessions:write", "token_issued", own=True)
     request = parse_body(LinkRequest)
@@ -180,6 +181,8 @@ def create_link(user_id: str) -> flask.Response:
     if request.model_fields_set:
         require_scope(principal, "sessions:write", key.survey_id)
         life_us = _life_us(request.hours) or life_us
+    if not isinstance(principal, Participant):
+        _require_no_parameters(key)
     token, expires_at = authenticator().credentials.issue_token(
         key,
         life_us,
@@ -278,6 +281,13 @@ def _exchange(participant: Participant, body: ResumeRequest, *, has_other_sessio
     if not body.replace and has_other_session:
         raise ParticipantConflict
     credentials.use_link(participant, exchange_id)
+
+
+def _require_no_parameters(key: SessionKey) -> None:
+    """Raise InvalidInput if the session is still to begin, and its survey requires parameters of an invitation."""
+    survey = store().catalogue.surveys.get(key.survey_id)
+    if survey is not None and not store().queries.versions([key]):
+        accept_invitation(survey.parameters, {})
 
 
 def _started_at(participant: Participant) -> int:

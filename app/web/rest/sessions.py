@@ -284,12 +284,13 @@ def post_command(user_id: str) -> flask.Response:
     message_id = COMMAND_KEY.value()
     if message_id is not None and body.get("type") != "draft":
         if body.get("id", message_id) != message_id:
-            raise InvalidInput("the body's id and Idempotency-Key differ")
+            raise InvalidInput("The id in the body and Idempotency-Key differ.")
         body["id"] = message_id
     try:
         command = messages.to_command(messages.parse_value(body), store().clock())
     except messages.BadMessage as error:
-        hint = "; a command has its id in the body, or as Idempotency-Key" if error.message.startswith("id:") else ""
+        is_id = error.message.startswith("The field id ")
+        hint = " A command has its id in the body, or as Idempotency-Key." if is_id else ""
         raise InvalidInput(error.message + hint) from error
     return json_response({"type": "pong"}) if command is None else _submit(key, command, languages)
 

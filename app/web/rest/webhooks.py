@@ -225,7 +225,7 @@ def replay(webhook_id: str) -> flask.Response:
     """
     _authorized("webhooks_replayed", webhook_id)
     body = parse_body(ReplayRequest)
-    since = parse_timestamp(body.since, "since") if "since" in body.model_fields_set else None
+    since = parse_timestamp(body.since, "The field since") if "since" in body.model_fields_set else None
     count = service.replay_deliveries(store(), webhook_id, since=since, failed=body.failed)
     return success(replayed=count)
 

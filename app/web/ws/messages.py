@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ...core import strict_json
-from ...core.formats import MAX_COMMAND_BYTES, MAX_LANGUAGE_LENGTH
+from ...core.formats import MAX_COMMAND_BYTES, MAX_LANGUAGE_LENGTH, field_message
 from ...errors import InvalidJson
 from ...observability import metrics
 from ...survey import Rejection, Snapshot, Survey, commands
@@ -175,8 +175,7 @@ def parse_value(value: object) -> ClientMessage:
         return CLIENT_MESSAGE.validate_python(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"][1:])
-        raise BadMessage("malformed", f"{place}: {first['msg']}", _message_id(value)) from None
+        raise BadMessage("malformed", field_message(first, first["loc"][1:]), _message_id(value)) from None
 
 
 def too_large(beginning: str) -> dict[str, Any]:

@@ -75,9 +75,9 @@ def test_filters_select_the_sessions(client: FlaskClient, query: str, started: i
         (f"{PHQ9}?status=done", 422, "status must be one of"),
         (f"{PHQ9}?since=monday", 422, "since must be a day"),
         (f"{PHQ9}?revision=a%00", 400, "U+0000"),
-        (f"{PHQ9}?step=Q1", 422, "there is no parameter 'step' here"),
+        (f"{PHQ9}?step=Q1", 422, "There is no parameter 'step' here"),
         ("/api/surveys/nosuch/analytics", 404, "nosuch"),
-        ("/api/surveys/No/analytics", 422, "survey must be"),
+        ("/api/surveys/No/analytics", 422, "A survey's id must be"),
     ],
 )
 def test_invalid_parameters_are_refused(client: FlaskClient, address: str, status: int, says: str) -> None:

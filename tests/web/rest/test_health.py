@@ -50,7 +50,7 @@ def readiness(app: App) -> Readiness:
     anonymous = app.request("GET", "/readyz")
     assert anonymous.status_code == answer.status_code
     assert "checks" not in anonymous.json
-    assert anonymous.json.get("detail", "") in {"", "the server is not ready; its log says why"}
+    assert anonymous.json.get("detail", "") in {"", "The server is not ready. Its log says why."}
     checks = {check["name"]: (check["status"], check["hint"] or "") for check in body.get("checks", [])}
     return Readiness(answer.status_code, body.get("code"), checks)
 

@@ -95,8 +95,8 @@ class Operation:
         known = [parameter.name for parameter in self.parameters if parameter.location == "query"]
         unknown = sorted(flask.request.args.keys() - set(known))
         if unknown:
-            hint = f"; there are {', '.join(known)}" if known else ""
-            raise InvalidInput(f"there is no parameter {unknown[0][:100]!r} here{hint}")
+            known_names = ", ".join(known) or "none"
+            raise InvalidInput(f"There is no parameter {unknown[0][:100]!r} here. Known parameters: {known_names}.")
 
     def models(self) -> Iterator[type[BaseModel]]:
         if isinstance(self.request, type):

@@ -42,7 +42,7 @@ IF_MATCH_PATTERN = r'^(\*|(W/)?("[0-9]{1,16}"|[0-9]{1,16}))$'
 CURSOR_PATTERN = r"^[A-Za-z0-9_=-]+$"
 """Base64url (RFC 4648, 5)."""
 
-_BAD_CURSOR = "after must be the `next` of the previous page"
+_BAD_CURSOR = "The parameter after must be the `next` of the previous page."
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def hexadecimal(name: str, description: str, digits: int) -> Parameter[str]:
 
     def parse(value: str) -> str:
         if re.fullmatch(pattern, value) is None:
-            raise InvalidInput(f"{name} must have {digits} hexadecimal digits")
+            raise InvalidInput(f"The parameter {name} must have {digits} hexadecimal digits.")
         return value
 
     return text(name, description, pattern, parse=parse)
@@ -95,7 +95,7 @@ def language(name: str, description: str) -> Parameter[str]:
 
     def parse(value: str) -> str:
         if not is_language(value):
-            raise InvalidInput(f"{name} must be a language tag, such as de or de-AT")
+            raise InvalidInput(f"The parameter {name} must be a language tag, such as de or de-AT.")
         return value
 
     schema = {"type": "string", "pattern": LANGUAGE, "maxLength": MAX_LANGUAGE_LENGTH}
@@ -109,7 +109,7 @@ def integer(
 
     def parse(value: str) -> int:
         if not value.isascii() or not value.isdigit() or len(value) > 16 or not low <= int(value) <= high:  # noqa: PLR2004 - digits of 2^53
-            raise InvalidInput(f"{name} must be a whole number from {low} to {high}")
+            raise InvalidInput(f"The parameter {name} must be a whole number from {low} to {high}.")
         return int(value)
 
     bounds = {"type": "integer", "minimum": low, "maximum": high, **schema}
@@ -122,7 +122,7 @@ def choice(name: str, description: str, values: Iterable[str]) -> Parameter[Any]
 
     def parse(value: str) -> str:
         if value not in known:
-            raise InvalidInput(f"{name} must be one of {', '.join(known)}")
+            raise InvalidInput(f"The parameter {name} must be one of {', '.join(known)}.")
         return value
 
     return Parameter(name, description, {"type": "string", "enum": list(known)}, parse)
@@ -140,7 +140,7 @@ def timestamp(
     """Return a UTC parameter, parsed to microseconds since 1970."""
     instant: Schema = {"type": "string", "format": "date-time"}
     schema = {"anyOf": [{"type": "string", "format": "date"}, instant]} if allows_day else instant
-    parse = partial(parse_timestamp, name=name, ends_day=ends_day)
+    parse = partial(parse_timestamp, name=f"The parameter {name}", ends_day=ends_day)
     return Parameter(name, description, schema, parse, example=example)
 
 
@@ -168,7 +168,7 @@ def _decode_cursor(value: str) -> Cursor:
 def _idempotency_key(value: str) -> str:
     if re.fullmatch(IDEMPOTENCY_KEY_PATTERN, value) is None:
         raise InvalidInput(
-            "Idempotency-Key must have 1 to 64 characters of printable ASCII, all or none of them in one pair of quotes"
+            "Idempotency-Key must have 1 to 64 characters of printable ASCII, all or none in one pair of quotes."
         )
     return re.sub(r'\\(["\\])', r"\1", value[1:-1]) if value.startswith('"') else value
 
@@ -178,7 +178,7 @@ def _expected_version(value: str) -> int | None:
     if version == "*":
         return None
     if re.fullmatch(IF_MATCH_PATTERN, version) is None:
-        raise InvalidInput('If-Match must be a version as ETag gives it, e.g. "5"')
+        raise InvalidInput('If-Match must be a version as ETag gives it, such as "5".')
     return int(version.removeprefix("W/").strip('"'))
 
 

@@ -43,6 +43,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("parameters")
     (folder / "surveys").mkdir()
     (folder / "surveys" / "arrival.yaml").write_text(ARRIVAL)
+    visit = ARRIVAL.replace("id: arrival", "id: visit").replace(", required: false, max_length", ", max_length")
+    (folder / "surveys" / "visit.yaml").write_text(
+        visit.replace("options: [north, south]", "options: [north], default: north")
+    )
     environment = in_production()
     server = Server(folder, surveys=folder / "surveys", environment=environment)
     server.start()
@@ -110,12 +114,12 @@ def request(server: Server, method: str, path: str, token: str | None, body: obj
 
 
 WRONG = [
-    ("", "the parameter clinic is missing"),
-    ("clinic=east", "the parameter clinic: "),
-    ("clinic=", "the parameter clinic: "),
-    ("clinic=north&clinic=north", "the parameter clinic is repeated"),
-    ("clinic=north&visits=1.5", "the parameter visits: "),
-    ("clinic=north&visits=many", "the parameter visits: "),
+    ("", "The parameter clinic is missing."),
+    ("clinic=east", "The parameter clinic is invalid. "),
+    ("clinic=", "The parameter clinic is missing."),
+    ("clinic=north&clinic=north", "The parameter clinic is repeated."),
+    ("clinic=north&visits=1.5", "The parameter visits is invalid. "),
+    ("clinic=north&visits=many", "The parameter visits is invalid. "),
 ]
 
 
@@ -163,7 +167,7 @@ def test_wrong_parameters_of_a_socket_that_shows_its_token_later(running: Server
     """Nobody learns of a survey's parameters before they are authenticated."""
     with open_socket(running, user, "clinic=east") as ws:
         ws.send(json.dumps({"type": "auth", "token": token}))
-        assert receive(ws)["message"].startswith("the parameter clinic: ")
+        assert receive(ws)["message"].startswith("The parameter clinic is invalid. ")
     with open_socket(running, user, "clinic=east") as ws:
         ws.send(json.dumps({"type": "auth", "token": "none"}))
         assert receive(ws)["code"] == "unauthorized"
@@ -212,7 +216,7 @@ def test_rest_takes_the_parameters_that_an_integrator_sends(
     assert request(running, "POST", f"{path}&clinic=north", token, sent).status_code == 403
     assert request(running, "POST", path, None, sent).status_code == 401
     wrong = request(running, "POST", path, integrator, {"parameters": {"clinic": "south", "ward": "five"}})
-    assert (wrong.status_code, wrong.json()["detail"][:20]) == (422, "the parameter ward: ")
+    assert (wrong.status_code, wrong.json()["detail"]) == (422, "The parameter ward is invalid. It must be a number.")
     made = request(running, "POST", path, integrator, sent)
     assert (made.status_code, made.json()["session"]["parameters"]) == (201, {**sent["parameters"], "visits": 1})
     assert begun(running, user, "clinic=north", token) == made.json()["session"]["parameters"]
@@ -230,10 +234,13 @@ def test_rest_invites_with_parameters(running: Server, user: str, integrator: st
     """Checked when the invitation is made: the participant could do nothing about it."""
     path = "/api/surveys/arrival/participants"
     for parameters, message in (
-        ({"clinic": "north"}, "the survey has no parameter clinic of invitations; there are: first_name"),
-        ({"name": "Ada"}, "the survey has no parameter name of invitations; there are: first_name"),
-        ({"first_name": 1}, "the parameter first_name: "),
-        ({"first_name": "A" * 21}, "the parameter first_name: "),
+        ({"clinic": "north"}, "The survey's invitations have no parameter clinic. They have first_name."),
+        ({"name": "Ada"}, "The survey's invitations have no parameter name. They have first_name."),
+        ({"first_name": 1}, "The parameter first_name is invalid. It must be text."),
+        (
+            {"first_name": "A" * 21},
+            "The parameter first_name is invalid. It has 21 characters; at most 20 are allowed.",
+        ),
     ):
         problem = request(running, "POST", path, integrator, {"user_id": user, "parameters": parameters})
         assert (problem.status_code, problem.json()["detail"].startswith(message)) == (422, True)
@@ -242,6 +249,20 @@ def test_rest_invites_with_parameters(running: Server, user: str, integrator: st
     made = request(running, "POST", path, integrator, body)
     assert made.status_code == 201
     assert begun(running, user, "clinic=north", made.json()["token"]) == {**NORTH, "first_name": "Ada"}
+
+
+def test_no_interface_invites_without_required_parameters(running: Server, user: str, integrator: str) -> None:
+    """The participant could not begin; they can once an integrator has begun their session with the parameters."""
+    refused = (422, "The parameter first_name is missing.")
+    new, own = "/api/surveys/visit/participants", f"/api/session/{user}"
+    for path, body in ((new, {}), (new, {"user_id": user}), (new, None), (f"{own}/link?survey=visit", {"hours": 2})):
+        answer = request(running, "POST", path, integrator, body)
+        assert (answer.status_code, answer.json()["detail"]) == refused
+    anonymous = request(running, "POST", new, None)
+    assert (anonymous.status_code, anonymous.json()["detail"]) == refused
+    sent = {"parameters": {"first_name": "Ada"}}
+    assert request(running, "POST", f"{own}?survey=visit", integrator, sent).status_code == 201
+    assert request(running, "POST", f"{own}/link?survey=visit", integrator, {"hours": 2}).status_code == 200
 
 
 def test_link_of_an_invited_participant_keeps_the_parameters(running: Server, user: str, invitation: str) -> None:
@@ -285,7 +306,7 @@ def test_python_clients_begin_with_parameters(running: Server, user: str, creden
     for name, client_of in (("blocking", blocking_client), ("async", async_client)):
         token = credentials.issue_token(SessionKey("arrival", f"{user}-{name}"))[0]
         options = {"survey_id": "arrival", "token": token}
-        with pytest.raises(PermanentlyRefused, match=r"4400.*the parameter clinic") as refused:
+        with pytest.raises(PermanentlyRefused, match=r"4400.*The parameter clinic") as refused:
             client_of(running.url, f"{user}-{name}", parameters={"clinic": "east"}, **options)
         assert refused.value.close_code == 4400
         session = client_of(running.url, f"{user}-{name}", parameters={"clinic": "north", "visits": "2"}, **options)
