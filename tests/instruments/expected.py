@@ -1,6 +1,6 @@
 """What a session of a converted instrument should be, by the original's rules and the protocol's (docs/protocol.md)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -33,7 +33,7 @@ class ExpectedSession:
     _answers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._follow()
+        self._follow(next(iter(self.original.steps)))
         self.current = self.route[-1]
 
     @property
@@ -54,11 +54,21 @@ class ExpectedSession:
         """Return the items of a step that are shown, with what is entered there so far."""
         return self._shown(step, self.given(step).answers, entered or {})
 
+    def fill(self, step: str, choose: Callable[[Item, Given], Any]) -> dict[str, Any]:
+        """Return what is entered at a step if each shown item is answered so, with what was entered before it."""
+        answers = dict(self.given(step).answers)
+        given = self._given(answers)
+        entered: dict[str, Any] = {}
+        for item in self.original.steps[step]:
+            if item.is_shown(given):
+                entered[item.id] = answers[item.id] = choose(item, given)
+        return entered
+
     def answer(self, step: str, entered: Entered) -> None:
         """Give an accepted answer to the current step, or to an earlier one."""
         following = step == self.current
         self._answers[step] = dict(entered)
-        self._follow()
+        self._follow(step)
         if following and step in self.route[:-1]:
             self.current = self.route[self.route.index(step) + 1]
         elif self.current not in self.route:
@@ -79,11 +89,13 @@ class ExpectedSession:
         return self._answers.get(step, {})
 
     def value(self, step: str, entered: Entered) -> Any:
-        """Return the answer to a step as our format has it."""
+        """Return the answer to a step as our format has it; what an edit shows without asking for it has none."""
         parts: dict[str, Any] = {}
         value: Any = None
         for item in self.items(step, entered):
-            answer = item.ours(entered.get(item.id))
+            if item.id not in entered:
+                continue
+            answer = item.ours(entered[item.id])
             if item.beside is not None:
                 within = parts.get(item.part) if item.part else value
                 written = _with_text(within, item.ours(item.beside), answer or "")
@@ -112,19 +124,21 @@ class ExpectedSession:
 
     def _shown(self, step: str, before: Mapping[str, Any], entered: Entered) -> list[Item]:
         answers = dict(before)
+        given = self._given(answers)
         shown: list[Item] = []
         for item in self.original.steps[step]:
-            if item.is_shown(self._given(answers)):
+            if item.is_shown(given):
                 shown.append(item)
                 answers[item.id] = entered.get(item.id)
         return shown
 
-    def _follow(self) -> None:
-        """Follow the steps up to the first one without an answer; answers that are not reached are left out."""
-        kept: dict[str, dict[str, Any]] = {}
-        before: dict[str, Any] = {}
-        self.route = []
-        for step in self.original.steps:
+    def _follow(self, first: str) -> None:
+        """Follow the steps from one of the route on; answers that are not reached are left out."""
+        steps = list(self.original.steps)
+        self.route = self.route[: self.route.index(first)] if first in self.route else []
+        kept = {step: self._answers[step] for step in self.route}
+        before = {item: answer for items in kept.values() for item, answer in items.items()}
+        for step in steps[steps.index(first) :]:
             entered = self._answers.get(step, {})
             shown = self._shown(step, before, entered)
             if not shown:
@@ -132,7 +146,7 @@ class ExpectedSession:
             self.route.append(step)
             if step not in self._answers or self._lacks(shown, before, entered):
                 break
-            kept[step] = {item.id: entered.get(item.id) for item in shown}
+            kept[step] = {item.id: entered[item.id] for item in shown if item.id in entered}
             before |= kept[step]
         else:
             self.route.append(END)

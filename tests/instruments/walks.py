@@ -11,13 +11,13 @@ from functools import cache
 from typing import Any
 
 from tests.instruments.expected import END, Entered, ExpectedSession, Outcome
-from tests.instruments.oracle import Item, Original, original
+from tests.instruments.oracle import Given, Item, Original, original
 
 Goal = tuple[str, ...]
 """What walks should reach: a word for its kind, and what it is about."""
 
-MOST_WALKS = 3_000
-"""That are tried; so many without a new goal end the search."""
+MOST_WALKS = 2_000
+"""That are tried."""
 
 MOST_TURNS = 400
 
@@ -51,23 +51,36 @@ class Walk:
 
 
 @cache
-def covering_walks(name: str, today: str, seed: int = 0) -> tuple[Walk, ...]:
-    """Return few walks that reach all goals that are reached by many."""
+def covering_walks(name: str, today: str) -> tuple[Walk, ...]:
+    """Return few walks that reach all goals, with refused answers, edits and steps back."""
+    return _search(name, today, goals(original(name)), straight=False)
+
+
+@cache
+def straight_walks(name: str, today: str) -> tuple[Walk, ...]:
+    """Return few walks that show every item and every ending, without refused answers, edits and steps back."""
+    wanted = {goal for goal in goals(original(name)) if goal[0] in ("shown", "ending", "language")}
+    return _search(name, today, wanted, straight=True)
+
+
+def _search(name: str, today: str, wanted: set[Goal], *, straight: bool) -> tuple[Walk, ...]:
     kept: list[tuple[Walk, _Plan]] = []
     reached: set[Goal] = set()
-    rng = random.Random(f"{name} {seed}")
-    since = 0
+    rng = random.Random(name)
+    in_vain = 0
     for _ in range(MOST_WALKS):
-        plan = rng.choice(kept)[1].changed(rng) if kept and rng.random() < 0.7 else _Plan(rng.random())
+        plan = (
+            rng.choice(kept)[1].changed(rng) if kept and rng.random() < 0.7 else _Plan(rng.random(), straight=straight)
+        )
         walk = _walk(original(name), plan, today)
-        since += 1
+        in_vain += 1
         if not walk.goals <= reached:
             kept.append((walk, plan))
             reached |= walk.goals
-            since = 0
-        if since > MOST_WALKS / 10 and goals(original(name)) <= reached:
+            in_vain = 0
+        if wanted <= reached and (straight or in_vain > 50):
             break
-    return smallest([walk for walk, _ in kept], reached)
+    return smallest([walk for walk, _ in kept], wanted if straight else reached)
 
 
 def smallest(walks: list[Walk], wanted: set[Goal]) -> tuple[Walk, ...]:
@@ -115,43 +128,41 @@ def goals(instrument: Original) -> set[Goal]:
 class _Plan:
     """Decides everything about a walk; a changed plan decides most of it the same."""
 
-    def __init__(self, seed: float, picks: Mapping[str, float] | None = None) -> None:
+    def __init__(self, seed: float, picks: Mapping[str, float] | None = None, *, straight: bool = False) -> None:
         self._seed = seed
         self._picks = dict(picks or {})
+        self._straight = straight
         self._rng = random.Random(seed)
-        self._lean = random.Random(f"{seed} lean").choice((None, None, 0.0, 0.99))
-
-    def again(self) -> None:
-        """Decide the same from here as before."""
-        self._rng = random.Random(self._seed)
+        self._lean = self._rng.choice((None, None, 0.0, 0.99))
 
     def changed(self, rng: random.Random) -> "_Plan":
-        plan = _Plan(self._seed if rng.random() < 0.7 else rng.random(), self._picks)
+        seed = self._seed if rng.random() < 0.7 else rng.random()
+        plan = _Plan(seed, self._picks, straight=self._straight)
         for name in rng.sample(sorted(self._picks), min(len(self._picks), rng.choice((1, 1, 2, 3)))):
             plan._picks[name] = rng.random()
         return plan
 
     def pick(self, name: str, choices: Any) -> Any:
         """Choose the same for the same name each time; some plans choose mostly the first, others mostly the last."""
-        rng = random.Random(f"{self._seed} {name}")
-        share = rng.random()
-        if self._lean is not None and rng.random() < 0.9:
-            share = self._lean
-        return choices[int(self._picks.setdefault(name, share) * len(choices))]
+        if name not in self._picks:
+            self.forget(name)
+            if self._lean is not None and self._rng.random() < 0.9:
+                self._picks[name] = self._lean
+        return choices[int(self._picks[name] * len(choices))]
 
     def forget(self, name: str) -> None:
         """Let the next choice for a name be another one."""
         self._picks[name] = self._rng.random()
 
-    def chance(self, share: float) -> bool:
-        return self._rng.random() < share
+    def detours(self, share: float) -> bool:
+        """Return whether to do what is not straight on."""
+        return not self._straight and self._rng.random() < share
 
     def any(self, choices: list[Any]) -> Any:
         return self._rng.choice(choices)
 
 
 def _walk(instrument: Original, plan: _Plan, today: str) -> Walk:
-    plan.again()
     known = plan.pick("arrival", instrument.arrivals)
     language = plan.pick("language", instrument.languages)
     session = ExpectedSession(instrument, known, today, language)
@@ -165,7 +176,7 @@ def _walk(instrument: Original, plan: _Plan, today: str) -> Walk:
         if step not in tried:
             tried.add(step)
             turns += _wrong_turns(session, plan, reached)
-        if edits < 3 and session.history and plan.chance(0.12):
+        if edits < 3 and session.history and plan.detours(0.12):
             edits += 1
             before = _shown_items(session)
             turn = _edit(session, plan)
@@ -193,7 +204,7 @@ def _shown_items(session: ExpectedSession) -> set[str]:
 
 def _edit(session: ExpectedSession, plan: _Plan) -> Turn:
     """Go back, or answer an earlier step otherwise."""
-    if plan.chance(0.4):
+    if plan.any([True, False]):
         turn = Turn(session.current, "back")
         session.back()
         for item in session.original.steps[session.current]:
@@ -209,46 +220,42 @@ def _edit(session: ExpectedSession, plan: _Plan) -> Turn:
 
 def _answer(session: ExpectedSession, plan: _Plan, step: str) -> Turn:
     """Return an accepted answer; a doubted one sometimes."""
-    entered: dict[str, Any] = {}
-    doubted: str | None = None
-    while item := _next_item(session, step, entered):
-        given = session.given(step, entered)
+    doubted: list[str] = []
+
+    def choose(item: Item, given: Given) -> Any:
         unusual = item.unusual(given)
-        if unusual and doubted is None and plan.chance(0.3):
-            doubted = item.id
-            entered[item.id] = plan.pick(f"{item.id} doubted", unusual)
-        else:
-            entered[item.id] = plan.pick(item.id, item.accepted(given))
-    return Turn(step, "accepted" if doubted is None else "doubted", entered, doubted)
+        if unusual and not doubted and plan.pick(f"{item.id} is doubted", (False, False, True)):
+            doubted.append(item.id)
+            return plan.pick(f"{item.id} doubted", unusual)
+        return plan.pick(item.id, item.accepted(given))
 
-
-def _next_item(session: ExpectedSession, step: str, entered: Entered) -> Item | None:
-    """Return the first item that is shown and has no answer yet."""
-    return next((item for item in session.items(step, entered) if item.id not in entered), None)
+    entered = session.fill(step, choose)
+    return Turn(step, "doubted", entered, doubted[0]) if doubted else Turn(step, "accepted", entered)
 
 
 def _wrong_turns(session: ExpectedSession, plan: _Plan, reached: set[Goal]) -> Iterator[Turn]:
     """Yield one answer at the current step that is refused, sometimes."""
-    if plan.chance(0.3):
+    if not plan.detours(0.7):
         return
-    entered: dict[str, Any] = {}
-    wrong: list[Turn] = []
-    while item := _next_item(session, session.current, entered):
-        given = session.given(session.current, entered)
-        answers = item.wrong(given)
-        wrong += [Turn(session.current, "refused", {**entered, item.id: answer}, item.id) for answer in answers]
-        if item.beside is None and item.is_required(given) and item.accepted(given) != [None]:
-            wrong.append(Turn(session.current, "missing", {**entered, item.id: None}, item.id))
-        entered[item.id] = plan.pick(item.id, item.accepted(given))
+    wrong: list[tuple[Outcome, str, Any]] = []
+
+    def choose(item: Item, given: Given) -> Any:
+        accepted = item.accepted(given)
+        wrong.extend(("refused", item.id, answer) for answer in item.wrong(given))
+        if item.beside is None and item.is_required(given) and accepted != [None]:
+            wrong.append(("missing", item.id, None))
+        return plan.pick(item.id, accepted)
+
+    session.fill(session.current, choose)
     if not wrong:
         return
-    turn = plan.any(wrong)
-    completed = dict(turn.entered)
-    while item := _next_item(session, session.current, completed):
-        completed[item.id] = plan.pick(item.id, item.accepted(session.given(session.current, completed)))
-    wrong_item = turn.item or ""
-    reached.add((turn.outcome, wrong_item, repr(turn.entered[wrong_item])))
-    yield Turn(turn.step, turn.outcome, completed, turn.item)
+    outcome, wrong_item, answer = plan.any(wrong)
+    reached.add((outcome, wrong_item, repr(answer)))
+    entered = session.fill(
+        session.current,
+        lambda item, given: answer if item.id == wrong_item else plan.pick(item.id, item.accepted(given)),
+    )
+    yield Turn(session.current, outcome, entered, wrong_item)
 
 
 def _reached_at_end(session: ExpectedSession, turns: list[Turn]) -> set[Goal]:
@@ -274,16 +281,3 @@ def _reached_at_end(session: ExpectedSession, turns: list[Turn]) -> set[Goal]:
         if turn.outcome == "doubted" and turn.item is not None:
             reached.add(("doubted", turn.item, repr(turn.entered[turn.item])))
     return reached
-
-
-def straight_walks(name: str, today: str) -> tuple[Walk, ...]:
-    """Return few walks that show every item, without refusals, edits and steps back."""
-    straight = []
-    for walk in covering_walks(name, today):
-        session = walk.begin(name, today)
-        for turn in walk.turns:
-            session.take(turn.outcome, turn.step, turn.entered)
-        turns = tuple(Turn(step, "accepted", session.entered(step)) for step in session.route if step != END)
-        shown = frozenset(goal for goal in walk.goals if goal[0] in ("shown", "ending", "language"))
-        straight.append(Walk(walk.known, walk.language, turns, shown))
-    return smallest(straight, {goal for walk in straight for goal in walk.goals})
