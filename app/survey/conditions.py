@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
+from ..core import strict_json
+from ..errors import InvalidJson
 from .expressions import (
     SCOPE,
     EvaluationError,
@@ -165,7 +167,7 @@ class FlatAnswers(Mapping[str, Any]):
 
 
 class ComputedValues(Mapping[str, Any]):
-    """A survey's values, each computed when it is first read; null where the expression has no value."""
+    """A survey's values, each computed when it is first read; null where it is none that is stored."""
 
     __slots__ = ("_budget", "_expressions", "_found", "_scope")
 
@@ -196,14 +198,11 @@ class ComputedValues(Mapping[str, Any]):
 
 def _value(expression: Expression, scope: Scope, budget: StepBudget | None) -> Any:  # noqa: ANN401 - JSON of any kind
     try:
-        return whole_number(expression.value(scope, budget))
-    except EvaluationError:
+        value = expression.value(scope, budget)
+        strict_json.check(value)
+    except (EvaluationError, InvalidJson):
         return None
-
-
-def whole_number(value: object) -> object:
-    """Return a number of an expression as JSON has it: whole where it is one."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return value
 
 
 def holds(condition: Expression, scope: Scope) -> bool:

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
-from ..core import strict_json
 from .client_steps import client_form
-from .conditions import holds, whole_number
+from .conditions import holds
 from .definition import Survey
-from .expressions import EvaluationError, Expression, Scope
+from .expressions import EvaluationError, Expression, Scope, number_text
 from .scopes import known_to, moment_scope, walk_scope
 from .state import SessionState
 from .types import BaseStep, FieldStep, InvalidAnswer, Option, OptionValue, PageStep, Step
@@ -129,8 +128,8 @@ def _ordered(survey: Survey, step: Step | FieldStep, user_id: str) -> dict[str, 
     return {"options": display_order(_options(step), (survey.id, user_id, step.id))}
 
 
-def _value_text(value: object) -> str:
-    return value if isinstance(value, str) else strict_json.encode(whole_number(value))
+def _value_text(value: OptionValue) -> str:
+    return value if isinstance(value, str) else number_text(value)
 
 
 def _options(step: BaseStep) -> Sequence[Option]:
@@ -142,7 +141,7 @@ def _computed(step: Step, expressions: Mapping[str, Expression], scope: Scope) -
     found: dict[str, Any] = {}
     for name, expression in expressions.items():
         try:
-            value = whole_number(expression.value(scope))
+            value = expression.value(scope)
             found[name] = step.computed_default(value) if name == "default" else step.computed_value(name, value)
         except (EvaluationError, ValidationError):
             continue

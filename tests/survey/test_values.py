@@ -138,6 +138,32 @@ def test_saved_state_that_is_completed_records_values() -> None:
     assert reopened.values is None
 
 
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("answers.a", 1e300),
+        ("[answers.a, 2]", [1e300, 2]),
+        ("answers.b", 2**53),
+        ("answers.b * 4", 2.0**55),
+        (r'"\u0000"', None),
+        (r'{"\u0000": 1}', None),
+        ("[" * 33 + "1" + "]" * 33, None),
+    ],
+)
+def test_value_that_no_database_stores_is_null(expression: str, value: object) -> None:
+    """A number is one of JSON, however large."""
+    one = definition(f"""
+        id: e
+        title: t
+        language: en
+        values: {{v: '{expression}'}}
+        steps: [{{id: a, type: number, prompt: p}}, {{id: b, type: number, prompt: p}}]
+    """)
+    state, _ = after(BEGIN, *answers(a=1e300, b=2**53), survey=one)
+    assert state.values == {"v": value}
+    assert type(state.values["v"]) is type(value)
+
+
 def test_survey_that_shows_nothing_records_values() -> None:
     """It completes at once."""
     nothing = definition(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from .. import conditions
-from ..conditions import ComputedValues, whole_number
+from ..conditions import ComputedValues
 from ..expressions import (
     Alternative,
     EvaluationError,
@@ -19,6 +19,7 @@ from ..expressions import (
     nodes,
     type_name,
     types,
+    whole_number,
 )
 from ..parameters import Parameter
 from ..types import BaseStep, Value

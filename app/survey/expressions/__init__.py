@@ -7,7 +7,7 @@ from .inference import Members, infer
 from .nodes import Binary, Call, Index, InvalidExpression, Literal, Loop, Name, Node, Select, nodes
 from .parser import MAX_LENGTH, RESERVED_WORDS
 from .possible import ANY, SAMPLES, Alternative, Possible, list_of, map_of, types
-from .values import EvaluationError, number_text, type_name
+from .values import EvaluationError, number_text, type_name, whole_number
 
 __all__ = [
     "ANY",
@@ -44,5 +44,6 @@ __all__ = [
     "number_text",
     "type_name",
     "types",
+    "whole_number",
     "without_value",
 ]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from ...core.strict_json import MAX_INTEGER
+
 _ORDERED = frozenset({float, str, bool, bytes, datetime.datetime, datetime.timedelta})
 SCALARS = frozenset({float, str, bool, type(None)})
 """What JSON and expressions have in common."""
@@ -79,15 +81,18 @@ def to_json(value: Any) -> Any:  # noqa: ANN401 - JSON of any kind
     Raises:
         EvaluationError: JSON has no such value.
     """
-    if type(value) is float:
-        return int(value) if value.is_integer() and abs(value) <= 2**53 else value
     if type(value) in SCALARS:
-        return value
+        return whole_number(value)
     if type(value) is list:
         return [to_json(item) for item in value]
     if type(value) is dict and all(type(name) is str for name in value):
         return {name: to_json(item) for name, item in value.items()}
     raise EvaluationError(f"a {type_name(value)} cannot be the result")
+
+
+def whole_number(value: object) -> object:
+    """Return a number of an expression as JSON has it: an int where it is whole, unless that would be too large."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_INTEGER else value
 
 
 def number_text(number: float) -> str:

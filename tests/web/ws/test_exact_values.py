@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from websockets.sync.client import connect
 
@@ -18,10 +18,11 @@ SURVEY = """
 id: exact
 title: t
 language: en
+values: {same: answers.S2}
 steps:
   - {id: S1, type: text, prompt: p, max_length: 60000, required: false}
   - {id: S2, type: number, prompt: p, required: false}
-  - {id: S3, type: info, prompt: p}
+  - {id: S3, type: number, prompt: "{{ values.same }}", min: "{{ answers.S2 }}", default: "{{ answers.S2 }}"}
 """
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=200)
 NUMBER = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
@@ -80,9 +81,14 @@ def test_any_text_is_returned_unchanged(exact: Server, value: str) -> None:
 
 @MANY
 @given(value=NUMBER)
+@example(value=1e300)
 def test_any_number_is_returned_unchanged(exact: Server, value: float) -> None:
-    """To the last bit, including the sign of zero."""
+    """To the last bit, including the sign of zero; as a computed value, bound and default as a double."""
     assert repr(answer_and_read_back(exact, "number", "S2", value)) == repr(value)
+    reader = Participant(exact, "number", "exact")
+    reader.ws.close()
+    step = reader.state["step"]
+    assert (reader.state["session"]["values"]["same"], step["min"], step["default"]) == (value, value, value)
 
 
 def test_answer_of_the_largest_frame_is_returned_unchanged(exact: Server) -> None:
