@@ -157,10 +157,13 @@ def _accepted(name: str, parameter: Parameter, value: object) -> Any:  # noqa: A
     if parameter.step.is_empty(value):
         return parameter.default
     try:
+        strict_json.check(value)
         return parameter.step.check_answer(value)
+    except InvalidJson as error:
+        why = f"It is {error.problem}."
     except InvalidAnswer as error:
         why = str(error).replace("The answer", "It", 1)
-        raise InvalidInput(f"The parameter {name} is invalid. {why}") from None
+    raise InvalidInput(f"The parameter {name} is invalid. {why}")
 
 
 def _given(name: str, parameter: Parameter, given: Given) -> object:

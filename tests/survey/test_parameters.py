@@ -74,6 +74,8 @@ def test_text_of_an_address_becomes_a_value_of_the_type(name: str, text: str, va
         ({"option": ["Two"]}, "The parameter option is invalid. "),
         ({"day": ["30.11.2026"]}, "The parameter day is invalid. "),
         ({"text": ["a", "b"]}, "The parameter text is repeated."),
+        ({"text": ["a\0b"]}, "The parameter text is invalid. It is text with the character U\\+0000"),
+        ({"number": ["1e400"]}, "The parameter number is invalid. "),
     ],
 )
 def test_wrong_or_repeated_parameter_is_refused_by_name(url: dict[str, list[str]], message: str) -> None:

@@ -27,6 +27,7 @@ language: en
 parameters:
   clinic: {type: choice, from: url, options: [north, south]}
   visits: {type: number, from: url, integer: true, default: 1}
+  note: {type: text, from: url, required: false}
   first_name: {type: text, from: invitation, required: false, max_length: 20}
   ward: {type: number, from: api, required: false}
 steps:
@@ -34,7 +35,7 @@ steps:
   - {id: what, type: text, prompt: "What?"}
 """
 
-NORTH = {"clinic": "north", "visits": 1, "first_name": None, "ward": None}
+NORTH = {"clinic": "north", "visits": 1, "note": None, "first_name": None, "ward": None}
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +121,7 @@ WRONG = [
     ("clinic=north&clinic=north", "The parameter clinic is repeated."),
     ("clinic=north&visits=1.5", "The parameter visits is invalid. "),
     ("clinic=north&visits=many", "The parameter visits is invalid. "),
+    ("clinic=north&note=a%00b", "The parameter note is invalid. It is text with the character U+0000"),
 ]
 
 
@@ -218,7 +220,7 @@ def test_rest_takes_the_parameters_that_an_integrator_sends(
     wrong = request(running, "POST", path, integrator, {"parameters": {"clinic": "south", "ward": "five"}})
     assert (wrong.status_code, wrong.json()["detail"]) == (422, "The parameter ward is invalid. It must be a number.")
     made = request(running, "POST", path, integrator, sent)
-    assert (made.status_code, made.json()["session"]["parameters"]) == (201, {**sent["parameters"], "visits": 1})
+    assert (made.status_code, made.json()["session"]["parameters"]) == (201, {**NORTH, **sent["parameters"]})
     assert begun(running, user, "clinic=north", token) == made.json()["session"]["parameters"]
 
 
