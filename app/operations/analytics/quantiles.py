@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...core.strict_json import MAX_INTEGER
+
 MEDIAN, P90 = 50, 90
 
 BINS = 10
 """Whole numbers in a smaller range have one each."""
 
 _US = 1_000_000
+
+_LARGE, _SCALE = 2.0**900, 2.0**100
+"""Sums and differences of larger numbers could be infinite; they are divided by this power of 2, which is exact."""
 
 
 Samples = list[ArrayLike]
@@ -49,25 +54,26 @@ def numbers(samples: Samples) -> dict[str, Any] | None:
     values = _concatenate(samples)
     if not len(values):
         return None
+    scale = _SCALE if np.abs(values).max() > _LARGE else 1.0
+    values = values / scale
     low, high = values.min(), values.max()
-    (median,) = _quantiles(values, (MEDIAN,), digits=6)
     return {
-        "min": _json_number(low),
-        "max": _json_number(high),
-        "mean": round(float(np.mean(values)), 6),
-        "median": median,
-        "bins": _bins(values, low, high),
+        "min": _json_number(low * scale),
+        "max": _json_number(high * scale),
+        "mean": round(float(np.mean(values)) * scale, 6),
+        "median": round(float(np.median(values)) * scale, 6),
+        "bins": _bins(values, low, high, scale),
     }
 
 
-def _bins(values: NDArray[Any], low: float, high: float) -> list[dict[str, Any]]:
+def _bins(values: NDArray[Any], low: float, high: float, scale: float) -> list[dict[str, Any]]:
     if low == high:
-        return [{"from": _json_number(low), "to": _json_number(high), "count": len(values)}]
+        return [{"from": _json_number(low * scale), "to": _json_number(high * scale), "count": len(values)}]
     has_whole_bins = high - low < BINS and bool(np.all(values == np.floor(values)))
     edges = np.arange(low, high + 2) if has_whole_bins else np.linspace(low, high, BINS + 1)
     counts, _ = np.histogram(values, bins=edges)
     return [
-        {"from": _json_number(start), "to": _json_number(end), "count": int(count)}
+        {"from": _json_number(start * scale), "to": _json_number(end * scale), "count": int(count)}
         for (start, end), count in zip(pairwise(edges), counts, strict=True)
     ]
 
@@ -80,4 +86,4 @@ def _quantiles(values: NDArray[Any], percents: Sequence[int], *, digits: int) ->
 
 def _json_number(number: Any) -> int | float:  # noqa: ANN401 - a NumPy scalar
     value = round(float(number), 6)
-    return int(value) if value.is_integer() else value
+    return int(value) if value.is_integer() and abs(value) <= MAX_INTEGER else value

@@ -1,6 +1,7 @@
 """Summaries of random surveys and sessions equal a reference implementation on each database; and edge cases."""
 
 import base64
+import statistics
 from typing import Any
 
 import pytest
@@ -256,6 +257,21 @@ def test_invalid_answers_are_counted_without_their_text(opened: Opened) -> None:
         "count": 1,
         "share": 1,
     }
+
+
+@pytest.mark.parametrize("given", [(1e300,), (1e308, -1e308), (1.7e308, 1.7e308, 1e308), (1e300, 1, 0.5)], ids=str)
+def test_largest_numbers_are_summarized(opened: Opened, given: tuple[float, ...]) -> None:
+    """Their sum, their difference and a whole number of their size are beyond what JSON has."""
+    store = opened(survey_with("one", ["number"]))
+    for number, value in enumerate(given):
+        answered(store, SessionKey("one", f"user{number}"), (1, "S0", value))
+    summary = summarize(store, "one")
+    strict_json.check(summary)
+    numbers = step_summary(summary, "S0")["answers"]["numbers"]
+    assert (numbers["min"], numbers["max"]) == (min(given), max(given))
+    assert numbers["mean"] == pytest.approx(sum(value / len(given) for value in given))
+    assert numbers["median"] == statistics.median(value / 2 for value in given) * 2
+    assert sum(one["count"] for one in numbers["bins"]) == len(given)
 
 
 def test_ranking_counts_first_places_and_the_mean_rank(opened: Opened) -> None:
