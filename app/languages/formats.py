@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_skeleton, format_time, get_datetime_format
-from babel.numbers import format_decimal
+from babel.numbers import format_decimal, format_scientific
 
 from .tags import parents
 
@@ -51,7 +51,7 @@ def locale(language: str) -> Locale:
 
 def _written(value: object, language: str) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return format_decimal(value, locale=locale(language), decimal_quantization=False, group_separator=False)
+        return _written_number(value, locale(language))
     if isinstance(value, Month):
         return format_skeleton("yMMM", value, locale=locale(language))
     if isinstance(value, datetime.datetime):
@@ -62,3 +62,10 @@ def _written(value: object, language: str) -> str:
     if isinstance(value, datetime.date):
         return format_date(value, "medium", locale=locale(language))
     return str(value)
+
+
+def _written_number(number: float, language: Locale) -> str:
+    """Return a number without groups of thousands; where it would be long, with an exponent, as ECMAScript does."""
+    if number and not 1e-6 <= abs(number) < 1e21:  # noqa: PLR2004 - ECMAScript's
+        return format_scientific(number, locale=language, decimal_quantization=False)
+    return format_decimal(number, locale=language, decimal_quantization=False, group_separator=False)

@@ -123,13 +123,16 @@ def test_the_plural_form_is_that_of_the_count(directory: Path) -> None:
         ("de", 0.5, "mindestens 0,5 sein."),
         ("de-CH", 0.5, "mindestens 0.5 sein."),
         ("fr", 12345.5, "au moins 12345,5."),
+        ("de", 1.7976931348623157e308, "mindestens 1,7976931348623157E308 sein."),
+        ("de", 1.5e-7, "mindestens 1,5E-7 sein."),
+        ("de", 123456789012345680000, "mindestens 123456789012345680000 sein."),
         ("de", datetime.date(1900, 1, 31), "mindestens 31.01.1900 sein."),
     ],
 )
 def test_numbers_and_dates_are_written_as_in_the_language_of_the_text(
     language: str, value: object, written: str
 ) -> None:
-    """A number without groups of thousands; a date of medium length."""
+    """A number without groups of thousands, and with an exponent where it is long; a date of medium length."""
     assert text(language, "refusals.at_least", low=value).endswith(written)
 
 
