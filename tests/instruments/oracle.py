@@ -47,6 +47,7 @@ class Item:
         options: the codes that are shown, in order; None: it has no options, or they are those of its grid.
         refused: answers that break a rule of the original.
         doubted: answers that it accepts after a warning.
+        default: the answer that is there before the participant gives one.
         codes: our value by the original's code, where they differ.
     """
 
@@ -58,6 +59,7 @@ class Item:
     options: Samples | None = None
     refused: Samples = ()
     doubted: Samples = ()
+    default: Callable[[Given], Any] | None = None
     codes: Mapping[Any, Any] = field(default_factory=dict)
 
     @property

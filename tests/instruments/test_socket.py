@@ -127,10 +127,11 @@ def compare_texts(name: str, session: ExpectedSession, step: Any, inserted: Any)
 
 
 def compare_item(name: str, session: ExpectedSession, item_id: str, part: Any, entered: Entered) -> None:
-    """Compare whether an answer is required, and the options."""
+    """Compare whether an answer is required, its default and the options."""
     item = next(one for one in session.original.items if one.id == item_id)
     given = session.given(item.step, entered)
     assert part["required"] == item.is_required(given), item.id
+    assert part.get("default") == (None if item.default is None else item.ours(item.default(given))), item.id
     options = item.shown_options(given)
     if options is None:
         return
