@@ -20,7 +20,7 @@ stepkeep = Stepkeep(
     url_prefix="/surveys",
     participant=lambda: flask.session.get("user"),
     dashboard=lambda: flask.session.get("user") == "admin",
-    login_url=lambda: flask.url_for("pages.sign_in", next=flask.request.path),
+    login_url=lambda: flask.url_for("pages.sign_in", next=flask.request.full_path.rstrip("?")),
 )
 
 

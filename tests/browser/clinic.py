@@ -6,7 +6,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
@@ -65,12 +65,18 @@ class Clinic:
 
 
 @contextlib.contextmanager
-def open_clinic(folder: Path, **environment: str) -> Iterator[Clinic]:
-    """Start a clinic with an empty database and these settings."""
+def open_clinic(folder: Path, added: Mapping[str, str] | None = None, **environment: str) -> Iterator[Clinic]:
+    """Start a clinic with an empty database and these settings.
+
+    Args:
+        added: surveys in YAML by id, beside those of the repository.
+    """
     surveys = folder / "surveys"
     shutil.copytree(SURVEYS, surveys)
     closed = (surveys / "phq9.yaml").read_text().replace("id: phq9", f"id: {CLOSED}\naccess: closed")
     (surveys / f"{CLOSED}.yaml").write_text(re.sub("title: .*", f"title: {TITLE}", closed, count=1))
+    for survey_id, text in (added or {}).items():
+        (surveys / f"{survey_id}.yaml").write_text(text)
     secret = secrets.token_urlsafe(32)
     environment |= {
         "STEPKEEP_ENVIRONMENT": "production",

@@ -1,11 +1,12 @@
 """Parameters of the page's address: in its texts, in the session, and refused in the participant's language."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.accessibility import assert_accessible
+from tests.browser.clinic import Clinic, expect_heading, open_clinic
 from tests.conftest import Server
 
 pytestmark = pytest.mark.browser
@@ -23,6 +24,13 @@ steps:
 """
 
 Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+    """A server in production, for shared devices."""
+    with open_clinic(tmp_path_factory.mktemp("parameters"), {"arrival": SURVEY}, STEPKEEP_KIOSK_MINUTES="5") as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -67,3 +75,50 @@ def test_page_says_that_the_link_is_wrong(open_page: Open, query: str) -> None:
     expect(page.locator("#step-form")).to_be_hidden()
     expect(page.get_by_role("heading", level=1)).not_to_contain_text("{")
     assert_accessible(page, ["stopped"])
+
+
+def test_personal_link_begins_a_session_with_the_parameters_of_its_address(
+    new_context: Callable[..., BrowserContext], clinic: Clinic
+) -> None:
+    """In the language of its address too; a wrong one is refused, and Back leads before the link."""
+    address, token = clinic.link("invited", "arrival").split("#")
+    page = new_context(locale="en-US").new_page()
+    page.goto(f"{clinic.url}/")
+    page.goto(f"{address}?clinic=east&lang=de#{token}")
+    expect(page.locator("#stopped-reason")).to_contain_text("Link")
+    page.go_back()
+    expect(page).to_have_url(f"{clinic.url}/")
+    page.goto(f"{address}?clinic=north&lang=de&is_audio=true#{token}")
+    expect(page.locator("#survey")).to_have_attribute("data-mode", "audio")
+    expect(page).to_have_url(f"{clinic.url}/s/arrival?clinic=north&lang=de&is_audio=true")
+    expect(page.locator("#step")).to_contain_text("Warum north?")
+
+
+def leave(page: Page) -> None:
+    """Leave the device."""
+    page.locator("#device summary").click()
+    page.locator("#device-leave").click()
+    page.locator("#device-leave-yes").click()
+    expect_heading(page, "This device is cleared")
+
+
+def test_shared_device_begins_again_with_the_parameters_of_its_address(
+    new_context: Callable[..., BrowserContext], clinic: Clinic
+) -> None:
+    """The next participant is in the same clinic; but nothing of a personal link stays."""
+    page = new_context(locale="en-US").new_page()
+    page.goto(f"{clinic.url}/s/arrival?clinic=south&utm=letter")
+    expect(page.locator("#step")).to_contain_text("Why south?")
+    first = page.locator("#survey").get_attribute("data-user-id")
+    leave(page)
+    expect(page).to_have_url(f"{clinic.url}/left?survey=arrival&clinic=south")
+    page.get_by_role("link", name="Begin a new survey").click()
+    expect(page.locator("#step")).to_contain_text("Why south?")
+    assert page.locator("#survey").get_attribute("data-user-id") not in {"", first}
+    leave(page)
+    address, token = clinic.link("personal", "arrival").split("#")
+    page.goto(f"{address}?clinic=north#{token}")
+    expect(page.locator("#step")).to_contain_text("Why north?")
+    leave(page)
+    expect(page).to_have_url(f"{clinic.url}/left")
+    expect(page.get_by_role("link", name="Begin a new survey")).to_be_hidden()

@@ -67,6 +67,15 @@ def test_clinics_own_pages_are_not_changed(clinic: ClinicServer) -> None:
         assert "The clinic" not in ada.get("/surveys/nowhere").text
 
 
+def test_sign_in_keeps_the_query_of_the_page(clinic: ClinicServer) -> None:
+    """It has the survey's parameters, and the language."""
+    for page in ("/surveys/s/wellbeing", "/surveys/s/wellbeing?clinic=north&lang=de"):
+        asked = httpx.get(f"{clinic.url}{page}", timeout=60)
+        form = {"user": "ada", "password": PASSWORD}
+        signed_in = httpx.post(f"{clinic.url}{asked.headers['Location']}", data=form, timeout=60)
+        assert (signed_in.status_code, signed_in.headers["Location"]) == (303, page)
+
+
 def test_sign_in_redirects_only_to_the_clinics_own_pages(clinic: ClinicServer) -> None:
     """Browsers drop tabs and line breaks from an address, and take a backslash for a slash."""
 

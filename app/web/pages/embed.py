@@ -16,7 +16,7 @@ from ..compression import forbid_compression
 from ..context import authenticator, store
 from ..request_origin import frame_ancestors, require_same_origin
 from .opening import preview_opening, read_opening
-from .survey import new_key, participants_page, survey_page
+from .survey import new_key, participants_page, survey_address, survey_page
 
 embedding = flask.Blueprint("embedding", __name__)
 
@@ -67,6 +67,7 @@ def _show(survey: Survey, participant: Participant | None) -> Response:
         user_id=key.user_id,
         token=token,
         is_embedded=True,
+        left_url=survey_address(survey, "embedding.embed", left=""),
         kiosk_minutes=kiosk_minutes,
         is_returning=participant is not None,
     )

@@ -4,7 +4,7 @@ The survey's cookie identifies the participant; in development the script choose
 Content-Security-Policy forbids inline script and style.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,7 +19,7 @@ from ...survey import MarkdownText, SessionKey, Survey
 from ..authorization import admit_new_participant
 from ..compression import forbid_compression
 from ..context import app_context, authenticator, form_digest, store
-from ..request_language import in_wanted_language, page_language
+from ..request_language import LANGUAGE_PARAMETER, in_wanted_language, page_language
 from ..request_origin import require_same_origin
 from .opening import Opening, preview_opening, read_opening
 
@@ -58,7 +58,7 @@ def take_survey(survey_id: str) -> Response:
     except Unauthorized:
         is_public = survey is not None and survey.access == "public"
         shown = in_wanted_language(survey) if survey is not None and is_public else None
-        anew = None if shown is None else _address("pages.begin_again", shown)
+        anew = None if shown is None else survey_address(shown, "pages.begin_again")
         return participants_page("ended.html", status=401, survey=shown, anew=anew)
     host = authenticator().host
     if participant is None and host is not None and host.has_participants and host.user.participant is None:
@@ -81,7 +81,7 @@ def begin_again(survey_id: str) -> Response:
     survey = _surveys().get(survey_id)
     if survey is None or survey.access == "closed":
         return _not_found()
-    response = flask.redirect(_address("pages.take_survey", survey), 303)
+    response = flask.redirect(survey_address(survey), 303)
     authenticator().set_resume_cookie(response, new_key(survey))
     return response
 
@@ -94,9 +94,12 @@ def resume() -> Response:
 
 @pages.get("/left")
 def left() -> Response:
-    """Show that the browser has left a survey, and which ones it still has."""
+    """Show that the browser has left a survey, which ones it still has, and how a shared device begins again."""
     surveys = [in_wanted_language(survey) for survey in _surveys().values() if _has_session(survey)]
-    return participants_page("left.html", surveys=surveys)
+    anew = _surveys().get(flask.request.args.get("survey", ""))
+    is_offered = anew is not None and anew.access == "public"
+    list_url = _with_query(flask.url_for("pages.list_surveys"), list(flask.request.args.items(multi=True)))
+    return participants_page("left.html", surveys=surveys, anew=anew if is_offered else None, list_url=list_url)
 
 
 @pages.errorhandler(Unauthorized)
@@ -177,11 +180,29 @@ def page(template: str, *, status: int = 200, **context: object) -> Response:
     return flask.make_response(flask.render_template(template, **context), status)
 
 
-def _address(endpoint: str, survey: Survey) -> str:
-    """Return a survey's address with its parameters in that of the request."""
-    url = flask.url_for(endpoint, survey_id=survey.id)
-    given = [pair for pair in flask.request.args.items(multi=True) if pair[0] in survey.parameters]
-    return f"{url}?{urlencode(given)}" if given else url
+@pages.app_template_global()
+def survey_address(survey: Survey, endpoint: str = "pages.take_survey", **more: str) -> str:
+    """Return an address of a survey, at which a session begins as the request's address says."""
+    return _with_query(flask.url_for(endpoint, survey_id=survey.id), [*more.items(), *_beginning(survey)])
+
+
+def _left_address(survey: Survey, participant: Participant | None) -> str:
+    """Return where the page leads when the device is left; if it is shared, with how the next session begins.
+
+    Not as one of a personal link, whose parameters may be about its participant.
+    """
+    is_linked = participant is not None and participant.granted_at != participant.issued_at
+    is_shared = store().settings.kiosk_minutes and survey.access == "public" and not is_linked
+    return _with_query(flask.url_for("pages.left"), [("survey", survey.id), *_beginning(survey)] if is_shared else [])
+
+
+def _beginning(survey: Survey) -> list[tuple[str, str]]:
+    names = {"is_audio", LANGUAGE_PARAMETER, *survey.parameters}
+    return [pair for pair in flask.request.args.items(multi=True) if pair[0] in names]
+
+
+def _with_query(url: str, pairs: Sequence[tuple[str, str]]) -> str:
+    return f"{url}?{urlencode(pairs)}" if pairs else url
 
 
 def _not_now(error: StepkeepError, code: str, retry_after_s: int) -> Response:
@@ -205,6 +226,7 @@ def _show(survey: Survey, key: SessionKey, participant: Participant | None = Non
         kiosk_minutes=store().settings.kiosk_minutes,
         is_returning=participant is not None,
         has_cookie=participant is None or authenticator().is_from_cookie(key),
+        left_url=_left_address(survey, participant),
     )
     if participant is None or authenticator().credentials.should_renew(participant):
         authenticator().set_resume_cookie(response, key, participant)

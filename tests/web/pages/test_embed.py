@@ -69,6 +69,12 @@ def test_participant_of_a_token_gets_their_page(app: App) -> None:
     assert 'id="device-link"' not in answer.text  # it needs the cookie that frames don't get
 
 
+def test_frame_that_was_left_begins_again_as_its_address_says(app: App) -> None:
+    """Its site chose the address."""
+    page = app.request("GET", "/embed/phq9/page?lang=de&is_audio=true&utm=letter").text
+    assert 'data-left-url="/embed/phq9?left=&amp;lang=de&amp;is_audio=true"' in page
+
+
 def test_page_without_valid_credentials_says_nothing_of_a_closed_survey(app: App) -> None:
     """The first page is the same for every id."""
     pages = {app.request("GET", f"/embed/{name}").text.replace(name, "") for name in (CLOSED, "absent", "phq9")}

@@ -1,5 +1,6 @@
 """The session in its page: only the participant's own, as the WebSocket sends it, and never a reason to wait."""
 
+import html
 import json
 import re
 import threading
@@ -193,8 +194,23 @@ def test_session_that_is_begun_anew_keeps_the_parameters_of_the_address(
     (tmp_path / "arrival.yaml").write_text(ARRIVAL)
     with production_app(sqlite_settings.model_copy(update={"surveys_dir": tmp_path})) as app:
         cookie = {"Cookie": "__Host-stepkeep.arrival=expired"}
-        ended = app.request("GET", "/s/arrival?clinic=%3Csouth%3E&utm=letter", headers=cookie)
-        (action,) = re.findall(r'action="([^"]*)"', ended.text)
-        assert (ended.status_code, action) == (401, "/s/arrival/anew?clinic=%3Csouth%3E")
+        query = "clinic=%3Csouth%3E&lang=en&is_audio=true"
+        ended = app.request("GET", f"/s/arrival?{query}&utm=letter", headers=cookie)
+        action = html.unescape(re.findall(r'action="([^"]*)"', ended.text)[0])
+        assert (ended.status_code, action) == (401, f"/s/arrival/anew?{query}")
         begun = app.request("POST", action, headers={"Sec-Fetch-Site": "same-origin"})
-        assert (begun.status_code, begun.headers["Location"]) == (303, "/s/arrival?clinic=%3Csouth%3E")
+        assert (begun.status_code, begun.headers["Location"]) == (303, f"/s/arrival?{query}")
+
+
+@pytest.mark.parametrize("path", ["/", "/left"])
+def test_links_to_a_survey_have_its_parameters_of_the_address(
+    tmp_path: Path, sqlite_settings: Settings, path: str
+) -> None:
+    """Of the page's own address; a closed survey is not offered to begin."""
+    (tmp_path / "arrival.yaml").write_text(ARRIVAL)
+    (tmp_path / "closed.yaml").write_text(ARRIVAL.replace("id: arrival", "id: closed\naccess: closed"))
+    with production_app(sqlite_settings.model_copy(update={"surveys_dir": tmp_path})) as app:
+        page = app.request("GET", f"{path}?survey=arrival&clinic=%3Csouth%3E&utm=letter&lang=en").text
+        assert 'href="/s/arrival?clinic=%3Csouth%3E&amp;lang=en"' in page
+        assert path == "/" or 'href="/?survey=arrival&amp;clinic=%3Csouth%3E' in page
+        assert "/s/closed" not in page + app.request("GET", "/left?survey=closed").text

@@ -13,7 +13,7 @@ async function start() {
   for (const id of new Set(owners.map((owner) => owner.split(" ")[0]))) {
     let item = [...list.children].find((each) => /** @type {HTMLElement} */ (each).dataset.surveyId === id);
     if (item === undefined) {
-      item = make("li", { "data-survey-id": id }, make("a", { href: surveyUrl + encodeURIComponent(id) }, id));
+      item = make("li", { "data-survey-id": id }, make("a", { href: surveyUrl + encodeURIComponent(id) + location.search }, id));
       list.append(item);
     }
     item.append(note.content.cloneNode(true));

@@ -34,7 +34,7 @@ function start() {
   token = location.hash.slice(1);
   exchangeId = newCommandId();
   choices = { replace: false, confirm: false };
-  history.replaceState(null, "", location.pathname);
+  history.replaceState(null, "", location.pathname + location.search);
   if (token === "") show("incomplete");
   else void exchange();
 }
@@ -71,7 +71,7 @@ function refuse(problem) {
   byId("question-other").hidden = !hasOther;
   byId("own-begin").hidden = hasOther;
   byId("own-continue").hidden = !hasOther;
-  /** @type {HTMLAnchorElement} */ (byId("own")).href = `${byId("resume").dataset.surveyUrl}${problem.survey_id}`;
+  /** @type {HTMLAnchorElement} */ (byId("own")).href = `${byId("resume").dataset.surveyUrl}${problem.survey_id}${location.search}`;
   show("question");
 }
 
@@ -80,10 +80,10 @@ function formatTime(time) {
   return new Date(time).toLocaleString(surveyLanguage(), { dateStyle: "long", timeStyle: "short" });
 }
 
-/** @param {string} url */
+/** @param {string} url to which the query of the link belongs: the survey's parameters, and its language */
 function openSurvey(url) {
   token = "";
-  location.replace(url);
+  location.replace(url + location.search);
 }
 
 /** @param {boolean} isBusy whether the server answered that it is */
