@@ -13,9 +13,11 @@ from .expressions import (
     Frame,
     InvalidExpression,
     Names,
+    PartialExpression,
     Scope,
     StepBudget,
     compile_expression,
+    divide,
     without_value,
 )
 from .state import END
@@ -54,7 +56,7 @@ class Conditions:
         ids: of all steps and fields that have an answer of their own, in order.
         owners: the page of each field.
         fields: of pages: the condition of each field; None always holds.
-        client_fields: fields whose condition reads others of their page.
+        client_fields: of fields whose condition reads others of their page.
         values: of computed values, in order.
         shown: of steps with ``show_if``.
         options: of options with ``show_if``, by value.
@@ -71,7 +73,7 @@ class Conditions:
     ids: tuple[str, ...]
     owners: Mapping[str, str]
     fields: Mapping[str, Mapping[str, Expression | None]]
-    client_fields: frozenset[str]
+    client_fields: Mapping[str, PartialExpression]
     values: Mapping[str, Expression]
     rules: Mapping[str, Rules]
     shown: Mapping[str, Expression]
@@ -242,7 +244,6 @@ def compile_conditions(
     rules = {step.id: compiler.rules(step) for step in steps}
     shown = {step.id: compiler.one(step.show_if) for step in steps if step.show_if is not None}
     fields = {page.id: compiler.fields(page) for page in pages.values()}
-    client_fields = compiler.client_fields
     for page, conditions in fields.items():
         own = [condition for condition in conditions.values() if condition is not None]
         if len(own) == len(conditions):  # none may be shown
@@ -250,7 +251,16 @@ def compile_conditions(
     options = _without_empty({step.id: compiler.options(step) for step in asked})
     checks = _without_empty({step.id: compiler.checks(step) for step in (*pages.values(), *asked)})
     computed = _without_empty({step.id: compiler.computed(step) for step in asked})
-    varying = {*options, *computed, *(one for own in fields.values() for one, condition in own.items() if condition)}
+    varying = {
+        *options,
+        *computed,
+        *(
+            name
+            for page, own in fields.items()
+            for name, condition in own.items()
+            if condition is not None and not (name in compiler.client_fields and condition.reads_only({page}))
+        ),
+    }
     compiled_ends = tuple(None if when is None else compiler.one(when) for when in ends)
     route = [condition for own in rules.values() for condition, _ in own if condition is not None]
     route += [*shown.values(), *(condition for own in options.values() for condition in own.values())]
@@ -264,7 +274,7 @@ def compile_conditions(
         ids=ids,
         owners=owners,
         fields=fields,
-        client_fields=frozenset(client_fields),
+        client_fields=compiler.client_fields,
         values=compiler.values,
         rules=rules,
         shown=shown,
@@ -328,7 +338,7 @@ class _Compiler:
     ) -> None:
         self.parameters = parameters
         self.values: dict[str, Expression] = {}
-        self.client_fields: set[str] = set()
+        self.client_fields: dict[str, PartialExpression] = {}
         self._owners = owners
         self._targets = frozenset({*step_ids, END})
         self.names = Names(answers=frozenset(ids), parameters=parameters)
@@ -349,8 +359,9 @@ class _Compiler:
     def fields(self, page: PageStep) -> Mapping[str, Expression | None]:
         """Return the condition of each field of a page."""
         found = {field.id: None if field.show_if is None else self.one(field.show_if) for field in page.fields}
-        reads_page = (name for name, one in found.items() if one and (one.step_ids is None or page.id in one.step_ids))
-        self.client_fields.update(reads_page)
+        for name, condition in found.items():
+            if condition is not None and (condition.step_ids is None or page.id in condition.step_ids):
+                self.client_fields[name] = divide(condition, self.names, frozenset(found))
         return found
 
     def options(self, step: Step | FieldStep) -> Mapping[OptionValue, Expression]:

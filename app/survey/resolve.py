@@ -53,15 +53,18 @@ def resolve(survey: Survey, step: Step | FieldStep, walk: Scope, moment: Scope) 
 
 
 def _resolve_page(survey: Survey, page: PageStep, walk: Scope, moment: Scope) -> ResolvedStep:
-    """Return the page with the fields that are shown, and those whose condition the client evaluates."""
+    """Return the page with the fields that are shown, and those whose condition the client evaluates.
+
+    Such a condition has the values of all that the client need not know, such as the time.
+    """
     fields, has_conflict = [], False
     for field in page.fields:
         condition = survey.conditions.fields[page.id][field.id]
-        is_clients = field.id in survey.conditions.client_fields
-        if condition is None or is_clients or holds(condition, walk):
+        clients = survey.conditions.client_fields.get(field.id)
+        if condition is None or clients is not None or holds(condition, walk):
             resolved = resolve(survey, field, walk, moment)
             has_conflict = has_conflict or resolved.has_conflicting_bounds
-            fields.append(resolved.step if is_clients else _copy(resolved.step, {"show_if": None}))
+            fields.append(_copy(resolved.step, {"show_if": None if clients is None else clients.source(walk)}))
     return ResolvedStep(_copy(page, {"fields": tuple(fields)}), has_conflict)
 
 

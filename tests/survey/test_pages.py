@@ -162,6 +162,48 @@ def test_step_has_the_fields_that_are_shown_and_conditions_within_the_page() -> 
     assert all("check" not in field and "next" not in field for field in woman["fields"])
 
 
+def test_condition_within_a_page_has_the_values_of_what_no_field_decides() -> None:
+    """The time, parameters, computed values and earlier answers: its client need not know them, and could not."""
+    survey = definition("""
+id: example
+title: Example
+language: en
+values: {minor: 10 + 8}
+steps:
+  - {id: lives, type: choice, prompt: p, options: [alone, family]}
+  - id: b
+    type: page
+    prompt: p
+    fields:
+      - {id: born, type: date, prompt: p}
+      - {id: guardian, type: text, prompt: p,
+         show_if: 'age(answers.born, today) < values.minor && answers.lives == "family"'}
+""")
+    state, _ = after(("lives", "family"), survey=survey)
+    step = drawn(state, survey)
+    assert step["fields"][1]["show_if"] == '((age(answers.born, "2026-11-30") < 18) && true)'
+    assert step["depends_on"] == ["lives"]
+
+
+def test_page_whose_fields_depend_on_each_other_alone_always_looks_the_same() -> None:
+    """So that clients can show it without a connection."""
+    survey = definition("""
+id: example
+title: Example
+language: en
+steps:
+  - {id: a, type: boolean, prompt: p}
+  - id: b
+    type: page
+    prompt: p
+    fields: [{id: c, type: boolean, prompt: p}, {id: d, type: text, prompt: p, show_if: answers.c}]
+""")
+    state, _ = after(("a", True), survey=survey)
+    step = drawn(state, survey)
+    assert "b" in survey.fixed_steps
+    assert ("depends_on" in step, step["fields"][1]["show_if"]) == (False, "answers.c")
+
+
 def test_field_that_is_hidden_by_a_later_edit_becomes_a_draft() -> None:
     """The page stays answered; its other fields stay."""
     state, event = after(("sex", "f"), ("body", GIVEN), ("sex", "m"))

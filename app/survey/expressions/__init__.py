@@ -6,6 +6,7 @@ from .frame import MAX_STEPS, SCOPE, Frame, Scope, StepBudget
 from .inference import Members, infer
 from .nodes import Binary, Call, Index, InvalidExpression, Literal, Loop, Name, Node, Select, nodes
 from .parser import MAX_LENGTH, RESERVED_WORDS
+from .partial import PartialExpression, divide
 from .possible import ANY, SAMPLES, Alternative, Possible, list_of, map_of, types
 from .values import EvaluationError, number_text, type_name, whole_number
 
@@ -31,12 +32,14 @@ __all__ = [
     "Name",
     "Names",
     "Node",
+    "PartialExpression",
     "Possible",
     "Scope",
     "Select",
     "StepBudget",
     "branches",
     "compile_expression",
+    "divide",
     "infer",
     "list_of",
     "map_of",

@@ -3,7 +3,7 @@
 Everything that does not depend on answers is checked when an expression is compiled.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +38,12 @@ class Expression:
     @property
     def reads_only_answer(self) -> bool:
         """Whether the value depends on nothing but ``answer``."""
-        others = (self.parameter_names, self.value_names)
-        return self.step_ids == frozenset() and not self.reads_time and not any(others)
+        return self.reads_only(frozenset())
+
+    def reads_only(self, step_ids: Collection[str]) -> bool:
+        """Return whether the value depends on no more than the answers to these steps, and ``answer``."""
+        others = (self.reads_time, self.parameter_names, self.value_names)
+        return self.step_ids is not None and self.step_ids <= set(step_ids) and not any(others)
 
     def holds(self, scope: Scope, budget: StepBudget | None = None) -> bool:
         """Return whether a condition is true.
@@ -65,6 +69,14 @@ class Expression:
             EvaluationError: it has no value.
         """
         return self._result(scope, budget, self._json)
+
+    def raw_value(self, scope: Scope) -> Any:  # noqa: ANN401 - any value
+        """Return the value, of any type that expressions have.
+
+        Raises:
+            EvaluationError: it has no value.
+        """
+        return self._result(scope, None, self._evaluate)
 
     def _json(self, frame: Frame) -> Any:  # noqa: ANN401 - JSON of any kind
         value = self._evaluate(frame)
@@ -99,13 +111,13 @@ def compile_expression(source: str, names: Names) -> Expression:
     Raises:
         InvalidExpression: too long, too deep, not CEL, or an unknown name.
     """
-    return _compiled(parse(source), source, names)
+    return compile_node(parse(source), source, names)
 
 
 def branches(expression: Expression, names: Names) -> tuple[Expression, ...]:
     """Return the parts of which an evaluation may skip some, as after ``&&`` and ``?``; else the expression itself."""
     trees = [] if expression.tree is None else [*_branches(expression.tree)]
-    return tuple(_compiled(tree, expression.source, names) for tree in trees) if len(trees) > 1 else (expression,)
+    return tuple(compile_node(tree, expression.source, names) for tree in trees) if len(trees) > 1 else (expression,)
 
 
 def _branches(tree: Node) -> Iterator[Node]:
@@ -116,7 +128,12 @@ def _branches(tree: Node) -> Iterator[Node]:
         yield tree
 
 
-def _compiled(tree: Node, source: str, names: Names) -> Expression:
+def compile_node(tree: Node, source: str, names: Names) -> Expression:
+    """Return the compiled expression of a tree.
+
+    Raises:
+        InvalidExpression: an unknown name.
+    """
     evaluate, reads = compile_tree(tree, names)
     return Expression(
         source=source,

@@ -59,8 +59,9 @@ function createControl(step, types, known = { answers: {}, parameters: {} }) {
     part.control.heading.setAttribute("aria-level", "3");
   }
   const asked = parts.filter(({ step: { type } }) => types[type].takesAnswer);
-  /** Fields that only the server knows to be shown or hidden; what it names is shown. */
+  /** Fields that only the server knows to be shown or hidden: shown until it refuses their answers. */
   const unsure = new Set();
+  const refused = new Set();
 
   const shown = () => asked.filter((part) => !part.element.hidden);
   const update = () => {
@@ -69,7 +70,7 @@ function createControl(step, types, known = { answers: {}, parameters: {} }) {
     for (const [n, part] of parts.entries()) {
       const holds = conditions[n]({ answers, parameters: known.parameters });
       if (holds === null) unsure.add(part);
-      part.element.hidden = holds === false && !unsure.has(part);
+      part.element.hidden = refused.has(part) || (holds === false && !unsure.has(part));
       if (!part.element.hidden) answers[part.step.id] = part.control.value();
     }
   };
@@ -85,7 +86,12 @@ function createControl(step, types, known = { answers: {}, parameters: {} }) {
     validated: [],
     parts: shown,
     reveal: (ids) => {
-      for (const part of asked) if (ids.includes(part.step.id) && part.element.hidden) unsure.add(part);
+      for (const part of asked.filter(({ step: { id } }) => ids.includes(id))) {
+        const isHidden = unsure.has(part) && !part.element.hidden && part.control.problem() === null;
+        if (isHidden) refused.add(part);
+        else refused.delete(part);
+        if (part.element.hidden) unsure.add(part);
+      }
       update();
     },
     draft: () => Object.fromEntries(asked.map(({ step: field, control }) => [field.id, control.draft()])),

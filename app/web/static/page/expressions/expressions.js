@@ -1,10 +1,26 @@
 // @ts-check
 /**
- * Evaluates the conditions of fields as the server does (docs/surveys.md, Conditions), as far as they need no clock, no
- * regular expression and no other text than the answers. For everything else, the server decides.
+ * Evaluates the conditions of fields as the server does (docs/surveys.md, Conditions). The server has already put in what
+ * depends on no field of the page, such as the time. Of the rest it decides alone on regular expressions, maps that are
+ * written out, bytes, types, timestamps and durations.
  */
 
-import { FUNCTIONS, METHODS, NO_VALUE, boolean, calculate, decide, entry, isAnswered, keys, number, plain } from "./values.js";
+import {
+  FUNCTIONS,
+  METHODS,
+  NO_VALUE,
+  boolean,
+  calculate,
+  decide,
+  entry,
+  fail,
+  isAnswered,
+  isMap,
+  keys,
+  number,
+  ownText,
+  plain,
+} from "./values.js";
 
 /**
  * @typedef {import("../../client/protocol.js").Json} Json
@@ -202,11 +218,13 @@ class Parser {
     if (this.#take("(")) return this.#call(name);
     if (this.#variables.includes(name)) return ({ variables }) => variables[name];
     if (name !== "answers" && name !== "parameters") unsupported();
-    const key = this.#take(".") ? this.#name() : this.#key();
+    const key = this.#key();
     return (frame) => plain(Object.hasOwn(frame[name], key) ? frame[name][key] : null);
   }
 
+  /** Return the name of a member of `answers` or `parameters`. */
   #key() {
+    if (this.#take(".")) return this.#name();
     this.#expect("[");
     const { kind, text } = this.#token();
     this.#expect("]");
@@ -218,12 +236,51 @@ class Parser {
    * @returns {Evaluate}
    */
   #call(name) {
+    if (name === "has") return this.#has();
+    if (name === "other_text") return this.#ownText();
     const values = this.#list(")");
     if (name === "coalesce" && values.length > 0) return (frame) => coalesce(values, frame);
     if (name === "answered" && values.length === 1) return (frame) => isAnswered(coalesce(values, frame));
     const { arity, call } = FUNCTIONS.get(name) ?? unsupported();
-    if (arity !== values.length) unsupported();
+    if (![arity].flat().includes(values.length)) unsupported();
     return (frame) => call(...values.map((value) => value(frame)));
+  }
+
+  /** @returns {Evaluate} whether a map has a field; `answers` has every step */
+  #has() {
+    const place = this.#next;
+    if (this.#take("answers")) {
+      this.#key();
+      if (this.#take(")")) return constant(true);
+      this.#next = place;
+    }
+    let operand = this.#primary();
+    for (;;) {
+      this.#expect(".");
+      const name = this.#name();
+      if (this.#take(")")) return this.#hasField(operand, name);
+      operand = ((of) => (/** @type {Frame} */ frame) => entry(of(frame), name))(operand);
+    }
+  }
+
+  /**
+   * @param {Evaluate} operand
+   * @param {string} name
+   * @returns {Evaluate}
+   */
+  #hasField(operand, name) {
+    return (frame) => {
+      const value = operand(frame);
+      return isMap(value) ? Object.hasOwn(value, name) : fail();
+    };
+  }
+
+  /** @returns {Evaluate} */
+  #ownText() {
+    this.#expect("answers");
+    const key = this.#key();
+    this.#expect(")");
+    return ({ answers }) => ownText(Object.hasOwn(answers, key) ? answers[key] : null);
   }
 
   /** @param {string} end */

@@ -2,11 +2,19 @@
 /** What the operators and functions of expressions do with values. */
 
 import { valueOf } from "../controls/other-texts.js";
+import { age, daysOf, later } from "./dates.js";
 
 /** Thrown by an expression that has no value. */
 export const NO_VALUE = Symbol("no value");
 
-/** @type {Map<string, {arity: number, call: (...values: any[]) => any}>} */
+const WHOLE = /^[+-]?\d+$/;
+const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/;
+const BOOLEANS = new Map([
+  ...["1", "t", "true", "TRUE", "True"].map((text) => /** @type {[any, boolean]} */ ([text, true])),
+  ...["0", "f", "false", "FALSE", "False"].map((text) => /** @type {[any, boolean]} */ ([text, false])),
+]);
+
+/** @type {Map<string, {arity: number | number[], call: (...values: any[]) => any}>} */
 export const FUNCTIONS = new Map(
   Object.entries({
     size: { arity: 1, call: size },
@@ -19,6 +27,16 @@ export const FUNCTIONS = new Map(
     ceil: { arity: 1, call: (value) => Math.ceil(number(value)) },
     abs: { arity: 1, call: (value) => Math.abs(number(value)) },
     mod: { arity: 2, call: (a, b) => finite(number(a) % number(b)) },
+    round: { arity: [1, 2], call: (value, digits = 0) => round(number(value), number(digits)) },
+    string: { arity: 1, call: written },
+    double: { arity: 1, call: (value) => (typeof value === "string" && NUMBER.test(value) ? finite(Number(value)) : number(value)) },
+    int: { arity: 1, call: (value) => truncated(typeof value === "string" && WHOLE.test(value) ? Number(value) : number(value)) },
+    bool: { arity: 1, call: (value) => (typeof value === "boolean" ? value : (BOOLEANS.get(value) ?? fail())) },
+    age: { arity: 2, call: age },
+    days_between: { arity: 2, call: (first, second) => daysOf(second) - daysOf(first) },
+    add_days: { arity: 2, call: (date, count) => later(date, 0, whole(count)) },
+    add_months: { arity: 2, call: (date, count) => later(date, whole(count), 0) },
+    add_years: { arity: 2, call: (date, count) => later(date, 12 * whole(count), 0) },
   }),
 );
 
@@ -122,6 +140,15 @@ export function isAnswered(value) {
 }
 
 /**
+ * Return the participant's own text in an answer; null if there is none.
+ *
+ * @param {any} answer
+ */
+export function ownText(answer) {
+  return (Array.isArray(answer) ? answer : [answer]).find((one) => isMap(one) && typeof one.text === "string" && "value" in one)?.text ?? null;
+}
+
+/**
  * Return an answer as conditions read it: options with other texts are their values.
  *
  * @param {any} answer
@@ -131,7 +158,7 @@ export function plain(answer) {
 }
 
 /** @param {any} value */
-function isMap(value) {
+export function isMap(value) {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
@@ -174,6 +201,43 @@ function string(value) {
 /** @param {any} value @returns {boolean} */
 export function boolean(value) {
   return typeof value === "boolean" ? value : fail();
+}
+
+/** @param {any} value @returns {number} */
+export function whole(value) {
+  return Number.isInteger(value) ? value : fail();
+}
+
+/**
+ * Return a value as text, a number as ECMAScript writes it.
+ *
+ * @param {any} value
+ */
+function written(value) {
+  return typeof value === "number" || typeof value === "boolean" ? String(value) : string(value);
+}
+
+/** @param {number} value */
+function truncated(value) {
+  return Math.abs(Math.trunc(value)) <= 2 ** 63 ? Math.trunc(value) + 0 : fail();
+}
+
+/**
+ * Round the decimal number that is written, half away from zero: 2.675 becomes 2.68.
+ *
+ * @param {number} value
+ * @param {number} digits
+ */
+function round(value, digits) {
+  const [mantissa, exponent = "0"] = String(Math.abs(value)).split("e");
+  const [units, decimals = ""] = mantissa.split(".");
+  const kept = units.length + Number(exponent) + whole(digits); // of the digits that are written
+  const written = units + decimals;
+  if (kept >= written.length) return value;
+  if (kept < 0) return 0;
+  const isUp = written[kept] >= "5";
+  const rounded = Number(`${BigInt(written.slice(0, kept) || "0") + BigInt(isUp)}e${-digits}`);
+  return finite(value < 0 ? 0 - rounded : rounded);
 }
 
 /** @param {number} value */
