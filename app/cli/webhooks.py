@@ -26,6 +26,7 @@ _COLUMNS: Columns = {
     "URL": "url",
     "EVENTS": lambda webhook: " ".join(webhook["events"]),
     "SURVEY": lambda webhook: webhook["survey_id"] or "all",
+    "VALUES": lambda webhook: "yes" if webhook["includes_values"] else "no",
     "DISABLED": "disabled_at",
 }
 _DELIVERY_COLUMNS: Columns = {
@@ -50,17 +51,19 @@ _DELIVERY_COLUMNS: Columns = {
     help="Event to deliver; repeatable.",
 )
 @click.option("--survey", help="Only events of this survey (default: all).")
+@click.option("--values", "includes_values", is_flag=True, help="Send parameters and computed values of sessions.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def add_webhook(url: str, events: tuple[str, ...], survey: str | None, *, as_json: bool) -> None:
+def add_webhook(url: str, events: tuple[str, ...], survey: str | None, *, includes_values: bool, as_json: bool) -> None:
     """Add a webhook for events from now on, and print its signing secret, which is shown only once.
 
     \b
     Examples:
       %(prog)s webhooks add https://clinic.example.org/stepkeep --event session.completed
       %(prog)s webhooks add https://clinic.example.org/stepkeep --event session.expired --survey phq9
+      %(prog)s webhooks add https://clinic.example.org/scores --event session.completed --survey gad7 --values
     """
-    added = operations.add_webhook(store(), url, events, survey)
-    audit("webhook_added", survey_id=survey, webhook=added.webhook.id)
+    added = operations.add_webhook(store(), url, events, survey, includes_values=includes_values)
+    audit("webhook_added", survey_id=survey, webhook=added.webhook.id, includes_values=includes_values)
     if as_json:
         print_json({**operations.webhook_to_dict(added.webhook), "secret": added.secret})
         return

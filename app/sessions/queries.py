@@ -29,6 +29,7 @@ from ..store import (
     Cipher,
     Cursor,
     HistoryEntry,
+    RecordedValues,
     StoredSessions,
     SurveyCount,
     check_schema,
@@ -240,6 +241,17 @@ class SessionQueries:
         survey = self.revisions.get(key.survey_id, state.survey_revision)
         as_of = None if version == newest.state.version else state.updated_at
         return Snapshot(key=key, state=state, survey=survey, as_of=as_of)
+
+    def recorded_values(self, key: SessionKey, version: int, at: int) -> RecordedValues | None:
+        """Return the parameters, and the values that the event of a version and time recorded.
+
+        None if the session was erased or set aside.
+
+        Raises:
+            SessionUnreadable, UnreadableHere: they can't be decoded.
+        """
+        read = partial(history.read_recorded_values, key=key, version=version, at=at, cipher=self.cipher)
+        return self._read_history(key, read)
 
     def list(
         self,

@@ -22,6 +22,7 @@ from .engine import (
     writer_engine,
 )
 from .erasure_journal import ErasureJournal, ErasureRecord, hash_user_id, open_journal
+from .history import RecordedValues
 from .keyset import Page, owner_of
 from .migrations import (
     SchemaGuard,
@@ -64,6 +65,7 @@ __all__ = [
     "LockTimedOut",
     "Page",
     "RecordedEntry",
+    "RecordedValues",
     "Row",
     "SchemaGuard",
     "StoredKey",

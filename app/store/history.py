@@ -1,6 +1,8 @@
 """Histories of sessions: read, replayed, moved aside and erased; the writer appends."""
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, String, bindparam, delete, func, insert, select, type_coerce, update
 
@@ -8,13 +10,20 @@ from ..core.timestamps import from_datetime, to_datetime
 from ..survey import Restarted, Saved, SessionKey, SessionState, Started, fold, from_record
 from .encryption import SET_ASIDE, Cipher
 from .keyset import fitting, of_session, text_size
-from .rows import ENTRY_COLUMNS, RECORD_COLUMNS, HistoryEntry, parse_entry, parse_record
+from .rows import ENTRY_COLUMNS, RECORD_COLUMNS, HistoryEntry, parse_context, parse_entry, parse_record
 from .tables import session_history, sessions, webhook_deliveries
 
 _WITH_REVISION = (Started.action, Restarted.action, Saved.action)
 
 NEWEST = 50
 """Events checked by :func:`find_missing_key`."""
+
+
+class RecordedValues(NamedTuple):
+    """The parameters of a session, and the computed values that an event recorded; empty if there are none."""
+
+    parameters: Mapping[str, Any]
+    values: Mapping[str, Any]
 
 
 def read_history(
@@ -52,6 +61,30 @@ def read_revision(connection: Connection, key: SessionKey, before_version: int, 
     )
     row = connection.execute(query.order_by(column.version.desc()).limit(1)).first()
     return None if row is None else parse_record(row, key, cipher).data.get("survey_revision")
+
+
+def read_recorded_values(
+    connection: Connection, key: SessionKey, version: int, at: int, *, cipher: Cipher
+) -> RecordedValues | None:
+    """Return what the event of a version and time recorded; None if the session has no such event.
+
+    The time tells the event from that of a later session, after an erasure.
+
+    Raises:
+        MissingKey, OtherRelease: it can't be read here.
+        ValueError, TypeError: it can't be read.
+    """
+    column = session_history.c
+    # One statement: another could find the participant's next session.
+    query = select(sessions.c.context, *RECORD_COLUMNS).select_from(session_history.join(sessions))
+    query = query.where(of_session(session_history, key), column.version == version, column.timestamp == at)
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    context, *record = row
+    event = from_record(parse_record(tuple(record), key, cipher))
+    parameters = None if context is None else parse_context(context, key, cipher).parameters
+    return RecordedValues(parameters or {}, getattr(event, "values", None) or {})
 
 
 def read_changes(connection: Connection, after_id: int | None, limit: int) -> tuple[int, dict[SessionKey, int] | None]:

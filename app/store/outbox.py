@@ -1,6 +1,7 @@
 """Webhooks, and the outbox of their deliveries (transactional outbox pattern).
 
-A batch of turns inserts deliveries in its own transaction (``drivers/``). They hold no answers.
+A batch of turns inserts deliveries in its own transaction (``drivers/``). They hold no answers and no values, which are
+read when they are sent.
 """
 
 from collections.abc import Collection, Iterable
@@ -32,6 +33,7 @@ class Webhook:
         secret: as stored; must not appear in logs, lists or errors.
         survey_id: None for all.
         disabled_at: None while enabled.
+        includes_values: whether its messages have the session's parameters and computed values.
     """
 
     id: str
@@ -41,6 +43,7 @@ class Webhook:
     survey_id: str | None
     created_at: int
     disabled_at: int | None
+    includes_values: bool = False
 
     def __repr__(self) -> str:
         return f"Webhook({self.id})"
@@ -300,13 +303,13 @@ def remove_participant(connection: Connection, user_id: str, survey_id: str | No
 
 def read_participant(
     connection: Connection, user_id: str, survey_id: str | None, after_id: int, limit: int
-) -> list[tuple[Delivery, str]]:
-    """Return the next deliveries about a participant, with URLs."""
+) -> list[tuple[Delivery, Webhook]]:
+    """Return the next deliveries about a participant, with their webhooks."""
     column = webhook_deliveries.c
-    urls = {row.id: row.url for row in connection.execute(select(webhooks.c.id, webhooks.c.url))}
+    receivers = {webhook.id: webhook for webhook in read_webhooks(connection)}
     query = select(webhook_deliveries).where(column.id > after_id, belongs_to(webhook_deliveries, user_id, survey_id))
     deliveries = [_delivery(row) for row in connection.execute(query.order_by(column.id).limit(limit))]
-    return [(delivery, urls[delivery.webhook_id]) for delivery in deliveries]
+    return [(delivery, receivers[delivery.webhook_id]) for delivery in deliveries]
 
 
 def _delivery(row: Row[Any]) -> Delivery:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ColumnElement,
     DateTime,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
     type_coerce,
 )
 from sqlalchemy.dialects import mysql
@@ -211,6 +213,7 @@ webhooks = _table(
     Column("survey_id", Key(64)),
     Column("created_at", Instant, nullable=False),
     Column("disabled_at", Instant),
+    Column("includes_values", Boolean, nullable=False, server_default=false()),
 )
 
 webhook_deliveries = _table(

@@ -75,6 +75,26 @@ def test_webhook_is_added_tested_listed_and_removed(operator: Operator, receiver
     assert json.loads(operator.output("list", "--json")) == []
 
 
+def test_webhook_gets_values_only_if_it_was_added_with_them(
+    operator: Operator, store: SessionStore, receiver: Receiver
+) -> None:
+    """The list and the audit log say so."""
+    for option in ([], ["--values"]):
+        operator.output("add", receiver.url, "--event", "session.started", *option)
+    listed = json.loads(operator.output("list", "--json"))
+    assert [webhook["includes_values"] for webhook in listed] == [False, True]
+    lines = operator.output("list").splitlines()
+    column = lines[0].index("VALUES")
+    assert [line[column:].split()[0] for line in lines[1:]] == ["no", "yes"]
+    entries = store.audit_log.page(filters={"action": "webhook_added"}).items
+    assert {entry.entry.detail["webhook"]: entry.entry.detail["includes_values"] for entry in entries} == {
+        webhook["id"]: webhook["includes_values"] for webhook in listed
+    }
+    begin(store, "ann")
+    data = [request.message["data"] for request in receiver.wait_for(2)]
+    assert sorted("parameters" in fields for fields in data) == [False, True]
+
+
 def test_failed_delivery_is_listed_and_replayed(
     operator: Operator, store: SessionStore, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ REVISIONS = (
     "0022",
     "0023",
     "0024",
+    "0025",
 )
 
 # SQLite: the SQL of existing installations. The others: the same tables in their dialects.

@@ -10,11 +10,12 @@ The document (a later version gets another ``format``)::
      "set_aside": [{every column of the session's row, "history": [{every column of the event's row}]}],
      "token_revocations": [{"survey_id", "revoked_at"}],
      "erasures": [{"survey_id", "sessions", "erased_at"}],
-     "webhook_deliveries": [{"to", "event", "survey_id", "version", "occurred_at", "delivered_at"}],
+     "webhook_deliveries": [{"to", "includes_values", "event", "survey_id", "version", "occurred_at", "delivered_at"}],
      "audit": [{"id", "at", "actor", "action", "survey_id", "detail"}],
      "counts": {"sessions", "events", "set_aside", "token_revocations", "erasures", "webhook_deliveries", "audit"}}
 
-``set_aside`` includes unreadable sessions; values that are not JSON are text. ``to`` is a webhook's URL without path.
+``set_aside`` includes unreadable sessions; values that are not JSON are text. ``to`` is a webhook's URL without path;
+``includes_values``: it gets computed values and parameters.
 """
 
 from collections import Counter
@@ -25,7 +26,7 @@ from typing import Any
 from ...core.timestamps import format_timestamp
 from ...errors import SessionUnreadable
 from ...sessions import SessionStore, erasure_replay
-from ...store import Delivery, audit, credentials, erasure_journal, erasures, keyset, outbox, rows
+from ...store import Delivery, Webhook, audit, credentials, erasure_journal, erasures, keyset, outbox, rows
 from ...survey import SessionKey, Snapshot
 from ..integrity import read_stored_history, read_stored_session
 from ..webhooks import origin
@@ -189,9 +190,10 @@ def _session_to_dict(snapshot: Snapshot, at: int) -> dict[str, Any]:
     return {**fields, "survey_title": title, "drafts": snapshot.state.drafts}
 
 
-def _delivery_to_dict(delivery: Delivery, url: str) -> dict[str, Any]:
+def _delivery_to_dict(delivery: Delivery, webhook: Webhook) -> dict[str, Any]:
     return {
-        "to": origin(url),
+        "to": origin(webhook.url),
+        "includes_values": webhook.includes_values,
         "event": delivery.event,
         "survey_id": delivery.key.survey_id,
         "version": delivery.version,

@@ -156,8 +156,7 @@ class Dispatcher(ForkAware):
     def _dispatch(self, webhook: Webhook, in_flight: Collection[int]) -> None:
         worker = self._workers.get(webhook.id)
         if worker is None:
-            on_attempt = partial(self._on_attempt, webhook.id)
-            worker = EndpointWorker(webhook.id, self._store.settings, self._store.clock, on_attempt)
+            worker = EndpointWorker(webhook.id, self._store, partial(self._on_attempt, webhook.id))
             self._workers[webhook.id] = worker
         if not worker.has_capacity():
             return

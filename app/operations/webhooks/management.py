@@ -47,8 +47,18 @@ class NewWebhook(NamedTuple):
     secret: str
 
 
-def add_webhook(store: SessionStore, url: object, events: Iterable[str], survey_id: str | None = None) -> NewWebhook:
+def add_webhook(
+    store: SessionStore,
+    url: object,
+    events: Iterable[str],
+    survey_id: str | None = None,
+    *,
+    includes_values: bool = False,
+) -> NewWebhook:
     """Add a webhook for events from now on, of one survey or all.
+
+    Args:
+        includes_values: whether its messages have the session's parameters and computed values.
 
     Raises:
         InvalidInput: the URL or an event is invalid, or there are too many webhooks.
@@ -66,6 +76,7 @@ def add_webhook(store: SessionStore, url: object, events: Iterable[str], survey_
         survey_id=survey_id,
         created_at=store.clock(),
         disabled_at=None,
+        includes_values=includes_values,
     )
 
     def insert(connection: Connection) -> None:
@@ -197,7 +208,7 @@ def send_test(store: SessionStore, webhook_id: str) -> PostResult:
 
 def webhook_to_dict(webhook: Webhook) -> dict[str, Any]:
     """Return the JSON form, without the secret."""
-    return _fields(webhook, "id", "url", "events", "survey_id", "created_at", "disabled_at")
+    return _fields(webhook, "id", "url", "events", "survey_id", "includes_values", "created_at", "disabled_at")
 
 
 def delivery_to_dict(delivery: Delivery) -> dict[str, Any]:

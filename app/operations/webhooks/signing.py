@@ -13,11 +13,14 @@ from typing import NamedTuple
 import orjson
 
 from ...core.timestamps import format_timestamp
-from ...store import Delivery
+from ...store import Delivery, RecordedValues
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
 """The specification requires 24 to 64; SHA-256 has 32."""
+
+MAX_BODY_BYTES = 64 * 1024
+"""Of a message with values: many receivers refuse more than 100 KB."""
 
 _STATUS = {"session.started": "in_progress", "session.completed": "completed", "session.expired": "expired"}
 
@@ -76,15 +79,35 @@ def message_id(delivery: Delivery) -> str:
     return f"msg_{hashlib.blake2b(orjson.dumps(parts), digest_size=16).hexdigest()}"
 
 
-def message_body(delivery: Delivery) -> bytes:
-    """Return the message, the same bytes for each attempt and without answers."""
+def message_body(delivery: Delivery, **more: object) -> bytes:
+    """Return the message, the same bytes for each attempt and without answers.
+
+    Args:
+        more: further fields of ``data``.
+    """
     data = {
         "survey_id": delivery.key.survey_id,
         "user_id": delivery.key.user_id,
         "version": delivery.version,
         "status": _STATUS[delivery.event],
+        **more,
     }
     return encode_message(delivery.event, delivery.occurred_at, data)
+
+
+def message_body_with_values(delivery: Delivery, recorded: RecordedValues | None) -> bytes:
+    """Return the message with the parameters and, of a completion, the values; or with why they are omitted.
+
+    Args:
+        recorded: None if the session does not exist any more.
+    """
+    if recorded is None:
+        return message_body(delivery, omitted="no_such_session")
+    fields = recorded._asdict()
+    if delivery.event != "session.completed":
+        del fields["values"]
+    body = message_body(delivery, **fields)
+    return body if len(body) <= MAX_BODY_BYTES else message_body(delivery, omitted="too_large")
 
 
 def encode_message(event: str, at: int, data: Mapping[str, object]) -> bytes:

@@ -9,12 +9,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from ...settings import Settings
+from ...errors import SessionUnreadable, StepkeepError, UnreadableHere
+from ...sessions import SessionStore
 from ...store import AttemptResult, Delivery, Webhook
 from ...survey import SessionKey
 from .backoff import CircuitBreaker, retry_delay_us
 from .http import PostResult, post_signed
-from .signing import Secret, message_body, message_id
+from .signing import Secret, message_body, message_body_with_values, message_id
 from .url_policy import origin
 
 log = logging.getLogger("stepkeep.webhooks")
@@ -33,20 +34,14 @@ class EndpointWorker:
     """Sends the deliveries of one webhook. Thread-safe.
 
     Args:
-        clock: returns microseconds since 1970 UTC.
         on_attempt: called from any thread; the flag is whether the receiver answered 410 Gone.
     """
 
-    def __init__(
-        self,
-        webhook_id: str,
-        settings: Settings,
-        clock: Callable[[], int],
-        on_attempt: Callable[[AttemptResult, bool], None],
-    ) -> None:
+    def __init__(self, webhook_id: str, store: SessionStore, on_attempt: Callable[[AttemptResult, bool], None]) -> None:
         self._webhook_id = webhook_id
-        self._settings = settings
-        self._clock = clock
+        self._queries = store.queries
+        self._settings = store.settings
+        self._clock = store.clock
         self._on_attempt = on_attempt
         self._mutex = threading.Lock()
         self._waiting: deque[Delivery] = deque()
@@ -104,23 +99,40 @@ class EndpointWorker:
             return None
 
     def _attempt(self, delivery: Delivery) -> None:
-        try:
-            result = self._post(delivery)
-        except Exception as error:
-            log.exception("internal error while sending a webhook", extra={"webhook_id": self._webhook_id})
-            result = PostResult(status=None, error=type(error).__name__)
-        at = self._clock()
-        attempted = self._attempted(delivery, result, at)
-        self._update_breaker(result, at)
-        # Before the delivery leaves _in_flight: otherwise it would be read again as due.
-        self._on_attempt(attempted, result.status == GONE)
+        result, is_about_receiver = self._try_post(delivery)
+        if result is None:
+            self.drop_waiting()
+        else:
+            at = self._clock()
+            attempted = self._attempted(delivery, result, at)
+            if is_about_receiver:
+                self._update_breaker(result, at)
+            # Before the delivery leaves _in_flight: otherwise it would be read again as due.
+            self._on_attempt(attempted, result.status == GONE)
         with self._mutex:
             del self._in_flight[delivery.key]
 
+    def _try_post(self, delivery: Delivery) -> tuple[PostResult | None, bool]:
+        """Return the result, and whether it tells how the receiver is; None if the database is unavailable."""
+        try:
+            return self._post(delivery), True
+        except (UnreadableHere, SessionUnreadable) as error:
+            return PostResult(status=None, error=f"its values can't be read: {error}"), False
+        except StepkeepError:
+            return None, False
+        except Exception as error:
+            log.exception("internal error while sending a webhook", extra={"webhook_id": self._webhook_id})
+            return PostResult(status=None, error=type(error).__name__), True
+
     def _post(self, delivery: Delivery) -> PostResult:
         assert self._webhook is not None  # noqa: S101 - set before its deliveries
-        url, body = self._webhook.url, message_body(delivery)
-        return post_signed(url, self._secrets, message_id(delivery), self._clock(), body, self._settings)
+        webhook = self._webhook
+        if webhook.includes_values:
+            recorded = self._queries.recorded_values(delivery.key, delivery.version, delivery.occurred_at)
+            body = message_body_with_values(delivery, recorded)
+        else:
+            body = message_body(delivery)
+        return post_signed(webhook.url, self._secrets, message_id(delivery), self._clock(), body, self._settings)
 
     def _attempted(self, delivery: Delivery, result: PostResult, at: int) -> AttemptResult:
         attempts = delivery.attempts + 1

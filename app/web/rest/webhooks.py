@@ -5,18 +5,18 @@ from typing import Annotated
 import flask
 from pydantic import Field
 
-from ...access import require_within
+from ...access import require_scope, require_some_scope, require_within
 from ...core.timestamps import parse_timestamp
 from ...errors import NoSuchWebhook
 from ...operations import webhooks as service
 from ...operations.webhooks import ID_PATTERN, MAX_URL, URL_PATTERN, WebhookEvent
 from ...sessions import Action
 from ...store import Webhook as StoredWebhook
-from ..authorization import authorize_some
-from ..context import store
+from ..authorization import audit, authorize_some
+from ..context import authenticator, store
 from .bodies import parse_body, success
 from .models import Done, Model, PartialModel, Response, Success, SurveyId, Time
-from .openapi.operation import PROTECTED, Operation, Resource, integrator
+from .openapi.operation import PROTECTED, Operation, Resource, current_operation, integrator
 from .openapi.parameters import AFTER_ID, LIMIT, flag
 
 webhooks = Resource("webhooks", __name__)
@@ -35,6 +35,7 @@ class Webhook(Model):
     url: str
     events: list[WebhookEvent]
     survey_id: Annotated[SurveyId | None, Field(description="only of this survey; null: of all")]
+    includes_values: Annotated[bool, Field(description="whether it gets parameters and computed values")]
     created_at: Time
     disabled_at: Time | None
 
@@ -104,6 +105,10 @@ class WebhookRequest(Model):
     ]
     events: Annotated[list[WebhookEvent], Field(min_length=1)]
     survey_id: Annotated[SurveyId | None, Field(description="only of this survey; null or absent: of all")] = None
+    includes_values: Annotated[
+        bool,
+        Field(description="true: send parameters and computed values; the key needs `sessions:read` too"),
+    ] = False
 
 
 class WebhookChange(PartialModel):
@@ -145,12 +150,17 @@ def add_webhook() -> flask.Response:
     """Add a webhook.
 
     By Standard Webhooks 1.0, for events from now on. An API key that is limited to surveys has to name one of them.
-    The signing secret is in this response only.
+    With values, it needs the scope `sessions:read` too. The signing secret is in this response only.
     """
-    surveys = authorize_some("webhooks", "webhook_added")
+    principal = authenticator().principal()
+    surveys = require_some_scope(principal, "webhooks")
+    current_operation().require_known_query()
     body = parse_body(WebhookRequest)
     require_within(surveys, body.survey_id)
-    added = service.add_webhook(store(), body.url, body.events, body.survey_id)
+    if body.includes_values:
+        require_scope(principal, "sessions:read", body.survey_id)
+    audit(principal, "webhook_added", None, includes_values=body.includes_values)
+    added = service.add_webhook(store(), body.url, body.events, body.survey_id, includes_values=body.includes_values)
     webhook = service.webhook_to_dict(added.webhook)
     return success(201, webhook=webhook, secret=added.secret)
 

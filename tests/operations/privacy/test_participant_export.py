@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from app.errors import InvalidUserId, MissingKey
 from app.operations.privacy import participant_export
 from app.operations.privacy.participant_export import apply_erasures, export_participant, read_erasures
+from app.operations.webhooks import management
 from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store import keyset, rows
@@ -102,6 +103,19 @@ def test_export_has_records_about_the_participant(store: SessionStore) -> None:
     assert [erasure["sessions"] for erasure in document["erasures"]] == [1]
     assert {entry["action"] for entry in document["audit"]} == {"session_read"}
     assert len(document["audit"]) == 2
+
+
+def test_export_says_which_receivers_of_webhooks_get_values(store: SessionStore) -> None:
+    """By the origin of their address, whose path may be secret."""
+    for number, includes_values in enumerate((False, True)):
+        url = f"https://receiver{number}.test/secret"
+        management.add_webhook(store, url, ["session.started"], includes_values=includes_values)
+    begin(store, KEY)
+    deliveries = exported(store)["webhook_deliveries"]
+    assert {delivery["to"]: delivery["includes_values"] for delivery in deliveries} == {
+        "https://receiver0.test": False,
+        "https://receiver1.test": True,
+    }
 
 
 def test_export_of_one_survey_has_nothing_of_another(store: SessionStore) -> None:

@@ -67,6 +67,7 @@ def test_secret_is_returned_only_when_the_webhook_is_created(app: App) -> None:
         ({"survey_id": "nonsense"}, 404),
         ({"survey_id": "No Survey"}, 422),
         ({"survey_id": 7}, 422),
+        ({"includes_values": "yes"}, 422),
         ({"secret": "whsec_mine"}, 422),
     ],
 )
@@ -78,6 +79,28 @@ def test_invalid_webhook_is_refused(app: App, change: dict[str, Any], status: in
     assert answer.status_code == status
     assert len(answer.json["detail"]) > 20
     assert len(request_model(app, "GET", "/api/webhooks", models.WebhookList)["webhooks"]) == before
+
+
+def test_webhook_with_values_needs_a_key_that_may_read_sessions(app: App) -> None:
+    """Without, a key for webhooks only could read what it has no scope for. The audit log says which get values."""
+    body = {"url": URL, "events": ["session.completed"], "includes_values": True, "survey_id": "phq9"}
+
+    def added(key: str, **changes: Any) -> Any:
+        return app.request("POST", "/api/webhooks", key, json={**body, **changes})
+
+    assert add_webhook(app)["webhook"]["includes_values"] is False
+    refused = added(app.create_key("webhooks"))
+    assert (refused.status_code, refused.json["detail"]) == (403, "The API key lacks the scope sessions:read.")
+    assert added(app.create_key("sessions:read")).status_code == 403
+    for surveys in (None, ["phq9"]):
+        answer = added(app.create_key("webhooks", "sessions:read", surveys=surveys))
+        assert (answer.status_code, answer.json["webhook"]["includes_values"]) == (201, True)
+    limited = app.create_key("webhooks", "sessions:read", surveys=["intake"])
+    assert added(limited).status_code == 403
+    assert added(limited, survey_id=None).status_code == 403
+    entries = app.request("GET", "/api/audit?limit=20", app.create_key("admin")).json["entries"]
+    added_entries = [entry for entry in entries if entry["action"] == "webhook_added"]
+    assert [entry["detail"]["includes_values"] for entry in added_entries[:3]] == [True, True, False]
 
 
 def test_webhook_is_disabled_enabled_and_its_secret_rotated(app: App) -> None:
