@@ -26,6 +26,12 @@ def accepted_value(survey: Survey, step: Step, state: SessionState, command: Ans
     Args:
         survey: with its texts in the session's language.
     """
+    value = _accepted_value(survey, step, state, command)
+    has_parts = isinstance(value, Rejection) and value.fields is None and bool(step.parts())
+    return replace(value, fields={}) if has_parts else value
+
+
+def _accepted_value(survey: Survey, step: Step, state: SessionState, command: Answer) -> Any:  # noqa: ANN401 - as above
     if isinstance(step, PageStep):
         value = _page_value(survey, step, state, command)
     elif step.id in survey.conditions.varying:
@@ -48,12 +54,15 @@ def confirms_warning(survey: Survey, step: Step, state: SessionState, command: A
 
 def _valid_value(survey: Survey, step: Step | FieldStep, value: object) -> Any:  # noqa: ANN401 - as above
     if step.is_empty(value):
-        return refuse(survey, "required", "required") if step.required and step.takes_answer else None
+        if not (step.required and step.takes_answer):
+            return None
+        refused = refuse(survey, "required", "required")
+        return replace(refused, fields={row.id: refused.message for row in step.parts()} or None)
     try:
         return step.check_answer(value)
     except InvalidAnswer as error:
         fields = {name: message.in_language(survey.shown_language) for name, message in error.fields.items()}
-        return Rejection("invalid_answer", error.message.in_language(survey.shown_language), fields=fields)
+        return Rejection("invalid_answer", error.message.in_language(survey.shown_language), fields=fields or None)
 
 
 def _page_value(survey: Survey, page: PageStep, state: SessionState, command: Answer) -> Any:  # noqa: ANN401 - as above
@@ -114,7 +123,7 @@ def _refusal(survey: Survey, command: Answer, failed: Sequence[_Failed]) -> Reje
                 if one.field is not None:
                     fields[one.field] = "\n".join(filter(None, (fields.get(one.field), one.check.message)))
             message = "\n".join(one.check.message for one in found)
-            return Rejection(code, message, _reads_others(survey, command.step), fields)
+            return Rejection(code, message, _reads_others(survey, command.step), fields or None)
     return None
 
 

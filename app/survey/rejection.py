@@ -1,7 +1,7 @@
 """Refusals of commands."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from ..languages import text
@@ -31,13 +31,13 @@ class Rejection:
     Attributes:
         message: in the language of the survey's texts.
         reads_answers: whether it depends on the answers to other steps.
-        fields: by id, what is wrong with the fields of a page, or the rows of a grid.
+        fields: by id, what is wrong with the fields of a page, or the rows of a grid; None of other steps.
     """
 
     code: RejectCode
     message: str
     reads_answers: bool = False
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] | None = None
 
 
 def refuse(survey: Survey | None, code: RejectCode, key: str, **values: object) -> Rejection:

@@ -120,13 +120,15 @@ def test_page_is_answered_by_one_command_and_one_event() -> None:
 def test_refusal_names_every_wrong_field(state: SessionState, changes: dict[str, Any], fields: set[str]) -> None:
     """With a message for each; nothing of the page is stored."""
     found = refusal(state, "body", {**GIVEN, **changes})
-    assert (found.code, set(found.fields)) == ("invalid_answer", fields)
-    assert all(found.fields.values())
+    assert (found.code, found.fields and set(found.fields)) == ("invalid_answer", fields)
+    assert all((found.fields or {}).values())
 
 
 @pytest.mark.parametrize("value", [[], "x", 1, True])
 def test_page_takes_an_object(value: object) -> None:
-    assert refusal(WOMAN, "body", value).code == "invalid_answer"
+    """A refusal always has fields, here none."""
+    found = refusal(WOMAN, "body", value)
+    assert (found.code, found.fields) == ("invalid_answer", {})
 
 
 def test_checks_of_fields_and_of_the_page_read_what_is_submitted() -> None:
@@ -138,6 +140,7 @@ def test_checks_of_fields_and_of_the_page_read_what_is_submitted() -> None:
     )
     heavy = refusal(WOMAN, "body", {**GIVEN, "weight": 400})
     assert (heavy.code, heavy.fields) == ("confirm", {"weight": "400 kg is much"})
+    assert refusal(WOMAN, "body", both).fields == {}
     confirmed = decide(SURVEY, WOMAN, Answer(at=AT, step="body", value={**GIVEN, "weight": 400}, confirmed=True))
     assert isinstance(confirmed, Answered)
     assert confirmed.confirmed
@@ -314,14 +317,22 @@ def test_grid_stores_an_option_for_each_row(value: object, stored: object, to: s
         ({"sleep": 0}, {"energy"}),
         ({"sleep": 2, "energy": None}, {"sleep", "energy"}),
         ({"sleep": 0, "energy": "Often"}, {"energy"}),
+        ({"sleep": 0, "energy": 0, "x": None}, {"x"}),
+        ({"sleep": 7, "y" * 70: 1}, {"sleep", "energy", "y" * 64}),
+        ([], {}),
     ],
 )
 def test_refusal_of_a_grid_names_every_wrong_row(value: object, rows: set[str]) -> None:
     state, _ = after(("sex", "m"), ("body", {"height": 2.5, "weight": 90}))
     found = refusal(state, "days", value)
-    assert (found.code, set(found.fields)) == ("invalid_answer", rows)
-    assert refusal(state, "days", {}).code == "required"
-    assert refusal(state, "days", {"sleep": 0, "energy": 0, "x": 1}).code == "invalid_answer"
+    assert (found.code, found.fields and set(found.fields)) == ("invalid_answer", rows)
+
+
+@pytest.mark.parametrize("value", [None, {}, {"sleep": None}])
+def test_grid_without_any_answer_needs_one_in_each_row(value: object) -> None:
+    state, _ = after(("sex", "m"), ("body", {"height": 2.5, "weight": 90}))
+    found = refusal(state, "days", value)
+    assert (found.code, found.fields) == ("required", dict.fromkeys(("sleep", "energy"), found.message))
 
 
 GRIDS = definition("""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field, field_validator
 
 from ...core.formats import STEP_ID
+from ...languages import Message
 from ..texts import OneLine
 from .choice import ChoiceStep, OptionItem, OptionValue, find_option, number_options
 from .choices import ChoicesStep
@@ -104,9 +105,8 @@ class GridStep(BaseStep):
         """Return the options by row, in the order of the file; null where a row has none."""
         if not isinstance(value, Mapping):
             raise InvalidAnswer("refusals.must_be_rows")
-        if not value.keys() <= set(self.row_ids):
-            raise InvalidAnswer("refusals.unknown_field")
-        checked, wrong = {}, {}
+        checked: dict[str, Any] = {}
+        wrong = {row[:64]: Message("refusals.unknown_field", {}) for row in value.keys() - set(self.row_ids)}
         for row in self.row_ids:
             try:
                 checked[row] = self._check_row(value.get(row))

@@ -382,7 +382,7 @@ def _submit(key: SessionKey, command: AnyCommand, languages: tuple[str, ...]) ->
     rejection = result.rejection
     if rejection.code == "unchanged":  # a draft that is stored already
         return json_response(messages.ack(message_id, snapshot.state.version, snapshot, at, duplicate=True))
-    fields = {"fields": rejection.fields} if rejection.fields else {}
+    fields = {} if rejection.fields is None else {"fields": rejection.fields}
     step = messages.step_fields(snapshot, at)
     return problem(409, rejection.code, rejection.message, id=message_id, step=step, **fields)
 

@@ -273,7 +273,7 @@ def ack(message_id: str, version: int, snapshot: Snapshot, at: int, *, duplicate
 
 def reason_fields(rejection: Rejection) -> dict[str, Any]:
     """Return why a command is rejected."""
-    fields = {"fields": rejection.fields} if rejection.fields else {}
+    fields = {} if rejection.fields is None else {"fields": rejection.fields}
     return {"code": rejection.code, "message": rejection.message, **fields}
 
 

@@ -208,7 +208,7 @@ def test_refusal_of_a_page_or_grid_names_what_is_wrong(running: Server) -> None:
         fay = Participant(connection)
         refused = fay.send("answer", step="body", value={"height": 180})
         assert (refused["code"], refused["fields"]) == ("invalid_answer", wrong)
-        assert "fields" not in fay.send("answer", step="body", value=[])
+        assert fay.send("answer", step="body", value=[])["fields"] == {}
         assert fay.send("answer", step="body", value={"height": 1.8})["session"]["answers"] == {
             "body": {"height": 1.8, "name": None}
         }
