@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Sequence
 from typing import Self
-from urllib.parse import unquote
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
@@ -17,15 +16,17 @@ _RULES = ("list", "emphasis", "link", "autolink", "newline", "escape", "entity")
 
 
 class _Parser(MarkdownIt):
-    def __init__(self) -> None:
+    def __init__(self, link: re.Pattern[str]) -> None:
         super().__init__("zero", {"html": False})
         self.enable(_RULES)
+        self._link = link
 
     def validateLink(self, url: str) -> bool:  # noqa: N802 - as the library calls it
-        return _LINK.match(url) is not None
+        return self._link.match(url) is not None
 
 
-_PARSER = _Parser()
+_PARSER = _Parser(_LINK)
+_ANY_LINK_PARSER = _Parser(re.compile(""))
 
 
 class MarkdownText(str):
@@ -75,9 +76,15 @@ class MarkdownText(str):
     @property
     def has_insertion_in_link(self) -> bool:
         """Whether the target of a link has an insertion, which is not allowed."""
-        children = [one for token in _parse(self._marked, is_inline=self.is_inline) for one in token.children or ()]
-        targets = (unquote(str(one.attrs["href"])) for one in children if one.type == "link_open")
-        return any(unmark(target, self._texts) != target for target in targets)
+        # Targets are encoded, hosts in Punycode, so marks in them are not found: they differ if the texts do.
+        return self._targets("a") != self._targets("b")
+
+    def _targets(self, text: str) -> list[object]:
+        """Return the targets of the links, also of those that are not allowed, with this text for each insertion."""
+        source = unmark(self._marked, [text] * len(self._texts))
+        tokens = _ANY_LINK_PARSER.parseInline(source) if self.is_inline else _ANY_LINK_PARSER.parse(source)
+        children = [one for token in tokens for one in token.children or ()]
+        return [one.attrs["href"] for one in children if one.type == "link_open"]
 
     def filled(self, value_text: ValueText) -> "MarkdownText":
         """Return the text with values."""

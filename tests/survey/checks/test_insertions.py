@@ -93,8 +93,18 @@ def test_title_and_description_read_parameters_and_the_time() -> None:
     [
         ("{{ answers.a", "{{ begins an insertion, and needs }} behind its expression; write \\{{ for two braces"),
         ("[a](https://a.example/{{answers.a}})", "the target of a link cannot have an insertion"),
-        ("<https://a.example/{{today}}>", "the target of a link cannot have an insertion"),
-        ("[{{ answers.a }}](https://a.example/)", None),
+        *(
+            (link, "the target of a link cannot have an insertion")
+            for link in (
+                "<https://a.example/{{today}}>",
+                "[a](https://{{ answers.a }}.example/)",
+                "[a](mailto:{{ answers.a }})",
+                "[a]({{ answers.a }})",
+                "![a](<{{ answers.a }}>)",
+                "**[*a*](https://a.example/?b=1&c={{ answers.a }})**",
+            )
+        ),
+        ("[{{ answers.a }}](https://a.example/) ({{ answers.a }}) [{{ answers.a }}]", None),
         (r"\\{{ answers.x }}", None),
     ],
 )
