@@ -61,7 +61,8 @@ class Answered(Event):
         confirmed: the participant has seen the warnings of the step's checks.
         ending: which of the survey's endings the completed session has, from 1; None for none.
         values: the survey's computed values, if the session is completed and there are any.
-        trimmed: fields of pages that are not shown any more, by page; their answers become drafts.
+        trimmed: fields of pages that are not shown any more, or whose options are not, by page; their answers become
+            drafts.
     """
 
     action: ClassVar[str] = "answered"

@@ -15,7 +15,7 @@ class Fitted(NamedTuple):
 
     Attributes:
         kept: the answers to fields that are shown.
-        hidden: those to fields that are not.
+        hidden: those to fields that are not, or whose options are not.
         is_complete: whether all that is shown and required has an answer that its options allow.
     """
 
@@ -69,17 +69,23 @@ def with_hidden_draft(survey: Survey, page: PageStep, state: SessionState, draft
 def fit_page(survey: Survey, page: PageStep, answers: Mapping[str, Any], known: Known) -> Fitted:
     """Return what of a page's answer the session keeps."""
     answer = answers.get(page.id)
-    given: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {}
+    given = dict(answer) if isinstance(answer, Mapping) else {}
     kept: dict[str, Any] = {}
+    gone: dict[str, Any] = {}
     is_complete = True
     for field, before in shown_fields(survey, page, answers, known, given):
-        value = given.get(field.id)
+        fits = _fits(survey, field, given.get(field.id), before, known)
+        is_complete = is_complete and (fits or not field.required)
         if field.id in given:
-            kept[field.id] = value
-        if field.required and field.takes_answer and field.is_empty(value):
-            is_complete = False
-        elif isinstance(field, OptionsStep) and field.id in survey.conditions.options:
-            hidden = survey.conditions.hidden_options(field.id, survey.conditions.scope(before, known))
-            is_complete = is_complete and field.fits_options(value, hidden)
-    gone = {name: value for name, value in given.items() if name not in kept}
+            (kept if fits else gone)[field.id] = given[field.id] if fits else given.pop(field.id)
+    gone |= {name: value for name, value in given.items() if name not in kept}
     return Fitted(kept, gone, is_complete)
+
+
+def _fits(survey: Survey, field: FieldStep, value: object, answers: Mapping[str, Any], known: Known) -> bool:
+    """Return whether an accepted answer to a field, or none, is one with the options that are shown."""
+    if isinstance(field, OptionsStep) and field.id in survey.conditions.options:
+        return field.fits_options(
+            value, survey.conditions.hidden_options(field.id, survey.conditions.scope(answers, known))
+        )
+    return not (field.required and field.takes_answer and field.is_empty(value))

@@ -287,6 +287,47 @@ def test_page_without_a_shown_field_is_passed(value: bool, to: str) -> None:
     assert state.current_step == to
 
 
+OPTIONS = """
+id: example
+title: Example
+language: en
+steps:
+  - {id: a, type: boolean, prompt: p}
+  - {id: b, type: boolean, prompt: p}
+  - id: c
+    type: page
+    prompt: p
+    fields:
+      - {id: d, type: choice, prompt: p, required: %s, options: [{value: x, show_if: answers.a}, {value: y, show_if: answers.b}]}
+      - {id: e, type: text, prompt: p, required: false, max_length: 9, show_if: answered(answers.d)}
+      - {id: f, type: text, prompt: p, max_length: 9}
+  - {id: g, type: info, prompt: p}
+"""
+
+
+@pytest.mark.parametrize(
+    ("required", "to", "answer", "draft"),
+    [
+        ("true", "c", None, {"d": "x", "e": "t", "f": "u"}),
+        ("false", "g", {"f": "u"}, {"d": "x", "e": "t"}),
+    ],
+)
+def test_option_of_a_field_that_is_hidden_later_makes_its_answer_a_draft(
+    required: str, to: str, answer: object, draft: object
+) -> None:
+    """The route ends at the page only if it needs another answer."""
+    page = {"d": "x", "e": "t", "f": "u"}
+    state, _ = after(("a", True), ("b", True), ("c", page), ("a", False), survey=definition(OPTIONS % required))
+    assert (state.current_step, state.answers.get("c"), state.drafts["c"]) == (to, answer, draft)
+
+
+def test_page_stays_answered_while_a_field_of_it_has_no_option() -> None:
+    """A required one too, which has no answer then."""
+    given = (("a", False), ("b", False), ("c", {"f": "u"}), ("a", False))
+    state, _ = after(*given, survey=definition(OPTIONS % "true"))
+    assert (state.current_step, state.answers["c"]) == ("g", {"d": None, "f": "u"})
+
+
 def test_draft_of_a_page_is_a_partial_object() -> None:
     """Not validated: also half of a number."""
     event = decide(SURVEY, WOMAN, Draft(at=AT, step="body", value={"height": "1,"}))
