@@ -5,8 +5,8 @@ from typing import Any
 
 from ...errors import SurveyFileError
 from ..definition import Survey
-from .conditions import check_expressions
 from .document import Document, Path, read_document
+from .expressions import check_expressions
 from .findings import Finding, Findings
 from .insertions import check_insertions
 from .locales import check_locales
@@ -14,7 +14,7 @@ from .models import correct_names
 from .routes import check_routes
 from .structure import check_structure
 from .translations import check_translations
-from .values import check_values
+from .unusable import check_unusable
 from .yaml_text import InvalidText
 
 _NO_MAPPING = "a survey file begins with id, title, language and steps, such as id: visit in its first line"
@@ -76,9 +76,9 @@ def _check(document: Document, findings: Findings, find_more: FindMore) -> Surve
     check_locales(document, findings)
     check_translations(document, models, findings)
     check_routes(document, structure.survey, findings)
-    check_values(document, structure.steps, findings)
+    check_unusable(document, structure.steps, findings)
     check_insertions(document, models, findings)
-    check_expressions(document, structure.steps, structure.parameters, models, findings)
+    check_expressions(document, structure, models, findings)
     for path, message in find_more(document.data):
         findings.add(path, message)
     return structure.survey

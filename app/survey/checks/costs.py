@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ..expressions import EvaluationError, Expression, Names, Scope, StepBudget, branches
 from ..types import BaseStep
 from .answers import Possibilities
-from .failures import NOW, Known
+from .parts import ValidParts
 from .places import ROUTE
 
 MAX_STEPS_OF_COMMAND = 5_000_000
@@ -17,7 +17,7 @@ MAX_STEPS_OF_COMMAND = 5_000_000
 class Costs:
     """Counts the steps of expressions with all their branches, evaluated on long answers."""
 
-    known: Known
+    valid: ValidParts
     possible: Possibilities
     _left: dict[tuple[str, object], int] = field(default_factory=dict)
     _scope: Scope | None = None
@@ -36,7 +36,7 @@ class Costs:
             value: that it computes.
         """
         left = self._left.get((kind, step), MAX_STEPS_OF_COMMAND)
-        if left < 0 or (step is not None and self.known.budget.left <= 0):
+        if left < 0 or (step is not None and self.valid.budget.left <= 0):
             return None
         steps = StepBudget(left)
         self._evaluate(expression, own, steps)
@@ -48,7 +48,7 @@ class Costs:
             read = self._read_values(expression) - counted
             counted |= read
             steps.left -= sum(self._of_values.get(name, 0) for name in read)
-        self.known.budget.left -= left - steps.left if step is not None else 0
+        self.valid.budget.left -= left - steps.left if step is not None else 0
         self._left[kind, step] = steps.left
         if steps.left >= 0:
             return None
@@ -59,7 +59,7 @@ class Costs:
         self._scope = scope = self._scope or self._long_scope()
         scope = scope if own is None else scope._replace(answer=scope.answers.get(own.id))
         names = Names(
-            answers=frozenset(self.known.ids) if expression.step_ids is None else expression.step_ids,
+            answers=frozenset(self.valid.ids) if expression.step_ids is None else expression.step_ids,
             answer=True,
             parameters=expression.parameter_names,
             values=expression.value_names,
@@ -76,14 +76,14 @@ class Costs:
         while pending:
             name = pending.pop()
             found.add(name)
-            if name in self.known.values:
-                pending |= self.known.values[name].value_names - found
+            if name in self.valid.values:
+                pending |= self.valid.values[name].value_names - found
         return found
 
     def _long_scope(self) -> Scope:
-        answers = {step_id: self._long("answers", step_id, self.known.steps.get(step_id)) for step_id in self.known.ids}
-        parameters = {name: self._long("parameters", name, one.step) for name, one in self.known.parameters.items()}
-        return self.known.scope(answers, parameters=parameters, now=NOW)
+        answers = {step_id: self._long("answers", step_id, self.valid.steps.get(step_id)) for step_id in self.valid.ids}
+        parameters = {name: self._long("parameters", name, one.step) for name, one in self.valid.parameters.items()}
+        return self.valid.scope(answers, parameters=parameters)
 
     def _long(self, mapping: str, name: str, step: BaseStep | None) -> object:
         possible = self.possible.of(mapping, name)[-1]

@@ -1,72 +1,25 @@
 """Whether an expression has a value for any well-typed answers."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
 
-from .. import conditions
-from ..conditions import ComputedValues
 from ..expressions import (
     Alternative,
     EvaluationError,
     Expression,
-    Name,
     Possible,
-    Scope,
-    StepBudget,
-    nodes,
     type_name,
     types,
     whole_number,
 )
-from ..parameters import Parameter
-from ..types import BaseStep, Value
+from ..types import BaseStep
+from .parts import ValidParts
 from .samples import MAX_ASSIGNMENTS, combinations
-from .values import default_problem
-
-MAX_STEPS_OF_FILE = 5_000_000
-"""Of all evaluations of a check, some seconds at most; what is left of a file is then not tried."""
-
-NOW = "2026-01-15T10:30"
+from .unusable import default_problem
 
 _WORDS = {"double": "number", "string": "text", "null_type": "null value", "bool": "boolean"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What expressions of a file are evaluated on.
-
-    Attributes:
-        steps: those that are right, by id.
-        ids: of all steps.
-        budget: of the file.
-        parameters: those that are right, by name.
-        values: those that are right, by name.
-    """
-
-    steps: Mapping[str, BaseStep]
-    ids: Sequence[str]
-    budget: StepBudget
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
-    values: dict[str, Expression] = field(default_factory=dict)
-
-    def has_all_of(self, expression: Expression) -> bool:
-        """Return whether all that an expression reads is right, so that it can be evaluated."""
-        return expression.value_names <= self.values.keys() and expression.parameter_names <= self.parameters.keys()
-
-    def scope(
-        self, answers: Mapping[str, object], *, answer: object = None, parameters: Mapping[str, object], now: str | None
-    ) -> Scope:
-        """Return what expressions are evaluated on."""
-        given = conditions.Known(now, now, parameters)
-        values = ComputedValues(self.values, self.ids, answers, given, self.budget)
-        return Scope(answers, answer, self.ids, now, parameters, values, self._label)
-
-    def _label(self, step_id: str, value: object) -> str | None:
-        step = self.steps.get(step_id)
-        return None if step is None or not isinstance(value, Value) else step.labels().get(value)
 
 
 def failure(
@@ -74,7 +27,7 @@ def failure(
     outcome: Possible | EvaluationError,
     field: str | None,
     own: BaseStep | None,
-    known: Known,
+    valid: ValidParts,
     *,
     is_condition: bool = True,
 ) -> str | None:
@@ -95,7 +48,7 @@ def failure(
         reason = _of_values(outcome, field, own)
     else:
         reason = _of_results(outcome) if is_condition else None
-    return reason or _of_all_answers(expression, field, own, known, is_condition=is_condition)
+    return reason or _of_all_answers(expression, field, own, valid, is_condition=is_condition)
 
 
 def _of_results(outcome: Possible) -> str | None:
@@ -123,18 +76,18 @@ def _can_fit(one: Alternative, field: str, own: BaseStep) -> bool:
 
 
 def _of_all_answers(
-    expression: Expression, field: str | None, own: BaseStep | None, known: Known, *, is_condition: bool
+    expression: Expression, field: str | None, own: BaseStep | None, valid: ValidParts, *, is_condition: bool
 ) -> str | None:
     """Return why an expression fails for each of all answers, if there are not too many."""
     reason = None
-    is_open = expression.reads_time or expression.parameter_names or not known.has_all_of(expression)
-    for answers in () if is_open else _all_answers(expression, own, known):
-        if known.budget.left <= 0:
+    is_open = expression.reads_time or expression.parameter_names or not valid.have_all_of(expression)
+    for answers in () if is_open else _all_answers(expression, own, valid):
+        if valid.budget.left <= 0:
             return None
         answer = None if own is None else answers.get(own.id)
-        scope = known.scope(answers, answer=answer, parameters={}, now=None)
+        scope = valid.scope(answers, answer=answer, parameters={}, now=None)
         try:
-            value = (expression.holds if is_condition else expression.value)(scope, known.budget)
+            value = (expression.holds if is_condition else expression.value)(scope, valid.budget)
         except EvaluationError as error:
             reason = _in_words(str(error))
             continue
@@ -144,15 +97,15 @@ def _of_all_answers(
     return reason
 
 
-def _all_answers(expression: Expression, own: BaseStep | None, known: Known) -> Iterator[Mapping[str, object]]:
-    """Yield all answers to the steps that an expression reads; none if there are too many, or some are not known."""
-    read = set(known.ids if expression.step_ids is None else expression.step_ids)
-    if own is not None and expression.tree is not None and Name("answer") in nodes(expression.tree):
+def _all_answers(expression: Expression, own: BaseStep | None, valid: ValidParts) -> Iterator[Mapping[str, object]]:
+    """Yield all answers to the steps that an expression reads; none if there are too many, or some are not valid."""
+    read = set(valid.ids if expression.step_ids is None else expression.step_ids)
+    if own is not None and expression.reads_answer:
         read.add(own.id)
     possible: dict[str, tuple[object, ...]] = {}
     count = 1
     for step_id in read:
-        possible[step_id] = _answers_of(known.steps.get(step_id))
+        possible[step_id] = _answers_of(valid.steps.get(step_id))
         count *= len(possible[step_id])
         if not 1 <= count <= MAX_ASSIGNMENTS:
             return

@@ -31,12 +31,16 @@ def check_insertions(document: Document, models: Mapping[Path, Model], findings:
 
 
 def places_of_insertions(
-    document: Document, models: Mapping[Path, Model], steps: Mapping[int, BaseStep]
+    document: Document, models: Mapping[Path, Model], right: Mapping[Path, BaseStep]
 ) -> Iterator[Place]:
-    """Yield the places of insertions, but for those of texts where one has no end."""
+    """Yield the places of insertions, but for those of texts where one has no end.
+
+    Args:
+        right: the steps and fields that are right.
+    """
     for path, language, text in _texts(document, models):
         index = path[1] if path[0] in {"steps", "end"} and isinstance(path[1], int) else 0
-        step = steps.get(index) if path[0] == "steps" else None
+        step = right.get(path[:4], right.get(path[:2]))
         try:
             insertions = [*find_insertions(text)]
         except UnclosedInsertion:
@@ -53,14 +57,11 @@ def text_place(document: Document, place: Place) -> TextPlace:
         return TextPlace(index=len(document.steps), conditions=own, others=tuple(endings[: len(endings) - len(own)]))
     if place.path[0] != "steps":
         return TextPlace(index=0)
-    parts = [place.path[:depth] for depth in (2, 4)]
-    is_check = place.path[2] == "check"
-    failed = _sources(document, [place.path[:4]], "that") if is_check else ()
-    return TextPlace(
-        index=place.index,
-        conditions=_sources(document, parts, "show_if"),
-        failed=failed[0] if failed else None,
-    )
+    conditions = _sources(document, [place.path[:depth] for depth in (2, 4, 6)], "show_if")
+    if "check" not in place.path or place.step is None:
+        return TextPlace(index=place.index, conditions=conditions)
+    (failed,) = _sources(document, [place.path[: place.path.index("check") + 2]], "that")
+    return TextPlace(index=place.index, conditions=conditions, failed=failed, checked=place.step.id)
 
 
 def _sources(document: Document, parts: list[Path], name: str) -> tuple[str, ...]:

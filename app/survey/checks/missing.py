@@ -1,25 +1,19 @@
 """Which answers and parameters may be missing where a text is shown, so that what it inserts has no value."""
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from ..conditions import with_reads_of_values
 from ..expressions import EvaluationError, Expression, InvalidExpression, Names, Scope, compile_expression
-from ..state import END
-from ..types import BaseStep
-from .failures import NOW, Known
-from .options import constants_near, parameter_values, samples
-from .samples import MAX_ASSIGNMENTS
+from ..types import BaseStep, PageStep
+from .jumps import Jumps
+from .parts import ValidParts
+from .samples import combinations, constants_near, parameter_values, samples_near
 
-_MAX_NAMES = 20
-"""Answers on which it depends whether one is missing; with more nothing is said."""
-
-_MAX_VISITED = 300_000
-"""Steps of all searches of a file."""
-
-_Rules = tuple[tuple[Expression | None, int], ...]
-_Answers = dict[str, object]
+_MAX_RELEVANT = 40
+"""Steps and answers on which it depends whether one is missing; with more nothing is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,39 +24,59 @@ class TextPlace:
         index: of the step; that behind the last one is the end.
         conditions: that hold there.
         others: conditions that do not.
-        failed: the check of the new answer that is false there.
+        failed: the check that is false there.
+        checked: the step or field that has this check.
     """
 
     index: int
     conditions: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     failed: str | None = None
+    checked: str = ""
 
 
-@dataclass(slots=True)
-class Missing:
-    """Searches for answers with which an insertion has no value, and which participants can give.
+class _Given(NamedTuple):
+    """What a participant has answered, and the parameters of the session."""
+
+    answers: dict[str, object]
+    parameters: dict[str, object]
+
+    def member(self, written: str) -> tuple[dict[str, object], str]:
+        """Return the mapping and the name of e.g. ``answers.a``."""
+        mapping, _, name = written.partition(".")
+        return (self.answers if mapping == "answers" else self.parameters), name
+
+
+@dataclass(frozen=True, slots=True)
+class _Relevant:
+    """On what it depends whether an insertion has a value: answers, by the index of their step, and conditions."""
+
+    expressions: list[Expression]
+    answers: dict[int, set[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingAnswers:
+    """Searches for answers that participants can give, and with which an insertion has no value.
 
     Attributes:
-        names: what all expressions can name.
-        indexes: of all steps.
-        landings: of :func:`first_landings`.
+        steps: all, in order.
+        indexes: the index of the step of each answer, by name.
+        names: what conditions can name.
     """
 
-    known: Known
-    names: Names
+    valid: ValidParts
+    steps: Sequence[BaseStep]
     indexes: Mapping[str, int]
-    landings: Mapping[str, int]
-    _compiled: dict[str, Expression | None] = field(default_factory=dict)
-    _around: dict[str, frozenset[int]] = field(default_factory=dict)
-    _rules_of: dict[str, _Rules] = field(default_factory=dict)
+    names: Names
+    jumps: Jumps
+    _conditions: dict[str, Expression] = field(default_factory=dict)
     _found: dict[tuple[str, TextPlace], str | None] = field(default_factory=dict)
-    _visited: int = 0
 
     def find(self, expression: Expression, place: TextPlace) -> str | None:
         """Return what may be missing, as an expression writes it; None if the insertion has a value even so.
 
-        Nothing is said where steps are wrong, or where too many answers play a part.
+        Nothing is said where too many answers play a part.
         """
         key = (expression.source, place)
         if key not in self._found:
@@ -70,269 +84,186 @@ class Missing:
         return self._found[key]
 
     def _find(self, expression: Expression, place: TextPlace) -> str | None:
-        whole = with_reads_of_values(expression, self.known.values)
-        if whole.step_ids is None or not self.known.has_all_of(whole):
+        whole = with_reads_of_values(expression, self.valid.values)
+        if whole.step_ids is None or not self.valid.have_all_of(whole):
             return None
-        if not whole.step_ids <= self.known.steps.keys() or [*self.indexes.values()] != [*range(len(self.indexes))]:
-            return None
-        missing = [f"answers.{step_id}" for step_id in sorted(whole.step_ids) if self._may_be_missing(step_id, place)]
+        missing = [f"answers.{name}" for name in sorted(whole.step_ids) if self._may_be_missing(name, place)]
         missing += [f"parameters.{name}" for name in sorted(whole.parameter_names) if self._may_be_null(name)]
-        return self._search(expression, whole, place, missing) if missing else None
-
-    def _may_be_null(self, parameter: str) -> bool:
-        one = self.known.parameters[parameter]
-        return one.default is None and not one.is_required
-
-    def _may_be_missing(self, step_id: str, place: TextPlace) -> bool:
-        step = self.known.steps[step_id]
-        return self._is_optional(step) or step.show_if is not None or self._can_be_passed(step_id, place)
-
-    def _is_optional(self, step: BaseStep) -> bool:
-        return not step.required or not step.takes_answer
-
-    def _can_be_passed(self, step_id: str, place: TextPlace) -> bool:
-        """Return whether a route leads to a place around a step."""
-        index = self.indexes[step_id]
-        if index == place.index:
-            return place.failed is None
-        is_between = index < place.index < len(self.known.ids)
-        if is_between and self.landings.get(step_id, place.index + 1) > place.index:
-            return False
-        return place.index in self._reached_around(step_id)
-
-    def _reached_around(self, step_id: str) -> frozenset[int]:
-        if step_id not in self._around:
-            avoided = self.indexes[step_id]
-            found = {0} - {avoided}
-            pending = [*found]
-            while pending and self._visited < _MAX_VISITED:
-                self._visited += 1
-                for target in self._targets(pending.pop()):
-                    if target not in found and target != avoided:
-                        found.add(target)
-                        pending.append(target)
-            self._around[step_id] = frozenset(found)
-        return self._around[step_id]
-
-    def _targets(self, index: int) -> list[int]:
-        if index >= len(self.known.ids):
-            return []
-        step = self.known.steps.get(self.known.ids[index])
-        targets = [target for _, target in self._rules(step)] if step is not None else []
-        is_passed = step is None or step.show_if is not None or all(rule.when is not None for rule in step.next)
-        return [*targets, index + 1] if is_passed else targets
-
-    def _rules(self, step: BaseStep) -> _Rules:
-        if step.id not in self._rules_of:
-            self._rules_of[step.id] = tuple(
-                (None if rule.when is None else self._condition(rule.when), self._target(rule.go))
-                for rule in step.next
-                if rule.go == END or rule.go in self.indexes
-            )
-        return self._rules_of[step.id]
-
-    def _target(self, go: str) -> int:
-        return len(self.known.ids) if go == END else self.indexes[go]
-
-    def _condition(self, source: str) -> Expression | None:
-        """Return a condition; None if it is wrong, which then counts as one that always holds."""
-        if source not in self._compiled:
-            try:
-                expression = with_reads_of_values(compile_expression(source, self.names), self.known.values)
-            except InvalidExpression:
-                expression = None
-            is_right = expression is not None and self.known.has_all_of(expression)
-            self._compiled[source] = expression if is_right else None
-        return self._compiled[source]
-
-    def _search(self, expression: Expression, whole: Expression, place: TextPlace, missing: list[str]) -> str | None:
-        walks = self._walks(whole, place)
-        for answers, parameters in () if walks is None else walks:
-            if self.known.budget.left <= 0:
+        relevant = self._relevant(whole, place) if missing else None
+        for given in () if relevant is None else self._walks(relevant, place):
+            if self.valid.budget.left <= 0:
                 return None
-            found = {f"answers.{name}": value for name, value in answers.items()}
-            found |= {f"parameters.{name}": value for name, value in parameters.items()}
-            absent = [name for name in missing if found[name] is None]
-            if absent and not self._has_value(expression, answers, parameters):
-                for filled, given in self._filled(absent, answers, parameters):
-                    if self._has_value(expression, filled, given):
-                        return absent[0]
+            absent = [written for written in missing if _value(given, written) is None]
+            is_empty = absent and not self._has_value(expression, given)
+            if is_empty and any(self._has_value(expression, filled) for filled in self._filled(given, absent)):
+                return absent[0]
         return None
 
-    def _has_value(self, expression: Expression, answers: _Answers, parameters: _Answers) -> bool:
+    def _may_be_null(self, parameter: str) -> bool:
+        one = self.valid.parameters[parameter]
+        return one.default is None and not one.is_required
+
+    def _may_be_missing(self, name: str, place: TextPlace) -> bool:
+        index, asked = self.indexes[name], self.valid.steps[name]
+        has_condition = asked.show_if is not None or self.steps[index].show_if is not None
+        return _is_optional(asked) or has_condition or self._can_be_avoided(index, place)
+
+    def _can_be_avoided(self, index: int, place: TextPlace) -> bool:
+        """Return whether a step may be unanswered at a place: a route leads around it, or has not passed it yet."""
+        return place.failed is None if index == place.index else self.jumps.can_avoid(index, place.index)
+
+    def _has_value(self, expression: Expression, given: _Given) -> bool:
         try:
-            return expression.value(self._scope(answers, parameters), self.known.budget) is not None
+            return expression.value(self._scope(given), self.valid.budget) is not None
         except EvaluationError:
             return False
 
-    def _scope(self, answers: _Answers, parameters: _Answers) -> Scope:
-        return self.known.scope(answers, parameters=parameters, now=NOW)
+    def _scope(self, given: _Given, answer: object = None) -> Scope:
+        return self.valid.scope(given.answers, answer=answer, parameters=given.parameters)
 
-    def _filled(
-        self, absent: list[str], answers: _Answers, parameters: _Answers
-    ) -> Iterator[tuple[_Answers, _Answers]]:
+    def _filled(self, given: _Given, absent: list[str]) -> Iterator[_Given]:
         """Yield the same with values for what is missing."""
         for number in range(3):
-            filled, given = dict(answers), dict(parameters)
-            for name in absent:
-                mapping, _, own = name.partition(".")
-                step = self.known.steps[own] if mapping == "answers" else self.known.parameters[own].step
-                known = samples(step, ()) or (None,)
-                (filled if mapping == "answers" else given)[own] = known[number % len(known)]
-            yield filled, given
+            filled = _Given(dict(given.answers), dict(given.parameters))
+            for written in absent:
+                mapping, name = filled.member(written)
+                is_answer = mapping is filled.answers
+                values = samples_near(self.valid.steps[name] if is_answer else self.valid.parameters[name].step)
+                mapping[name] = values[number % len(values)] if values else None
+            yield filled
 
-    def _walks(self, whole: Expression, place: TextPlace) -> Iterator[tuple[_Answers, _Answers]] | None:
-        """Return answers that lead to a place, and parameters; None if too many play a part."""
-        sources = (*place.conditions, *place.others, *([place.failed] if place.failed is not None else []))
-        shown = [*map(self._condition, sources)]
-        expressions = [whole, *(one for one in shown if one is not None)]
-        steps = self._closure(expressions, place)
-        if steps is None:
-            return None
-        near = [*constants_near(expressions)]
-        names = sorted(frozenset().union(*(one.parameter_names for one in expressions)))
-        parameters = [(name, parameter_values(self.known.parameters[name], near)) for name in names]
-        return self._consistent(steps, {step_id: self._values(step_id, near) for step_id in steps}, parameters, place)
-
-    def _values(self, step_id: str, near: list[object]) -> tuple[object, ...]:
-        return samples(self.known.steps[step_id], near) or (None,)
-
-    def _closure(self, expressions: list[Expression], place: TextPlace) -> list[str] | None:
-        """Return the steps on whose answers it depends whether those that expressions read are missing.
-
-        Adds their conditions to the expressions.
-        """
-        steps = {self.known.ids[place.index]} if place.failed is not None else set()
-        if not steps <= self.known.steps.keys():
-            return None
-        pending = list(expressions)
-        while pending:
-            read = pending.pop().step_ids
-            if read is None or not read <= self.known.steps.keys() or len(steps | read) > _MAX_NAMES:
+    def _relevant(self, whole: Expression, place: TextPlace) -> _Relevant | None:
+        """Return on what it depends whether the answers that an expression reads are missing; None if on too much."""
+        found = _Relevant([whole, *self._compiled(*place.conditions, *place.others, place.failed)])
+        self._add_answers(found, _own_names(self._checked(place)), place)
+        for expression in found.expressions:  # which grow
+            if expression.step_ids is None:
                 return None
-            for step_id in read - steps:
-                steps.add(step_id)
-                more = [*self._conditions_of(step_id)]
-                for jumping in self._jumping(step_id, place):
-                    steps.add(jumping)
-                    more += self._conditions_of(jumping)
-                expressions += more
-                pending += more
-        return sorted(steps, key=lambda step_id: self.indexes[step_id])
+            self._add_answers(found, expression.step_ids, place)
+            if sum(1 + len(names) for names in found.answers.values()) > _MAX_RELEVANT:
+                return None
+        return found
 
-    def _conditions_of(self, step_id: str) -> Iterator[Expression]:
-        step = self.known.steps[step_id]
-        found = [self._condition(step.show_if)] if step.show_if is not None else []
-        yield from (one for one in (*found, *(when for when, _ in self._rules(step))) if one is not None)
+    def _add_answers(self, found: _Relevant, names: Iterable[str], place: TextPlace) -> None:
+        """Add answers with what decides whether they are given: conditions, and rules that lead around them."""
+        for name in names:
+            index = self.indexes[name]
+            if name not in found.answers.get(index, ()):
+                self._add_step(found, index)
+                for jumping in self.jumps.over(index) if self._can_be_avoided(index, place) else ():
+                    self._add_step(found, jumping)
+                found.answers[index].add(name)
+                found.expressions.extend(self._compiled(self.valid.steps[name].show_if))
 
-    def _jumping(self, step_id: str, place: TextPlace) -> list[str]:
-        """Return the steps whose rules lead over a step."""
-        if not self._can_be_passed(step_id, place):
-            return []
-        index = self.indexes[step_id]
-        self._visited += index
-        if self._visited > _MAX_VISITED:
-            return []
-        before = (self.known.steps.get(other) for other in self.known.ids[:index])
-        jumping = [one.id for one in before if one is not None and any(to > index for _, to in self._rules(one))]
-        return jumping[:_MAX_NAMES]
+    def _add_step(self, found: _Relevant, index: int) -> None:
+        if index not in found.answers:
+            step = self.steps[index]
+            rules = self._compiled(*(when for when, _ in self.jumps.rules[index]))
+            names = _own_names(step) if any(rule.reads_answer for rule in rules) else ()
+            shown = (step.show_if, *(self.valid.steps[name].show_if for name in names))
+            found.expressions.extend([*rules, *self._compiled(*shown)])
+            found.answers[index] = {*names}
 
-    def _consistent(
-        self,
-        steps: list[str],
-        values: Mapping[str, tuple[object, ...]],
-        parameters: list[tuple[str, tuple[object, ...]]],
-        place: TextPlace,
-    ) -> Iterator[tuple[_Answers, _Answers]]:
-        choices = [len(values[step_id]) + 1 for step_id in steps] + [len(possible) for _, possible in parameters]
-        for chosen in _chosen(choices):
-            given = {
-                name: possible[number]
-                for (name, possible), number in zip(parameters, chosen[len(steps) :], strict=True)
-            }
-            answers = self._answers(steps, values, chosen, given, place)
-            if answers is not None and self._leads_to(place, answers, given):
-                yield answers, given
+    def _checked(self, place: TextPlace) -> BaseStep | None:
+        """Return the step or field whose check is false."""
+        return None if place.failed is None else self.valid.steps.get(place.checked, self.steps[place.index])
 
-    def _answers(
-        self,
-        steps: list[str],
-        values: Mapping[str, tuple[object, ...]],
-        chosen: tuple[int, ...],
-        given: _Answers,
-        place: TextPlace,
-    ) -> _Answers | None:
-        """Return answers in the order of the file; None if these choices are none, or do not lead to the place."""
-        answers: _Answers = dict.fromkeys(steps)
+    def _walks(self, relevant: _Relevant, place: TextPlace) -> Iterator[_Given]:
+        """Yield what may be given where a route comes to a place."""
+        near = [*constants_near(relevant.expressions)]
+        names = sorted(frozenset().union(*(one.parameter_names for one in relevant.expressions)))
+        parameters = [parameter_values(self.valid.parameters[name], near) for name in names]
+        indexes = sorted(relevant.answers)
+        ways: list[tuple[Any, ...]] = [self._ways(index, relevant, near, place) for index in indexes]
+        for chosen in combinations([*ways, *parameters]):
+            given = _Given(
+                dict.fromkeys(name for index in indexes for name in relevant.answers[index]),
+                dict(zip(names, chosen[len(ways) :], strict=True)),
+            )
+            if self._leads_to(place, given, zip(indexes, chosen, strict=False)):
+                yield given
+
+    def _ways(
+        self, index: int, relevant: _Relevant, near: Sequence[object], place: TextPlace
+    ) -> tuple[Mapping[str, object] | None, ...]:
+        """Return the ways to answer a step; None if it may be passed by steps that play no part."""
+        names = [name for name in self.valid.ids if name in relevant.answers[index]]
+        steps = [self.valid.steps[name] for name in names]
+        values = [(*(samples_near(one, near) or (None,)), *((None,) * _is_optional(one))) for one in steps]
+        answers = [dict(zip(names, chosen, strict=True)) for chosen in combinations(values)]
+        is_known = index < place.index and relevant.answers.keys() >= {*self.jumps.over(index)}
+        if is_known or not self._can_be_avoided(index, place):
+            return tuple(answers)
+        return (*answers, *((None,) * (1 + len(answers) // 8)))  # some are drawn if there are many combinations
+
+    def _leads_to(
+        self, place: TextPlace, given: _Given, ways: Iterable[tuple[int, Mapping[str, object] | None]]
+    ) -> bool:
+        """Return whether a route comes to a place; set the answers that are then given."""
         landing = 0
-        for step_id, number in zip(steps, chosen, strict=False):
-            index, step = self.indexes[step_id], self.known.steps[step_id]
-            scope = self._scope(answers, given)
-            if index < landing or not self._is_shown(step, scope):
+        for index, way in ways:
+            step = self.steps[index]
+            if way is None or index < landing or not self._holds(step.show_if, given):
                 continue
-            can_be_null = self._is_optional(step) or self._is_passed_elsewhere(step_id, steps, place)
-            is_null = can_be_null and number == len(values[step_id])
-            answers[step_id] = None if is_null else values[step_id][number % len(values[step_id])]
-            if not is_null or self._is_optional(step):
-                scope = self._scope(answers, given)._replace(answer=answers[step_id])
-                landing = max(landing, self._landing(step, index, scope))
+            for name, value in way.items():
+                if name == step.id or self._holds(self.valid.steps[name].show_if, given):
+                    given.answers[name] = value
+            landing = max(landing, self._landing(step, index, given))
             if index < place.index < landing:
-                return None
-        return answers
-
-    def _is_shown(self, step: BaseStep, scope: Scope) -> bool:
-        return step.show_if is None or self._holds(step.show_if, scope)
-
-    def _is_passed_elsewhere(self, step_id: str, steps: list[str], place: TextPlace) -> bool:
-        """Return whether a step may be passed, but for rules of steps whose answers are known here."""
-        if not self._can_be_passed(step_id, place):
-            return False
-        return self.indexes[step_id] >= place.index or not set(self._jumping(step_id, place)) <= set(steps)
-
-    def _landing(self, step: BaseStep, index: int, scope: Scope) -> int:
-        for condition, target in self._rules(step):
-            if condition is None or self._outcome(condition, scope):
-                return target
-        return index + 1
-
-    def _leads_to(self, place: TextPlace, answers: _Answers, given: _Answers) -> bool:
-        scope = self._scope(answers, given)
-        if place.failed is not None:
-            failed = self._condition(place.failed)
-            scope = scope._replace(answer=answers[self.known.ids[place.index]])
-            if failed is not None and self._outcome(failed, scope) is not False:
                 return False
-        return all(self._holds(one, scope) for one in place.conditions) and not any(
-            self._condition(one) is not None and self._holds(one, scope) for one in place.others
+        is_failed = place.failed is None or self._outcome(place.failed, given, self._checked(place)) is False
+        return (
+            is_failed
+            and all(self._holds(one, given) for one in place.conditions)
+            and not any(self._holds(one, given) for one in place.others)
         )
 
-    def _holds(self, source: str, scope: Scope) -> bool:
-        """Return whether a condition holds; one that is wrong may."""
-        condition = self._condition(source)
-        return condition is None or self._outcome(condition, scope) is True
+    def _landing(self, step: BaseStep, index: int, given: _Given) -> int:
+        rules = self.jumps.rules[index]
+        return next((to for when, to in rules if when is None or self._outcome(when, given, step)), index + 1)
 
-    def _outcome(self, condition: Expression, scope: Scope) -> bool | None:
+    def _holds(self, source: str | None, given: _Given) -> bool:
+        return source is None or self._outcome(source, given) is True
+
+    def _outcome(self, source: str, given: _Given, asked: BaseStep | None = None) -> bool | None:
+        """Return the result of a condition; None if it has none.
+
+        Args:
+            asked: the step or field whose answer is ``answer``.
+        """
+        answer: object = None if asked is None else given.answers.get(asked.id)
+        if isinstance(asked, PageStep):
+            answer = {name: given.answers.get(name) for name in _own_names(asked)}
         try:
-            return condition.holds(scope, self.known.budget)
+            return self._condition(source).holds(self._scope(given, answer), self.valid.budget)
         except EvaluationError:
             return None
 
+    def _compiled(self, *sources: str | None) -> list[Expression]:
+        return [self._condition(source) for source in sources if source is not None]
 
-def _chosen(counts: list[int]) -> Iterable[tuple[int, ...]]:
-    """Return all choices, one number below each count; some if there are many."""
-    total = 1
-    for count in counts:
-        total *= count
-    if total <= MAX_ASSIGNMENTS:
-        return itertools.product(*map(range, counts))
-    return _some(counts)
+    def _condition(self, source: str) -> Expression:
+        """Return a condition; one that is wrong counts as one that always holds."""
+        if source not in self._conditions:
+            expression = compile_expression("true", self.names)
+            with suppress(InvalidExpression):
+                found = with_reads_of_values(compile_expression(source, self.names), self.valid.values)
+                expression = found if self.valid.have_all_of(found) else expression
+            self._conditions[source] = expression
+        return self._conditions[source]
 
 
-def _some(counts: list[int]) -> Iterator[tuple[int, ...]]:
-    state = 1
-    for _ in range(MAX_ASSIGNMENTS):
-        chosen = []
-        for count in counts:
-            state = (state * 48271) % 2147483647  # Lehmer's generator, the same numbers each time
-            chosen.append(state % count)
-        yield tuple(chosen)
+def _value(given: _Given, written: str) -> object:
+    mapping, name = given.member(written)
+    return mapping[name]
+
+
+def _own_names(asked: BaseStep | None) -> Sequence[str]:
+    """Return the names of the answers that ``answer`` is made of."""
+    if isinstance(asked, PageStep):
+        return [part.id for part in asked.fields]
+    return () if asked is None else (asked.id,)
+
+
+def _is_optional(step: BaseStep) -> bool:
+    return not step.required or not step.takes_answer

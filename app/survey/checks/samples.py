@@ -1,10 +1,14 @@
-"""Sample answers of steps, and combinations of them."""
+"""Sample answers of steps and values of parameters, and combinations of them."""
 
 import datetime
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
+from ..expressions import Expression, Literal, nodes
+from ..parameters import Parameter
 from ..types import BaseStep, SampleRequest
 
 T = TypeVar("T")
@@ -38,20 +42,59 @@ def sample_answers(step: BaseStep) -> tuple[object, ...]:
     return tuple(answer for answer in candidates if answer is not None and step.accepts(answer))
 
 
+def parameter_values(parameter: Parameter, near: Iterable[object]) -> tuple[object, ...]:
+    """Return values that a parameter can have, null where it can."""
+    is_absent = not parameter.is_required
+    return (*samples_near(parameter.step, near), *([parameter.default] if is_absent else []))
+
+
+def samples_near(step: BaseStep, near: Iterable[object] = ()) -> tuple[object, ...]:
+    """Return answers of a step, without null, and those of the values near constants that it accepts."""
+    found = [*sample_answers(step), *(value for value in near if not step.is_empty(value) and step.accepts(value))]
+    return tuple({(type(value), str(value)): value for value in found}.values())
+
+
+def _constants(conditions: Iterable[Expression]) -> Iterator[object]:
+    for condition in conditions:
+        for node in nodes(condition.tree) if condition.tree is not None else ():
+            if isinstance(node, Literal):
+                yield node.value
+
+
+def constants_near(conditions: Iterable[Expression]) -> Iterator[object]:
+    """Yield the constants of expressions, and what is beside and between them."""
+    numbers = set()
+    for one in _constants(conditions):
+        if type(one) is float:
+            numbers |= {one, -one}
+        elif isinstance(one, str):
+            yield one
+            yield from _days_beside(one)
+    for number in numbers:
+        yield from (number - 1, number, number + 1)
+    yield from ((left + right) / 2 for left, right in pairwise(sorted(numbers)))
+
+
+def _days_beside(text: str) -> Iterator[str]:
+    try:
+        day = datetime.date.fromisoformat(text)
+        yield from ((day + datetime.timedelta(days)).isoformat() for days in (-1, 1))
+    except (ValueError, OverflowError):
+        return
+
+
 def combinations(known: Sequence[tuple[T, ...]]) -> Iterator[tuple[T, ...]]:
     """Yield all combinations, or some if there are many; none if one part has no value."""
-    if not all(known):
-        return
-    count = 1
-    for values in known:
-        count *= len(values)
-    if count <= MAX_ASSIGNMENTS:
+    if math.prod(map(len, known)) <= MAX_ASSIGNMENTS:
         yield from itertools.product(*known)
         return
-    for number in range(MAX_ASSIGNMENTS):
-        yield tuple(
-            values[(number * (place + 1) + number // len(values)) % len(values)] for place, values in enumerate(known)
-        )
+    state = 1
+    for _ in range(MAX_ASSIGNMENTS):
+        chosen = []
+        for values in known:
+            state = (state * 48271) % 2147483647  # Lehmer's generator, the same numbers each time
+            chosen.append(values[state % len(values)])
+        yield tuple(chosen)
 
 
 class _Fixed:

@@ -21,6 +21,7 @@ class Expression:
     Attributes:
         tree: None if it does not compile.
         step_ids: whose answers it reads; None for all.
+        reads_answer: whether it reads ``answer``.
         reads_time: whether it reads ``today`` or ``now``.
         parameter_names: which parameters it reads.
         value_names: which computed values it reads.
@@ -29,6 +30,7 @@ class Expression:
     source: str
     tree: Node | None = None
     step_ids: frozenset[str] | None = frozenset()
+    reads_answer: bool = False
     reads_time: bool = False
     parameter_names: frozenset[str] = frozenset()
     value_names: frozenset[str] = frozenset()
@@ -139,6 +141,7 @@ def compile_node(tree: Node, source: str, names: Names) -> Expression:
         source=source,
         tree=tree,
         step_ids=reads.of("answers"),
+        reads_answer="answer" in reads.variables,
         reads_time=not reads.variables.isdisjoint({"today", "now"}),
         parameter_names=names.parameters if (read := reads.of("parameters")) is None else read,
         value_names=names.values if (read := reads.of("values")) is None else read,

@@ -212,6 +212,56 @@ def test_insertion_that_may_have_no_value_is_a_warning(field: str, source: str, 
     assert found.endswith(f": {{{{ {source} }}}} {reason}")
 
 
+PAGES = """\
+id: a
+title: t
+language: en
+steps:
+  - {id: first, type: boolean, prompt: P, next: [{when: answer, go: rest}]}
+  - id: body
+    type: page
+    prompt: "%(page)s"
+    fields:
+      - {id: height, type: number, prompt: "%(field)s", check: [{that: answer > 1, message: "%(message)s"}]}
+      - {id: smokes, type: boolean, prompt: P}
+      - {id: count, type: number, prompt: P, show_if: answers.smokes == true}
+      - {id: note, type: text, prompt: P, required: false, max_length: 9}
+    check: [{that: answer.height > answers.count, message: "%(together)s"}]
+    next: [{when: 'answer.height > 2', go: tall}]
+  - {id: rest, type: info, prompt: "%(rest)s"}
+  - {id: tall, type: info, prompt: "%(tall)s", show_if: answers.count > 3}
+end:
+  - {when: answers.height > 2, title: "%(end)s"}
+"""
+PLACES = dict.fromkeys(("page", "field", "message", "together", "rest", "tall", "end"), "P")
+
+
+@pytest.mark.parametrize(
+    ("place", "source", "missing"),
+    [
+        ("page", "answers.first", None),
+        ("page", "answers.height", "answers.height"),
+        ("field", "answers.smokes", "answers.smokes"),
+        ("message", "answers.height", None),
+        ("message", "answers.smokes ? string(answers.count) : 'none'", None),
+        ("message", "answers.count", "answers.count"),
+        ("message", "answers.note", "answers.note"),
+        ("together", "answers.count", None),
+        ("rest", "answers.height", "answers.height"),
+        ("rest", "answers.first ? '' : string(answers.height)", None),
+        ("tall", "answers.count", None),
+        ("tall", "answers.height", None),
+        ("tall", "answers.note", "answers.note"),
+        ("end", "answers.smokes", None),
+        ("end", "answers.first", None),
+    ],
+)
+def test_insertion_reads_fields_of_pages(place: str, source: str, missing: str | None) -> None:
+    """They may be hidden, optional, on a page that a rule leads around, or on the page itself."""
+    found = found_in(PAGES % {**PLACES, place: f"{{{{ {source} }}}}"})
+    assert [f"as {missing} may be missing here" in one for one in found] == ([] if missing is None else [True])
+
+
 HEAVY = "[[1]]" + ".map(x, x + x)" * 13 + "[0].all(x, x == 1) ? 1 : 0"
 INSERTED = f"{{{{ {HEAVY} }}}}"
 

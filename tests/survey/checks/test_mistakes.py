@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.survey.checks.test_conditions import FAILS, found_in
+from tests.survey.checks.test_expressions import FAILS, found_in
 
 KNOWN = """\
   - {id: n, type: number, prompt: P}

@@ -1,6 +1,7 @@
 """What a check says of an expression is true: no answers make it true, or give it a value."""
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from app.survey.checks import check_survey
 from app.survey.conditions import NOTHING
 from app.survey.definition import Survey
 from app.survey.expressions import EvaluationError, InvalidExpression, Names, Scope, compile_expression
+from app.survey.pages import shown_fields
+from app.survey.types import FieldStep, PageStep, Step
 from tests.conftest import examples
 
 TEXTS = (
@@ -151,7 +154,7 @@ BOOLEANS = "abcde"
 
 @st.composite
 def booleans(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Draw steps that may be left out, skipped and passed."""
+    """Draw steps that may be left out, skipped and passed; two may be the fields of a page."""
     steps: list[dict[str, Any]] = []
     for number, step_id in enumerate(BOOLEANS):
         reads = st.sampled_from([f"answers.{other}" for other in BOOLEANS[:number]] or ["answers.a"])
@@ -163,7 +166,37 @@ def booleans(draw: st.DrawFn) -> list[dict[str, Any]]:
             go = draw(st.sampled_from([*BOOLEANS[number + 1 :], "end"]))
             step["next"] = [{"when": draw(wholes).format(draw(st.one_of(reads, st.just("answer")))), "go": go}]
         steps.append(step)
-    return steps
+    first = draw(st.integers(0, len(BOOLEANS)))
+    return with_page(steps, first) if first + 2 <= len(BOOLEANS) else steps
+
+
+def with_page(steps: list[dict[str, Any]], first: int) -> list[dict[str, Any]]:
+    """Return the steps with two of them as the fields of a page, which has the rule of the first one."""
+    fields = [{name: value for name, value in step.items() if name != "next"} for step in steps[first : first + 2]]
+    ids = [field["id"] for field in fields]
+    rules = [
+        {"when": re.sub(r"\banswer\b", f"answers.{ids[0]}", rule["when"]), "go": rule["go"]}
+        for rule in steps[first].get("next", ())
+        if rule["go"] not in ids
+    ]
+    before = [
+        {**step, "next": [{**rule, "go": "page" if rule["go"] in ids else rule["go"]} for rule in step.get("next", ())]}
+        for step in steps[:first]
+    ]
+    page = {"id": "page", "type": "page", "prompt": "P", "fields": fields, "next": rules}
+    return [*before, page, *steps[first + 2 :]]
+
+
+def possible_answers(survey: Survey, step: Step | FieldStep, answers: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield what a participant can answer; to a page the answers of the fields that are then shown."""
+    if not isinstance(step, PageStep):
+        yield from (True, False, *(() if step.required else (None,)))
+        return
+    for chosen in itertools.product(*(possible_answers(survey, field, answers) for field in step.fields)):
+        values, given = dict(zip([field.id for field in step.fields], chosen, strict=True)), dict[str, Any]()
+        for field, _ in shown_fields(survey, step, answers, NOTHING, given):
+            given[field.id] = values[field.id]
+        yield given
 
 
 def answers_at(survey: Survey, place: str, step: str, answers: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -171,7 +204,7 @@ def answers_at(survey: Survey, place: str, step: str, answers: Mapping[str, Any]
     if step == place:
         yield answers
     elif step != "end":
-        for answer in (True, False, *(() if survey.steps_by_id[step].required else (None,))):
+        for answer in possible_answers(survey, survey.steps_by_id[step], answers):
             after = {**answers, step: answer}
             yield from answers_at(survey, place, survey.graph.next_step(step, after)[0], after)
 
@@ -182,13 +215,14 @@ INSERTED = st.tuples(
 ).map(lambda one: one[0].format(*one[1:]))
 
 
-@given(booleans(), st.sampled_from([*BOOLEANS, "end"]), INSERTED)
-@examples(200)
+@given(booleans(), st.integers(0, len(BOOLEANS)), INSERTED)
+@examples(300)
 def test_insertion_without_a_warning_has_a_value_on_every_route(
-    steps: list[dict[str, Any]], place: str, inserted: str
+    steps: list[dict[str, Any]], index: int, inserted: str
 ) -> None:
     """Whatever rules and show_if leave out before it."""
     text = f"{{{{ {inserted} }}}}"
+    place = steps[index]["id"] if index < len(steps) else "end"
     shown = [{**step, "prompt": text} if step["id"] == place else step for step in steps]
     fields = {"id": "a", "title": "t", "language": "en", "steps": shown, "values": {"both": "answers.a && answers.b"}}
     end = {"end": [{"title": text}]} if place == "end" else {}

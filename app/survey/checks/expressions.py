@@ -1,7 +1,7 @@
 """Whether the expressions of a survey file compile, name what is known where they are evaluated, and make sense."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..conditions import with_reads_of_values
@@ -11,24 +11,23 @@ from ..expressions import (
     EvaluationError,
     Expression,
     InvalidExpression,
-    StepBudget,
     compile_expression,
     infer,
 )
-from ..parameters import Parameter
 from ..texts import computed
-from ..types import BaseStep
 from .answers import Possibilities, possible_answer
 from .comparisons import impossible_comparisons
 from .costs import Costs
 from .document import Document, Path
-from .failures import MAX_STEPS_OF_FILE, Known, failure
+from .failures import failure
 from .findings import Findings
 from .hints import calculation, without_options
 from .insertions import places_of_insertions, text_place
-from .missing import Missing
+from .jumps import Jumps
+from .missing import MissingAnswers
 from .models import Model
-from .options import first_landings, hides_all_options
+from .options import hides_all_options
+from .parts import ValidParts, with_fields
 from .places import (
     Place,
     answer_places,
@@ -39,7 +38,7 @@ from .places import (
     places_of_values,
     step_indexes,
 )
-from .values import parts_of
+from .structure import Structure
 
 _SHOWN = 5
 """Fields that a message names."""
@@ -58,77 +57,69 @@ _NOUNS = {"parameters": "parameter", "values": "value"}
 
 
 def check_expressions(
-    document: Document,
-    steps: Mapping[int, BaseStep],
-    parameters: Mapping[str, Parameter],
-    models: Mapping[Path, Model],
-    findings: Findings,
+    document: Document, structure: Structure, models: Mapping[Path, Model], findings: Findings
 ) -> None:
-    """Add what is wrong with expressions, and warn of steps without options and insertions without a value.
-
-    Args:
-        steps, parameters: those that are right.
-    """
+    """Add what is wrong with expressions, and warn of steps without options and insertions without a value."""
     paths = answer_places(document)
-    right = dict(parts_of(steps))
+    right = dict(with_fields(structure.steps))
     by_id = {one.id: one for path, one in right.items() if paths.get(one.id) == path}
-    known = Known(steps=by_id, ids=tuple(paths), budget=StepBudget(MAX_STEPS_OF_FILE), parameters=parameters, values={})
-    compiler = _Compiler(document, findings)
-    possible = Possibilities(by_id, parameters)
-    problems = _Problems(paths, known, possible, Costs(known, possible), findings)
+    valid = ValidParts(steps=by_id, ids=tuple(paths), parameters=structure.parameters)
+    possible = Possibilities(by_id, structure.parameters)
+    problems = _Problems(paths, valid, possible, Costs(valid, possible), findings)
+    jumps = Jumps.of(structure.steps, step_indexes(document), len(document.steps))
+    missing = MissingAnswers(
+        valid=valid,
+        steps=() if structure.survey is None else structure.survey.steps,
+        indexes={name: int(path[1]) for name, path in paths.items()},
+        names=replace(names_in(document), answer=True),
+        jumps=jumps,
+    )
     shown: dict[Path, Expression] = {}
     _check_reserved(document, findings)
-    indexes = {name: int(path[1]) for name, path in paths.items()}
-    landings = _landings(document, steps, indexes)
-    missing = Missing(known, replace(names_in(document), answer=True), indexes, landings)
     places = (
         *places_of_values(document),
         *places_of_steps(document, right),
         *places_of_endings(document),
-        *places_of_insertions(document, models, steps),
+        *places_of_insertions(document, models, right),
     )
-    for place in places:
-        expression = compiler.compile(place)
-        if expression is None:
-            continue
-        found = [*problems.of(place, expression)]
-        for problem in found:
-            findings.add(place.path, f"{document.place(place.path)}: {problem}", offset=place.offset)
-        if found:
-            continue
+    for place, expression in _right_ones(places, problems, findings):
         if place.value is not None:
-            known.values[place.value] = with_reads_of_values(expression, known.values)
-        elif place.offset is not None:
+            valid.values[place.value] = with_reads_of_values(expression, valid.values)
+        elif place.offset is not None and structure.survey is not None:
             _warn_of_missing(document, place, missing.find(expression, text_place(document, place)), findings)
         elif place.path[-1] == "show_if":
-            shown[place.path[:-1]] = with_reads_of_values(expression, known.values)
-    _warn_of_options(document, shown, landings, known, findings)
-
-
-def _landings(document: Document, steps: Mapping[int, BaseStep], indexes: Mapping[str, int]) -> Mapping[str, int]:
-    """Return :func:`first_landings` by answer: those of the fields of a page are those of the page."""
-    own = step_indexes(document)
-    by_index = {own[step_id]: landing for step_id, landing in first_landings(steps, own).items()}
-    return {name: by_index[index] for name, index in indexes.items() if index in by_index}
+            shown[place.path[:-1]] = with_reads_of_values(expression, valid.values)
+    _warn_of_options(shown, paths, jumps, valid, findings)
 
 
 def _warn_of_options(
-    document: Document,
-    shown: Mapping[Path, Expression],
-    landings: Mapping[str, int],
-    known: Known,
-    findings: Findings,
+    shown: Mapping[Path, Expression], paths: Mapping[str, Path], jumps: Jumps, valid: ValidParts, findings: Findings
 ) -> None:
-    options: dict[Path, list[Expression]] = {}
+    by_path: dict[Path, list[Expression]] = {}
     for path, condition in shown.items():
         if path[-2] == "options":
-            options.setdefault(path[:-1], []).append(condition)
-    for path, conditions in options.items():
-        is_each = len(conditions) == len(document.at(path))
+            by_path.setdefault(path[:-1], []).append(condition)
+    for path, conditions in by_path.items():
         own = [shown[part] for part in {path[:2], path[:-1]} if part in shown]
-        if is_each and hides_all_options(conditions, landings, int(path[1]), known, own):
-            message = f"{document.place(path)}: show_if may leave no option at all"
+        avoidable = {name for name, at in paths.items() if jumps.can_avoid(int(at[1]), int(path[1]))}
+        is_each = len(conditions) == len(findings.document.at(path))
+        if is_each and hides_all_options(conditions, own, avoidable, valid):
+            message = f"{findings.document.place(path)}: show_if may leave no option at all"
             findings.add(path, message, level="warning")
+
+
+def _right_ones(
+    places: Iterable[Place], problems: "_Problems", findings: Findings
+) -> Iterator[tuple[Place, Expression]]:
+    """Yield the expressions that have no problem; add the problems of the others."""
+    compiler = _Compiler(findings.document, findings)
+    for place in places:
+        expression = compiler.compile(place)
+        found = [] if expression is None else [*problems.of(place, expression)]
+        for problem in found:
+            findings.add(place.path, f"{findings.document.place(place.path)}: {problem}", offset=place.offset)
+        if expression is not None and not found:
+            yield place, expression
 
 
 def _warn_of_missing(document: Document, place: Place, missing: str | None, findings: Findings) -> None:
@@ -245,7 +236,7 @@ def _ids(parts: object) -> list[str]:
 @dataclass(frozen=True, slots=True)
 class _Problems:
     places: Mapping[str, Path]
-    known: Known
+    valid: ValidParts
     possible: Possibilities
     costs: Costs
     findings: Findings
@@ -263,18 +254,18 @@ class _Problems:
         if expression.tree is None:
             return
         own = (possible_answer(place.step, "answer"),) if place.has_answer and place.step is not None else (ANY,)
-        inferred = infer(expression.tree, self.possible.of, own, self.known.budget)
+        inferred = infer(expression.tree, self.possible.of, own, self.valid.budget)
         if place.value is not None and not too_late and not isinstance(inferred.outcome, EvaluationError):
             self.possible.add_value(place.value, inferred.outcome)
         comparisons = impossible_comparisons(inferred.comparisons, self.findings)
-        impossible = dict.fromkeys((*comparisons, *without_options(expression.tree, self.known.steps)))
+        impossible = dict.fromkeys((*comparisons, *without_options(expression.tree, self.valid.steps)))
         yield from impossible
         if too_late or impossible or (place.has_answer and place.step is None):
             return
-        whole = with_reads_of_values(expression, self.known.values)
-        reason = failure(whole, inferred.outcome, place.field, place.step, self.known, is_condition=place.is_condition)
+        whole = with_reads_of_values(expression, self.valid.values)
+        reason = failure(whole, inferred.outcome, place.field, place.step, self.valid, is_condition=place.is_condition)
         if reason is not None:
-            hint = calculation(expression.tree, place.field, place.step, self.known.steps)
+            hint = calculation(expression.tree, place.field, place.step, self.valid.steps)
             yield f"this never has a value, whatever the answers are: {reason}{hint}"
             return
         kind, step = place.evaluated_with
@@ -301,8 +292,8 @@ class _Problems:
             return
         for step_id in self._not_before(place, expression):
             yield f"answers.{step_id} is the answer of {self._which(step_id, place)}; only earlier ones are known here"
-        for name in sorted(expression.value_names & self.known.values.keys()):
-            value = self.known.values[name]
+        for name in sorted(expression.value_names & self.valid.values.keys()):
+            value = self.valid.values[name]
             if value.step_ids is None:
                 yield f"values.{name} must name the answers that it reads, such as answers.a, to be read here"
             for step_id in self._not_before(place, value):

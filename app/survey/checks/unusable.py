@@ -1,6 +1,6 @@
 """Values that the models accept, since stored surveys may have them, and that no participant could use."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from ...core import strict_json
@@ -11,15 +11,16 @@ from ..types import OTHER_LENGTH, BaseStep, GridStep, InvalidAnswer, Option, Pag
 from .document import Document, Path
 from .findings import Findings
 from .hints import missing_braces
+from .parts import with_fields
 
 _BYTES_A_CHARACTER = 4
 _OTHER_BYTES = 260
 """Of any answer but a text or an option: an e-mail address is the longest."""
 
 
-def check_values(document: Document, steps: Mapping[int, BaseStep], findings: Findings) -> None:
+def check_unusable(document: Document, steps: Mapping[int, BaseStep], findings: Findings) -> None:
     """Add defaults that are no answer, choices that can't be made, and redirects that lead nowhere."""
-    for path, step in parts_of(steps):
+    for path, step in with_fields(steps):
         if isinstance(step, PageStep | GridStep):
             _check_size(path, step, findings)
         if step.default is not None and not step.is_empty(step.default):  # computed ones are not known here
@@ -31,14 +32,6 @@ def check_values(document: Document, steps: Mapping[int, BaseStep], findings: Fi
     endings = document.at(("end",))
     for number in range(len(endings) if isinstance(endings, list) else 0):
         _check_redirect(("end", number, "redirect"), document, findings)
-
-
-def parts_of(steps: Mapping[int, BaseStep]) -> Iterator[tuple[Path, BaseStep]]:
-    """Yield steps, and after a page its fields, each with its path."""
-    for index, step in steps.items():
-        yield ("steps", index), step
-        if isinstance(step, PageStep):
-            yield from ((("steps", index, "fields", number), field) for number, field in enumerate(step.fields))
 
 
 def _check_size(path: Path, step: PageStep | GridStep, findings: Findings) -> None:

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from app.survey.checks import check_survey
-from app.survey.checks.failures import Known, failure
+from app.survey.checks.failures import failure
 from app.survey.checks.options import hides_all_options
+from app.survey.checks.parts import ValidParts
 from app.survey.expressions import ANY, Names, StepBudget, compile_expression
 
 HEAD = "id: a\ntitle: t\nlanguage: en\nsteps:\n"
@@ -288,12 +289,12 @@ def test_computed_fields_read_earlier_answers_only() -> None:
 def test_samples_are_not_tried_when_the_steps_of_the_file_are_used_up() -> None:
     """Else a file of a thousand long loops would occupy the server; what was not tried is no finding."""
     expression = compile_expression('size("") == 0 ? 1 / 0 == 1 : true', Names(answers=frozenset()))
-    known = Known(steps={}, ids=(), budget=StepBudget(15))
-    assert failure(expression, (ANY,), None, None, known) == "division by zero"
-    assert known.budget.left < 0
-    assert failure(expression, (ANY,), None, None, known) is None
-    assert not hides_all_options([expression], {}, 0, known)
-    assert hides_all_options([expression], {}, 0, replace(known, budget=StepBudget(1000)))
+    valid = ValidParts(steps={}, ids=(), budget=StepBudget(15))
+    assert failure(expression, (ANY,), None, None, valid) == "division by zero"
+    assert valid.budget.left < 0
+    assert failure(expression, (ANY,), None, None, valid) is None
+    assert not hides_all_options([expression], (), (), valid)
+    assert hides_all_options([expression], (), (), replace(valid, budget=StepBudget(1000)))
 
 
 def test_check_ends_when_each_condition_takes_all_its_steps() -> None:
