@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
@@ -48,7 +49,8 @@ def test_instrument_shows_what_the_original_shows(
         user_id = f"{name}-{number}"
         participant = Participant(new_context(viewport=PHONE, reduced_motion="reduce"), instruments.url)
         session = walk.begin(name, TODAY)
-        participant.open(name, user=user_id, **arrive(instruments, name, user_id, walk))
+        query = arrive(instruments, name, user_id, walk)
+        participant.open(name, user=user_id, **{key: quote(value, safe="") for key, value in query.items()})
         for turn in walk.turns:
             take(name, participant, session, turn)
         participant.expect_step(END)

@@ -20,7 +20,7 @@ class ExpectedSession:
     """A session as it should be after each turn.
 
     Attributes:
-        route: the steps up to the first one without an answer, or `end`.
+        route: the steps up to the first one without an answer, or that leads back, or `end`.
         current: the step that is shown, or `end`.
     """
 
@@ -31,6 +31,7 @@ class ExpectedSession:
     route: list[str] = field(default_factory=list)
     current: str = ""
     _answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _returns_to: str | None = None
 
     def __post_init__(self) -> None:
         self._follow(next(iter(self.original.steps)))
@@ -71,6 +72,8 @@ class ExpectedSession:
         self._follow(step)
         if following and step in self.route[:-1]:
             self.current = self.route[self.route.index(step) + 1]
+        elif following and self._returns_to is not None:
+            self.current = self._returns_to
         elif self.current not in self.route:
             self.current = self.route[-1]
 
@@ -136,6 +139,7 @@ class ExpectedSession:
         """Follow the steps from one of the route on; answers that are not reached are left out."""
         steps = list(self.original.steps)
         self.route = self.route[: self.route.index(first)] if first in self.route else []
+        self._returns_to = None
         kept = {step: self._answers[step] for step in self.route}
         before = {item: answer for items in kept.values() for item, answer in items.items()}
         for step in steps[steps.index(first) :]:
@@ -148,6 +152,10 @@ class ExpectedSession:
                 break
             kept[step] = {item.id: entered[item.id] for item in shown if item.id in entered}
             before |= kept[step]
+            returns, to = self.original.returns.get(step, (None, None))
+            if returns is not None and returns(self._given(before)):
+                self._returns_to = to
+                break
         else:
             self.route.append(END)
         self._answers = kept

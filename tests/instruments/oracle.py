@@ -144,6 +144,7 @@ class Original:
     Attributes:
         items: in the original's order; those of a page or grid stand together.
         rules: parts of conditions by a name of their own; walks take both sides of each.
+        returns: our step that leads back to an earlier one, with the condition under which it does.
         values: what the original computes, by the names of our values.
         outcomes: for a value that walks must give several results, these.
         inserted: what the original inserts into texts, in order, by our id of a step or field; `id.help` for its help.
@@ -154,6 +155,7 @@ class Original:
 
     items: Sequence[Item]
     rules: Mapping[str, Rule] = field(default_factory=dict)
+    returns: Mapping[str, tuple[Rule, str]] = field(default_factory=dict)
     values: Callable[[Given], Mapping[str, Any]] = _nothing
     outcomes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     inserted: Callable[[Given], Mapping[str, Sequence[str]]] = _nothing

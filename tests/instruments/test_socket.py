@@ -83,6 +83,7 @@ def expect_outcome(turn: Turn, message: dict[str, Any], state: Any) -> None:
     if turn.outcome == "missing" and state.get("fields"):
         expected = "invalid_answer"  # of a page or grid
     assert state.get("code") == expected, (turn, state)
+    assert "{{" not in state.get("message", "")
 
 
 def compare(name: str, session: ExpectedSession, message: Any) -> None:

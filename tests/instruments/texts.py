@@ -53,7 +53,7 @@ def text(name: str, written: Any, language: str, inserted: Sequence[str] = ()) -
     found = INSERTION.findall(written)
     assert len(found) == len(inserted), (written, inserted)
     values = iter(inserted)
-    plain = written.replace("**", "").strip() if has_markdown(name) else written
+    plain = re.sub(r"(?<!\n)\n(?!\n)", " ", written.replace("**", "").strip()) if has_markdown(name) else written
     return INSERTION.sub(lambda _: next(values), plain)
 
 

@@ -21,6 +21,9 @@ MOST_WALKS = 2_000
 
 MOST_TURNS = 400
 
+ALSO_WANTED = ("refused", "missing", "withdrawn")
+"""Goals that not every instrument has, or that are not known before, as far as many walks reach them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -67,20 +70,20 @@ def _search(name: str, today: str, wanted: set[Goal], *, straight: bool) -> tupl
     kept: list[tuple[Walk, _Plan]] = []
     reached: set[Goal] = set()
     rng = random.Random(name)
-    in_vain = 0
+    in_a_row = 0
     for _ in range(MOST_WALKS):
         plan = (
             rng.choice(kept)[1].changed(rng) if kept and rng.random() < 0.7 else _Plan(rng.random(), straight=straight)
         )
         walk = _walk(original(name), plan, today)
-        in_vain += 1
-        if not walk.goals <= reached:
+        new = {goal for goal in walk.goals - reached if goal in wanted or goal[0] in ALSO_WANTED}
+        in_a_row = 0 if new else in_a_row + 1
+        if new:
             kept.append((walk, plan))
-            reached |= walk.goals
-            in_vain = 0
-        if wanted <= reached and (straight or in_vain > 50):
+            reached |= new
+        if wanted <= reached and (straight or in_a_row > 50):
             break
-    return smallest([walk for walk, _ in kept], wanted if straight else reached)
+    return smallest([walk for walk, _ in kept], reached)
 
 
 def smallest(walks: list[Walk], wanted: set[Goal]) -> tuple[Walk, ...]:
@@ -112,9 +115,10 @@ def goals(instrument: Original) -> set[Goal]:
             wanted |= {("hidden", item.id), ("edit", "withdraws items"), ("edit", "adds items")}
         if callable(item.required):
             wanted |= {("required", item.id), ("optional", item.id)}
-        for kind, samples in (("accepted", item.answers), ("refused", item.refused), ("doubted", item.doubted)):
+        for kind, samples in (("accepted", item.answers), ("doubted", item.doubted)):
             if not callable(samples):
                 wanted |= {(kind, item.id, repr(sample)) for sample in samples}
+        wanted |= {("refused", item.id, str(n)) for n in range(0 if callable(item.refused) else len(item.refused))}
         if not callable(item.options):
             wanted |= {("option", item.id, repr(option)) for option in item.options or ()}
     wanted |= {("rule", name, side) for name in instrument.rules for side in ("True", "False")}
@@ -161,6 +165,9 @@ class _Plan:
     def any(self, choices: list[Any]) -> Any:
         return self._rng.choice(choices)
 
+    def some(self, choices: list[Any], most: int) -> list[Any]:
+        return self._rng.sample(choices, min(len(choices), most))
+
 
 def _walk(instrument: Original, plan: _Plan, today: str) -> Walk:
     known = plan.pick("arrival", instrument.arrivals)
@@ -182,7 +189,7 @@ def _walk(instrument: Original, plan: _Plan, today: str) -> Walk:
             turn = _edit(session, plan)
             turns.append(turn)
             after = _shown_items(session)
-            reached |= {("withdrawn", item) for item in before - after} | {("added", item) for item in after - before}
+            reached |= {("withdrawn", item) for item in before - after}
             reached |= {
                 ("edit", f"{kind} items")
                 for kind, items in (("withdraws", before - after), ("adds", after - before))
@@ -192,6 +199,8 @@ def _walk(instrument: Original, plan: _Plan, today: str) -> Walk:
         turn = _answer(session, plan, step)
         session.answer(step, turn.entered)
         turns.append(turn)
+        if session.current in session.route[: session.route.index(step)]:
+            _think_again(session, plan)
     reached |= _reached_at_end(session, turns)
     return Walk(known, language, tuple(turns), frozenset(reached))
 
@@ -207,8 +216,7 @@ def _edit(session: ExpectedSession, plan: _Plan) -> Turn:
     if plan.any([True, False]):
         turn = Turn(session.current, "back")
         session.back()
-        for item in session.original.steps[session.current]:
-            plan.forget(item.id)
+        _think_again(session, plan)
         return turn
     step = plan.any(session.history)
     for item in session.original.steps[step]:
@@ -216,6 +224,13 @@ def _edit(session: ExpectedSession, plan: _Plan) -> Turn:
     turn = _answer(session, plan, step)
     session.answer(step, turn.entered)
     return turn
+
+
+def _think_again(session: ExpectedSession, plan: _Plan) -> None:
+    """Let the answers from the current step on be others."""
+    for step in session.route[session.route.index(session.current) :]:
+        for item in session.original.steps.get(step, []):
+            plan.forget(item.id)
 
 
 def _answer(session: ExpectedSession, plan: _Plan, step: str) -> Turn:
@@ -234,28 +249,26 @@ def _answer(session: ExpectedSession, plan: _Plan, step: str) -> Turn:
 
 
 def _wrong_turns(session: ExpectedSession, plan: _Plan, reached: set[Goal]) -> Iterator[Turn]:
-    """Yield one answer at the current step that is refused, sometimes."""
-    if not plan.detours(0.7):
+    """Yield some answers at the current step that are refused."""
+    if not plan.detours(0.8):
         return
-    wrong: list[tuple[Outcome, str, Any]] = []
+    wrong: list[tuple[Outcome, str, int, Any]] = []
 
     def choose(item: Item, given: Given) -> Any:
         accepted = item.accepted(given)
-        wrong.extend(("refused", item.id, answer) for answer in item.wrong(given))
+        wrong.extend(("refused", item.id, n, answer) for n, answer in enumerate(item.wrong(given)))
         if item.beside is None and item.is_required(given) and accepted != [None]:
-            wrong.append(("missing", item.id, None))
+            wrong.append(("missing", item.id, 0, None))
         return plan.pick(item.id, accepted)
 
     session.fill(session.current, choose)
-    if not wrong:
-        return
-    outcome, wrong_item, answer = plan.any(wrong)
-    reached.add((outcome, wrong_item, repr(answer)))
-    entered = session.fill(
-        session.current,
-        lambda item, given: answer if item.id == wrong_item else plan.pick(item.id, item.accepted(given)),
-    )
-    yield Turn(session.current, outcome, entered, wrong_item)
+    for outcome, wrong_item, n, answer in plan.some(wrong, 4):
+        reached.add((outcome, wrong_item, str(n)))
+
+        def spoil(item: Item, given: Given, wrong_item: str = wrong_item, answer: Any = answer) -> Any:
+            return answer if item.id == wrong_item else plan.pick(item.id, item.accepted(given))
+
+        yield Turn(session.current, outcome, session.fill(session.current, spoil), wrong_item)
 
 
 def _reached_at_end(session: ExpectedSession, turns: list[Turn]) -> set[Goal]:
