@@ -30,6 +30,17 @@ WITH_ERROR = SURVEY.replace("type: number, prompt", "type: number, promt")
 WITH_WARNING = SURVEY.replace("{en: Your visit, de: Ihr Besuch}", "Your visit")
 
 
+WITH_PARAMETERS = f"""{SURVEY}
+parameters:
+  clinic: {{type: choice, from: url, options: [{{value: 1, label: North}}, {{value: 2, label: South}}]}}
+  first_name: {{type: text, from: invitation, required: false}}
+  urgent: {{type: boolean, from: api, default: false}}
+values:
+  greeting: coalesce(parameters.first_name, "dear guest")
+  minutes: answers.waited * 1
+"""
+
+
 @dataclass
 class RunningPreview:
     """The command, as an author runs it on a machine with a server's settings.

@@ -161,9 +161,9 @@ def new_survey(*, survey_id: str) -> None:
 def preview_survey(*, file: Path) -> None:
     """Show one survey file in a browser, on this machine only, until Ctrl-C.
 
-    The page shows the survey as participants see it, and its state beside it: answers, route, drafts, language. It
-    jumps to any step, and follows changes of the file, whose findings it shows. Everything is in a temporary folder
-    that is removed at the end; settings and the database of a server are not used.
+    The page shows the survey as participants see it, and its state beside it: answers, values, route, drafts,
+    language. It sets parameters, jumps to any step, and follows changes of the file, whose findings it shows.
+    Everything is in a temporary folder that is removed at the end; settings and the database of a server are not used.
 
     \b
     Examples:

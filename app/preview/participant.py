@@ -2,11 +2,14 @@
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from ..core import strict_json
 from ..sessions import SessionStore
 from ..survey import (
     Answer,
     Begin,
+    Given,
     Goto,
     Rejection,
     Restart,
@@ -15,9 +18,11 @@ from ..survey import (
     SetLanguage,
     Snapshot,
     Survey,
+    accept_parameters,
     answer_fields,
     apply,
     decide,
+    parse_parameters,
     sample_answers,
 )
 from ..survey.types import PageStep, Step
@@ -30,19 +35,48 @@ VISITS = 10
 
 
 class PreviewParticipant:
-    """The current participant. Each change of the file begins a new session, with the answers that still fit."""
+    """The current participant.
+
+    Each change of the file or of the parameters begins a new session, with the answers that still fit.
+    """
 
     def __init__(self, store: SessionStore) -> None:
         self._store = store
+        self._texts: Mapping[str, str] = {}
         self.number = 1
 
     def key(self, survey: Survey) -> SessionKey:
         return self._store.queries.key(f"preview-{self.number}", survey.id)
 
     def load(self, survey: Survey) -> Snapshot:
-        """Return the session, begun if there is none."""
-        snapshot, _ = self._store.turns.get_or_create(self.key(survey), is_audio_mode=False)
+        """Return the session, begun if there is none.
+
+        Raises:
+            InvalidInput: a required parameter is missing, and no sample of it is known.
+        """
+        given = Given(api=self._parameters(survey))
+        snapshot, _ = self._store.turns.get_or_create(self.key(survey), is_audio_mode=False, parameters=given)
         return snapshot
+
+    def begin_with(self, survey: Survey, texts: Mapping[str, str], before: SessionState | None) -> None:
+        """Begin another session with these parameters, wherever they come from otherwise; as :meth:`begin_again`.
+
+        Raises:
+            InvalidInput: one is wrong or missing.
+        """
+        accept_parameters(survey.parameters, Given(api=_parsed(survey, texts)))
+        self._texts = texts
+        self.begin_again(survey, before)
+
+    def _parameters(self, survey: Survey) -> dict[str, Any]:
+        """Return the author's parameters that the file accepts, and samples of the required ones that are missing."""
+        given = _parsed(survey, self._texts)
+        known = {name: value for name, value in given.items() if survey.parameters[name].step.accepts(value)}
+        for name, parameter in survey.parameters.items():
+            samples = sample_answers(parameter.step) if parameter.is_required and name not in known else ()
+            if samples:
+                known[name] = samples[0]
+        return known
 
     def begin_again(self, survey: Survey, before: SessionState | None) -> None:
         """Begin another session of the newest revision, with the language and the answers of an earlier one."""
@@ -72,7 +106,7 @@ class PreviewParticipant:
         if step in (*state.step_history, *state.answers):
             self._store.turns.submit(self.key(survey), Goto(at=at, step=step))
             return True
-        answers = answers_to(survey, step, at)
+        answers = answers_to(survey, step, at, state.parameters)
         if answers is None:
             return False
         self.restart(survey)
@@ -81,9 +115,11 @@ class PreviewParticipant:
         return True
 
 
-def answers_to(survey: Survey, target: str, at: int) -> Sequence[Answer] | None:
+def answers_to(
+    survey: Survey, target: str, at: int, parameters: Mapping[str, Any] | None = None
+) -> Sequence[Answer] | None:
     """Return the fewest answers that lead from the first step to another one, as far as samples show."""
-    begun = decide(survey, None, Begin(at=at))
+    begun = decide(survey, None, Begin(at=at, parameters=parameters or {}))
     if isinstance(begun, Rejection):
         return None
     waiting: deque[tuple[SessionState, tuple[Answer, ...]]] = deque([(apply(None, begun), ())])
@@ -110,3 +146,15 @@ def _shown(survey: Survey, state: SessionState, step: Step, value: object) -> ob
         return value
     given: Mapping[str, object] = value
     return answer_fields(survey, step, state, lambda field: given.get(field.id))
+
+
+def _parsed(survey: Survey, texts: Mapping[str, str]) -> dict[str, Any]:
+    given = {name: text for name, text in texts.items() if text and name in survey.parameters}
+    return parse_parameters(survey.parameters, given)
+
+
+def parameter_text(value: object) -> str:
+    """Return a parameter's value as an address has it."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else strict_json.encode(value)

@@ -11,6 +11,8 @@ const wide = matchMedia("(width >= 50rem)");
 let shown = "";
 let framed = "";
 let found = "[]";
+let offered = "[]";
+let blocked = null; // why no session can begin
 
 function text(id, value) {
   byId(id).textContent = value;
@@ -36,6 +38,26 @@ function showStep(step, lang) {
   button.addEventListener("click", () => act("jump", step.id));
   item.append(button);
   return item;
+}
+
+/** A field for a parameter; a session has its parameters from its beginning on, so a change begins another one. */
+function parameterField({ name, from, text, options }) {
+  const label = element("label", `${name} `);
+  const field = element(options.length > 0 ? "select" : "input", "", { name, autocomplete: "off" });
+  const choices = [{ text: "", label: "" }, ...options];
+  if (options.length > 0) field.append(...choices.map((one) => element("option", one.label, { value: one.text, dir: "auto" })));
+  field.value = text;
+  label.append(element("small", `from: ${from}`), field);
+  return label;
+}
+
+function showParameters(parameters) {
+  if (JSON.stringify(parameters) === offered) return;
+  offered = JSON.stringify(parameters);
+  const focused = document.activeElement?.name;
+  byId("parameters").hidden = parameters.length === 0;
+  list(byId("fields"), parameters.map(parameterField));
+  if (focused) byId("fields").querySelector(`[name="${focused}"]`)?.focus();
 }
 
 function showFindings(findings) {
@@ -67,10 +89,12 @@ function show(state) {
     text("title", `${state.file} has no survey yet`);
     return;
   }
+  if (state.problem !== blocked) text("problem", (blocked = state.problem) ?? "");
   text("title", state.title);
   byId("title").lang = state.language;
   list(byId("language"), state.languages.map((tag) => element("option", tag, { value: tag })));
   byId("language").value = state.language;
+  showParameters(state.parameters);
   const focused = document.activeElement?.textContent;
   list(byId("steps"), state.steps.map((step) => showStep(step, state.language)));
   for (const button of byId("steps").querySelectorAll("button")) {
@@ -80,6 +104,8 @@ function show(state) {
   list(byId("facts"), facts.flatMap((name) => [element("dt", name), element("dd", String(state[name]))]));
   text("route", state.route.join(" → "));
   text("answers", JSON.stringify(state.answers, null, 2));
+  byId("computed").hidden = Object.keys(state.values).length === 0;
+  text("values", JSON.stringify(state.values, null, 2));
   text("drafts", JSON.stringify(state.drafts, null, 2));
   const address = `/s/${state.survey}?user=${state.user}&lang=${state.language}`;
   const frame = `${state.user} ${state.revision}`;
@@ -120,6 +146,10 @@ async function follow() {
 
 localStorage.clear(); // of an earlier preview at this address
 byId("language").addEventListener("change", (event) => act("language", event.target.value));
+byId("parameters").addEventListener("change", () => {
+  void act("parameters", Object.fromEntries(new FormData(byId("parameters"))));
+});
+byId("parameters").addEventListener("submit", (event) => event.preventDefault());
 wide.addEventListener("change", unfold);
 unfold();
 byId("restart").addEventListener("click", () => act("restart"));

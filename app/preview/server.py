@@ -1,5 +1,6 @@
 """The server of a preview: the application in development mode on loopback, with a page around the survey's."""
 
+import contextlib
 import signal
 import tempfile
 import threading
@@ -14,9 +15,9 @@ from ..catalogue import check_files
 from ..errors import InvalidInput
 from ..sessions import open_store
 from ..settings import Settings
-from ..survey import Survey
+from ..survey import SessionState, Snapshot, Survey
 from ..web import create_app
-from .participant import PreviewParticipant
+from .participant import PreviewParticipant, parameter_text
 
 _FOLDER = Path(__file__).parent
 
@@ -64,19 +65,43 @@ class Preview:
             shown: dict[str, Any] = {"file": self._file.name, "findings": self._findings, "survey": None}
             return shown if survey is None else {**shown, **self._shown(survey)}
 
-    def act(self, action: str, value: str) -> str | None:
-        """Do what the page's author asks for; return why it is not possible."""
+    def act(self, action: str, value: object) -> str | None:
+        """Do what the page's author asks for; return why it is not possible.
+
+        Args:
+            value: a language, a step, or the texts of all parameters by name.
+        """
         with self._mutex:
             survey = self._survey
             if survey is None:
                 return "The file has no survey yet."
-            if action == "language":
-                self._participant.show_in(survey, value)
-            elif action == "restart":
-                self._participant.begin_again(survey, None)
-            elif not self._participant.jump(survey, value):
-                return f"No answers are known that lead to {value}."
-            return None
+            try:
+                return self._do(survey, action, value)
+            except InvalidInput as error:
+                return error.message
+
+    def _do(self, survey: Survey, action: str, value: object) -> str | None:
+        if isinstance(value, dict):
+            texts = {name: str(text) for name, text in value.items()}
+            self._participant.begin_with(survey, texts, self._state(survey))
+        elif action == "language":
+            self._participant.show_in(survey, str(value))
+        elif action == "restart":
+            self._participant.begin_again(survey, None)
+        elif not self._participant.jump(survey, str(value)):
+            return f"No answers are known that lead to {value}."
+        return None
+
+    def _state(self, survey: Survey) -> SessionState | None:
+        snapshot, _ = self._load(survey)
+        return None if snapshot is None else snapshot.state
+
+    def _load(self, survey: Survey) -> tuple[Snapshot | None, str | None]:
+        """Return the session, or why it can't begin."""
+        try:
+            return self._participant.load(survey), None
+        except InvalidInput as error:
+            return None, error.message
 
     @property
     def _survey(self) -> Survey | None:
@@ -99,41 +124,49 @@ class Preview:
         if checked.errors:
             return
         before = self._survey
-        state = None if before is None else self._participant.load(before).state
+        state = None if before is None else self._state(before)
         self._taken.write_bytes(self._file.read_bytes())
         self.store.surveys.reload()
         survey = self._survey
         if survey is not None and before is not None:
-            self._participant.begin_again(survey, state)
+            with contextlib.suppress(InvalidInput):  # the page shows it
+                self._participant.begin_again(survey, state)
 
     def _shown(self, survey: Survey) -> dict[str, Any]:
-        snapshot = self._participant.load(survey)
-        state = snapshot.state
-        language = state.language or survey.language
+        snapshot, problem = self._load(survey)
+        session = _NOT_BEGUN if snapshot is None else _session(snapshot)
+        language = (snapshot and snapshot.state.language) or survey.language
         translated = survey.in_language(language)
-        route = (*state.step_history, state.current_step)
         return {
+            **session,
+            "problem": problem,
             "survey": survey.id,
             "title": str(translated.title),
-            "user": snapshot.key.user_id,
+            "user": self._participant.key(survey).user_id,
             "language": language,
             "languages": list(survey.offered_languages),
+            "revision": survey.revision,
             "steps": [
                 {
                     "id": step.id,
                     "prompt": str(step.prompt).split("\n\n", 1)[0],
-                    "is_current": step.id == state.current_step,
-                    "is_on_route": step.id in route or step.id in state.answers,
+                    "is_current": step.id == session["current_step"],
+                    "is_on_route": step.id in session["route"],
                 }
                 for step in translated.steps
             ],
-            "status": state.status,
-            "current_step": state.current_step,
-            "version": state.version,
-            "revision": survey.revision,
-            "answers": dict(state.answers),
-            "drafts": dict(state.drafts),
-            "route": list(dict.fromkeys((*state.step_history, *state.answers, state.current_step))),
+            "parameters": [
+                {
+                    "name": name,
+                    "from": parameter.source,
+                    "text": parameter_text(session["parameters"].get(name)),
+                    "options": [
+                        {"text": parameter_text(value), "label": str(label)}
+                        for value, label in parameter.step.labels().items()
+                    ],
+                }
+                for name, parameter in translated.parameters.items()
+            ],
         }
 
     def _add_routes(self) -> None:
@@ -158,9 +191,35 @@ class Preview:
             # A page of another site can't send this type without asking first.
             body = flask.request.get_json()
             if not isinstance(body, dict):
-                raise InvalidInput("the body must be an object")
-            problem = self.act(str(body.get("action")), str(body.get("value")))
+                raise InvalidInput("The body must be an object.")
+            problem = self.act(str(body.get("action")), body.get("value"))
             return flask.jsonify({"problem": problem})
+
+
+_NOT_BEGUN: dict[str, Any] = {
+    "status": "not begun",
+    "current_step": "",
+    "version": 0,
+    "answers": {},
+    "drafts": {},
+    "values": {},
+    "parameters": {},
+    "route": [],
+}
+
+
+def _session(snapshot: Snapshot) -> dict[str, Any]:
+    state = snapshot.state
+    return {
+        "status": state.status,
+        "current_step": state.current_step,
+        "version": state.version,
+        "answers": dict(state.answers),
+        "drafts": dict(state.drafts),
+        "values": dict(snapshot.values),
+        "parameters": state.parameters,
+        "route": list(dict.fromkeys((*state.step_history, *state.answers, state.current_step))),
+    }
 
 
 def serve_preview(file: Path, *, port: int = 0, show: Callable[[str], None] = print) -> None:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.accessibility import DESK, PHONE, assert_accessible, in_every_appearance
-from tests.previews import SURVEY, WITH_ERROR, WITH_WARNING, RunningPreview, run_preview
+from tests.previews import SURVEY, WITH_ERROR, WITH_PARAMETERS, WITH_WARNING, RunningPreview, run_preview
 from tests.waiting import START_S, wait_for
 
 
@@ -56,6 +56,25 @@ def test_author_jumps_to_any_step_and_switches_the_language(page: Page) -> None:
     expect(survey.get_by_role("heading", name="Wie lange haben Sie gewartet?")).to_be_visible()
     page.get_by_role("button", name="seen: Waren Sie beim Arzt?").click()
     expect(survey.get_by_role("heading", name="Waren Sie beim Arzt?")).to_be_visible()
+
+
+def test_author_sets_parameters_and_sees_values(page: Page, preview: RunningPreview) -> None:
+    """Values as the answers change; a wrong parameter changes nothing."""
+    preview.file.write_text(WITH_PARAMETERS)
+    values = page.locator("#values")
+    expect(values).to_have_text('{\n  "greeting": "dear guest",\n  "minutes": null\n}')
+    page.get_by_role("textbox", name="first_name").fill("Ada")
+    page.get_by_role("textbox", name="first_name").press("Enter")
+    expect(values).to_contain_text('"greeting": "Ada"')
+    page.get_by_label("clinic").select_option("South")
+    page.get_by_role("button", name="waited: How long did you wait?").click()
+    survey = page.frame_locator("#survey")
+    survey.get_by_role("textbox").fill("20")
+    survey.get_by_role("button", name="Next").click()
+    expect(values).to_contain_text('"minutes": 20')
+    page.get_by_label("clinic").select_option("")
+    expect(page.get_by_role("alert")).to_have_text("The parameter clinic is missing.")
+    expect(values).to_contain_text('"minutes": 20')
 
 
 def test_changed_file_is_shown_at_once_and_a_broken_one_with_its_findings(page: Page, preview: RunningPreview) -> None:
@@ -130,6 +149,10 @@ def test_preview_is_accessible(
         page.goto(preview.url)
         expect(page.frame_locator("#survey").get_by_role("heading", name="Did you see a doctor?")).to_be_visible()
         yield "survey"
+        preview.file.write_text(WITH_PARAMETERS)
+        expect(page.locator("#values")).to_contain_text("dear guest")
+        page.evaluate("for (const box of document.querySelectorAll('details')) box.open = true")
+        yield "parameters and values"
         for content, shown in ((WITH_WARNING, "1 warning"), (WITH_ERROR, "1 error")):
             preview.file.write_text(content)
             expect(page.locator("#findings summary")).to_contain_text(shown)

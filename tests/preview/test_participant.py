@@ -32,6 +32,15 @@ steps:
 """
 
 
+def test_way_to_a_step_is_that_of_the_parameters() -> None:
+    """They decide what is asked."""
+    text = f"{SURVEY}  - {{id: ward, type: info, prompt: Ward, show_if: parameters.ward == 3}}\n"
+    survey, _ = check_survey(f"{text}parameters: {{ward: {{type: number, from: url}}}}\n", "visit.yaml")
+    assert survey is not None
+    assert answers_to(survey, "ward", at=1, parameters={"ward": 3})
+    assert answers_to(survey, "ward", at=1, parameters={"ward": 4}) is None
+
+
 def test_answers_to_a_page_are_those_to_its_shown_fields() -> None:
     survey, _ = check_survey(PAGED, "paged.yaml")
     assert survey is not None

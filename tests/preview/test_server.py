@@ -9,7 +9,7 @@ import pytest
 from werkzeug.test import Client
 
 from app.preview.server import Preview, framed
-from tests.previews import SURVEY, WITH_ERROR, WITH_WARNING, run_preview
+from tests.previews import SURVEY, WITH_ERROR, WITH_PARAMETERS, WITH_WARNING, run_preview
 
 
 @pytest.fixture
@@ -98,6 +98,44 @@ def test_only_files_of_the_page_are_served_and_it_may_frame_the_survey(preview: 
     assert "X-Frame-Options" not in page.headers
     assert client.post("/preview/act", data={"action": "restart", "value": ""}).status_code == 415
     assert client.post("/preview/act", json=[]).status_code == 422
+
+
+def test_values_and_parameters_are_shown_and_parameters_set(preview: Preview, file: Path) -> None:
+    """Of any source, with the answers that fit; the required ones have a sample until their author gives others."""
+    file.write_text(WITH_PARAMETERS)
+    begun = preview.state()
+    assert [(each["name"], each["from"], each["text"]) for each in begun["parameters"]] == [
+        ("clinic", "url", "1"),
+        ("first_name", "invitation", ""),
+        ("urgent", "api", "false"),
+    ]
+    assert begun["parameters"][0]["options"] == [{"text": "1", "label": "North"}, {"text": "2", "label": "South"}]
+    assert begun["values"] == {"greeting": "dear guest", "minutes": None}
+    preview.act("jump", "felt")
+    texts = {"clinic": "2", "first_name": "Ada", "urgent": "true"}
+    assert preview.act("parameters", texts) is None
+    set_ = preview.state()
+    assert {each["name"]: each["text"] for each in set_["parameters"]} == texts
+    assert (set_["current_step"], set_["values"]["greeting"]) == ("felt", "Ada")
+    assert preview.act("parameters", {**texts, "clinic": ""}) == "The parameter clinic is missing."
+    assert preview.act("parameters", {**texts, "urgent": "maybe"}) == (
+        "The parameter urgent is invalid. It must be yes or no (true or false)."
+    )
+    assert preview.state() == set_
+    assert preview.act("restart", "") is None
+    assert {each["name"]: each["text"] for each in preview.state()["parameters"]} == texts
+
+
+def test_parameter_without_a_known_sample_is_asked_for(preview: Preview, file: Path) -> None:
+    """Until it is set, the page says what is missing, and its frame what participants read."""
+    file.write_text(SURVEY + "parameters: {code: {type: text, from: url, pattern: '[A-Z]{3}-[0-9]{7}'}}\n")
+    waiting = preview.state()
+    assert (waiting["problem"], waiting["status"]) == ("The parameter code is missing.", "not begun")
+    assert preview.act("jump", "felt") == "The parameter code is missing."
+    assert preview.act("parameters", {"code": "ABC-1234567"}) is None
+    assert (preview.state()["problem"], preview.state()["status"]) == (None, "in_progress")
+    file.write_text(SURVEY + "parameters: {code: {type: text, from: url, pattern: '[A-Z]{4}-[0-9]{7}'}}\n")
+    assert preview.state()["problem"] == "The parameter code is missing."
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
