@@ -1,7 +1,7 @@
 """The rules of `construction_0001.json`, by names for the ids of its answers: `skip_conditions`, `routing_rules`, `enabled`.
 
 A number is at least 0 unless it has a `minimum`, as in the runner's `NumberHandler`; a `DateRange` must not end before or
-on the day on which it begins. The confirmation of 0 in total is a warning of ours; that of other work leads back here too.
+on the day on which it begins. The confirmation of 0 in total is a warning here; that of other work leads back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ def not_skipped(rule: Rule) -> Rule:
 
 
 def written(number: float | None) -> str:
-    """Return a number as a text of ours has it; the original formats it as an amount of money."""
+    """Return a number as our texts have it; the original formats it as an amount of money."""
     return "" if number is None else str(int(number)) if number == int(number) else str(number)
 
 
