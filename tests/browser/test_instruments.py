@@ -56,7 +56,7 @@ def test_instrument_shows_what_the_original_shows(
         participant.expect_step(END)
         expect_end(name, participant.page, session)
         stored = participant.page.request.get(f"{instruments.url}/api/session/{user_id}?survey={name}").json()
-        assert stored["session"]["answers"] == session.values_by_step()
+        assert stored["session"]["answers"] == texts.stored(name, session.values_by_step())
         participant.page.context.close()
 
 
@@ -122,8 +122,8 @@ def compare_part(name: str, session: ExpectedSession, step: str, part: str, seen
 
 
 def spaced(written: list[str]) -> list[str]:
-    """Return texts with single spaces."""
-    return [" ".join(text.split()) for text in written]
+    """Return texts with single spaces, and without bullets, which a list has by its style."""
+    return [" ".join(text.replace("• ", "").split()) for text in written]
 
 
 def fill(place: Locator, item: Item, answer: Any) -> None:

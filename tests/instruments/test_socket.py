@@ -95,7 +95,7 @@ def compare(name: str, session: ExpectedSession, message: Any) -> None:
     stored = message["session"]
     assert stored["current_step"] == session.current
     assert stored["step_history"] == session.history
-    assert stored["answers"] == session.values_by_step()
+    assert stored["answers"] == texts.stored(name, session.values_by_step())
     if session.current != END:
         compare_step(name, session, step)
 

@@ -53,12 +53,17 @@ def text(name: str, written: Any, language: str, inserted: Sequence[str] = ()) -
     found = INSERTION.findall(written)
     assert len(found) == len(inserted), (written, inserted)
     values = iter(inserted)
-    plain = re.sub(r"(?<!\n)\n(?!\n)", " ", written.replace("**", "").strip()) if has_markdown(name) else written
-    return INSERTION.sub(lambda _: next(values), plain)
+    return INSERTION.sub(lambda _: next(values), _plain(written) if has_markdown(name) else written)
+
+
+def _plain(markdown: str) -> str:
+    """Return Markdown of paragraphs, emphasis and lists with bullets as plain text."""
+    without_marks = re.sub(r"(\*\*?)([^*]+)\1", r"\2", re.sub(r"^- ", "• ", markdown, flags=re.MULTILINE))
+    return re.sub(r"(?<!\n)\n(?![\n•])", " ", without_marks.strip())
 
 
 def has_markdown(name: str) -> bool:
-    """Return whether the survey's texts are Markdown; those of the instruments have no lists and no links."""
+    """Return whether the survey's texts are Markdown; those of the instruments have no links."""
     return bool(definition(name).get("markdown") == "true")
 
 
@@ -81,6 +86,15 @@ def options(name: str, part: str, language: str) -> dict[str, str]:
         value, label = (option, option) if isinstance(option, str) else (option["value"], option.get("label"))
         labels[value] = text(name, label or value, language) or ""
     return labels
+
+
+def stored(name: str, answers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answers to steps as a session has them: a grid without any answer is null."""
+    grids = {step for step in answers if parts(name)[step]["type"] == "grid"}
+    return {
+        step: None if step in grids and all(one is None for one in answer.values()) else answer
+        for step, answer in answers.items()
+    }
 
 
 def rows(name: str, part: str, language: str) -> dict[str, str]:
