@@ -10,7 +10,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
-    Integer,
     Select,
     String,
     Table,
@@ -43,6 +42,7 @@ from .row_format import (
     column_names,
     is_time,
     key_columns,
+    kind_of,
     portable_time,
 )
 
@@ -166,7 +166,7 @@ class Postgresql(BulkDatabase):
     def _select(self, table: Table, query: Select[Any]) -> Iterator[Sequence[Any]]:
         compiled = query.compile(dialect=self.connection.dialect, compile_kwargs={"render_postcompile": True})
         with self._copy(f"COPY ({compiled}) TO STDOUT", compiled.params or None) as copy:
-            copy.set_types(["int8" if isinstance(column.type, Integer) else "text" for column in table.c])
+            copy.set_types([_COPY_TYPES[kind_of(column)] for column in table.c])
             yield from copy.rows()
 
     def _insert(self, table: Table, rows: Iterable[Row]) -> None:
@@ -182,6 +182,9 @@ class Postgresql(BulkDatabase):
                 yield copy
         except self.connection.dialect.loaded_dbapi.Error as error:
             raise DBAPIError(None, None, error) from error
+
+
+_COPY_TYPES = {bool: "bool", int: "int8", str: "text"}
 
 
 def _into(table: Table) -> str:

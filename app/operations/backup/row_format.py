@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Column, Integer, Table
+from sqlalchemy import Boolean, Column, Integer, Table
 
 from ...core.progress import Progress
 from ...core.timestamps import from_datetime, to_database_text
@@ -52,6 +52,13 @@ def key_columns(table: Table) -> list[Column[Any]]:
 def is_time(column: Column[Any]) -> bool:
     """Return whether a column holds times."""
     return isinstance(column.type, tables.Instant)
+
+
+def kind_of(column: Column[Any]) -> type[bool | int | str]:
+    """Return the type of a column's values."""
+    if isinstance(column.type, Boolean):
+        return bool
+    return int if isinstance(column.type, Integer) else str
 
 
 def portable_time(value: object) -> object:
@@ -118,7 +125,7 @@ class ChecksummedRows:
 
 
 def _kinds(column: Column[Any]) -> frozenset[type]:
-    kind = int if isinstance(column.type, Integer) else str
+    kind = kind_of(column)
     return frozenset({kind, type(None)} if column.nullable else {kind})
 
 

@@ -113,7 +113,7 @@ def _fill_others(connection: Connection) -> None:
     erasures.add_missing(connection, [ErasureRecord("phq9", hash_user_id(salt, "phq9", "gone"), salt, 1, AT)])
     audit.record(connection, audit.AuditEntry(at=AT, actor="operator", action="session_read", user_id="user1"))
     hook = {"id": "w1", "url": "https://x.test/", "secret": "s", "events": "completed", "created_at": time}
-    connection.execute(insert(webhooks), [hook])
+    connection.execute(insert(webhooks), [{**hook, "includes_values": True}])
     row = {"webhook_id": "w1", "event": "completed", "survey_id": "phq9", "user_id": "user1", "version": 1}
     connection.execute(insert(webhook_deliveries), [{**row, "occurred_at": time, "next_attempt_at": time}])
 
