@@ -1,7 +1,7 @@
 """The step types.
 
-To add one, write its module and list it in ``StepType`` and ``Step``; ``tests/survey/test_types.py`` names what it
-lacks.
+To add one, write its module and list it in ``StepType`` and in ``FieldTypes`` of ``page.py``;
+``tests/survey/test_types.py`` names what it lacks.
 """
 
 from collections.abc import Mapping
@@ -9,21 +9,12 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from .boolean import BooleanStep
-from .choice import OTHER_LENGTH, ChoiceStep, Option, OptionItem, OptionsStep, OptionValue, chosen_value, other_text
-from .choices import ChoicesStep
+from .choice import OTHER_LENGTH, Option, OptionItem, OptionsStep, OptionValue, chosen_value, other_text
 from .columns import TYPED_CELLS, AnswerColumn, AnswerColumns, Cell, CodedValue, ColumnKind, ToCells, one_column
-from .contact import EmailStep, PhoneStep
-from .date import DateStep
 from .grid import GridStep, Row
 from .info import InfoStep
-from .moments import DatetimeStep, MonthStep, TimeStep
-from .number import NumberStep
-from .page import FieldStep, PageStep
-from .ranking import RankingStep
-from .scale import ScaleStep
+from .page import FieldStep, FieldTypes, PageStep
 from .step import BaseStep, Check, Code, Expression, Image, InvalidAnswer, SampleRequest, StrictModel, Value, is_absent
-from .text import TextStep
 
 StepType = Literal[
     "choice", "choices", "text", "number", "scale", "date", "boolean", "info",
@@ -31,25 +22,7 @@ StepType = Literal[
 ]  # fmt: skip
 """As in survey files; in the order of ``Step``."""
 
-Step = Annotated[
-    ChoiceStep
-    | ChoicesStep
-    | TextStep
-    | NumberStep
-    | ScaleStep
-    | DateStep
-    | BooleanStep
-    | InfoStep
-    | TimeStep
-    | DatetimeStep
-    | MonthStep
-    | EmailStep
-    | PhoneStep
-    | RankingStep
-    | PageStep
-    | GridStep,
-    Field(discriminator="type"),
-]
+Step = Annotated[FieldTypes | PageStep | GridStep, Field(discriminator="type")]
 
 STEP_TYPES: Mapping[str, type[BaseStep]] = dict(zip(get_args(StepType), get_args(get_args(Step)[0]), strict=True))
 

@@ -21,7 +21,7 @@ from .text import TextStep
 
 MAX_FIELDS = 200
 
-FieldStep = Annotated[
+FieldTypes = (
     ChoiceStep
     | ChoicesStep
     | TextStep
@@ -35,10 +35,11 @@ FieldStep = Annotated[
     | MonthStep
     | EmailStep
     | PhoneStep
-    | RankingStep,
-    Field(discriminator="type"),
-]
+    | RankingStep
+)
 """A step that a page can contain."""
+
+FieldStep = Annotated[FieldTypes, Field(discriminator="type")]
 
 
 class PageStep(BaseStep):
