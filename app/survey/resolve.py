@@ -98,9 +98,16 @@ def client_step(survey: Survey, resolved: Step, user_id: str) -> Mapping[str, An
 
 
 def described_step(survey: Survey, step: Step) -> Mapping[str, Any]:
-    """Return a step as it is for no session: with all options, and without what is computed."""
-    fields = client_form(_copy(step, {})) if step.computed else survey.client_steps[step.id]
-    return {**fields, **depends_on(survey, step.id)}
+    """Return a step as it is for no session: with all options and fields, and without what is computed."""
+    if step.id not in survey.conditions.varying:
+        form = survey.client_steps[step.id]
+    elif isinstance(step, PageStep):
+        clients = survey.conditions.client_fields
+        fields = (_copy(one, {} if one.id in clients else {"show_if": None}) for one in step.fields)
+        form = client_form(_copy(step, {"fields": tuple(fields)}))
+    else:
+        form = client_form(_copy(step, {}))
+    return {**form, **depends_on(survey, step.id)}
 
 
 def depends_on(survey: Survey, step_id: str) -> dict[str, Any]:

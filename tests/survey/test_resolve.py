@@ -116,6 +116,50 @@ def test_described_step_has_all_options_and_nothing_computed() -> None:
     assert (high["min"], high.get("default"), high["depends_on"]) == (None, None, ["low"])
 
 
+PAGE = survey(
+    """
+  - {id: low, type: number}
+  - id: body
+    type: page
+    prompt: p
+    fields:
+      - {id: n, type: number, min: "{{ answers.low }}", max: "{{ answers.low + 2 }}", default: "{{ answers.low + 1 }}"}
+      - {id: clash, type: number, min: "{{ answers.low }}", max: 10}
+      - {id: since, type: date, max: "{{ today }}", show_if: answers.n > 3}
+      - {id: pick, type: choice, order: random, options: [a, {value: b, show_if: answers.low > 1}],
+         show_if: answers.low > 0}
+      - {id: note, type: info, help: "**{{ answers.low }}**"}
+""",
+    "markdown: true\n",
+)
+
+
+def fields_of(step: Any) -> dict[str, Any]:
+    return {field.pop("id"): field for field in step["fields"]}
+
+
+def test_fields_of_a_page_are_those_of_the_session() -> None:
+    """With their bounds, defaults, options and texts; a default is neither an answer nor a draft."""
+    snapshot = Snapshot(key=SessionKey("example", "ann"), state=at("body", {"low": 20}), survey=PAGE)
+    step, has_conflict = snapshot.draw_step(NOON)
+    fields = fields_of(step)
+    assert (fields["n"]["min"], fields["n"]["max"], fields["n"]["default"]) == (20, 22, 21)
+    assert (fields["clash"]["min"], fields["clash"]["max"], has_conflict) == (None, None, True)
+    assert (fields["since"]["max"], fields["since"]["show_if"]) == ("2026-11-30", "answers.n > 3")
+    assert ({one["value"] for one in fields["pick"]["options"]}, "show_if" in fields["pick"]) == ({"a", "b"}, False)
+    assert (fields["note"]["help"], fields["note"]["html"]["help"]) == ("20", "<p><strong>20</strong></p>")
+    assert (snapshot.state.draft, dict(snapshot.state.answers)) == (None, {"low": 20})
+
+
+def test_described_page_has_all_fields_and_options_and_nothing_computed() -> None:
+    """Only conditions on fields of the page itself, which its clients evaluate."""
+    fields = fields_of(described_step(PAGE, PAGE.steps_by_id["body"]))
+    assert list(fields) == ["n", "clash", "since", "pick", "note"]
+    assert (fields["n"]["min"], fields["n"]["max"], "default" in fields["n"]) == (None, None, False)
+    assert [one["value"] for one in fields["pick"]["options"]] == ["a", "b"]
+    assert {name for name, field in fields.items() if "show_if" in field} == {"since"}
+
+
 RANDOM = survey("""
   - id: colour
     type: choices

@@ -23,7 +23,7 @@ from app.writer.batch import command_fingerprint
 
 SAVE = Save(at=1, current_step="S1", answers={"S1": 1}, step_history=("S0",), is_audio_mode=False, session_data=None)
 
-# Computed by releases without confirmations and languages, but for the last two.
+# Computed by releases without confirmations, languages, pages and parameters, but for the last four.
 GOLDEN: list[tuple[AnyCommand, str]] = [
     (Begin(at=1, is_audio_mode=True), "4ff18d6e2c6ab8ea0097e27b"),
     (Answer(at=1, step="S1", value="Yes"), "6c76fbb26cd1e5e17eab51b6"),
@@ -39,6 +39,8 @@ GOLDEN: list[tuple[AnyCommand, str]] = [
     (Expire(at=1), "a9825fc04e4f61e78094c17d"),
     (Answer(at=1, step="S1", value="Yes", confirmed=True), "b02105b3d1595359361c6a7d"),
     (SetLanguage(at=1, language="de-AT"), "e753296a4e4625d43b2a965b"),
+    (Answer(at=1, step="S1", value={"b": 1.5, "a": None}), "60fb4987933feef756c96d51"),
+    (Begin(at=1, parameters={"b": "x", "a": 2}), "0e78482cac8e1f4482316b32"),
 ]
 
 
@@ -52,3 +54,10 @@ def test_fingerprint_differs_when_a_later_field_is_set() -> None:
     """A confirmed answer is another command."""
     answer = Answer(at=1, step="S1", value="Yes")
     assert command_fingerprint(replace(answer, confirmed=True)) != command_fingerprint(answer)
+
+
+def test_fingerprint_is_the_same_in_whichever_order_fields_are_sent() -> None:
+    """Of a page, as of any object."""
+    answer = Answer(at=1, step="S1", value={"a": {"value": "x", "text": "y"}, "b": 1})
+    turned = {"b": 1, "a": {"text": "y", "value": "x"}}
+    assert command_fingerprint(replace(answer, value=turned)) == command_fingerprint(answer)
