@@ -13,7 +13,7 @@ from .pages import shown_fields
 from .piping import fill, insertions_of
 from .rejection import RejectCode, Rejection, refuse
 from .resolve import resolve, resolve_at
-from .scopes import known_to, moment_scope, value_text
+from .scopes import present_scope, session_context, value_text
 from .state import SessionState
 from .types import Check, FieldStep, InvalidAnswer, PageStep, Step
 
@@ -70,14 +70,14 @@ def _page_value(survey: Survey, page: PageStep, state: SessionState, command: An
     given = {} if command.value is None else command.value
     if not isinstance(given, Mapping):
         return refuse(survey, "invalid_answer", "must_be_fields")
-    known = known_to(survey, state)
+    context = session_context(survey, state)
     stored: dict[str, Any] = {}
     wrong: dict[str, str] = {}
     hidden = dict(given)
-    for field, before in shown_fields(survey, page, state.answers, known, stored):
+    for field, before in shown_fields(survey, page, state.answers, context, stored):
         hidden.pop(field.id, None)
-        moment = moment_scope(survey, command.at, known, before)
-        resolved = resolve(survey, field, survey.conditions.scope(before, known), moment).step
+        present = present_scope(survey, command.at, context, before)
+        resolved = resolve(survey, field, survey.conditions.scope(before, context), present).step
         value = _valid_value(survey, resolved, given.get(field.id))
         if isinstance(value, Rejection):
             wrong[field.id] = value.message
@@ -106,7 +106,9 @@ def _failed_checks(
         asked = [*((one, one.id, value[one.id]) for one in step.fields if one.check and one.id in value), *asked]
     failed = []
     for one, field, answer in asked:
-        scope = moment_scope(survey, command.at, known_to(survey, state), {**state.answers, step.id: value}, answer)
+        scope = present_scope(
+            survey, command.at, session_context(survey, state), {**state.answers, step.id: value}, answer
+        )
         texts = value_text(survey, scope, command.at)
         pairs = zip(one.check, survey.conditions.checks[one.id], strict=True)
         failed += [_Failed(fill(check, texts), field) for check, that in pairs if _fails(that, scope)]

@@ -29,7 +29,7 @@ Rules = tuple[tuple[Expression | None, str], ...]
 """Each condition with the step it leads to; None always holds."""
 
 
-class Known(NamedTuple):
+class Context(NamedTuple):
     """What expressions read beside answers.
 
     Attributes:
@@ -45,7 +45,7 @@ class Known(NamedTuple):
     values: Mapping[str, Any] | None = None
 
 
-NOTHING = Known()
+NO_CONTEXT = Context()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Conditions:
         ends: one an entry of ``end``; None always holds.
         route_reads_time: whether rules, or what is shown, depend on when the walk began.
         reads_time: whether anything depends on the time.
-        reads_known: whether there is anything to know: parameters, values, or a condition that reads the time.
+        reads_context: whether any may read the context: parameters, values, or, of the route, the time.
         varying: steps whose options, or fields, depend on the session.
         names: what expressions can name.
     """
@@ -83,7 +83,7 @@ class Conditions:
     ends: tuple[Expression | None, ...]
     route_reads_time: bool
     reads_time: bool
-    reads_known: bool
+    reads_context: bool
     varying: frozenset[str]
     names: Names
     _insertions: dict[str, Expression] = field(default_factory=dict)
@@ -94,14 +94,14 @@ class Conditions:
             self._insertions[source] = _compiled(source, replace(self.names, texts=True), self.values, self.owners)
         return self._insertions[source]
 
-    def scope(self, answers: Mapping[str, Any], known: Known, answer: object = None) -> Scope:
+    def scope(self, answers: Mapping[str, Any], context: Context, answer: object = None) -> Scope:
         """Return what expressions are evaluated on."""
         if self.owners:
             answers = FlatAnswers(answers, self.owners)
         if not self.values:
-            return Scope(answers, answer, self.ids, known.now, known.parameters)
-        values = ComputedValues(self.values, self.ids, answers, known) if known.values is None else known.values
-        return Scope(answers, answer, self.ids, known.now, known.parameters, values)
+            return Scope(answers, answer, self.ids, context.now, context.parameters)
+        values = ComputedValues(self.values, self.ids, answers, context) if context.values is None else context.values
+        return Scope(answers, answer, self.ids, context.now, context.parameters, values)
 
     def choose_ending(self, scope: Scope) -> int | None:
         """Return the number, from 1, of the first ending whose condition holds; None if there is none."""
@@ -178,11 +178,11 @@ class ComputedValues(Mapping[str, Any]):
         expressions: Mapping[str, Expression],
         ids: Sequence[str],
         answers: Mapping[str, Any],
-        known: Known,
+        context: Context,
         budget: StepBudget | None = None,
     ) -> None:
         self._expressions = expressions
-        self._scope = Scope(answers, None, ids, known.walk_now, known.parameters, self)
+        self._scope = Scope(answers, None, ids, context.walk_now, context.parameters, self)
         self._budget = budget
         self._found: dict[str, Any] = {}
 
@@ -264,9 +264,9 @@ def compile_conditions(
     compiled_ends = tuple(None if when is None else compiler.one(when) for when in ends)
     route = [condition for own in rules.values() for condition, _ in own if condition is not None]
     route += [*shown.values(), *(condition for own in options.values() for condition in own.values())]
-    moment = [expression for own in checks.values() for expression in own]
-    moment += [expression for own in computed.values() for expression in own.values()]
-    moment += [condition for condition in compiled_ends if condition is not None]
+    present = [expression for own in checks.values() for expression in own]
+    present += [expression for own in computed.values() for expression in own.values()]
+    present += [condition for condition in compiled_ends if condition is not None]
     route += compiler.values.values()
     route += [condition for own in fields.values() for condition in own.values() if condition is not None]
     route_reads_time = any(condition.reads_time for condition in route)
@@ -283,8 +283,8 @@ def compile_conditions(
         computed=computed,
         ends=compiled_ends,
         route_reads_time=route_reads_time,
-        reads_time=route_reads_time or any(expression.reads_time for expression in moment),
-        reads_known=route_reads_time or bool(compiler.values or compiler.parameters),
+        reads_time=route_reads_time or any(expression.reads_time for expression in present),
+        reads_context=route_reads_time or bool(compiler.values or compiler.parameters),
         varying=frozenset({*varying, *(owners[one] for one in varying if one in owners)}),
         names=compiler.names,
     )

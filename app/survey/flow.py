@@ -21,7 +21,7 @@ from .commands import (
     SetMode,
     Update,
 )
-from .conditions import Known
+from .conditions import Context
 from .definition import Survey
 from .events import (
     Answered,
@@ -40,7 +40,7 @@ from .events import (
 from .pages import with_hidden_draft
 from .rejection import Rejection, refuse
 from .routing import difference, is_on_route, reroute, whole_route
-from .scopes import known_to, moment_scope, walk_known
+from .scopes import present_scope, route_context, session_context
 from .state import END, SessionState
 from .types import PageStep
 
@@ -165,18 +165,18 @@ def _restart(survey: Survey, state: SessionState, at: int) -> Restarted:
 
 def _first_step(survey: Survey, at: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return where a walk begins, as fields of the event; if no step is shown, it is completed."""
-    walk = walk_known(survey, at, parameters)
-    step = survey.graph.first_step(walk)
-    return {"step": step} if step != END else {"step": END, "completes": True, **_completion(survey, at, walk, {})}
+    context = route_context(survey, at, parameters)
+    step = survey.graph.first_step(context)
+    return {"step": step} if step != END else {"step": END, "completes": True, **_completion(survey, at, context, {})}
 
 
-def _completion(survey: Survey, at: int, walk: Known, answers: Mapping[str, Any]) -> dict[str, Any]:
+def _completion(survey: Survey, at: int, context: Context, answers: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the event that completes a session records."""
     facts: dict[str, Any] = {}
     if survey.values:
-        facts["values"] = dict(survey.conditions.scope(answers, walk).values)
+        facts["values"] = dict(survey.conditions.scope(answers, context).values)
     if survey.end:
-        facts["ending"] = survey.conditions.choose_ending(moment_scope(survey, at, walk, answers))
+        facts["ending"] = survey.conditions.choose_ending(present_scope(survey, at, context, answers))
     return facts
 
 
@@ -222,7 +222,7 @@ def _answered_simply(
     if step in survey.graph.readers.early or state.answers.keys() != set(history):
         return None  # or a saved state
     if step == state.current_step and step not in state.answers:
-        to, did_fail = survey.graph.next_step(step, answers, known_to(survey, state))
+        to, did_fail = survey.graph.next_step(step, answers, session_context(survey, state))
         if to in answers:
             return None  # a cycle closes
         then: tuple[str, ...] = (step,)
@@ -256,7 +256,7 @@ def _answer_facts(
     if command.confirmed:
         facts["confirmed"] = True
     if to == END:
-        facts |= _completion(survey, command.at, known_to(survey, state), answers)
+        facts |= _completion(survey, command.at, session_context(survey, state), answers)
     return facts
 
 
@@ -336,8 +336,8 @@ def _saved_completion(
 ) -> dict[str, Any]:
     if survey is None or fields["current_step"] != END:
         return {}
-    walk = walk_known(survey, *((at, {}) if state is None else (state.walk_started_at, state.parameters)))
-    return _completion(survey, at, walk, fields["answers"])
+    context = route_context(survey, *((at, {}) if state is None else (state.walk_started_at, state.parameters)))
+    return _completion(survey, at, context, fields["answers"])
 
 
 def _saved_fields(source: Save | SessionState) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .conditions import Known, holds
+from .conditions import Context, holds
 from .definition import Survey
-from .scopes import known_to
+from .scopes import session_context
 from .state import SessionState
 from .types import FieldStep, OptionsStep, PageStep
 
@@ -25,20 +25,20 @@ class Fitted(NamedTuple):
 
 
 def shown_fields(
-    survey: Survey, page: PageStep, answers: Mapping[str, Any], known: Known, given: Mapping[str, Any]
+    survey: Survey, page: PageStep, answers: Mapping[str, Any], context: Context, given: Mapping[str, Any]
 ) -> Iterator[tuple[FieldStep, Mapping[str, Any]]]:
     """Yield the fields that are shown for these answers, each with the answers before it.
 
     Args:
         answers: of the session.
-        known: on the route.
+        context: of the route.
         given: by field; those of hidden ones do not count, and the caller may add one when its field is yielded.
     """
     counting: dict[str, Any] = {}
     before = {**answers, page.id: counting}
     for field in page.fields:
         condition = survey.conditions.fields[page.id][field.id]
-        if condition is None or holds(condition, survey.conditions.scope(before, known)):
+        if condition is None or holds(condition, survey.conditions.scope(before, context)):
             yield field, before
             counting[field.id] = given.get(field.id)
 
@@ -52,7 +52,7 @@ def answer_fields(
         answer: returns that to a field; called in order.
     """
     given: dict[str, Any] = {}
-    for field, _ in shown_fields(survey, page, state.answers, known_to(survey, state), given):
+    for field, _ in shown_fields(survey, page, state.answers, session_context(survey, state), given):
         given[field.id] = answer(field)
     return given
 
@@ -62,19 +62,19 @@ def with_hidden_draft(survey: Survey, page: PageStep, state: SessionState, draft
     earlier = state.drafts.get(page.id)
     if not isinstance(earlier, Mapping):
         return dict(draft)
-    shown = {field.id for field, _ in shown_fields(survey, page, state.answers, known_to(survey, state), draft)}
+    shown = {field.id for field, _ in shown_fields(survey, page, state.answers, session_context(survey, state), draft)}
     return {**{name: value for name, value in earlier.items() if name not in shown}, **draft}
 
 
-def fit_page(survey: Survey, page: PageStep, answers: Mapping[str, Any], known: Known) -> Fitted:
+def fit_page(survey: Survey, page: PageStep, answers: Mapping[str, Any], context: Context) -> Fitted:
     """Return what of a page's answer the session keeps."""
     answer = answers.get(page.id)
     given = dict(answer) if isinstance(answer, Mapping) else {}
     kept: dict[str, Any] = {}
     gone: dict[str, Any] = {}
     is_complete = True
-    for field, before in shown_fields(survey, page, answers, known, given):
-        fits = _fits(survey, field, given.get(field.id), before, known)
+    for field, before in shown_fields(survey, page, answers, context, given):
+        fits = _fits(survey, field, given.get(field.id), before, context)
         is_complete = is_complete and (fits or not field.required)
         if field.id in given:
             (kept if fits else gone)[field.id] = given[field.id] if fits else given.pop(field.id)
@@ -82,10 +82,10 @@ def fit_page(survey: Survey, page: PageStep, answers: Mapping[str, Any], known: 
     return Fitted(kept, gone, is_complete)
 
 
-def _fits(survey: Survey, field: FieldStep, value: object, answers: Mapping[str, Any], known: Known) -> bool:
+def _fits(survey: Survey, field: FieldStep, value: object, answers: Mapping[str, Any], context: Context) -> bool:
     """Return whether an accepted answer to a field, or none, is one with the options that are shown."""
     if isinstance(field, OptionsStep) and field.id in survey.conditions.options:
         return field.fits_options(
-            value, survey.conditions.hidden_options(field.id, survey.conditions.scope(answers, known))
+            value, survey.conditions.hidden_options(field.id, survey.conditions.scope(answers, context))
         )
     return not (field.required and field.takes_answer and field.is_empty(value))

@@ -10,7 +10,7 @@ from .client_steps import client_form
 from .conditions import holds
 from .definition import Survey
 from .expressions import EvaluationError, Expression, Scope, number_text
-from .scopes import known_to, moment_scope, walk_scope
+from .scopes import present_scope, route_scope, session_context
 from .state import SessionState
 from .types import BaseStep, FieldStep, InvalidAnswer, Option, OptionValue, PageStep, Step
 
@@ -28,22 +28,22 @@ class ResolvedStep(NamedTuple):
     has_conflicting_bounds: bool = False
 
 
-def resolve(survey: Survey, step: Step | FieldStep, walk: Scope, moment: Scope) -> ResolvedStep:
+def resolve(survey: Survey, step: Step | FieldStep, route: Scope, present: Scope) -> ResolvedStep:
     """Return the step for a session.
 
     Args:
-        walk: for ``show_if``, at the start of the walk.
-        moment: for what is computed, at the time of the command or the reading.
+        route: for ``show_if``, at the start of the walk.
+        present: for what is computed, at the time of the command or the reading.
     """
     if step.id not in survey.conditions.varying:
         return ResolvedStep(step)
     if isinstance(step, PageStep):
-        return _resolve_page(survey, step, walk, moment)
-    changes = _computed(step, survey.conditions.computed.get(step.id, {}), moment)
+        return _resolve_page(survey, step, route, present)
+    changes = _computed(step, survey.conditions.computed.get(step.id, {}), present)
     default = changes.pop("default", step.default)
     ignored = _conflicting_bounds(step, {**vars(step), **changes})
     changes |= ignored
-    hidden = survey.conditions.hidden_options(step.id, walk)
+    hidden = survey.conditions.hidden_options(step.id, route)
     if hidden:
         changes |= _with_options(step, changes, [option for option in _options(step) if option.value not in hidden])
     resolved = _copy(step, {**changes, "default": None})
@@ -52,7 +52,7 @@ def resolve(survey: Survey, step: Step | FieldStep, walk: Scope, moment: Scope) 
     return ResolvedStep(resolved, bool(ignored))
 
 
-def _resolve_page(survey: Survey, page: PageStep, walk: Scope, moment: Scope) -> ResolvedStep:
+def _resolve_page(survey: Survey, page: PageStep, route: Scope, present: Scope) -> ResolvedStep:
     """Return the page with the fields that are shown, and those whose condition the client evaluates.
 
     Such a condition has the values of all that the client need not know, such as the time.
@@ -61,10 +61,10 @@ def _resolve_page(survey: Survey, page: PageStep, walk: Scope, moment: Scope) ->
     for field in page.fields:
         condition = survey.conditions.fields[page.id][field.id]
         clients = survey.conditions.client_fields.get(field.id)
-        if condition is None or clients is not None or holds(condition, walk):
-            resolved = resolve(survey, field, walk, moment)
+        if condition is None or clients is not None or holds(condition, route):
+            resolved = resolve(survey, field, route, present)
             has_conflict = has_conflict or resolved.has_conflicting_bounds
-            fields.append(_copy(resolved.step, {"show_if": None if clients is None else clients.source(walk)}))
+            fields.append(_copy(resolved.step, {"show_if": None if clients is None else clients.source(route)}))
     return ResolvedStep(_copy(page, {"fields": tuple(fields)}), has_conflict)
 
 
@@ -72,8 +72,8 @@ def resolve_at(survey: Survey, step: Step, state: SessionState, at: int) -> Reso
     """Return the step for a session at a time, in microseconds since 1970 UTC."""
     if step.id not in survey.conditions.varying:
         return ResolvedStep(step)
-    moment = moment_scope(survey, at, known_to(survey, state), state.answers)
-    return resolve(survey, step, walk_scope(survey, state), moment)
+    present = present_scope(survey, at, session_context(survey, state), state.answers)
+    return resolve(survey, step, route_scope(survey, state), present)
 
 
 def client_step(survey: Survey, resolved: Step, user_id: str) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .definition import Survey
 from .pages import fit_page
-from .scopes import known_to
+from .scopes import session_context
 from .state import END, SessionState
 from .types import OptionsStep, PageStep
 
@@ -127,7 +127,7 @@ class _Walk:
         self._counting = {step: answers[step] for step in presumed}
         self._failed: list[str] = []
         self._passed = _passed_unanswered(state)
-        self._known = known_to(survey, state)
+        self._context = session_context(survey, state)
         self._trimmed: dict[str, Mapping[str, Any]] = {}
 
     def follow(self, known: tuple[str, ...], first: int, changed: str | None = None) -> Route:
@@ -173,7 +173,7 @@ class _Walk:
             self._counting[step] = self._answers[step]
 
     def _next_step(self, step: str) -> str:
-        target, did_fail = self._survey.graph.next_step(step, self._counting, self._known)
+        target, did_fail = self._survey.graph.next_step(step, self._counting, self._context)
         if did_fail:
             self._failed.append(step)
         return target
@@ -191,7 +191,7 @@ class _Walk:
             return self._is_page_incomplete(with_options)
         if step not in self._survey.conditions.options or not isinstance(with_options, OptionsStep):
             return False
-        scope = self._survey.conditions.scope(self._counting, self._known)
+        scope = self._survey.conditions.scope(self._counting, self._context)
         hidden = self._survey.conditions.hidden_options(step, scope)
         return step in self._answers and not with_options.fits_options(self._answers[step], hidden)
 
@@ -199,7 +199,7 @@ class _Walk:
         """Return whether a field that is shown now needs an answer; answers to hidden fields do not count from here."""
         if page.id not in self._answers or page.id not in self._survey.conditions.varying:
             return False
-        fitted = fit_page(self._survey, page, self._counting, self._known)
+        fitted = fit_page(self._survey, page, self._counting, self._context)
         if fitted.hidden and fitted.is_complete:
             self._trimmed[page.id] = fitted.hidden
             self._counting[page.id] = fitted.kept

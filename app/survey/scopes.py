@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from .conditions import NOTHING, Known
+from .conditions import NO_CONTEXT, Context
 from .definition import Survey
 from .expressions import EvaluationError, Scope
 from .piping import ValueText, as_text, filled
@@ -34,29 +34,29 @@ def local_time(at: int, timezone: str | None) -> str:
     return instant.replace(tzinfo=None).isoformat(timespec="minutes")
 
 
-def walk_known(
+def route_context(
     survey: Survey, walk_started_at: int, parameters: Mapping[str, Any], values: Mapping[str, Any] | None = None
-) -> Known:
+) -> Context:
     """Return what the conditions of the route read.
 
     Args:
         values: recorded ones.
     """
     conditions = survey.conditions
-    if not conditions.reads_known:
-        return NOTHING
+    if not conditions.reads_context:
+        return NO_CONTEXT
     now = local_time(walk_started_at, survey.timezone) if conditions.route_reads_time else None
-    return Known(now, now, parameters, values)
+    return Context(now, now, parameters, values)
 
 
-def known_to(survey: Survey, state: SessionState) -> Known:
+def session_context(survey: Survey, state: SessionState) -> Context:
     """Return what the conditions of a session's route read."""
-    return walk_known(survey, state.walk_started_at, state.parameters, state.values)
+    return route_context(survey, state.walk_started_at, state.parameters, state.values)
 
 
-def walk_scope(survey: Survey, state: SessionState) -> Scope:
+def route_scope(survey: Survey, state: SessionState) -> Scope:
     """Return what ``show_if`` is evaluated on."""
-    return survey.conditions.scope(state.answers, known_to(survey, state))
+    return survey.conditions.scope(state.answers, session_context(survey, state))
 
 
 def value_text(survey: Survey, scope: Scope, at: int) -> ValueText:
@@ -64,8 +64,8 @@ def value_text(survey: Survey, scope: Scope, at: int) -> ValueText:
 
     Args:
         survey: in the participant's language.
-        scope: as :func:`moment_scope` returns it.
-        at: as of ``moment_scope``.
+        scope: as :func:`present_scope` returns it.
+        at: as of ``present_scope``.
     """
     scope = scope._replace(now=local_time(at, survey.timezone))
 
@@ -88,7 +88,7 @@ def _text(survey: Survey, scope: Scope, source: str) -> str | None:
 
 def texts_at(survey: Survey, state: SessionState, at: int) -> ValueText:
     """Return :func:`value_text` of a session at a time, in microseconds since 1970 UTC."""
-    return value_text(survey, moment_scope(survey, at, known_to(survey, state), state.answers), at)
+    return value_text(survey, present_scope(survey, at, session_context(survey, state), state.answers), at)
 
 
 def with_filled_heading(survey: Survey, at: int, state: SessionState | None = None) -> Survey:
@@ -102,17 +102,21 @@ def with_filled_heading(survey: Survey, at: int, state: SessionState | None = No
     texts = {name: text for name, text in texts.items() if getattr(text, "insertions", ())}
     if not texts:
         return survey
-    walk = walk_known(survey, at, dict.fromkeys(survey.parameters)) if state is None else known_to(survey, state)
-    value = value_text(survey, moment_scope(survey, at, walk, {} if state is None else state.answers), at)
+    context = (
+        route_context(survey, at, dict.fromkeys(survey.parameters)) if state is None else session_context(survey, state)
+    )
+    value = value_text(survey, present_scope(survey, at, context, {} if state is None else state.answers), at)
     return survey.model_copy(update={name: text.filled(value) for name, text in texts.items()})
 
 
-def moment_scope(survey: Survey, at: int, walk: Known, answers: Mapping[str, Any], answer: object = None) -> Scope:
+def present_scope(
+    survey: Survey, at: int, context: Context, answers: Mapping[str, Any], answer: object = None
+) -> Scope:
     """Return what checks, bounds, defaults, texts and endings are evaluated on.
 
     Args:
         at: of the command or the reading, in microseconds since 1970 UTC.
-        walk: what is known on the route.
+        context: of the route.
     """
     now = local_time(at, survey.timezone) if survey.conditions.reads_time else None
-    return survey.conditions.scope(answers, walk._replace(now=now), answer)
+    return survey.conditions.scope(answers, context._replace(now=now), answer)

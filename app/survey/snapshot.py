@@ -11,7 +11,7 @@ from .endings import ending_dict
 from .flow import progress, status_at
 from .piping import fill
 from .resolve import client_step, resolve_at
-from .scopes import texts_at, walk_scope
+from .scopes import route_scope, texts_at
 from .state import SessionState
 
 
@@ -103,7 +103,7 @@ class Snapshot:
             return state.values
         if survey is None or not survey.values:
             return _NO_VALUES
-        return dict(walk_scope(survey, state).values)
+        return dict(route_scope(survey, state).values)
 
     def draw_step(self, at: int) -> DrawnStep:
         """Return the current step as its participant's client gets it.

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .conditions import NOTHING, Conditions, Known, Rules, holds, read_ids
+from .conditions import NO_CONTEXT, Conditions, Context, Rules, holds, read_ids
 from .expressions import EvaluationError, Expression, Scope
 from .readers import Readers
 from .state import END
@@ -66,23 +66,23 @@ class StepGraph:
             endless=_endless(ids, backwards),
         )
 
-    def first_step(self, known: Known = NOTHING) -> str:
+    def first_step(self, context: Context = NO_CONTEXT) -> str:
         """Return where a walk begins: the first step that is shown; the end if none is."""
-        return self._first_shown(self.ids[0], self.conditions.scope({}, known))
+        return self._first_shown(self.ids[0], self.conditions.scope({}, context))
 
     @property
     def fixed_first_step(self) -> str | None:
         """Where every walk begins; None if a condition decides."""
         return None if self.ids[0] in self.conditions.shown else self.ids[0]
 
-    def next_step(self, step: str, answers: Mapping[str, Any], known: Known = NOTHING) -> tuple[str, bool]:
+    def next_step(self, step: str, answers: Mapping[str, Any], context: Context = NO_CONTEXT) -> tuple[str, bool]:
         """Return the next step that is shown, and whether a condition of a rule failed to evaluate."""
         conditions = self.conditions
         following, failed = self.following[step], False
         if rules := conditions.rules[step]:
-            following, failed = _next_step(rules, following, conditions.scope(answers, known, answers.get(step)))
+            following, failed = _next_step(rules, following, conditions.scope(answers, context, answers.get(step)))
         if following in conditions.shown:
-            following = self._first_shown(following, conditions.scope(answers, known))
+            following = self._first_shown(following, conditions.scope(answers, context))
         return following, failed
 
     def fixed_next_step(self, step: str) -> str | None:
@@ -184,12 +184,12 @@ def _with_gates(targets: _Edges, following: Mapping[str, str], shown: Collection
 
 
 def _unreachable(ids: tuple[str, ...], edges: _Edges, start: str) -> tuple[str, ...]:
-    reached = set(_walk(start, edges, set()))
+    reached = set(_depth_first(start, edges, set()))
     return tuple(step for step in ids if step not in reached)
 
 
 def _endless(ids: tuple[str, ...], backwards: _Edges) -> tuple[str, ...]:
-    ending = set(_walk(END, backwards, set()))
+    ending = set(_depth_first(END, backwards, set()))
     return tuple(step for step in ids if step not in ending)
 
 
@@ -201,7 +201,7 @@ def _reversed(edges: _Edges) -> dict[str, set[str]]:
     return backwards
 
 
-def _walk(start: str, edges: _Edges, seen: set[str]) -> list[str]:
+def _depth_first(start: str, edges: _Edges, seen: set[str]) -> list[str]:
     """Return the steps reached without those in ``seen``, each after those it leads to, and add them to ``seen``."""
     finished: list[str] = []
     visits = [(start, iter(edges.get(start, ())))]
@@ -235,6 +235,6 @@ def _most_remaining(edges: _Edges, backwards: _Edges) -> dict[str, int]:
 def _strongly_connected(ids: tuple[str, ...], edges: _Edges, backwards: _Edges) -> Iterator[list[str]]:
     """Yield each component after those it leads to (Kosaraju and Sharir 1981)."""
     seen = {END}
-    finished = [step for start in ids if start not in seen for step in _walk(start, backwards, seen)]
+    finished = [step for start in ids if start not in seen for step in _depth_first(start, backwards, seen)]
     seen = {END}
-    return (_walk(step, edges, seen) for step in reversed(finished) if step not in seen)
+    return (_depth_first(step, edges, seen) for step in reversed(finished) if step not in seen)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.survey import END, Answer, Begin, Rejection, SessionState, Survey, apply, decide, parse_survey
-from app.survey.conditions import NOTHING
+from app.survey.conditions import NO_CONTEXT
 from tests.conftest import SURVEYS
 
 NOW = 1_790_000_000_000_000
@@ -108,10 +108,10 @@ def test_every_total_has_its_band(name: str, items: int, most: int, bands: Mappi
         full, rest = divmod(total, most)
         scores = [most] * full + [rest] * (full < items) + [0] * (items - full - 1)
         answers = {f"Q{number}": score for number, score in enumerate(scores, start=1)}
-        values = survey.conditions.scope(answers, NOTHING).values
+        values = survey.conditions.scope(answers, NO_CONTEXT).values
         assert [values["total"], *values.values()] == [total, total, band(total, bands)]
         del answers[f"Q{items}"]
-        assert list(survey.conditions.scope(answers, NOTHING).values.values()) == [None, None]
+        assert list(survey.conditions.scope(answers, NO_CONTEXT).values.values()) == [None, None]
 
 
 @pytest.mark.parametrize(

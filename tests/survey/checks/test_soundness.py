@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.core import strict_json
 from app.survey.checks import check_survey
-from app.survey.conditions import NOTHING
+from app.survey.conditions import NO_CONTEXT
 from app.survey.definition import Survey
 from app.survey.expressions import EvaluationError, InvalidExpression, Names, Scope, compile_expression
 from app.survey.pages import shown_fields
@@ -194,7 +194,7 @@ def possible_answers(survey: Survey, step: Step | FieldStep, answers: Mapping[st
         return
     for chosen in itertools.product(*(possible_answers(survey, field, answers) for field in step.fields)):
         values, given = dict(zip([field.id for field in step.fields], chosen, strict=True)), dict[str, Any]()
-        for field, _ in shown_fields(survey, step, answers, NOTHING, given):
+        for field, _ in shown_fields(survey, step, answers, NO_CONTEXT, given):
             given[field.id] = values[field.id]
         yield given
 
@@ -233,4 +233,4 @@ def test_insertion_without_a_warning_has_a_value_on_every_route(
         return
     expression = survey.conditions.insertion(inserted)
     for answers in answers_at(survey, place, survey.graph.first_step(), {}):
-        assert expression.value(survey.conditions.scope(answers, NOTHING)) is not None, answers
+        assert expression.value(survey.conditions.scope(answers, NO_CONTEXT)) is not None, answers
