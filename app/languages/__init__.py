@@ -1,8 +1,8 @@
 """The texts that this server itself shows to participants, in their language: one JSON file a language."""
 
-from .catalogue import Message, languages, page_texts, page_texts_digest, text, use_directory
 from .formats import Month
 from .tags import best_match, direction, own_name, parents
+from .texts import Message, languages, page_texts, page_texts_digest, text, use_directory
 
 __all__ = [
     "Message",

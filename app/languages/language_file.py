@@ -1,4 +1,4 @@
-"""Reads one catalogue: nested keys, and texts or plural forms."""
+"""Reads one language file: nested keys, and texts or plural forms."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ CATEGORIES = frozenset({"zero", "one", "two", "few", "many", "other"})
 
 
 def read_texts(content: str) -> Mapping[str, Text]:
-    """Return the texts of a catalogue by dotted key.
+    """Return the texts of a language file by dotted key.
 
     Raises:
         ValueError: not JSON, or not texts; the message says where.
@@ -26,7 +26,7 @@ def read_texts(content: str) -> Mapping[str, Text]:
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from error
     if not isinstance(texts, dict):
-        raise ValueError("a catalogue is an object of texts")
+        raise ValueError("a language file is an object of texts")
     return dict(_flat(texts, ""))
 
 

@@ -24,7 +24,7 @@ def wanted_languages(named: str | None = None) -> tuple[str, ...]:
 
 
 def page_language() -> str:
-    """Return the language of a page that belongs to no survey: the best that has a catalogue, else English."""
+    """Return the language of a page that belongs to no survey: the best that has a language file, else English."""
     return best_match(wanted_languages(), languages()) or "en"
 
 

@@ -1,4 +1,4 @@
-"""The survey's page shows no text of its own that is not in the catalogue (tests/languages/pseudo.py)."""
+"""The survey's page shows no text of its own that is not in the language file (tests/languages/pseudo.py)."""
 
 import re
 from collections.abc import Callable, Iterator

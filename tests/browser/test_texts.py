@@ -12,9 +12,9 @@ from tests.browser.participant import Participant, RunningServer
 
 pytestmark = pytest.mark.browser
 
-TEXT = """async ([catalogue, cases]) => {
-  const { text, useCatalogue } = await import("/assets/page/texts.js");
-  useCatalogue(catalogue);
+TEXT = """async ([received, cases]) => {
+  const { text, useTexts } = await import("/assets/page/texts.js");
+  useTexts(received);
   return cases.map(([key, values]) => text(key, values));
 }"""
 
@@ -57,7 +57,7 @@ def page(participant: Participant, server: RunningServer) -> Page:
 
 
 def texts(page: Page, language: str, *cases: tuple[str, dict[str, Any]]) -> list[str]:
-    """Return the texts of this file's catalogue in a language."""
+    """Return the texts of this file in a language."""
     found: list[str] = page.evaluate(
         TEXT, [{"language": language, "direction": "ltr", "texts": TEXTS}, [list(case) for case in cases]]
     )
@@ -112,7 +112,7 @@ def test_number_is_formatted_in_the_language_of_the_page(page: Page) -> None:
 
 
 def test_client_says_in_english_what_the_page_says(page: Page) -> None:
-    """The package that other pages use has no catalogue."""
+    """The package that other pages use has no language files."""
     english = page_texts("en")["script"]
     problems, reasons = page.evaluate(CLIENT, list(english["unsendable"]))
     assert problems == list(english["unsendable"].values())

@@ -24,6 +24,6 @@ def test_files_of_the_page_are_accepted(tmp_path: Path) -> None:
 
 
 def test_every_section_is_explained() -> None:
-    """The sections of the English catalogue."""
+    """The sections of the English language file."""
     english = json.loads((ROOT / "app" / "languages" / "en.json").read_text(encoding="utf-8"))
     assert first_column(PAGE, "Section") == english.keys()

@@ -1,4 +1,4 @@
-"""No page of a participant has a text of its own that is not in the catalogue (tests/languages/pseudo.py)."""
+"""No page of a participant has a text of its own that is not in the language file (tests/languages/pseudo.py)."""
 
 import re
 from collections.abc import Iterator
@@ -95,7 +95,7 @@ def test_page_of_an_outage_has_no_text_outside_the_catalogue(app: App, monkeypat
 
 
 def test_scripts_of_the_page_have_no_texts() -> None:
-    """They show those of the catalogue."""
+    """They show those of the language file."""
     found = []
     for script in sorted(SCRIPTS.glob("**/*.js")):
         literals = LITERAL.findall(COMMENT.sub("", script.read_text(encoding="utf-8")))

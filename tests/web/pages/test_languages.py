@@ -83,7 +83,7 @@ def test_the_language_of_a_page_is_the_best_that_is_offered(
 
 
 def test_the_survey_and_the_page_have_the_same_language(client: FlaskClient) -> None:
-    """The server's own texts are English where its catalogue lacks them."""
+    """The server's own texts are English where its language file lacks them."""
     answer = get(client, "/s/visit", "sv")
     assert "Ditt besök" in answer.text
     assert "Två frågor" in answer.text

@@ -12,7 +12,7 @@ import { surveyLanguage } from "./language.js";
 /**
  * @typedef {{[key: string]: string | string[] | Texts}} Texts a text, its plural forms by category, or phrases
  *
- * @typedef {object} Catalogue
+ * @typedef {object} PageTexts
  * @property {string} language BCP 47
  * @property {"ltr" | "rtl"} direction
  * @property {Texts} texts
@@ -89,8 +89,8 @@ export async function changeLanguage(language) {
   try {
     const response = await fetch(`${byId("texts").dataset.url}/${encodeURIComponent(language)}.json`);
     if (!response.ok) return false;
-    const catalogue = await response.json();
-    if (language === wanted) useCatalogue(catalogue); // else another was asked for meanwhile
+    const received = await response.json();
+    if (language === wanted) useTexts(received); // else another was asked for meanwhile
     return true;
   } catch (error) {
     console.warn("stepkeep: the page's texts can't be loaded", error);
@@ -98,11 +98,11 @@ export async function changeLanguage(language) {
   }
 }
 
-/** @param {Catalogue} catalogue */
-export function useCatalogue(catalogue) {
-  texts = catalogue.texts;
-  document.documentElement.lang = catalogue.language;
-  document.documentElement.dir = catalogue.direction;
+/** @param {PageTexts} received */
+export function useTexts(received) {
+  texts = received.texts;
+  document.documentElement.lang = received.language;
+  document.documentElement.dir = received.direction;
   for (const element of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-text]"))) {
     element.textContent = text(element.dataset.text ?? "");
   }

@@ -14,7 +14,7 @@ from .language_file import Text, read_language_files, read_texts
 from .tags import best_match, parents
 
 FALLBACK = "en"
-"""The language of the only catalogue that must have every key."""
+"""The language of the only language file that must have every key."""
 
 PAGE_SECTIONS = ("page", "script", "controls", "voice")
 """The sections that the scripts of a survey's page read: those of its template, their own, those of the controls, and
@@ -46,7 +46,7 @@ def use_directory(directory: Path | None) -> None:
     """Put the texts of an operator's files in front of the server's own; None removes those of an earlier call.
 
     Raises:
-        ConfigurationError: a file is not a catalogue, or has a key or placeholder that English lacks.
+        ConfigurationError: a file is not a language file, or has a key or placeholder that English lacks.
     """
     read = {} if directory is None else read_language_files(directory, _own()[FALLBACK])
     _operators.clear()
@@ -57,7 +57,7 @@ def use_directory(directory: Path | None) -> None:
 
 
 def languages() -> tuple[str, ...]:
-    """Return the languages that have a catalogue, in lower case."""
+    """Return the languages that have a file, in lower case."""
     return tuple(sorted(_own().keys() | _operators.keys()))
 
 
@@ -68,7 +68,7 @@ def text(language: str, key: str, /, **values: object) -> str:
         values: what replaces ``{name}``; numbers and dates are written as the language does.
 
     Raises:
-        KeyError: no catalogue has the key, or a value is missing.
+        KeyError: no file has the key, or a value is missing.
     """
     tag, found = _find(language, key)
     written_as = language if tag in parents(language) else tag  # as in Austria, where the text is German
@@ -84,7 +84,7 @@ def page_texts(language: str) -> Mapping[str, Any]:
 
 @cache
 def page_texts_digest() -> str:
-    """Return a digest of all catalogues' sections for the page, which an address with a long lifetime names."""
+    """Return a digest of all languages' sections for the page, which an address with a long lifetime names."""
     everything = {language: page_texts(language) for language in languages()}
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
 

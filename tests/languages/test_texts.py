@@ -66,7 +66,7 @@ def test_an_operators_file_adds_a_language_and_replaces_texts(directory: Path) -
         ("sv.json", '{"refusals": ', r"sv\.json: not JSON: .* line 1"),
         ("sv.json", '{"refusals": {"must_be_text": "a", "must_be_text": "b"}}', "'must_be_text' appears twice"),
         ("sv.json", '{"refusals": {"must_be_text": 3}}', r"refusals\.must_be_text: neither a text"),
-        ("sv.json", "[]", "a catalogue is an object"),
+        ("sv.json", "[]", "a language file is an object"),
         ("sv.json", {"refusals": {"must_be_text": "{it}"}}, "refusals.must_be_text: the text must have no placeholder"),
         (
             "sv.json",

@@ -1,4 +1,4 @@
-"""The catalogues that come with the server are complete, and fit the English one."""
+"""The language files that come with the server are complete, and fit the English one."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def problems(file: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_catalogue_has_the_keys_placeholders_and_plural_forms_of_english(file: Path) -> None:
+def test_language_file_has_the_keys_placeholders_and_plural_forms_of_english(file: Path) -> None:
     """No key is missing or left over; each text has English's placeholders, and each plural the language's categories."""
     assert problems(file) == []
 
