@@ -91,7 +91,7 @@ steps:
   - {id: a, type: number, prompt: "{{ coalesce(parameters.name, 'You') }}, \\{{a}}", unit: "{{ 'k' + 'g' }}",
      check: [{that: answers.a > 1, message: "{{ answers.a }} is too little"}]}
   - {id: b, type: choice, prompt: {en: "Now {{ values.twice }}", de: "Jetzt {{ values.twice }}"},
-     help: "{{ answers.none }}", options: [{value: x, label: "X {{ answers.a }}"}, y]}
+     help: "{{ answers.none }}", options: [{value: x, label: {en: "X {{ answers.a }}", de: "Ein X {{ answers.a }}"}}, y]}
   - {id: c, type: text, prompt: "{{ label(answers.b) }}", audio: "You said {{ label(answers.b) }}", required: false}
 end: [{title: "Bye {{ answers.c }}", text: "{{ today }}", redirect: "https://a.example/?t={{ answers.c }}&x=1"}]
 """
@@ -132,7 +132,14 @@ def test_step_has_the_values_of_the_session() -> None:
 
 
 def test_texts_of_other_languages_are_filled_too() -> None:
+    """So are the labels of chosen options."""
     assert drawn(survey(), ("a", 2), languages=("de",))["prompt"] == "Jetzt 4"
+    assert drawn(survey(), ("a", 2), ("b", "x"), languages=("de",))["prompt"] == "Ein X 2"
+
+
+def test_insertion_without_a_value_is_empty() -> None:
+    text = "{id: e, title: t, language: en, steps: [{id: a, type: number, prompt: 'a{{ answers.a + 1 }}b{{ answers.a }}'}]}"
+    assert drawn(parse_definition(json.dumps(yaml.safe_load(text)), "e"))["prompt"] == "ab"
 
 
 def test_markdown_is_parsed_before_values_are_inserted() -> None:

@@ -164,6 +164,29 @@ def test_value_that_no_database_stores_is_null(expression: str, value: object) -
     assert type(state.values["v"]) is type(value)
 
 
+def test_option_with_another_text_is_its_value() -> None:
+    """In a field of a page as in a step, and in `answer`."""
+    one = definition("""
+        id: e
+        title: t
+        language: en
+        values: {k: answers.k, t: other_text(answers.k), l: 'answers.l == ["x", "o"]', g: answers.g}
+        steps:
+          - {id: g, type: grid, prompt: p, rows: [{id: r, label: R}], options: [0, 2.5]}
+          - id: p
+            type: page
+            prompt: p
+            fields:
+              - {id: k, type: choice, prompt: p, options: [x, {value: o, other: true}]}
+              - {id: l, type: choices, prompt: p, options: [x, {value: o, other: true}]}
+            next: [{when: 'answer.k == "o" && answer.l.exists(one, one == "o")', go: end}]
+          - {id: z, type: info, prompt: p}
+    """)
+    other = {"value": "o", "text": "t"}
+    state, _ = after(BEGIN, *answers(g={"r": 2.5}, p={"k": other, "l": ["x", other]}), survey=one)
+    assert (state.status, state.values) == ("completed", {"k": "o", "t": "t", "l": True, "g": {"r": 2.5}})
+
+
 def test_survey_that_shows_nothing_records_values() -> None:
     """It completes at once."""
     nothing = definition(

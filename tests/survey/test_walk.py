@@ -79,6 +79,20 @@ LANGUAGES = survey(
     head="languages: [en, de]",
 )
 
+PAGES = survey("""
+  - {id: a, type: boolean}
+  - id: varying
+    type: page
+    prompt: p
+    fields: [{id: f, type: number, max: 3}, {id: g, type: number, required: false, show_if: answers.a}]
+  - id: fixed
+    type: page
+    prompt: p
+    fields: [{id: h, type: number, max: 3}, {id: i, type: number, required: false, show_if: answers.h > 1}]
+    check: [{that: answers.h > 0, message: Low.}, {that: answers.h != answers.f, message: Same.}]
+  - {id: grid, type: grid, rows: [{label: R, id: r}], options: [0, 1], check: [{that: answer.r != 0, message: Zero.}]}
+""")
+
 ENDS = survey(
     """
   - {id: felt, type: scale, min: 0, max: 10}
@@ -272,6 +286,11 @@ def test_refusal_has_all_warnings_at_once_when_several_fail() -> None:
     [
         (WEIGHT, at("weight", {"height": 2}), answer("weight", "x"), False),
         (PREGNANCY, at("wish", M), answer("wish", ["child"]), True),
+        (PAGES, at("varying", {"a": True}), answer("varying", {"f": 9}), True),
+        (PAGES, at("fixed", {"a": True, "varying": {"f": 3}}), answer("fixed", {"h": 9}), False),
+        (PAGES, at("fixed", {"a": True, "varying": {"f": 3}}), answer("fixed", {"h": 1, "i": 2}), False),
+        (PAGES, at("fixed", {"a": True, "varying": {"f": 3}}), answer("fixed", {"h": 3}), True),
+        (PAGES, at("grid", {"a": True, "varying": {"f": 3}, "fixed": {"h": 2}}), answer("grid", {"r": 0}), False),
     ],
 )
 def test_refusal_says_whether_it_depends_on_other_answers(
