@@ -179,7 +179,12 @@ class _Walk:
         return target
 
     def _can_be_redirected(self, step: str, changed: str | None) -> bool:
-        return changed is not None and (step == changed or self._survey.graph.readers.can_redirect(changed, step))
+        if changed is None:
+            return False
+        # A page's answer of which fields are left out is another one, too.
+        return step == changed or any(
+            self._survey.graph.readers.can_redirect(one, step) for one in (changed, *self._trimmed)
+        )
 
     def _ends_at(self, step: str) -> bool:
         return (step not in self._answers and step not in self._passed) or self._survey.step(step) is None
