@@ -16,7 +16,7 @@ from ..operations.integrity import (
     split_set_aside_id,
 )
 from ..sessions import Action, Cursor
-from ..survey import SessionKey, Snapshot
+from ..survey import SessionKey, Snapshot, with_filled_heading
 from ..survey.types import BaseStep, GridStep
 from .group import Time, audit, commands, require_survey, store
 from .output import PAGE_SIZE, Columns, pairs, print_json, print_records, print_table, read_pages, text_of
@@ -108,7 +108,7 @@ def list_sessions(
 @click.option("--at-version", type=click.IntRange(min=1), help="The session after this event.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: one object per session.")
 def show(user_id: str, survey: str | None, at_version: int | None, *, as_json: bool) -> None:
-    """Show a participant's sessions with their answers.
+    """Show a participant's sessions with their parameters, answers and values.
 
     \b
     Examples:
@@ -238,12 +238,31 @@ def _print_stored(key: SessionKey, *, as_json: bool) -> None:
 def _print(snapshot: Snapshot) -> None:
     fields = _to_full_dict(snapshot)
     fields["progress"] = round(snapshot.progress, 4)
-    title = f"  {snapshot.survey.title}" if snapshot.survey is not None else ""
+    survey, at = snapshot.survey, store().clock()
+    title = "" if survey is None else f"  {with_filled_heading(survey, at, snapshot.state).title}"
     click.echo(f"{snapshot.key.user_id}  {snapshot.key.survey_id}{title}")
-    names = ("status", "current_step", "version", "progress", "created_at", "updated_at", "completed_at")
+    names = ("status", "current_step", "version", "progress", "created_at", "updated_at", "completed_at", "language")
     mode = "audio" if snapshot.state.is_audio_mode else "text"
     click.echo("  ".join(f"{name}={fields[name]}" for name in names if fields[name] is not None) + f"  mode={mode}")
+    if snapshot.state.parameters:
+        print_table(("PARAMETER", "VALUE"), _parameter_rows(snapshot))
     print_answers(snapshot)
+    if snapshot.values:
+        print_table(("VALUE", "RESULT"), ((name, _result(value)) for name, value in snapshot.values.items()))
+
+
+def _parameter_rows(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    declared = {} if snapshot.survey is None else snapshot.survey.parameters
+    for name, value in snapshot.state.parameters.items():
+        step = declared[name].step if name in declared else None
+        yield name, _answer_row(name, step, value, "")[2]
+
+
+def _result(value: object) -> str:
+    """Return a computed value without the last digits of its arithmetic; JSON and exports have all."""
+    if value is None:
+        return "null"
+    return text_of(float(f"{value:.12g}") if isinstance(value, float) else value)
 
 
 def print_answers(snapshot: Snapshot) -> None:

@@ -1,5 +1,6 @@
 """The dashboard's page of one session: its events, and its state at any version."""
 
+import re
 import time
 
 import pytest
@@ -10,6 +11,8 @@ from app.survey.snapshot import SessionKey
 from tests.browser.desk import HOUR_US, SECOND_US, Desk
 
 pytestmark = pytest.mark.browser
+
+NONE = "\u2013"
 
 
 def test_session_page_lists_events_with_their_times(desk: Desk) -> None:
@@ -100,8 +103,32 @@ def test_language_and_its_change_are_shown(desk: Desk) -> None:
     change = desk.page.locator("#changes div", has_text="Language")
     expect(change.locator("del")).to_have_text("English")
     expect(change.locator("ins")).to_have_text("German")
-    expect(desk.page.locator("#state .facts")).to_contain_text("German")
+    expect(desk.page.locator("#state .facts").first).to_contain_text("German")
     assert desk.problems == []
+
+
+def test_session_page_shows_parameters_and_values(desk: Desk) -> None:
+    """Values as they change, with the labels of parameters, and without the last digits of arithmetic."""
+    desk.open_session("p-10")
+    expect(desk.page.locator("#state")).to_contain_text(re.compile(r"Value total\s*12"))
+    changes = desk.page.evaluate(
+        """async () => {
+            const { changesBetween } = await import("/assets/dashboard/session-text.js");
+            const state = { current_step: "S1", status: "in_progress", progress: 0, step_history: [], draft: null, answers: {} };
+            const parameters = { clinic: 1, urgent: false, constructor: "c", none: null };
+            const before = { ...state, parameters, values: { third: null, band: "low" } };
+            const after = { ...state, parameters, values: { third: 7 / 3, band: "low", sum: 0.1 + 0.2, chosen: ["a", "b"] } };
+            const options = [{ value: 1, label: "North" }];
+            const declared = new Map(Object.entries({ clinic: { type: "choice", options }, urgent: { type: "boolean" } }));
+            const known = (changes) => changes.map(({ name, before, after }) => [name, before, after]).slice(-4);
+            return [known(changesBetween(null, before, new Map(), declared)), known(changesBetween(before, after, new Map(), declared))];
+        }"""
+    )
+    assert changes == [
+        [["Parameter clinic", NONE, "North (1)"], ["Parameter urgent", NONE, "no"], ["Parameter constructor", NONE, "c"],
+         ["Value band", NONE, "low"]],
+        [["Value third", NONE, "2.33333333333"], ["Value sum", NONE, "0.3"], ["Value chosen", NONE, "a, b"]],
+    ]  # fmt: skip
 
 
 def test_confirmed_answer_is_marked(desk: Desk) -> None:

@@ -1,6 +1,7 @@
 """``flask sessions``: list, show, history, verify and rebuild, for people and for programs."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from app.errors import DatabaseUnavailable, InvalidInput, NoSuchSession
 from app.sessions.service import SessionStore
 from app.store import audit, history
 from app.survey.commands import Answer, Begin, Draft
+from app.survey.parameters import Given
 from app.survey.snapshot import SessionKey, Snapshot
+from tests.cli.shell import opened
 from tests.operations.simulated_sessions import change_row, delete_event
 from tests.survey.test_pages import SURVEY as PAGED
 from tests.survey.test_pages import after
@@ -66,6 +69,44 @@ def test_list_has_the_sessions_that_match_the_filters(
     table = does(run, "list", *filters).splitlines()
     assert table[0].split()[:3] == ["USER", "SURVEY", "STATUS"]
     assert sorted(line.split()[0] for line in table[1:]) == expected
+
+
+KNOWN = """
+id: known
+title: "Visit to {{ parameters.clinic }}"
+language: en
+parameters:
+  clinic: {type: choice, from: url, options: [{value: 1, label: North}]}
+  first_name: {type: text, from: invitation, required: false}
+values:
+  third: answers.pain / 3
+  is_high: answers.pain > 5
+  note: answers.note
+steps:
+  - {id: pain, type: scale, prompt: Pain, min: 0, max: 10}
+  - {id: note, type: text, prompt: Note}
+"""
+
+
+def test_show_has_parameters_and_values(tmp_path: Path) -> None:
+    """With labels, and numbers without the last digits of their arithmetic; JSON has those."""
+    surveys = tmp_path / "surveys"
+    surveys.mkdir()
+    (surveys / "known.yaml").write_text(KNOWN)
+    with opened(tmp_path, surveys) as app:
+        store: SessionStore = app.extensions["stepkeep"].store
+        key = SessionKey("known", "ann")
+        store.turns.get_or_create(key, is_audio_mode=False, parameters=Given(api={"clinic": 1}))
+        store.turns.submit(key, Answer(at=store.clock(), step="pain", value=7))
+        shown = [" ".join(line.split()) for line in does(app.test_cli_runner(), "show", "ann").splitlines()]
+        assert shown[0] == "ann known Visit to 1"
+        assert shown[2:] == [
+            "PARAMETER VALUE", "clinic 1 (North)", "first_name null",
+            "STEP PROMPT ANSWER", "pain Pain 7",
+            "VALUE RESULT", "third 2.33333333333", "is_high true", "note null",
+        ]  # fmt: skip
+        (session,) = lines(app.test_cli_runner(), "show", "ann")
+        assert (session["parameters"]["clinic"], session["values"]["third"]) == (1, 7 / 3)
 
 
 def test_list_is_complete_over_several_pages(run: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from app.survey.checks.answers import value_facts
 from app.survey.commands import Answer, Begin, Restart, Save, Update
 from app.survey.definition import Survey, parse_definition
 from app.survey.events import AnyEvent, from_record, to_record
@@ -195,3 +196,14 @@ def test_survey_that_shows_nothing_records_values() -> None:
     )
     state, event = after(BEGIN, survey=nothing)
     assert (state.status, state.values, getattr(event, "values", None)) == ("completed", {"two": 2}, {"two": 2})
+
+
+def test_kind_of_a_value_is_known_from_the_fields_of_pages_too() -> None:
+    """Exports and analytics take it as a number or a boolean."""
+    body = "[{id: height, type: number, prompt: p}, {id: weight, type: number, prompt: p}]"
+    paged = BMI.replace(
+        "- {id: height, type: number, prompt: p}", f"- {{id: body, type: page, prompt: p, fields: {body}}}"
+    )
+    paged = paged.replace("- {id: weight, type: number, prompt: p, next", "- {id: next, type: info, prompt: p, next")
+    assert [facts.kind for facts in value_facts(definition(paged)).values()] == ["number", "text", "text", "text"]
+    assert value_facts(definition(paged)) == value_facts(SURVEY)

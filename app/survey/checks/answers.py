@@ -102,7 +102,7 @@ def _can_be_empty(step: BaseStep) -> bool:
 
 def value_facts(survey: Survey) -> dict[str, ValueFacts]:
     """Return what is known of each computed value."""
-    possible = Possibilities(survey.steps_by_id, survey.parameters)
+    possible = Possibilities(survey.questions, survey.parameters)
     facts: dict[str, ValueFacts] = {}
     for name, expression in survey.conditions.values.items():
         outcome = None if expression.tree is None else infer(expression.tree, possible.of, (ANY,)).outcome

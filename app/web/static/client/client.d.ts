@@ -110,6 +110,8 @@ export interface Session {
   language: string | null;
   /** What was known before the first question, by name. */
   parameters?: Record<string, Json>;
+  /** What is computed from the answers, by name; null where one that it needs is missing. */
+  values?: Record<string, Json>;
   /** The unsubmitted answer to the current step; null without one. */
   draft: Json;
   session_data: Record<string, Json> | null;

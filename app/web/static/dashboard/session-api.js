@@ -78,13 +78,18 @@ export class SessionApi {
     return events;
   }
 
-  /** @returns {Promise<Map<string, Step>>} of the newest revision; empty if the survey was removed */
-  async steps() {
+  /**
+   * Return the steps and parameters of the newest revision, by id; none if the survey was removed.
+   *
+   * @returns {Promise<{ steps: Map<string, Step>, parameters: Map<string, Step> }>}
+   */
+  async definition() {
     try {
       const { survey } = await fetchJson(this.#surveyUrl);
-      return new Map(survey.steps.map((/** @type {Step} */ step) => [step.id, step]));
+      const steps = new Map(survey.steps.map((/** @type {Step} */ step) => [step.id, step]));
+      return { steps, parameters: new Map(Object.entries(survey.parameters ?? {})) };
     } catch {
-      return new Map(); // the page then shows ids
+      return { steps: new Map(), parameters: new Map() }; // the page then shows ids
     }
   }
 

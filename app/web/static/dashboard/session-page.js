@@ -10,6 +10,7 @@ import {
   changesBetween,
   describeAnswer,
   describeEvent,
+  describeKnown,
   describeMode,
   describeStatus,
   describeStep,
@@ -28,6 +29,8 @@ const SLIDER_DELAY_MS = 120; // no request while the slider is moving
 class SessionPage {
   /** @type {Map<string, Step>} */
   #steps = new Map();
+  /** @type {Map<string, Step>} */
+  #parameters = new Map();
   #newest = 0;
   #version = 0;
   #request = new AbortController();
@@ -52,7 +55,7 @@ class SessionPage {
   }
 
   async #start() {
-    this.#steps = await this.#api.steps();
+    ({ steps: this.#steps, parameters: this.#parameters } = await this.#api.definition());
     await new AutoRefresh(REFRESH_MS, (signal) => this.#refresh(signal)).refresh();
   }
 
@@ -135,7 +138,7 @@ class SessionPage {
 
   /** @param {State | null} before @param {State} after */
   #showChanges(before, after) {
-    const changes = changesBetween(before, after, this.#steps);
+    const changes = changesBetween(before, after, this.#steps, this.#parameters);
     if (changes.length === 0) {
       byId("changes").replaceChildren(make("p", { class: "hint" }, "Nothing that is shown here."));
       return;
@@ -160,11 +163,18 @@ class SessionPage {
       const step = this.#steps.get(id);
       return [step === undefined ? id : `${id} · ${step.prompt}`, describeAnswer(value, step)];
     });
+    const parameters = Object.entries(state.parameters ?? {}).map(([name, value]) => [
+      `Parameter ${name}`,
+      describeKnown(value, this.#parameters.get(name)),
+    ]);
+    const values = Object.entries(state.values ?? {}).map(([name, value]) => [`Value ${name}`, describeKnown(value)]);
     byId("state").replaceChildren(
       make("dl", { class: "facts" }, ...createRows(facts)),
+      ...(parameters.length === 0 ? [] : [make("dl", { class: "facts" }, ...createRows(parameters))]),
       answers.length === 0
         ? make("p", { class: "hint" }, "No answers.")
         : make("dl", { class: "answers" }, ...createRows(answers)),
+      ...(values.length === 0 ? [] : [make("dl", { class: "facts" }, ...createRows(values))]),
     );
   }
 

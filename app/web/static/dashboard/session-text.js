@@ -57,6 +57,17 @@ export function describeAnswer(value, step) {
   return value.length === 0 ? "none of them" : value.map((item) => describeValue(item, step)).join(", ");
 }
 
+/**
+ * Describe a parameter or a computed value, without the last digits of its arithmetic.
+ *
+ * @param {Json | undefined} value
+ * @param {Step} [parameter]
+ */
+export function describeKnown(value, parameter) {
+  if (value === null) return NONE;
+  return describeAnswer(typeof value === "number" ? Number(value.toPrecision(12)) : value, parameter);
+}
+
 /** @param {State} state */
 export function describeStatus(state) {
   return STATUSES[state.status] ?? state.status;
@@ -93,9 +104,15 @@ export function withStatusThen(state, newest, events) {
  * @param {State | null} before
  * @param {State} after
  * @param {Map<string, Step>} steps
+ * @param {Map<string, Step>} [parameters]
  */
-export function changesBetween(before, after, steps) {
-  const changes = [...fieldChanges(before, after), ...answerChanges(before, after, steps)];
+export function changesBetween(before, after, steps, parameters) {
+  const changes = [
+    ...fieldChanges(before, after),
+    ...changesIn("Parameter", before?.parameters, after.parameters, describeKnown, parameters),
+    ...changesIn("Answer to", before?.answers, after.answers, describeAnswer, steps),
+    ...changesIn("Value", before?.values, after.values, describeKnown),
+  ];
   return changes.filter((change) => change.before !== change.after);
 }
 
@@ -134,19 +151,19 @@ function routeChange(before, after) {
   return { name: "Route", before: describe(before), after: describe(after) };
 }
 
-/** @param {State | null} before @param {State} after @param {Map<string, Step>} steps @returns {Change[]} */
-function answerChanges(before, after, steps) {
-  const ids = new Set([...Object.keys(before?.answers ?? {}), ...Object.keys(after.answers)]);
-  return [...ids].map((id) => ({
-    name: `Answer to ${id}`,
-    before: describeAnswer(answerTo(id, before), steps.get(id)),
-    after: describeAnswer(answerTo(id, after), steps.get(id)),
-  }));
-}
-
-/** @param {string} id which may be "constructor" @param {State | null} state */
-function answerTo(id, state) {
-  return state !== null && Object.hasOwn(state.answers, id) ? state.answers[id] : undefined;
+/**
+ * @param {string} kind
+ * @param {Record<string, Json>} [before]
+ * @param {Record<string, Json>} [after]
+ * @param {(value: Json | undefined, step?: Step) => string} describe
+ * @param {Map<string, Step>} [steps] by name
+ * @returns {Change[]}
+ */
+function changesIn(kind, before = {}, after = {}, describe, steps) {
+  const value = (/** @type {Record<string, Json>} */ all, /** @type {string} */ name) =>
+    describe(Object.hasOwn(all, name) ? all[name] : undefined, steps?.get(name)); // which may be "constructor"
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+  return names.map((name) => ({ name: `${kind} ${name}`, before: value(before, name), after: value(after, name) }));
 }
 
 /**
