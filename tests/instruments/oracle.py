@@ -48,6 +48,8 @@ class Item:
         refused: answers that break a rule of the original.
         doubted: answers that it accepts after a warning.
         default: the answer that is there before the participant gives one.
+        ranks: whether an answer has all options that are shown, in an order.
+        shuffled: whether the options are shown in a random order.
         codes: our value by the original's code, where they differ.
     """
 
@@ -60,6 +62,8 @@ class Item:
     refused: Samples = ()
     doubted: Samples = ()
     default: Callable[[Given], Any] | None = None
+    ranks: bool = False
+    shuffled: bool = False
     codes: Mapping[Any, Any] = field(default_factory=dict)
 
     @property
@@ -102,7 +106,8 @@ class Item:
         return [answer for answer in answers if answer is None or self.is_among(answer, shown)] or [None]
 
     def is_among(self, answer: Any, options: Sequence[Any]) -> bool:
-        return set(answer if isinstance(answer, list) else [answer]) <= set(options)
+        chosen = set(answer if isinstance(answer, list) else [answer])
+        return chosen == set(options) if self.ranks else chosen <= set(options)
 
     def wrong(self, given: Given) -> list[Any]:
         return list(_samples(self.refused, given))

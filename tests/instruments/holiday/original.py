@@ -83,7 +83,13 @@ def ranking(name: str, at: str, of: str, options: Sequence[str], *, none: bool =
         return [chosen(given)[1:]] if len(chosen(given)) > 1 else []
 
     return Item(
-        id=name, at=at, options=chosen, answers=orders, shown=any_of(of, options) if none else None, refused=incomplete
+        id=name,
+        at=at,
+        ranks=True,
+        options=chosen,
+        answers=orders,
+        shown=any_of(of, options) if none else None,
+        refused=incomplete,
     )
 
 
