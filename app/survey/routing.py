@@ -5,7 +5,7 @@ the route becomes another one.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -69,7 +69,7 @@ def reroute(
 
     An answer counts once the walk has reached its step, so what leaves the route is not read. One that is read earlier
     counts from the start, and leaves if its step is not reached, which changes the route again. So if a rule reads a
-    later answer, even the new one can leave: the walk waits there.
+    later answer, even the new one can leave: the walk waits there. So can its fields, if it is that of a page.
     """
     early = survey.graph.readers.early
     known = _known_route(state)
@@ -78,13 +78,22 @@ def reroute(
         first = known.index(changed) if changed in known else len(known) - 1
     presumed = early & answers.keys()
     passes = 1
+    trimmed: dict[str, Mapping[str, Any]] = {}
     route = _Walk(survey, state, answers, presumed).follow(known, first, changed)
-    while not presumed <= (on_route := frozenset(route.steps) - {route.withdrawn}):
+    while not presumed <= (on_route := frozenset(route.steps) - {route.withdrawn}) or presumed & route.trimmed.keys():
+        trimmed = _joined(trimmed, {page: route.trimmed[page] for page in presumed & route.trimmed.keys()})
         presumed = presumed & on_route if passes < MAX_PASSES else frozenset()
         passes += 1
-        answers = {step: value for step, value in answers.items() if step in presumed or step not in early}
+        counting = {step: value for step, value in answers.items() if step in presumed or step not in early}
+        answers = {step: without(value, trimmed.get(step)) for step, value in counting.items()}
         route = _Walk(survey, state, answers, presumed).follow(known[:1], 0)
+    route = replace(route, trimmed=_joined(trimmed, route.trimmed))
     return {step: without(value, route.trimmed.get(step)) for step, value in answers.items() if step in on_route}, route
+
+
+def _joined(*trimmed: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    pages = dict.fromkeys(page for one in trimmed for page in one)
+    return {page: {name: value for one in trimmed for name, value in one.get(page, {}).items()} for page in pages}
 
 
 def without(answer: Any, fields: Collection[str] | None) -> Any:  # noqa: ANN401 - any JSON

@@ -321,25 +321,6 @@ def test_option_of_a_field_that_is_hidden_later_makes_its_answer_a_draft(
     assert (state.current_step, state.answers.get("c"), state.drafts["c"]) == (to, answer, draft)
 
 
-def test_step_after_a_field_that_is_hidden_later_is_led_on_from_anew() -> None:
-    """It reads a page that the edit changes, not the edited step itself."""
-    survey = definition("""
-id: example
-title: Example
-language: en
-steps:
-  - {id: a, type: boolean, prompt: p}
-  - {id: b, type: page, prompt: p, fields: [{id: c, type: boolean, prompt: p, show_if: answers.a},
-                                            {id: d, type: info, prompt: p}]}
-  - {id: e, type: boolean, prompt: p, next: [{when: answers.c, go: g}]}
-  - {id: f, type: boolean, prompt: p, show_if: answers.c != true}
-  - {id: g, type: boolean, prompt: p}
-""")
-    given = (("a", True), ("b", {"c": True}), ("e", True), ("a", False))
-    state, _ = after(*given, survey=survey)
-    assert (state.current_step, state.step_history) == ("f", ("a", "b", "e"))
-
-
 def test_page_stays_answered_while_a_field_of_it_has_no_option() -> None:
     """A required one too, which has no answer then."""
     given = (("a", False), ("b", False), ("c", {"f": "u"}), ("a", False))

@@ -1,4 +1,4 @@
-"""How much a turn follows of the route: its work grows with the steps, not with their square."""
+"""The route after an edit, and how much of it a turn follows: its work grows with the steps, not with their square."""
 
 import sys
 from dataclasses import replace
@@ -14,6 +14,7 @@ from app.survey.flow import decide
 from app.survey.rejection import Rejection
 from app.survey.state import SessionState, apply
 from tests.survey.test_flow_properties import check_laws
+from tests.survey.test_pages import after, definition
 
 GATE = "answers.Q0 == 1"
 CHAIN = "answered(answers.Q{before})"
@@ -114,3 +115,39 @@ def test_edit_hides_a_step(shown: dict[str, str], left: list[str]) -> None:
     after = apply(all_answered(survey), event)
     assert list(after.answers) == left
     check_laws(survey, after)
+
+
+def test_step_after_a_field_that_is_hidden_later_is_led_on_from_anew() -> None:
+    """It reads a page that the edit changes, not the edited step itself."""
+    survey = definition("""
+id: example
+title: Example
+language: en
+steps:
+  - {id: a, type: boolean, prompt: p}
+  - {id: b, type: page, prompt: p, fields: [{id: c, type: boolean, prompt: p, show_if: answers.a},
+                                            {id: d, type: info, prompt: p}]}
+  - {id: e, type: boolean, prompt: p, next: [{when: answers.c, go: g}]}
+  - {id: f, type: boolean, prompt: p, show_if: answers.c != true}
+  - {id: g, type: boolean, prompt: p}
+""")
+    given = (("a", True), ("b", {"c": True}), ("e", True), ("a", False))
+    state, _ = after(*given, survey=survey)
+    assert (state.current_step, state.step_history) == ("f", ("a", "b", "e"))
+
+
+def test_page_that_an_earlier_rule_reads_loses_a_field_that_it_hides() -> None:
+    """The rule is evaluated again without the field; here the page is reached on another way, and asks for it again."""
+    survey = definition("""
+id: example
+title: Example
+language: en
+steps:
+  - {id: a, type: boolean, prompt: p, next: [{when: answers.d, go: c}]}
+  - {id: b, type: boolean, prompt: p, required: false}
+  - {id: c, type: page, prompt: p, fields: [{id: d, type: boolean, prompt: p, show_if: answers.b}, {id: e, type: info, prompt: p}]}
+  - {id: f, type: boolean, prompt: p}
+""")
+    state, _ = after(("a", True), ("b", True), ("c", {"d": True}), survey=survey)
+    assert (state.current_step, state.answers) == ("c", {"a": True, "b": True})
+    assert (state.step_history, state.drafts["c"]) == (("a", "b"), {"d": True, "e": None})
