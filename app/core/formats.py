@@ -35,7 +35,9 @@ _PATTERN_MESSAGES = {
 _TYPE_MESSAGES = {
     "bool_type": "must be true or false",
     "extra_forbidden": "unknown field",
+    "greater_than_equal": "must be at least {ge}",
     "int_type": "must be a whole number",
+    "less_than_equal": "must be at most {le}",
     "missing": "this field is required",
     "model_type": "must be a mapping",
     "string_too_long": "must have at most {max_length} characters",

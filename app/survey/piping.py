@@ -29,7 +29,9 @@ class UnclosedInsertion(ValueError):
 
     def __init__(self, offset: int) -> None:
         self.offset = offset
-        super().__init__("{{ begins an insertion, and needs }} behind its expression; write \\{{ for two braces")
+        super().__init__(
+            "{{ begins an insertion, and needs }} after its expression; for two literal braces, write \\{{"
+        )
 
 
 class Insertion(NamedTuple):

@@ -93,14 +93,14 @@ def _noun(one: Alternative) -> str:
 
 def _difference(step: BaseStep, other: BaseStep) -> str:
     if not (step.takes_answer and other.takes_answer):
-        return "at one of them nothing is answered"
+        return "one of them takes no answer"
     return "no value is an answer of both"
 
 
 def _never_is(one: Alternative, step: BaseStep, value: Scalar, findings: Findings) -> str | None:
     shown = _show(value)
     if not step.takes_answer:
-        return f"{one.name} is never {shown}: nothing is answered there"
+        return f"{one.name} is never {shown}: this step takes no answer"
     if one.items is not None:
         return f"{one.name} is never {shown}: it is a list; write {shown} in {one.name}"
     choices = tuple(step.labels())

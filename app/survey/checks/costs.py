@@ -52,7 +52,7 @@ class Costs:
         self._left[kind, step] = steps.left
         if steps.left >= 0:
             return None
-        most = f"one command takes more than {MAX_STEPS_OF_COMMAND} steps"
+        most = f"one command takes more than {MAX_STEPS_OF_COMMAND:,} steps"
         return f"with the other {kind} before this, {most}; make the loops shorter"
 
     def _evaluate(self, expression: Expression, own: BaseStep | None, steps: StepBudget) -> None:

@@ -283,8 +283,8 @@ class _Problems:
             yield f"must name the values that it reads, such as values.{order[0]}"
             return
         for name in sorted(expression.value_names.intersection(order).difference(before)):
-            which = "is this value" if name == place.value else "is computed after this one"
-            yield f"values.{name} {which}; a value can read those before it"
+            which = "is this value itself" if name == place.value else "is computed after this one"
+            yield f"values.{name} {which}; a value can read only those before it"
 
     def _later(self, place: Place, expression: Expression) -> Iterator[str]:
         """Yield which answers decide how a step is shown, and are not known before it."""

@@ -64,7 +64,7 @@ def _of_values(outcome: Possible, field: str, own: BaseStep) -> str | None:
     if any(_can_fit(one, field, own) for one in outcome):
         return None
     sample = next((sample for one in outcome for sample in one.samples), None)
-    return f"{whole_number(sample)} is no {field} for this step"
+    return f"{whole_number(sample)} cannot be the {field} of this step"
 
 
 def _can_fit(one: Alternative, field: str, own: BaseStep) -> bool:
@@ -93,7 +93,7 @@ def _of_all_answers(
             continue
         if value is None or field is None or own is None or _fits(value, field, own):
             return None
-        reason = f"{value} is no {field} for this step"
+        reason = f"{value} cannot be the {field} of this step"
     return reason
 
 

@@ -100,7 +100,7 @@ class Findings:
             return tuple(ordered)
         by_level = sorted(ordered, key=lambda one: one.level)  # errors before warnings, each in order
         shown, others = by_level[:MAX_SHOWN], by_level[MAX_SHOWN:]
-        more = dataclasses.replace(others[0], step_id=None, message=f"and {len(others)} more like these")
+        more = dataclasses.replace(others[0], step_id=None, message=f"and {len(others)} more findings")
         return (*sorted(shown, key=_position), more)
 
 

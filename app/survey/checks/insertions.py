@@ -25,7 +25,7 @@ def check_insertions(document: Document, models: Mapping[Path, Model], findings:
             findings.add(path, f"{place}: {error}", offset=error.offset)
             continue
         if insertions and path[0] == "parameters":
-            findings.add(path, f"{place}: an option of a parameter is never shown, so it has no insertions")
+            findings.add(path, f"{place}: an option of a parameter is never shown, so it cannot have insertions")
         if is_markdown and MarkdownText(text, is_inline=_is_one_line(path, models)).has_insertion_in_link:
             findings.add(path, f"{place}: the target of a link cannot have an insertion", offset=insertions[0].start)
 

@@ -90,7 +90,7 @@ class MissingAnswers:
         missing = [f"answers.{name}" for name in sorted(whole.step_ids) if self._may_be_missing(name, place)]
         missing += [f"parameters.{name}" for name in sorted(whole.parameter_names) if self._may_be_null(name)]
         relevant = self._relevant(whole, place) if missing else None
-        for given in () if relevant is None else self._walks(relevant, place):
+        for given in () if relevant is None else self._routes_to(relevant, place):
             if self.valid.budget.left <= 0:
                 return None
             absent = [written for written in missing if _value(given, written) is None]
@@ -168,7 +168,7 @@ class MissingAnswers:
         """Return the step or field whose check is false."""
         return None if place.failed is None else self.valid.steps.get(place.checked, self.steps[place.index])
 
-    def _walks(self, relevant: _Relevant, place: TextPlace) -> Iterator[_Given]:
+    def _routes_to(self, relevant: _Relevant, place: TextPlace) -> Iterator[_Given]:
         """Yield what may be given where a route comes to a place."""
         near = [*constants_near(relevant.expressions)]
         names = sorted(frozenset().union(*(one.parameter_names for one in relevant.expressions)))

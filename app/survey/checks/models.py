@@ -95,7 +95,7 @@ class _Names:
         if visible in fields:
             return visible, f"write {visible} without the invisible character"
         meant = None if name in _ALL_NAMES else self._findings.nearest(name, fields)
-        return meant, f"did you mean {meant}?" if meant is not None else f"there are {', '.join(fields)}"
+        return meant, f"did you mean {meant}?" if meant is not None else f"the fields are {', '.join(fields)}"
 
     def _correct_within(self, path: Path, value: Any, annotation: object) -> Any:  # noqa: ANN401 - a part of the file
         models = tuple(_models(annotation))

@@ -27,7 +27,7 @@ def check_routes(document: Document, survey: Survey | None, findings: Findings) 
     for step_id in graph.unreachable:
         findings.add(
             ("steps", indexes[step_id], "id"),
-            "no rule and no order leads here: add a rule that goes to this step, or remove it",
+            "no step leads here: add a rule that goes to this step, or remove it",
         )
     if graph.endless:
         step_id, *others = graph.endless

@@ -39,10 +39,10 @@ def _check_size(path: Path, step: PageStep | GridStep, findings: Findings) -> No
     size_bytes = most_bytes(step)
     if size_bytes > MAX_COMMAND_BYTES:
         name = "fields" if isinstance(step, PageStep) else "rows"
-        hint = "make max_length of its texts smaller, or split it" if name == "fields" else "make it smaller"
+        hint = "reduce max_length of its texts, or split the page" if name == "fields" else "use fewer rows or options"
         findings.add(
             (*path, name),
-            f"{name}: an answer could have {size_bytes:,} bytes; the most are {MAX_COMMAND_BYTES:,}: {hint}",
+            f"{name}: an answer could have {size_bytes:,} bytes; at most {MAX_COMMAND_BYTES:,} are allowed: {hint}",
         )
 
 
@@ -95,7 +95,7 @@ def _check_redirect(path: Path, document: Document, findings: Findings) -> None:
         return
     if not inserts_in_query(address):
         example = "https://clinic.example/done?score={{ values.score }}"
-        findings.add(path, f"{document.place(path)}: insertions can be values of the query only, as in {example}")
+        findings.add(path, f"{document.place(path)}: insertions can only be values of the query, as in {example}")
     elif not _has_right_port(address):
         findings.add(path, f"{document.place(path)}: the port must be a number from 1 to 65535")
 

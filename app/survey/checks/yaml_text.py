@@ -126,7 +126,7 @@ class _Loader(yaml.SafeLoader):
         name = node.tag.removeprefix(_TAG)
         pattern, _, convert = _SCALARS[name]
         if pattern.fullmatch(node.value) is None:
-            self.refuse(f"{node.value!r} is no {name} of YAML 1.2", node)
+            self.refuse(f"{node.value!r} is not a valid {name} in YAML 1.2", node)
             return None
         return convert(node.value)
 

@@ -89,8 +89,8 @@ def test_mistake_in_yaml_is_explained(steps: str, finding: str) -> None:
 @pytest.mark.parametrize(
     ("field", "finding"),
     [
-        ("type: text, max_length: 0", "step S1: max_length: must be greater than or equal to 1"),
-        ("type: number, decimals: 99", "step S1: decimals: must be less than or equal to 15"),
+        ("type: text, max_length: 0", "step S1: max_length: must be at least 1"),
+        ("type: number, decimals: 99", "step S1: decimals: must be at most 15"),
     ],
 )
 def test_value_out_of_its_bounds_is_refused_with_them(field: str, finding: str) -> None:
@@ -351,7 +351,7 @@ def test_many_mistakes_are_counted_when_a_file_has_more_than_200() -> None:
     )
     found = found_in(HEAD + steps)
     assert len(found) == 201
-    assert found[-1].endswith("and 400 more like these")
+    assert found[-1].endswith("and 400 more findings")
     assert sum("did you mean" in finding for finding in found) == 20
 
 
@@ -363,7 +363,7 @@ def test_errors_are_listed_before_warnings_when_there_are_many() -> None:
     )
     assert len(found) == 201
     assert "unknown type txt" in found[-2]
-    assert "warning: and 103 more like these" in found[-1]
+    assert "warning: and 103 more findings" in found[-1]
 
 
 def test_options_that_may_be_meant_are_suggested_for_the_first_mistakes_only() -> None:

@@ -50,7 +50,7 @@ WRONG = {
     'answers.x == ""': 'answers.x is never "": an empty answer is null; compare with null',
     "answers.x == 3": "answers.x is never 3: its answers are texts",
     'answers.d == "2026-02-30"': 'answers.d is never "2026-02-30": The answer must be a real date, as YYYY-MM-DD',
-    "answers.i == true": "answers.i is never true: nothing is answered there",
+    "answers.i == true": "answers.i is never true: this step takes no answer",
     'answers.c > "x"': FAILS + "a number and a text cannot be compared",
     '"Rest" in answers.t': FAILS + "`in` needs a list, and there is a text",
     "size(answers.n) > 2": FAILS + "a number has no size",
@@ -71,7 +71,7 @@ WRONG = {
     "answers.t == answers.o": "answers.t and answers.o are never equal: no value is an answer of both",
     "answers.c != answers.x": "answers.c and answers.x are never equal: no value is an answer of both",
     "answers.d == answers.h": "answers.d and answers.h are never equal: no value is an answer of both",
-    "answers.i == answers.b": "answers.i and answers.b are never equal: at one of them nothing is answered",
+    "answers.i == answers.b": "answers.i and answers.b are never equal: one of them takes no answer",
     "answers.m == answers.t": "answers.m and answers.t are never equal: no value is an answer of both",
     "answers.n == today": "answers.n is never a text",
     'answers.n + 1 == "3"': 'a number is never "3"',
@@ -175,7 +175,7 @@ end:
         '10:16: step c: next[0].when: answer is never "Yes": that is the label; write 1',
         "11:25: step c: next[1].when: not a CEL expression: unexpected =: write == to compare",
         f"13:16: step c: check[0].that: {FAILS}a number and a text cannot be compared",
-        f"14:71: step n: max: {FAILS}2026-01-15 is no max for this step",
+        f"14:71: step n: max: {FAILS}2026-01-15 cannot be the max of this step",
         '15:72: step o: options[1].show_if: answers.c is never "1": write 1, without quotes',
         "16:50: step w: max must be a whole number",
         "16:62: step w: show_if: answers.c is never 7: its answers are 1, 2",
@@ -308,7 +308,7 @@ def test_check_ends_when_each_condition_takes_all_its_steps() -> None:
     found = check_survey(
         f"id: a\ntitle: t\nlanguage: en\nsteps:\n  - {{id: S0, type: text, prompt: p}}\n{steps}", "a.yaml"
     )[1]
-    too_much = f"with the other conditions of the route{TOO_MUCH.replace('200000', '5000000')}"
+    too_much = f"with the other conditions of the route{TOO_MUCH.replace('200,000', '5,000,000')}"
     assert {finding.message.partition("show_if: ")[2] for finding in found} == {reason, too_much}
     assert len(found) < 15
 
@@ -316,16 +316,16 @@ def test_check_ends_when_each_condition_takes_all_its_steps() -> None:
 @pytest.mark.parametrize(
     ("step", "problem"),
     [
-        ('type: date, max: "{{ now }}"', "max: 2026-01-15T10:30 is no max for this step; write today"),
-        ('type: time, max: "{{ now }}"', "max: 2026-01-15T10:30 is no max for this step"),
+        ('type: date, max: "{{ now }}"', "max: 2026-01-15T10:30 cannot be the max of this step; write today"),
+        ('type: time, max: "{{ now }}"', "max: 2026-01-15T10:30 cannot be the max of this step"),
         (
             'type: choices, options: [a, b], min_choices: "{{ 1.5 }}"',
-            "min_choices: 1.5 is no min_choices for this step",
+            "min_choices: 1.5 cannot be the min_choices of this step",
         ),
         ('type: month, max: "{{ now }}"', None),
-        ('type: scale, min: "{{ 1.5 }}", max: 5', "min: 1.5 is no min for this step"),
+        ('type: scale, min: "{{ 1.5 }}", max: 5', "min: 1.5 cannot be the min of this step"),
         ('type: scale, min: 3, max: "{{ 2 + 2 }}", default: 50', None),
-        ('type: month, max: "{{ 2030 }}"', "max: 2030 is no max for this step"),
+        ('type: month, max: "{{ 2030 }}"', "max: 2030 cannot be the max of this step"),
         ('type: choices, options: [a, b], min_choices: "{{ 4 / 2 }}"', None),
         ('type: number, min: "{{ 1.5 }}", max: "{{ 0 }}"', None),
     ],
@@ -337,7 +337,7 @@ def test_computed_bound_of_another_form_is_refused(step: str, problem: str | Non
 
 
 HEAVY = "[[1]]" + ".map(x, x + x)" * 13 + "[0].all(x, x == 1) && today != null"
-TOO_MUCH = " before this, one command takes more than 200000 steps; make the loops shorter"
+TOO_MUCH = " before this, one command takes more than 200,000 steps; make the loops shorter"
 
 
 @pytest.mark.parametrize(

@@ -63,9 +63,9 @@ OF_EXPRESSIONS = {
     "type: info, show_if: 'answers.d < add_months(today, 1) + 1'": (
         "show_if: a text and a number cannot be added; write add_days(date, n)"
     ),
-    "type: datetime, max: '{{ today }}'": "max: 2026-01-15 is no max for this step; write now, which has the time too",
-    "type: date, max: '{{ now }}'": "max: 2026-01-15T10:30 is no max for this step; write today",
-    "type: number, max: '{{ today }}'": "max: 2026-01-15 is no max for this step",
+    "type: datetime, max: '{{ today }}'": "max: 2026-01-15 cannot be the max of this step; write now, which has the time too",
+    "type: date, max: '{{ now }}'": "max: 2026-01-15T10:30 cannot be the max of this step; write today",
+    "type: number, max: '{{ today }}'": "max: 2026-01-15 cannot be the max of this step",
     "type: number, max: '{{ \"a\" + answers.n }}'": "max: a text and a number cannot be added",
     "type: info, show_if: '{{ answers.n > 3 }}'": "show_if: a condition has no braces; write answers.n > 3",
     "type: text, next: [{when: '{{ answer == \"a\" }}', go: end}]": (

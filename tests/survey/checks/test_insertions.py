@@ -91,7 +91,10 @@ def test_title_and_description_read_parameters_and_the_time() -> None:
 @pytest.mark.parametrize(
     ("prompt", "problem"),
     [
-        ("{{ answers.a", "{{ begins an insertion, and needs }} behind its expression; write \\{{ for two braces"),
+        (
+            "{{ answers.a",
+            "{{ begins an insertion, and needs }} after its expression; for two literal braces, write \\{{",
+        ),
         ("[a](https://a.example/{{answers.a}})", "the target of a link cannot have an insertion"),
         *(
             (link, "the target of a link cannot have an insertion")

@@ -65,14 +65,14 @@ PARTS = {
         f"next[0].when: {FAILS}a map and a number cannot be compared; answer has several answers, such as answer.z1"
     ),
     "type: page, fields: [{id: z1, type: number, prompt: P}], next: [{when: answer.z2 > 3, go: end}]": (
-        f"next[0].when: {FAILS}there is no such key; there are z1"
+        f"next[0].when: {FAILS}it has no such part; its parts are z1"
     ),
 }
 TOPS = {
     "parameters: [clinic]": "parameters must be parameters by name, such as parameters: {clinic: {type: text, from: url}}",
     "parameters: {p: text}": "parameters.p must be a parameter, such as {type: text, from: url}",
     "parameters: {p: {type: text, from: url, prompt: Your name}}": (
-        "parameters.p: unknown field prompt; there are "
+        "parameters.p: unknown field prompt; the fields are "
         "type, from, required, default, options, min, max, integer, decimals, max_length, pattern"
     ),
     "values: [total]": 'values must be expressions by name, such as values: {total: "answers.a + answers.b"}',

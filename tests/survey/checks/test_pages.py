@@ -81,7 +81,7 @@ def test_right_page_and_grid_have_no_findings() -> None:
         ]),
         ("when: answers.days.sleep == 1", "when: answers.days.slep == 1", [
             ("f:21:19: step days: next[0].when: this never has a value, whatever the answers are: "
-            "there is no such key; there are sleep, energy")
+            "it has no such part; its parts are sleep, energy")
         ]),
         ("id: last,", "id: sex,", ["f:12:14: step body: fields[2]: the step in line 5 has the same id"]),
         ("id: last,", "id: height,", ["f:12:14: step body: fields[2]: the field in line 10 has the same id"]),
@@ -130,7 +130,7 @@ def test_page_that_could_exceed_a_command_is_refused(length: int, is_refused: bo
     """A character has 4 bytes at most."""
     found = messages(BIG.replace("LENGTH", str(length)))
     assert bool(found) == is_refused
-    assert all("the most are 65,536: make max_length of its texts smaller, or split it" in one for one in found)
+    assert all("at most 65,536 are allowed: reduce max_length of its texts, or split the page" in one for one in found)
 
 
 def test_grid_that_could_exceed_a_command_is_refused() -> None:
@@ -139,7 +139,7 @@ def test_grid_that_could_exceed_a_command_is_refused() -> None:
     step = f"{{id: g, type: grid, prompt: p, rows: [{rows}], options: [{options}], multiple: true}}"
     step = f"{{id: g, type: grid, prompt: p, rows: [{rows}], options: [{options}], multiple: true}}"
     text = f"id: big\ntitle: t\nlanguage: en\nsteps:\n  - {step}\n"
-    assert ["make it smaller" in one for one in messages(text)] == [True]
+    assert ["use fewer rows or options" in one for one in messages(text)] == [True]
 
 
 TRANSLATED = """\

@@ -123,7 +123,7 @@ def test_unreachable_step_is_found_beside_other_mistakes() -> None:
         wrong[0],
         "5:10: step S1: no answer leads from here to the end nor from S2, S3: a cycle that no answer leaves",
         wrong[1],
-        "6:10: step S2: no rule and no order leads here: add a rule that goes to this step, or remove it",
+        "6:10: step S2: no step leads here: add a rule that goes to this step, or remove it",
     ]
     assert found_in(HEAD + steps % ("info", "og"))[:2] == wrong
     assert found_in(HEAD + steps % ("group", "go"))[:2] == wrong
@@ -143,7 +143,7 @@ def test_fields_that_all_steps_have_are_checked_where_the_type_is_missing() -> N
         "5:32: step S1: help: the text is missing in every language of the survey (en)",
         "5:33: warning: step S1: help: the text in fr is never shown; write languages: [en, fr]",
         '5:77: step S1: next[0].go must be text; write "5", with quotes',
-        "5:80: step S1: next[0]: unknown field foo; there are when, go",
+        "5:80: step S1: next[0]: unknown field foo; the fields are when, go",
         "5:99: step S1: show_if: answers.S9 names a step that is not in the survey",
         f"6:20: step S2: unknown type group; the types are {types}",
         '6:35: step S2: prompt must be text; write "3", with quotes',

@@ -10,7 +10,7 @@ END = "  - {id: S1, type: info, prompt: P}\nend:\n  - {title: t, redirect: '%s'}
 
 NO_ADDRESS = "must be an https address without spaces, such as https://clinic.example/done"
 NO_PORT = "the port must be a number from 1 to 65535"
-NO_INSERTION = "insertions can be values of the query only, as in https://clinic.example/done?score={{ values.score }}"
+NO_INSERTION = "insertions can only be values of the query, as in https://clinic.example/done?score={{ values.score }}"
 
 REDIRECTS = {
     "https://clinic.example": [],
