@@ -104,11 +104,11 @@ def _failed_checks(
     asked: list[tuple[Step | FieldStep, str | None, object]] = [(step, None, value)] if step.check else []
     if isinstance(step, PageStep) and isinstance(value, Mapping):
         asked = [*((one, one.id, value[one.id]) for one in step.fields if one.check and one.id in value), *asked]
+    answers = {**state.answers, step.id: value}
+    submitted = present_scope(survey, command.at, session_context(survey, state), answers)  # values are computed once
     failed = []
     for one, field, answer in asked:
-        scope = present_scope(
-            survey, command.at, session_context(survey, state), {**state.answers, step.id: value}, answer
-        )
+        scope = submitted._replace(answer=answer)
         texts = value_text(survey, scope, command.at)
         pairs = zip(one.check, survey.conditions.checks[one.id], strict=True)
         failed += [_Failed(fill(check, texts), field) for check, that in pairs if _fails(that, scope)]
