@@ -1,6 +1,5 @@
 """Whether the expressions of a survey file compile, name what is known where they are evaluated, and make sense."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -10,18 +9,16 @@ from ..expressions import (
     RESERVED_WORDS,
     EvaluationError,
     Expression,
-    InvalidExpression,
-    compile_expression,
     infer,
 )
-from ..texts import computed
 from .answers import Possibilities, possible_answer
 from .comparisons import impossible_comparisons
+from .compiling import Compiler
 from .costs import Costs
 from .document import Document, Path
 from .failures import failure
 from .findings import Findings
-from .hints import calculation, without_options
+from .hints import calculation, misused_answers
 from .insertions import places_of_insertions, text_place
 from .jumps import Jumps
 from .missing import MissingAnswers
@@ -40,16 +37,7 @@ from .places import (
 )
 from .structure import Structure
 
-_SHOWN = 5
-"""Fields that a message names."""
-
-_AT = re.compile(r" at character (\d+)")
-_UNKNOWN_NAME = re.compile(r"'(\w+)' does not exist")
-_UNKNOWN_MEMBER = re.compile(r"(answers|parameters|values)\.(\w+) names a \w+ that is not in the survey")
-_MEMBERS = ("answers", "parameters", "values")
-
-_CONSTANTS = {"True": "true", "False": "false", "None": "null", "NULL": "null", "undefined": "null"}
-"""Of other languages."""
+_CONDITIONS = frozenset({"show_if", "when"})
 
 _EARLY = "title and description can read parameters, today and now"
 _LONGEST_EXAMPLE = 80
@@ -76,6 +64,7 @@ def check_expressions(
     )
     shown: dict[Path, Expression] = {}
     _check_reserved(document, findings)
+    _warn_of_empty(models, findings)
     places = (
         *places_of_values(document),
         *places_of_steps(document, right),
@@ -112,7 +101,7 @@ def _right_ones(
     places: Iterable[Place], problems: "_Problems", findings: Findings
 ) -> Iterator[tuple[Place, Expression]]:
     """Yield the expressions that have no problem; add the problems of the others."""
-    compiler = _Compiler(findings.document, findings)
+    compiler = Compiler(findings.document, findings)
     for place in places:
         expression = compiler.compile(place)
         found = [] if expression is None else [*problems.of(place, expression)]
@@ -140,97 +129,14 @@ def _check_reserved(document: Document, findings: Findings) -> None:
                 findings.add((field, name), message, is_key=True)
 
 
-class _Compiler:
-    def __init__(self, document: Document, findings: Findings) -> None:
-        self._document = document
-        self._findings = findings
-        self._names = names_in(document)
-
-    def compile(self, place: Place) -> Expression | None:
-        """Return the compiled expression; add what is wrong with it. What is not in the survey may be in it."""
-        try:
-            return compile_expression(
-                place.source, replace(self._names, answer=place.has_answer, texts=place.offset is not None)
-            )
-        except InvalidExpression as error:
-            messages = error.args
-        for message in messages:
-            self._add_invalid(place, message)
-        unknown = [found for message in messages if (found := _UNKNOWN_MEMBER.fullmatch(message))]
-        answers, parameters, values = (
-            frozenset(found[2] for found in unknown if found[1] == mapping) for mapping in _MEMBERS
-        )
-        names = replace(
-            self._names,
-            answer=place.has_answer,
-            texts=place.offset is not None,
-            answers=self._names.answers | answers,
-            parameters=self._names.parameters | parameters,
-            values=self._names.values | values,
-        )
-        try:
-            return compile_expression(place.source, names)
-        except InvalidExpression:
-            return None
-
-    def _add_invalid(self, place: Place, message: str) -> None:
-        without_braces, bare = computed(place.source), _UNKNOWN_NAME.match(message)
-        if place.offset is not None and not place.source:
-            message = f"an insertion needs an expression, such as answers.{self._example(place)}"
-        elif without_braces is not None:
-            message = f"{'a condition' if place.is_condition else 'a value'} has no braces; write {without_braces}"
-        elif bare is not None:
-            message = self._unknown(bare[1], place, message)
-        at, unknown = _AT.search(message), _UNKNOWN_MEMBER.fullmatch(message)
-        parts = None if unknown is None or unknown[1] != "answers" else _parts_of(unknown[2], self._document)
-        if parts is not None:
-            message, unknown = parts, None
-        meant = None if unknown is None else self._findings.nearest(unknown[2], getattr(self._names, unknown[1]))
-        hint = "" if meant is None else f"; did you mean {meant}?"
-        offset = place.offset
-        if at is not None and place.field is None:
-            offset = (offset or 0) + int(at[1]) - 1
-        problem = f"{self._document.place(place.path)}: {_AT.sub('', message)}{hint}"
-        self._findings.add(place.path, problem, offset=offset)
-
-    def _unknown(self, name: str, place: Place, message: str) -> str:
-        if name in _NOUNS:
-            return f"the survey has no {name}"
-        mapping = next((mapping for mapping in _MEMBERS if name in getattr(self._names, mapping)), None)
-        problem = f"{name!r} does not exist"
-        if mapping is not None:
-            return f"{problem}; write {mapping}.{name}"
-        if name == "answer":
-            return f"{problem} here; write answers and the id of the step, such as answers.{self._example(place)}"
-        meant = _CONSTANTS.get(name) or next(
-            (one for one in self._names.variables if one in {name.lower(), f"{name.lower()}s"}), None
-        )
-        return f'{message}; write "{name}" for a text' if meant is None else f"{problem}; did you mean {meant}?"
-
-    def _example(self, place: Place) -> str:
-        own = None if place.step is None else place.step.id
-        if own is not None and "check" in place.path:
-            return own
-        return min(self._names.answers - {own}, default="a")
-
-
-def _parts_of(name: str, document: Document) -> str | None:
-    """Return what to write instead of the answer of a page, or of a row of a grid; None if there is none."""
-    index = step_indexes(document).get(name)
-    names = [] if index is None else [f"answers.{field}" for field in _ids(document.fields(index))]
-    if names:
-        shown = ", ".join([*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])])
-        return f"answers.{name} is a page; write the answer of a field: {shown}"
-    for step_id, index in step_indexes(document).items():
-        if name in _ids(document.at(("steps", index, "rows"))):
-            return f"{name} is a row of the grid {step_id}; write answers.{step_id}.{name}"
-    return None
-
-
-def _ids(parts: object) -> list[str]:
-    """Return the ids of fields or rows, of those that are right."""
-    ids = [part.get("id") for part in (parts if isinstance(parts, list) else ()) if isinstance(part, Mapping)]
-    return [one for one in ids if isinstance(one, str)]
+def _warn_of_empty(models: Mapping[Path, Model], findings: Findings) -> None:
+    for path in models:
+        part = findings.document.at(path)
+        for name in _CONDITIONS & part.keys():
+            if part[name] is None:
+                at = findings.document.place((*path, name))
+                message = f"{at}: there is no condition, so this always applies; write one, or leave out {name}"
+                findings.add((*path, name), message, level="warning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +164,7 @@ class _Problems:
         if place.value is not None and not too_late and not isinstance(inferred.outcome, EvaluationError):
             self.possible.add_value(place.value, inferred.outcome)
         comparisons = impossible_comparisons(inferred.comparisons, self.findings)
-        impossible = dict.fromkeys((*comparisons, *without_options(expression.tree, self.valid.steps)))
+        impossible = dict.fromkeys((*comparisons, *misused_answers(expression.tree, place.step, self.valid.steps)))
         yield from impossible
         if too_late or impossible or (place.has_answer and place.step is None):
             return

@@ -1,5 +1,6 @@
 """What an author may have meant by a wrong value or expression."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..expressions import (
@@ -40,6 +41,7 @@ _OBJECTS: Mapping[str, str] = {
     "code": 'a code, such as {system: "http://loinc.org", code: 39107-8}',
 }
 _CONDITIONS = frozenset({"when", "that", "show_if"})
+_BEGIN_OF_DATE = re.compile("[0-9]{4}(-|$)")
 _ORDER = frozenset({"<", "<=", ">", ">="})
 _BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
@@ -56,7 +58,7 @@ def wrong_type(path: Path, place: str, kinds: Sequence[str], document: Document)
         return f"{place}: must not be empty"
     if path == ("language",) and isinstance(value, list):
         return f"{place} must be one language, such as en; write all of them as languages: [en, de]"
-    if path[-1] in _CONDITIONS and kinds == ["text"] and isinstance(value, dict | list):
+    if path[-1] in _CONDITIONS and kinds == ["text"]:
         return f"{place} must be a condition in quotes, without braces"
     if path[:1] == ("values",) and kinds == ["text"]:
         return f'{place} must be an expression in quotes, such as "{written or "answers.a + answers.b"}"'
@@ -165,13 +167,16 @@ def answer_name(node: Node) -> str | None:
             return None
 
 
-def without_options(tree: Node, steps: Mapping[str, BaseStep]) -> Iterator[str]:
-    """Yield the calls for labels and other texts of answers that have none.
+def misused_answers(tree: Node, own: BaseStep | None, steps: Mapping[str, BaseStep]) -> Iterator[str]:
+    """Yield what has a value, but none that is meant: labels and other texts of answers without any, and no dates.
 
     Args:
-        steps: those that are right, by id.
+        own, steps: as of :func:`calculation`.
     """
     for node in nodes(tree):
+        for date, text in _ordered(node):
+            if _is_date(date, own, steps) and isinstance(text, str) and not _BEGIN_OF_DATE.match(text):
+                yield f'"{text}" is no date that can be compared; write it as YYYY-MM-DD, such as "2026-01-31"'
         name = answer_name(node.parts[0]) if isinstance(node, Call) and node.parts else None
         step = None if name is None else steps.get(name)
         if not isinstance(node, Call) or step is None:
@@ -180,6 +185,15 @@ def without_options(tree: Node, steps: Mapping[str, BaseStep]) -> Iterator[str]:
             yield f"label(answers.{name}): an answer of this type has no label; write answers.{name}"
         if node.function == "other_text" and not getattr(step, "others", ()):
             yield f"other_text(answers.{name}) never has a value: no option of {name} has `other: true`"
+
+
+def _ordered(node: Node) -> Iterator[tuple[Node, object]]:
+    """Yield what is compared by `<` or `>` with which constant."""
+    match node:
+        case Binary(one, ((operator, other),)) if operator in _ORDER:
+            for left, right in ((one, other), (other, one)):
+                if isinstance(right, Literal):
+                    yield left, right.value
 
 
 def _moved(date: Node, operator: str, days: Node) -> str:

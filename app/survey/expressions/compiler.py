@@ -33,7 +33,10 @@ UNEVALUATED = frozenset({"coalesce", "answered", "label", "other_text"})
 
 FUNCTIONS = frozenset({*STANDARD, *SURVEY, *UNEVALUATED})
 
-_OTHER_NAMES = {"min": "minimum", "max": "maximum", "len": "size", "length": "size", "avg": "mean", "average": "mean"}
+_OTHER_NAMES = {
+    "min": "minimum", "max": "maximum", "len": "size", "length": "size",
+    "avg": "mean", "average": "mean", "str": "string",
+}  # fmt: skip
 """Of functions in other languages."""
 
 
@@ -209,10 +212,11 @@ class _Compiler:
         name = node.function
         function = STANDARD.get(name) or SURVEY.get(name)
         if function is None and name not in FUNCTIONS:
-            nearest = [_OTHER_NAMES[name]] if name in _OTHER_NAMES else get_close_matches(name, FUNCTIONS, 1)
-            raise InvalidExpression(
-                f"there is no function {name!r}{(nearest and f'; did you mean {nearest[0]}()?') or ''}"
-            )
+            nearest = [_OTHER_NAMES[name]] if name in _OTHER_NAMES else get_close_matches(name, FUNCTIONS, 1, 0.7)
+            hint = f"; did you mean {nearest[0]}()?" if nearest else ""
+            if name in self._variables:
+                hint = f"; write {name}, without brackets"
+            raise InvalidExpression(f"there is no function {name!r}{hint}")
         if function is None or (node.target is not None and not function.is_method):
             raise InvalidExpression(f"write {name}(x) instead of x.{name}()")
         if node.target is None and not function.is_global:

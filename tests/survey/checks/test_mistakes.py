@@ -30,6 +30,9 @@ CONDITIONS = {
     "answers.n ≠ 3": "not a CEL expression: unexpected ≠: write !=",
     "min(answers.n, 3) > 2": "there is no function 'min'; did you mean minimum()?",
     "if(answers.b, true, false)": "not a CEL expression: unexpected if: write condition ? a : b",
+    "now() > answers.n": "there is no function 'now'; write now, without brackets",
+    "lower(answers.c)": "there is no function 'lower'",
+    'today > "01.02.2026"': '"01.02.2026" is no date that can be compared; write it as YYYY-MM-DD, such as "2026-01-31"',
     "answer == 1": "'answer' does not exist here; write answers and the id of the step, such as answers.b",
 }
 INSERTIONS = {
@@ -49,6 +52,10 @@ PARTS = {
         "next[0].go: go to f, but there is no such step; it is a field of the page p"
     ),
     "type: boolean, show_if: [answers.b]": "show_if must be a condition in quotes, without braces",
+    "type: boolean, show_if: 1": "show_if must be a condition in quotes, without braces",
+    "type: boolean, show_if: ": (
+        "warning: step z: show_if: there is no condition, so this always applies; write one, or leave out show_if"
+    ),
     'type: number, min: "{{ answers.n }} + 1"': 'min must be a number; to compute it, write "{{ answers.n + 1 }}"',
     'type: text, default: "About {{ answers.n }}"': (
         "warning: step z: default: {{ }} computes a default only if there is nothing around it; "
@@ -91,6 +98,7 @@ RIGHT = (
     "answers.g[answers.c] == 1",
     "sum(answers.g.map(row, answers.g[row])) > 1",
     'other_text(answers.o).contains("x")',
+    'today < "2027" && "2026-01-31" <= now',
 )
 
 
