@@ -104,6 +104,19 @@ def test_answers_are_saved_as_a_file(participant: Participant, tmp_path: Path) -
     assert re.search(r"<(script|button|link|img)", text) is None
 
 
+def test_file_has_the_author_s_ending(participant: Participant, tmp_path: Path) -> None:
+    """Which may have a result, such as a score; the page's own thanks is no part of the answers."""
+    finish(participant, "bad")
+    text = save(participant, tmp_path).read_text(encoding="utf-8")
+    assert "<h2>We are sorry</h2>" in text
+    assert "<p>Please <strong>call</strong> us.</p>" in text
+    participant.page.get_by_role("button", name="Start again", exact=True).click()
+    participant.page.get_by_role("button", name="Yes, start again").click()
+    participant.answer("felt", "so-so")
+    participant.expect_done()
+    assert "<h2>" not in save(participant, tmp_path).read_text(encoding="utf-8")
+
+
 def test_copy_of_a_consent_form_has_its_text(context: BrowserContext, shared_server: Server, tmp_path: Path) -> None:
     """What the participant has read is on paper and in the file, in its place; also after a reload. On the screen are answers."""
     shared_server.reset()

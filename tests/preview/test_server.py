@@ -126,6 +126,16 @@ def test_values_and_parameters_are_shown_and_parameters_set(preview: Preview, fi
     assert {each["name"]: each["text"] for each in preview.state()["parameters"]} == texts
 
 
+def test_frame_has_the_parameters_in_its_heading(preview: Preview, file: Path) -> None:
+    """Also those that its address can't have."""
+    named = "{en: Your visit, de: Ihr Besuch}"
+    file.write_text(WITH_PARAMETERS.replace(named, '"Welcome, {{ parameters.first_name }}"'))
+    preview.state()
+    preview.act("parameters", {"clinic": "1", "first_name": "Ada"})
+    user = preview.state()["user"]
+    assert "Welcome, Ada" in preview.app.test_client().get(f"/s/visit?user={user}").text
+
+
 def test_parameter_without_a_known_sample_is_asked_for(preview: Preview, file: Path) -> None:
     """Until it is set, the page says what is missing, and its frame what participants read."""
     file.write_text(SURVEY + "parameters: {code: {type: text, from: url, pattern: '[A-Z]{3}-[0-9]{7}'}}\n")

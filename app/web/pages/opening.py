@@ -62,9 +62,7 @@ def read_opening(key: SessionKey, participant: Participant | None) -> Opening:
     if store().turns.pending.is_unavailable or store().turns.pending.holds(key):
         return NO_OPENING
     try:
-        stored = None
-        if participant is not None:
-            stored = store().threads.run(TIMEOUT_S, partial(store().queries.load_with_survey, key))
+        stored = None if participant is None else _load(key)
         snapshot = _begun(key, given_parameters(participant)) if stored is None else stored
     except StepkeepError:
         return NO_OPENING
@@ -77,11 +75,19 @@ def read_opening(key: SessionKey, participant: Participant | None) -> Opening:
 
 
 def preview_opening(survey: Survey) -> Opening:
-    """Return what is known in development, where the script chooses the participant: the state of a new session."""
+    """Return what is known in development, where the script chooses the participant unless the address names them."""
+    user_id = flask.request.args.get("user")
     try:
-        return Opening(state=_begun(SessionKey(survey.id, ""), given_parameters(None)).state)
+        stored = None if user_id is None else _load(store().queries.key(user_id, survey.id))
+        if stored is None:
+            return Opening(state=_begun(SessionKey(survey.id, ""), given_parameters(None)).state)
+        return Opening(state=stored.state, language=stored.language)
     except StepkeepError:
         return NO_OPENING
+
+
+def _load(key: SessionKey) -> Snapshot | None:
+    return store().threads.run(TIMEOUT_S, partial(store().queries.load_with_survey, key))
 
 
 def _begun(key: SessionKey, given: Given) -> Snapshot:

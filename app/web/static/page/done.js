@@ -108,7 +108,9 @@ export class Done {
     saved.head.prepend(make("meta", { charset: "utf-8" }));
     saved.head.append(make("meta", { name: "viewport", content: "width=device-width" }), make("style", {}, FILE_STYLE));
     const time = new Date().toLocaleString(surveyLanguage(), { dateStyle: "long", timeStyle: "short" });
-    const parts = [byId("done-answers"), byId("reference").parentElement ?? ""];
+    const heading = byId("done-heading");
+    const isOwn = heading.dataset.text === undefined; // the author's
+    const parts = [isOwn ? make("h2", {}, heading.textContent ?? "") : "", byId("ending"), byId("done-answers"), byId("reference").parentElement ?? ""];
     const copies = parts.map((part) => (typeof part === "string" ? part : part.cloneNode(true)));
     saved.body.append(make("h1", {}, title), make("p", {}, time), ...copies);
     download(`${byId("survey").dataset.surveyId}.html`, new XMLSerializer().serializeToString(saved));
