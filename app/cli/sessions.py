@@ -16,7 +16,7 @@ from ..operations.integrity import (
     split_set_aside_id,
 )
 from ..sessions import Action, Cursor
-from ..survey import SessionKey, Snapshot, with_filled_heading
+from ..survey import SessionKey, Snapshot
 from ..survey.types import BaseStep, GridStep
 from .group import Time, audit, commands, require_survey, store
 from .output import PAGE_SIZE, Columns, pairs, print_json, print_records, print_table, read_pages, text_of
@@ -238,8 +238,7 @@ def _print_stored(key: SessionKey, *, as_json: bool) -> None:
 def _print(snapshot: Snapshot) -> None:
     fields = _to_full_dict(snapshot)
     fields["progress"] = round(snapshot.progress, 4)
-    survey, at = snapshot.survey, store().clock()
-    title = "" if survey is None else f"  {with_filled_heading(survey, at, snapshot.state).title}"
+    title = "" if snapshot.survey is None else f"  {snapshot.filled(snapshot.survey.title)}"
     click.echo(f"{snapshot.key.user_id}  {snapshot.key.survey_id}{title}")
     names = ("status", "current_step", "version", "progress", "created_at", "updated_at", "completed_at", "language")
     mode = "audio" if snapshot.state.is_audio_mode else "text"
@@ -255,7 +254,7 @@ def _parameter_rows(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     declared = {} if snapshot.survey is None else snapshot.survey.parameters
     for name, value in snapshot.state.parameters.items():
         step = declared[name].step if name in declared else None
-        yield name, _answer_row(name, step, value, "")[2]
+        yield name, _answer_row(snapshot, name, step, value)[2]
 
 
 def _result(value: object) -> str:
@@ -281,15 +280,18 @@ def _answer_rows(snapshot: Snapshot, step_id: str, value: object, kind: str = ""
     if parts and isinstance(value, Mapping):
         prefix = f"{step_id}." if isinstance(step, GridStep) else ""
         for name, answer in value.items():
-            yield _answer_row(f"{prefix}{name}", parts.get(name), answer, kind)
+            yield _answer_row(snapshot, f"{prefix}{name}", parts.get(name), answer, kind)
     else:
-        yield _answer_row(step_id, step, value, kind)
+        yield _answer_row(snapshot, step_id, step, value, kind)
 
 
-def _answer_row(name: str, step: BaseStep | None, value: object, kind: str) -> tuple[str, str, str]:
+def _answer_row(
+    snapshot: Snapshot, name: str, step: BaseStep | None, value: object, kind: str = ""
+) -> tuple[str, str, str]:
     label = None if step is None else step.option_label(value)
     text = kind + ("null" if value is None else text_of(value))
-    return name, "" if step is None else step.prompt, text if label is None else f"{text} ({label})"
+    prompt = "" if step is None else snapshot.filled(step.prompt)
+    return name, prompt, text if label is None else f"{text} ({snapshot.filled(label)})"
 
 
 def _to_dict(snapshot: Snapshot) -> dict[str, Any]:

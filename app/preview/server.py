@@ -141,7 +141,7 @@ class Preview:
             **session,
             "problem": problem,
             "survey": survey.id,
-            "title": str(translated.title),
+            "title": translated.title if snapshot is None else snapshot.filled(translated.title),
             "user": self._participant.key(survey).user_id,
             "language": language,
             "languages": list(survey.offered_languages),

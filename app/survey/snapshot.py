@@ -9,7 +9,7 @@ from ..core.timestamps import format_timestamp
 from .definition import Survey
 from .endings import ending_dict
 from .flow import progress, status_at
-from .piping import fill
+from .piping import fill, filled
 from .resolve import client_step, resolve_at
 from .scopes import route_scope, texts_at
 from .state import SessionState
@@ -70,6 +70,10 @@ class Snapshot:
             "draft": state.draft,
             "session_data": state.session_data,  # type: ignore[typeddict-item]  # as above
         }
+
+    def filled(self, text: str) -> str:
+        """Return a text of the survey, with what its insertions were at the session's last change."""
+        return text if self.survey is None else filled(text, texts_at(self.survey, self.state, self.state.updated_at))
 
     def to_full_dict(self, at: int) -> SessionDict:
         """Return :meth:`to_dict` with version and times."""

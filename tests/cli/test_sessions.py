@@ -83,7 +83,7 @@ values:
   is_high: answers.pain > 5
   note: answers.note
 steps:
-  - {id: pain, type: scale, prompt: Pain, min: 0, max: 10}
+  - {id: pain, type: scale, prompt: "Pain in {{ parameters.clinic }}?", min: 0, max: 10}
   - {id: note, type: text, prompt: Note}
 """
 
@@ -102,7 +102,7 @@ def test_show_has_parameters_and_values(tmp_path: Path) -> None:
         assert shown[0] == "ann known Visit to 1"
         assert shown[2:] == [
             "PARAMETER VALUE", "clinic 1 (North)", "first_name null",
-            "STEP PROMPT ANSWER", "pain Pain 7",
+            "STEP PROMPT ANSWER", "pain Pain in 1? 7",
             "VALUE RESULT", "third 2.33333333333", "is_high true", "note null",
         ]  # fmt: skip
         (session,) = lines(app.test_cli_runner(), "show", "ann")

@@ -132,6 +132,7 @@ def test_frame_has_the_parameters_in_its_heading(preview: Preview, file: Path) -
     file.write_text(WITH_PARAMETERS.replace(named, '"Welcome, {{ parameters.first_name }}"'))
     preview.state()
     preview.act("parameters", {"clinic": "1", "first_name": "Ada"})
+    assert preview.state()["title"] == "Welcome, Ada"
     user = preview.state()["user"]
     assert "Welcome, Ada" in preview.app.test_client().get(f"/s/visit?user={user}").text
 

@@ -299,6 +299,7 @@ def test_participant_export_has_the_parameters(running: Server, user: str, invit
     for token in (invitation, integrator):
         exported = request(running, "GET", f"/api/session/{user}/export?survey=arrival", token).json()
         assert exported["sessions"][0]["parameters"] == {**NORTH, "clinic": "south", "first_name": "Ada"}
+        assert exported["sessions"][0]["survey_title"] == "Welcome, Ada"
         started = exported["sessions"][0]["history"][0]
         assert started["data"]["parameters"]["first_name"] == "Ada"
 

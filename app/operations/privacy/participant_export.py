@@ -186,7 +186,7 @@ def _whole(item: Mapping[str, Any]) -> tuple[str]:
 def _session_to_dict(snapshot: Snapshot, at: int) -> dict[str, Any]:
     fields: dict[str, Any] = {**snapshot.to_full_dict(at)}
     del fields["user_id"], fields["draft"]
-    title = None if snapshot.survey is None else snapshot.survey.title
+    title = None if snapshot.survey is None else snapshot.filled(snapshot.survey.title)
     return {**fields, "survey_title": title, "drafts": snapshot.state.drafts}
 
 
