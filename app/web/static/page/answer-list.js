@@ -2,7 +2,7 @@
 /** The list "Your answers", from which the participant goes to an earlier answer and back. */
 
 import { byId, make } from "../dom.js";
-import { formatAnswer, takesAnswer } from "./controls/index.js";
+import { answeredParts, formatAnswer, takesAnswer } from "./controls/index.js";
 import { blockNodes, divideText } from "./rich-text.js";
 import { text } from "./texts.js";
 
@@ -17,6 +17,8 @@ export class AnswerList {
   #goto;
   /** @type {string | null} the step that the participant left to edit an earlier answer */
   #returnTo = null;
+  /** Whether they have left it: the server may take its time. */
+  #hasLeft = false;
 
   /** @param {(step: string) => void} goto */
   constructor(goto) {
@@ -32,8 +34,10 @@ export class AnswerList {
    * @param {boolean} canEdit
    */
   show(session, steps, canEdit) {
-    if (this.#returnTo === session.current_step) this.#returnTo = null;
-    byId("return-note").hidden = this.#returnTo === null || !canEdit;
+    const isAway = this.#returnTo !== session.current_step;
+    if (!isAway && this.#hasLeft) this.#returnTo = null;
+    this.#hasLeft = isAway;
+    byId("return-note").hidden = this.#returnTo === null || !isAway || !canEdit;
     const edit = canEdit ? (/** @type {string} */ id) => this.#edit(id, session) : null;
     const ids = steps.answered(session).filter((id) => takesAnswer(steps.get(id)));
     byId("answers").replaceChildren(...ids.map((id) => createRow(id, session, steps, edit)));
@@ -52,7 +56,7 @@ export class AnswerList {
     byId("answers-panel").hidden = true;
     const rows = steps.answered(session).map((id) => {
       const step = steps.get(id);
-      return step === null || takesAnswer(step) ? createRow(id, session, steps, null) : createReadRow(step);
+      return step === null || takesAnswer(step) ? createRow(id, session, steps, null, true) : createReadRow(step);
     });
     byId("done-answers").replaceChildren(...rows);
   }
@@ -67,7 +71,7 @@ export class AnswerList {
    * @param {Session} session
    */
   #edit(id, session) {
-    this.#returnTo ??= session.current_step;
+    if (this.#returnTo === null) [this.#returnTo, this.#hasLeft] = [session.current_step, false];
     this.#leave(id);
   }
 
@@ -83,18 +87,32 @@ export class AnswerList {
  * @param {Session} session
  * @param {StepCache} steps
  * @param {((step: string) => void) | null} edit
+ * @param {boolean} [isRecord] whether to show what was only read on a page
  */
-function createRow(id, session, steps, edit) {
+function createRow(id, session, steps, edit, isRecord = false) {
   const prompt = steps.title(id);
-  const answer = formatAnswer(steps.get(id), session.answers[id]);
-  const row = make(
-    "div",
-    { class: "answered", "data-step": id },
-    make("dt", {}, prompt),
-    make("dd", { class: answer.length > LONG_ANSWER ? "answer long" : "answer" }, make("bdi", {}, answer)),
-  );
+  const step = steps.get(id);
+  const value = session.answers[id];
+  const parts = step === null ? [] : answeredParts(step, value).filter(({ answer }) => isRecord || answer !== null);
+  const content = parts.length > 0 ? createPartList(parts) : createAnswer(formatAnswer(step, value));
+  const row = make("div", { class: "answered", "data-step": id }, make("dt", {}, prompt), content);
   if (edit !== null) row.append(make("dd", { class: "action" }, createEditButton(id, prompt, edit)));
   return row;
+}
+
+/** @param {string} answer */
+function createAnswer(answer) {
+  return make("dd", { class: answer.length > LONG_ANSWER ? "answer long" : "answer" }, make("bdi", {}, answer));
+}
+
+/** @param {import("./controls/index.js").AnsweredPart[]} parts fields of a page, or rows of a grid */
+function createPartList(parts) {
+  const rows = parts.map(({ step, answer }) => {
+    if (answer === null) return createReadRow(step);
+    const label = make("dt", {}, step.prompt.split("\n\n", 1)[0]);
+    return make("div", { class: "answered", "data-step": step.id }, label, createAnswer(answer));
+  });
+  return make("dd", { class: "answered-parts" }, make("dl", {}, ...rows));
 }
 
 /** @param {import("../client/protocol.js").Step} step that takes no answer */

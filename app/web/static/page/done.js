@@ -11,7 +11,7 @@ import { text } from "./texts.js";
 const REDIRECT = /^https?:\/\//i;
 const FILE_STYLE =
   "body{font:1rem/1.5 system-ui,sans-serif;max-width:42rem;margin:2rem auto;padding:0 1rem}" +
-  "dt{color:#555;white-space:pre-line}dd{margin:0 0 1rem}.answer{font-weight:600;white-space:pre-line}.read dt{color:inherit;font-weight:600}";
+  "dt{color:#555;white-space:pre-line}dd{margin:0 0 1rem}.answer{font-weight:600;white-space:pre-line}.read dt{color:inherit;font-weight:600}.answered-parts dd{margin-bottom:.5rem}";
 
 export class Done {
   #view;

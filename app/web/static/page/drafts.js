@@ -162,7 +162,7 @@ export class Drafts {
     this.#drafts = this.#read();
     const draft = this.#drafts[step];
     const answer = Object.hasOwn(session.answers, step) ? session.answers[step] : undefined;
-    if (draft?.isSubmitted && answer !== undefined) return answer; // not committed yet
+    if (draft?.isSubmitted && answer !== undefined) return withHidden(answer, draft.value); // not committed yet
     const isNewest = draft && (!draft.isSent || Date.now() - draft.changedAtMs < FRESH_MS);
     if (isNewest && !draft.isSent) this.#markUnsent(step, draft.value);
     if (isNewest) return draft.value;
@@ -202,4 +202,16 @@ export class Drafts {
       // forbidden or full: the draft is in this page, and on the server once sent
     }
   }
+}
+
+/**
+ * Return a submitted answer; that of a page with what was entered in the fields that it leaves out.
+ *
+ * @param {any} answer
+ * @param {any} draft
+ * @returns {Json}
+ */
+export function withHidden(answer, draft) {
+  const isPage = [answer, draft].every((one) => typeof one === "object" && one !== null && !Array.isArray(one));
+  return isPage ? { ...draft, ...answer } : answer;
 }

@@ -5,6 +5,7 @@ import { sendProblem } from "../client/strict-json.js";
 import { byId } from "../dom.js";
 import { Confirmation } from "./confirmation.js";
 import { stepType, takesAnswer } from "./controls/index.js";
+import { withHidden } from "./drafts.js";
 import { StepProblem } from "./step-problem.js";
 import { describe, text } from "./texts.js";
 
@@ -141,9 +142,9 @@ export class StepForm {
    */
   reject(step, problem, fields, value) {
     if (this.#step?.id !== step) return false;
-    if (value !== undefined && !this.#isChanged) this.#control?.show(value);
+    if (value !== undefined && !this.#isChanged) this.#control?.show(withHidden(value, this.#control.draft()));
     this.#submitted = null;
-    this.#showProblem(problem, { isSummarized: true, fields });
+    this.#showProblem(problem, { isSummarized: true, fields, refused: value });
     return true;
   }
 
@@ -200,7 +201,7 @@ export class StepForm {
 
   /**
    * @param {string | null} problem
-   * @param {{isSummarized: boolean, fields?: Record<string, string>}} [options]
+   * @param {{isSummarized: boolean, fields?: Record<string, string>, refused?: Json}} [options]
    */
   #showProblem(problem, options = { isSummarized: true }) {
     this.#confirmation.clear();

@@ -5,6 +5,7 @@
  */
 
 import { byId, make } from "../dom.js";
+import { labelled } from "./controls/parts.js";
 import { text } from "./texts.js";
 
 /**
@@ -32,10 +33,11 @@ export class StepProblem {
    * @param {object} options
    * @param {boolean} options.isSummarized whether the summary is shown and focused: not while the participant types
    * @param {Record<string, string>} [options.fields] by field of a page, or row of a grid
+   * @param {import("./controls/index.js").Json} [options.refused] the answer, if the server has refused it
    */
-  show(problem, control, { isSummarized, fields = {} }) {
+  show(problem, control, { isSummarized, fields = {}, refused = null }) {
     this.#control = control;
-    control?.reveal?.(Object.keys(fields));
+    control?.reveal?.(Object.keys(fields), refused);
     const parts = (control?.parts?.() ?? []).filter(({ step }) => Object.hasOwn(fields, step.id));
     for (const part of parts) this.#mark(part, fields[part.step.id]);
     byId("problem").textContent = problem;
@@ -73,8 +75,7 @@ export class StepProblem {
     part.problem.textContent = problem;
     part.problem.hidden = false;
     for (const element of part.control.validated) element.setAttribute("aria-invalid", "true");
-    const name = part.step.prompt.split("\n\n", 1)[0];
-    const link = make("a", { href: "#step" }, text("controls.other.answer", { label: name, text: problem }));
+    const link = make("a", { href: "#step" }, labelled(part.step, problem));
     link.addEventListener("click", (event) => {
       event.preventDefault();
       part.control.field.focus();

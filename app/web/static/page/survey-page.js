@@ -227,7 +227,7 @@ class SurveyPage {
     const value = this.#drafts.initialValue(step, session);
     const isInView = this.#form.step?.id === step.id && !(before !== null && isRestarted(before, session));
     if (isInView && !this.#isOutdated) {
-      if (cause === "sync" || cause === "state") this.#form.refresh(value);
+      if (cause === "sync" || cause === "state" || cause === "ack") this.#form.refresh(value); // with its draft
       return;
     }
     if (this.#isOutdated || !this.#form.show(step, value, this.#steps.known(session))) return this.#showUnsupported(step.id);

@@ -1,14 +1,13 @@
 // @ts-check
 /**
  * Step type `grid`: rows with the same options. In a wide card it is a table; in a narrow one, and with many options, a list
- * of rows. To screen readers each row is a group of its own either way.
+ * of rows, whose options are tiles as those of a scale if they are short. To screen readers each row is a group of its own.
  */
 
 import { make } from "../../dom.js";
 import { text } from "../texts.js";
 import { formatOptions } from "./options.js";
-import { formatLine } from "./page.js";
-import { answerTo, createPart, problemsOf } from "./parts.js";
+import { answerTo, answeredPart, createPart, formatParts, problemsOf } from "./parts.js";
 import { createPrompt } from "./prompt.js";
 
 /**
@@ -18,18 +17,25 @@ import { createPrompt } from "./prompt.js";
  */
 
 const MAX_COLUMNS = 7; // more are too narrow for their labels
+const MAX_TILE_CHARACTERS = 4;
 
 /** @type {import("./index.js").StepType} */
 export const grid = {
   takesAnswer: true,
   createControl,
-  formatAnswer(step, value) {
-    const rows = step.rows?.filter(({ id }) => answerTo(value, id) !== undefined) ?? [];
-    const lines = rows.map((row) => formatLine({ formatAnswer: formatOptions }, rowStep(step, row), answerTo(value, row.id) ?? null));
-    return lines.length > 0 ? lines.join("\n") : null;
-  },
+  formatAnswer: (step, value) => formatParts(answeredParts(step, value)),
+  answeredParts,
   parseSpeech: () => null,
 };
+
+/**
+ * @param {Step} step
+ * @param {Json} value
+ */
+function answeredParts(step, value) {
+  const rows = step.rows?.filter(({ id }) => answerTo(value, id) !== undefined) ?? [];
+  return rows.map((row) => answeredPart({ formatAnswer: formatOptions }, rowStep(step, row), answerTo(value, row.id) ?? null));
+}
 
 /**
  * Return a row as a step.
@@ -49,13 +55,18 @@ function rowStep({ options, required, multiple }, { id, label, audio }) {
 function createControl(step) {
   const { heading, below, descriptions } = createPrompt(step);
   const options = step.options ?? [];
-  const parts = (step.rows ?? []).map((row) => createPart(rowStep(step, row), createRow(rowStep(step, row))));
+  const isTable = options.length <= MAX_COLUMNS;
+  const characters = Math.max(...options.map(({ label }) => label.length));
+  const isScale = !isTable && !step.multiple && characters <= MAX_TILE_CHARACTERS;
+  const parts = (step.rows ?? []).map((row) => createPart(rowStep(step, row), createRow(rowStep(step, row), isScale)));
   const columns = options.map(({ label }) => make("span", {}, label));
   const head = make("div", { class: "grid-row grid-head", "aria-hidden": "true" }, make("span"), ...columns);
-  const table = make("div", { class: options.length > MAX_COLUMNS ? "grid" : "grid with-table" }, head, ...parts.map(({ element }) => element));
+  const table = make("div", { class: isTable ? "grid with-table" : "grid" }, head, ...parts.map(({ element }) => element));
   table.style.setProperty("--columns", String(options.length));
   const described = { "aria-describedby": descriptions.join(" ") || null };
   const element = make("fieldset", described, make("legend", {}, heading), ...below);
+  element.style.setProperty("--points", String(options.length));
+  element.style.setProperty("--characters", String(characters));
   if (step.multiple) element.append(make("p", { id: "hint", class: "hint" }, text("controls.choices.all_that_apply")));
   element.append(table);
   const answer = () => Object.fromEntries(parts.map(({ step: row, control }) => [row.id, control.value()]));
@@ -78,9 +89,10 @@ function createControl(step) {
 
 /**
  * @param {Step} row
+ * @param {boolean} isScale whether its options are tiles
  * @returns {import("./index.js").StepControl}
  */
-function createRow({ type, prompt, options = [], required }) {
+function createRow({ type, prompt, options = [], required }, isScale) {
   const isMultiple = type === "choices";
   const inputs = options.map(() => make("input", { type: isMultiple ? "checkbox" : "radio", name: "answer" }));
   const cells = options.map(({ value, label }, n) => {
@@ -88,8 +100,9 @@ function createRow({ type, prompt, options = [], required }) {
     if (isMultiple) inputs[n].setAttribute("aria-describedby", "problem");
     return make("label", { class: "choice" }, inputs[n], make("span", {}, label));
   });
+  const content = isScale ? [make("div", { class: "choices scale" }, ...cells)] : cells;
   const heading = make("p", { id: "label", class: "grid-label" }, prompt);
-  const element = make("div", { class: "grid-row", role: isMultiple ? "group" : "radiogroup", "aria-labelledby": "label" }, heading, ...cells);
+  const element = make("div", { class: "grid-row", role: isMultiple ? "group" : "radiogroup", "aria-labelledby": "label" }, heading, ...content);
   if (!isMultiple) element.setAttribute("aria-describedby", "problem");
   if (!isMultiple && required) element.setAttribute("aria-required", "true");
   const value = () => {

@@ -37,9 +37,13 @@ import { text } from "./text.js";
  * @property {() => string | null} problem why the input can't be sent; null if it can
  * @property {() => Record<string, string>} [problems] the same for each field of a page, or row of a grid, by id
  * @property {() => Part[]} [parts] the fields or rows in view, in order
- * @property {(ids: string[]) => void} [reveal] show fields that the server asks for
+ * @property {(ids: string[], answer: Json) => void} [reveal] show the fields of a refused answer that the server asks for
  *
  * @typedef {import("./parts.js").Part} Part
+ *
+ * @typedef {object} AnsweredPart
+ * @property {Step} step the field, or a step for the row
+ * @property {string | null} answer formatted; null if it is only read
  *
  * @typedef {object} Known what the fields of a page depend on
  * @property {Record<string, Json>} answers by step, and by field of other pages
@@ -49,6 +53,7 @@ import { text } from "./text.js";
  * @property {boolean} takesAnswer false: the step is only read, and answered with null
  * @property {(step: Step, known?: Known) => StepControl} createControl
  * @property {(step: Step, value: Json) => string | null} formatAnswer null: not an answer of this type
+ * @property {(step: Step, value: Json) => AnsweredPart[]} [answeredParts] of a page or grid, in order
  * @property {(step: Step, transcript: string) => Json} parseSpeech null: no answer recognized
  * @property {(step: Step) => {label: string, audio?: string | null}[]} [spokenOptions] read aloud after the prompt
  * @property {(step: Step) => string} [spokenHint] read aloud after the prompt
@@ -104,6 +109,16 @@ export function formatAnswer(step, value) {
   if (value === null || value === undefined) return pageText("controls.skipped");
   const formatted = step === null ? null : stepType(step)?.formatAnswer(step, value);
   return formatted ?? formatPlain(value);
+}
+
+/**
+ * Return the answers to the fields of a page or the rows of a grid; none if it is neither.
+ *
+ * @param {Step} step
+ * @param {Json} value
+ */
+export function answeredParts(step, value) {
+  return stepType(step)?.answeredParts?.(step, value) ?? [];
 }
 
 /** @param {Json} value */

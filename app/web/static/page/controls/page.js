@@ -4,7 +4,7 @@
 import { make } from "../../dom.js";
 import { compileCondition } from "../expressions/expressions.js";
 import { text } from "../texts.js";
-import { answerTo, createPart, problemsOf } from "./parts.js";
+import { answerTo, answeredPart, createPart, formatParts, markOptional, problemsOf } from "./parts.js";
 import { createPrompt } from "./prompt.js";
 
 /**
@@ -22,23 +22,20 @@ export function pageType(types) {
   return {
     takesAnswer: true,
     createControl: (step, known) => createControl(step, types, known),
-    formatAnswer(step, value) {
-      const fields = step.fields?.filter(({ id, type }) => types[type].takesAnswer && answerTo(value, id) !== undefined) ?? [];
-      const lines = fields.map((field) => formatLine(types[field.type], field, answerTo(value, field.id) ?? null));
-      return lines.length > 0 ? lines.join("\n") : null;
-    },
+    formatAnswer: (step, value) => formatParts(answeredParts(step, value, types)),
+    answeredParts: (step, value) => answeredParts(step, value, types),
     parseSpeech: () => null,
   };
 }
 
 /**
- * @param {Pick<StepType, "formatAnswer">} type
- * @param {Step} step a field or a row
+ * @param {Step} step
  * @param {Json} value
+ * @param {Record<string, StepType>} types
  */
-export function formatLine(type, step, value) {
-  const answer = value === null ? text("controls.skipped") : (type.formatAnswer(step, value) ?? JSON.stringify(value));
-  return text("controls.other.answer", { label: step.prompt.split("\n\n", 1)[0], text: answer });
+function answeredParts(step, value, types) {
+  const fields = step.fields?.filter(({ id }) => answerTo(value, id) !== undefined) ?? [];
+  return fields.map((field) => answeredPart(types[field.type], field, answerTo(value, field.id) ?? null));
 }
 
 /**
@@ -57,13 +54,13 @@ function createControl(step, types, known = { answers: {}, parameters: {} }) {
   for (const part of parts) {
     part.control.heading.setAttribute("role", "heading"); // of another level than its element
     part.control.heading.setAttribute("aria-level", "3");
+    if (types[part.step.type].takesAnswer && part.step.required === false) markOptional(part);
   }
   const asked = parts.filter(({ step: { type } }) => types[type].takesAnswer);
   /** Fields that only the server knows to be shown or hidden: shown until it refuses their answers. */
   const unsure = new Set();
   const refused = new Set();
 
-  const shown = () => asked.filter((part) => !part.element.hidden);
   const update = () => {
     const answers = { ...known.answers };
     for (const { step: field } of parts) delete answers[field.id];
@@ -74,6 +71,11 @@ function createControl(step, types, known = { answers: {}, parameters: {} }) {
       if (!part.element.hidden) answers[part.step.id] = part.control.value();
     }
   };
+  const inView = () => {
+    update(); // answers by voice come without an event
+    return parts.filter(({ element }) => !element.hidden);
+  };
+  const shown = () => inView().filter((part) => asked.includes(part));
   const problems = () => problemsOf(shown().filter((part) => !unsure.has(part) || !isEmpty(part.control.draft())));
   element.addEventListener("input", update);
   update();
@@ -84,13 +86,11 @@ function createControl(step, types, known = { answers: {}, parameters: {} }) {
       return shown()[0]?.control.field ?? heading;
     },
     validated: [],
-    parts: shown,
-    reveal: (ids) => {
+    parts: inView,
+    reveal: (ids, answer) => {
       for (const part of asked.filter(({ step: { id } }) => ids.includes(id))) {
-        const isHidden = unsure.has(part) && !part.element.hidden && part.control.problem() === null;
-        if (isHidden) refused.add(part);
-        else refused.delete(part);
-        if (part.element.hidden) unsure.add(part);
+        if (unsure.has(part) && (answerTo(answer, part.step.id) ?? null) !== null) refused.add(part);
+        else if (part.element.hidden) unsure.add(part), refused.delete(part);
       }
       update();
     },
