@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from ..core import strict_json
 from ..core.formats import validation_message
 from ..errors import InvalidInput, InvalidJson
-from .types import InvalidAnswer, OptionItem, OptionsStep, Step, StrictModel, is_absent
+from .types import InvalidAnswer, OptionItem, OptionsStep, Step, StrictModel, is_absent, require_plain
 
 RESERVED = frozenset({"survey", "is_audio", "lang", "token"})
 """What the page and the socket read of their address themselves."""
@@ -86,6 +86,9 @@ class Parameter(StrictModel):
             step = self.step
         except ValidationError as error:
             raise ValueError(_why(error)) from None
+        require_plain(self.options, "parameter")
+        if step.computed:
+            raise ValueError("the bounds of a parameter are values, not expressions")
         if self.default is not None and not step.accepts(self.default):
             raise ValueError("the default is none of the values that the parameter accepts")
         return self

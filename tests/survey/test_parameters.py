@@ -169,6 +169,9 @@ def test_invitation_carries_only_its_own_parameters() -> None:
         ("a: {type: choice, from: url}", "options"),
         ("a: {type: number, from: url, default: x}", "default"),
         ("a: {type: number, from: url, min: 3, max: 1}", "min 3 is greater than max 1"),
+        ("a: {type: date, from: url, max: '{{ today }}'}", "not expressions"),
+        ("a: {type: choice, from: url, options: [{value: x, other: true}]}", "options of a parameter"),
+        ("a: {type: choice, from: url, options: [x, {value: y, show_if: 'true'}]}", "options of a parameter"),
     ],
 )
 def test_wrong_declaration_is_refused(parameters: str, message: str) -> None:

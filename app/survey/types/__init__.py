@@ -9,7 +9,16 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from .choice import OTHER_LENGTH, Option, OptionItem, OptionsStep, OptionValue, chosen_value, other_text
+from .choice import (
+    OTHER_LENGTH,
+    Option,
+    OptionItem,
+    OptionsStep,
+    OptionValue,
+    chosen_value,
+    other_text,
+    require_plain,
+)
 from .columns import TYPED_CELLS, AnswerColumn, AnswerColumns, Cell, CodedValue, ColumnKind, ToCells, one_column
 from .grid import GridStep, Row
 from .info import InfoStep
@@ -60,4 +69,5 @@ __all__ = [
     "is_absent",
     "one_column",
     "other_text",
+    "require_plain",
 ]

@@ -229,6 +229,12 @@ def _to_cells(codes: Mapping[Any, CodedValue], value: object, *, has_texts: bool
     return (option.value, text) if has_texts else (option.value,)
 
 
+def require_plain(options: Iterable[Option], whose: str) -> None:
+    """Raise ValueError if an option has what only those of steps with one list of options have."""
+    if any(option.show_if or option.other or option.exclusive or option.fixed for option in options):
+        raise ValueError(f"`show_if`, `other`, `exclusive` and `fixed` are not for the options of a {whose}")
+
+
 def values_with_text(steps: Iterable[OptionsStep]) -> frozenset[OptionValue]:
     """Return the values of the options that take a text in any of a step's revisions."""
     return frozenset[OptionValue]().union(*(step.others for step in steps))

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from ...core.formats import STEP_ID
 from ...languages import Message
 from ..texts import OneLine
-from .choice import ChoiceStep, OptionItem, OptionValue, find_option, number_options
+from .choice import ChoiceStep, OptionItem, OptionValue, find_option, number_options, require_plain
 from .choices import ChoicesStep
 from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
 from .step import BaseStep, Code, InvalidAnswer, SampleRequest, StrictModel, Value, is_absent, newest
@@ -71,8 +71,7 @@ class GridStep(BaseStep):
         repeated = next((value for value in values if values.count(value) > 1), None)
         if repeated is not None:
             raise ValueError(f"two options have the value {repeated!r}")
-        if any(option.show_if or option.other or option.exclusive or option.fixed for option in options):
-            raise ValueError("`show_if`, `other`, `exclusive` and `fixed` are not for the options of a grid")
+        require_plain(options, "grid")
         return options
 
     @cached_property
