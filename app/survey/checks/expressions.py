@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ..conditions import with_reads_of_values
 from ..expressions import (
@@ -90,11 +91,14 @@ def _warn_of_options(
             by_path.setdefault(path[:-1], []).append(condition)
     for path, conditions in by_path.items():
         own = [shown[part] for part in {path[:2], path[:-1]} if part in shown]
-        avoidable = {name for name, at in paths.items() if jumps.can_avoid(int(at[1]), int(path[1]))}
         is_each = len(conditions) == len(findings.document.at(path))
-        if is_each and hides_all_options(conditions, own, avoidable, valid):
+        if is_each and hides_all_options(conditions, own, partial(_can_avoid, jumps, paths, int(path[1])), valid):
             message = f"{findings.document.place(path)}: show_if may leave no option at all"
             findings.add(path, message, level="warning")
+
+
+def _can_avoid(jumps: Jumps, paths: Mapping[str, Path], place: int, name: str) -> bool:
+    return jumps.can_avoid(int(paths[name][1]), place)
 
 
 def _right_ones(

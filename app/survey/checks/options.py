@@ -1,6 +1,6 @@
 """Whether answers exist for which a step has no option."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from ..expressions import EvaluationError, Expression, Scope
 from .parts import ValidParts
@@ -8,14 +8,17 @@ from .samples import combinations, constants_near, parameter_values, samples_nea
 
 
 def hides_all_options(
-    conditions: Sequence[Expression], shown: Sequence[Expression], avoidable: Collection[str], valid: ValidParts
+    conditions: Sequence[Expression],
+    shown: Sequence[Expression],
+    can_be_avoided: Callable[[str], bool],
+    valid: ValidParts,
 ) -> bool:
     """Return whether answers exist for which the step is shown without an option, as far as samples show.
 
     Args:
         conditions: one for each option, with what the values that they read do; they name the answers that they read.
         shown: the conditions of the step, and of its page.
-        avoidable: the answers around which a route may lead to the options.
+        can_be_avoided: returns whether a route may lead around a step to the options.
     """
     if not all(map(valid.have_all_of, conditions)):
         return False
@@ -26,7 +29,7 @@ def hides_all_options(
     near = [*constants_near(every)]
     answers = []
     for step in map(valid.steps.__getitem__, read):
-        can_be_null = step.id in avoidable or step.show_if is not None or not step.required
+        can_be_null = step.show_if is not None or not step.required or can_be_avoided(step.id)
         answers.append((*samples_near(step, near), *((None,) * can_be_null)))
     for values in combinations([*answers, *(parameter_values(valid.parameters[name], near) for name in names)]):
         found = dict(zip(read, values, strict=False))

@@ -293,8 +293,8 @@ def test_samples_are_not_tried_when_the_steps_of_the_file_are_used_up() -> None:
     assert failure(expression, (ANY,), None, None, valid) == "division by zero"
     assert valid.budget.left < 0
     assert failure(expression, (ANY,), None, None, valid) is None
-    assert not hides_all_options([expression], (), (), valid)
-    assert hides_all_options([expression], (), (), replace(valid, budget=StepBudget(1000)))
+    assert not hides_all_options([expression], (), bool, valid)
+    assert hides_all_options([expression], (), bool, replace(valid, budget=StepBudget(1000)))
 
 
 def test_check_ends_when_each_condition_takes_all_its_steps() -> None:
