@@ -38,7 +38,7 @@ steps:
          show_if: 'age(answers.born, today) < values.limit && answers.lives == "family"'}
       - {id: code, type: text, prompt: Your code, max_length: 80, required: false}
       - {id: north, type: boolean, prompt: "Do you like the north?",
-         show_if: 'parameters.clinic == "north" && answers.code.matches("^N")'}
+         show_if: 'parameters.clinic == "north" && type(answers.code) == string && answers.code < "O"'}
   - id: days
     type: grid
     prompt: How often?

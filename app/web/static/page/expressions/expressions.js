@@ -1,10 +1,11 @@
 // @ts-check
 /**
  * Evaluates the conditions of fields as the server does (docs/surveys.md, Conditions). The server has already put in what
- * depends on no field of the page, such as the time. Of the rest it decides alone on regular expressions, maps that are
- * written out, bytes, types, timestamps and durations.
+ * depends on no field of the page, such as the time. Of the rest it decides alone on some regular expressions, maps that
+ * are written out, bytes, types, timestamps and durations.
  */
 
+import { createMatcher } from "./patterns.js";
 import {
   FUNCTIONS,
   METHODS,
@@ -20,6 +21,7 @@ import {
   number,
   ownText,
   plain,
+  string,
 } from "./values.js";
 
 /**
@@ -153,9 +155,21 @@ class Parser {
     const name = this.#name();
     if (!this.#take("(")) return (/** @type {Frame} */ frame) => entry(value(frame), name);
     if (MACROS.has(name)) return this.#macro(name, value);
+    if (name === "matches") return this.#matches(value);
     const method = METHODS.get(name) ?? unsupported();
     const others = this.#list(")");
     return (/** @type {Frame} */ frame) => method(value(frame), ...others.map((other) => other(frame)));
+  }
+
+  /**
+   * @param {Evaluate} value
+   * @returns {Evaluate}
+   */
+  #matches(value) {
+    const { kind, text: pattern } = this.#token();
+    this.#expect(")");
+    const matches = (kind === "string" ? createMatcher(unescape(pattern.slice(1, -1))) : null) ?? unsupported();
+    return (frame) => matches(string(value(frame))) ?? unsupported();
   }
 
   /** @param {Evaluate} value */

@@ -194,7 +194,7 @@ export function number(value) {
 }
 
 /** @param {any} value @returns {string} */
-function string(value) {
+export function string(value) {
   return typeof value === "string" ? value : fail();
 }
 
