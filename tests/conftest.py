@@ -6,12 +6,13 @@
   libraries: `start_module`). The fixtures `store`, `settings` and
   `database_url` run a test on SQLite, PostgreSQL and MariaDB; `server` is on SQLite and shared by the tests of a worker.
 - A test that needs another store, or other settings, opens it with `new_store`, which also closes it.
-- `make test` leaves out what has the marker `long`, and the repetition of interface tests (`INTERFACES`) on database
-  servers; tests/web/test_smoke.py covers those. `make test-all` (pytest --long) runs everything.
+- `make test` leaves out what has the marker `long`, and the repetition of interface tests on database servers
+  (tests/collection.py); tests/web/test_smoke.py covers those. `make test-all` (pytest --long) runs everything.
 - Hypothesis runs a quarter of the examples in the profile `dev`, all in `ci`, ten times as many in `nightly`; a test
   states its number with `@examples(40)`.
 - Wait for events with `wait_for`, never for time; pass short intervals as settings. No test asserts how long it took.
-- Fixtures that several tests share use `each_kind`, so that one xdist worker runs all tests of one server.
+- One xdist worker runs all tests of a file that share a fixture. Fixtures that files share use `each_kind`, so that one
+  worker runs all tests of one server.
 """
 
 import contextlib
@@ -37,6 +38,7 @@ from app.sessions.queries import now_us
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from tests.checked_surveys import check_files_once
+from tests.collection import SERVER_KINDS, deselect, group_by_file
 from tests.database_servers import NoServer, OwnServer, missing_servers, ordinary_server, own_server
 from tests.databases import Databases, create_sqlite
 from tests.forked import ForkedProcess, start_module
@@ -50,7 +52,6 @@ SURVEYS = ROOT / "surveys"
 SHIPPED = sorted(path.stem for path in SURVEYS.glob("*.yaml"))
 """The ids of the shipped surveys."""
 KINDS = ("sqlite", "postgresql", "mysql")
-SERVER_KINDS = ("postgresql", "mysql")
 
 Servers = Callable[[str], Databases]
 NewStore = Callable[..., SessionStore]
@@ -90,10 +91,6 @@ def sample(cases: Sequence[T]) -> Sequence[T]:
     return cases[:: max(1, 100 // hypothesis.settings.default.max_examples)]
 
 
-INTERFACES = ("browser", "cli", "client", "deploy", "docs", "web")
-"""Folders with tests that do not depend on the SQL dialect."""
-
-
 def each_kind(group: str) -> list[Any]:
     """Return the kinds of databases as parameters of a shared fixture; one xdist worker runs all tests of a kind.
 
@@ -107,15 +104,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long tests too; tests selected by :: always run")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the long tests, and the repetition of interface tests on database servers."""
-    if config.getoption("--long") or any("::" in argument for argument in config.args):
-        return
-    on_sqlite = {_function(item) for item in items if "sqlite" in _parameters(item)}
-    long = [item for item in items if item.get_closest_marker("long") or _repeats_sqlite(item, on_sqlite)]
-    if long:
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in set(long)]
+    """Group the tests of a file that share a fixture; deselect the long ones, and repetitions."""
+    group_by_file(items)
+    if not config.getoption("--long") and not any("::" in argument for argument in config.args):
+        deselect(config, items)
 
 
 def pytest_collection_finish() -> None:
@@ -123,26 +117,6 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)  # as in the server
-
-
-def _repeats_sqlite(item: pytest.Item, on_sqlite: set[str]) -> bool:
-    """Return whether this is an interface test on a database server that also runs on SQLite."""
-    place = item.path.relative_to(ROOT / "tests").parts[0]
-    return (
-        (place in INTERFACES or place.startswith("test_cli"))
-        and not _parameters(item).isdisjoint(SERVER_KINDS)
-        and _function(item) in on_sqlite
-    )
-
-
-def _function(item: pytest.Item) -> str:
-    return item.nodeid.partition("[")[0]
-
-
-def _parameters(item: pytest.Item) -> set[str]:
-    """Return the test's parameters that are strings."""
-    parameters = getattr(item, "callspec", None)
-    return set() if parameters is None else {value for value in parameters.params.values() if isinstance(value, str)}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
