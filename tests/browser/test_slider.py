@@ -131,10 +131,11 @@ def test_slider_is_accessible(new_context: Any, server: Server, scheme: Any, vie
 
 def test_slider_is_accessible_with_forced_colours(new_context: Any, server: Server) -> None:
     """Those of a high contrast mode."""
-    check_accessibility(Participant(new_context(viewport=PHONE, forced_colors="active"), server.url))
+    participant = Participant(new_context(viewport=PHONE, forced_colors="active"), server.url)
+    check_accessibility(participant, has_forced_colours=True)
 
 
-def check_accessibility(participant: Participant) -> None:
+def check_accessibility(participant: Participant, *, has_forced_colours: bool = False) -> None:
     """Check the slider in each of its states."""
 
     def views() -> Iterator[str]:
@@ -147,4 +148,4 @@ def check_accessibility(participant: Participant) -> None:
         participant.expect_step("week")
         yield "without labels"
 
-    assert_accessible(participant.page, views())
+    assert_accessible(participant.page, views(), has_forced_colours=has_forced_colours)
