@@ -287,10 +287,8 @@ def _reached_at_end(session: ExpectedSession, turns: list[Turn]) -> set[Goal]:
         reached.add(("required" if item.is_required(given) else "optional", item.id))
         options = item.shown_options(given) or []
         reached |= {("option", item.id, repr(option)) for option in options}
-    for turn in turns:
-        reached |= {
-            ("accepted", item, repr(answer)) for item, answer in turn.entered.items() if turn.outcome == "accepted"
-        }
-        if turn.outcome == "doubted" and turn.item is not None:
-            reached.add(("doubted", turn.item, repr(turn.entered[turn.item])))
-    return reached
+    leads_back = [turn.entered for turn in turns if turn.step in instrument.returns and turn.outcome == "accepted"]
+    for answers in (given.answers, *leads_back):
+        reached |= {("accepted", item, repr(answer)) for item, answer in answers.items()}
+    doubted = [(turn.item, turn.entered[turn.item]) for turn in turns if turn.outcome == "doubted" and turn.item]
+    return reached | {("doubted", item, repr(answer)) for item, answer in doubted}
