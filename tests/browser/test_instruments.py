@@ -2,19 +2,19 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from tests.browser.accessibility import PHONE, overflow
+from tests.browser.accessibility import PHONE
 from tests.browser.participant import Participant
 from tests.conftest import Server
 from tests.instruments import texts
 from tests.instruments.expected import END, ExpectedSession
-from tests.instruments.oracle import NAMES, Item
+from tests.instruments.oracle import NAMES
 from tests.instruments.serving import TODAY, arrive, serve_instruments
 from tests.instruments.walks import Turn, straight_walks
 
@@ -28,9 +28,18 @@ SEEN = """() => {
     help: shown(root, ".help").slice(0, 1),
     options: texts(root, "label.choice > span, .ranking .label, select option:not([value='']), [role=option]"),
   });
+  const controls = { ranking: ".ranking", folded: "details.dropdown", options: "input[data-value]", dropdown: "select", search: "[role=combobox]" };
+  const control = (root) => Object.entries(controls).find(([, selector]) => root.querySelector(selector))?.[0] ?? "field";
   const step = document.querySelector("#step");
-  const parts = [...step.querySelectorAll(".part")].filter((part) => part.checkVisibility());
-  return { ...seen(step), rest: shown(step, "#prompt-rest"), parts: parts.map((part) => [part.dataset.part, seen(part)]) };
+  const parts = [...step.querySelectorAll(".part")];
+  const visible = parts.filter((part) => part.checkVisibility());
+  return {
+    ...seen(step),
+    rest: shown(step, "#prompt-rest"),
+    parts: visible.map((part) => [part.dataset.part, seen(part)]),
+    controls: Object.fromEntries([["", step], ...parts.map((part) => [part.dataset.part, part])].map(([id, root]) => [id, control(root)])),
+    fits: document.documentElement.scrollWidth <= window.innerWidth,
+  };
 }"""
 """What the page shows of a step."""
 
@@ -45,9 +54,9 @@ def instruments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_instrument_shows_what_the_original_shows(
     name: str, instruments: Server, new_context: Callable[..., BrowserContext]
 ) -> None:
+    participant = Participant(new_context(viewport=PHONE, reduced_motion="reduce"), instruments.url)
     for number, walk in enumerate(straight_walks(name, TODAY)):
         user_id = f"{name}-{number}"
-        participant = Participant(new_context(viewport=PHONE, reduced_motion="reduce"), instruments.url)
         session = walk.begin(name, TODAY)
         query = arrive(instruments, name, user_id, walk)
         participant.open(name, user=user_id, **{key: quote(value, safe="") for key, value in query.items()})
@@ -57,19 +66,27 @@ def test_instrument_shows_what_the_original_shows(
         expect_end(name, participant.page, session)
         stored = participant.page.request.get(f"{instruments.url}/api/session/{user_id}?survey={name}").json()
         assert stored["session"]["answers"] == texts.stored(name, session.values_by_step())
-        participant.page.context.close()
 
 
 def take(name: str, participant: Participant, session: ExpectedSession, turn: Turn) -> None:
     """Expect the step, fill it in as the walk does, and press Next."""
     page = participant.page
     participant.expect_step(turn.step)
-    compare(name, page, session, turn)
-    assert overflow(page) == [], turn.step
+    seen = page.evaluate(SEEN)
+    assert seen["fits"], turn.step
+    compare(name, seen, session, turn)
     step = page.locator("#step")
     kind = texts.parts(name)[turn.step]["type"]
     for item in session.items(turn.step, turn.entered):
-        fill(step.locator(f"[data-part={item.part}]") if item.part else step, item, turn.entered.get(item.id))
+        place = step.locator(f"[data-part={item.part}]") if item.part else step
+        answer = turn.entered.get(item.id)
+        if item.beside is not None:
+            place.locator(".other input:visible").fill(answer or "")
+        elif answer is not None:
+            labels = texts.options(name, turn.step if kind == "grid" else item.part or turn.step, session.language)
+            fill(place, seen["controls"][item.part or ""], item.ours(answer), labels)
+        elif item.default is not None:
+            clear(place, seen["controls"][item.part or ""])
     if kind in ("page", "grid"):
         shown = dict.fromkeys(item.part for item in session.items(turn.step, turn.entered))
         assert [part for part, _ in page.evaluate(SEEN)["parts"]] == list(shown)
@@ -84,10 +101,9 @@ def is_doubted(session: ExpectedSession, turn: Turn) -> bool:
     return any(turn.entered.get(item.id) in item.unusual(given) for item in session.items(turn.step, turn.entered))
 
 
-def compare(name: str, page: Page, session: ExpectedSession, turn: Turn) -> None:
+def compare(name: str, seen: Any, session: ExpectedSession, turn: Turn) -> None:
     """Compare the texts and options of the step, and of each field or row that is shown now."""
     inserted = session.original.inserted(session.given(turn.step))
-    seen = page.evaluate(SEEN)
     prompt = texts.part_text(name, turn.step, "prompt", session.language, inserted) or ""
     first, *rest = texts.paragraphs(name, prompt)
     assert spaced(seen["prompt"]) == spaced([first])
@@ -129,34 +145,31 @@ def spaced(written: list[str]) -> list[str]:
     return [" ".join(text.replace("• ", "").split()) for text in written]
 
 
-def fill(place: Locator, item: Item, answer: Any) -> None:
+def fill(place: Locator, control: str, value: Any, labels: Mapping[str, str]) -> None:
     """Give an answer in the control that is there."""
-    value = item.ours(answer)
-    if item.beside is not None:
-        place.locator(".other input:visible").fill(answer or "")
-        return
-    if value is None:
-        return
-    if place.locator(".ranking").count():
-        rank(place, value)
-        return
-    if place.locator("input[data-value]").count():
-        check(place, value if isinstance(value, list) else [value])
-    elif place.locator("select").count():
-        place.locator("select").select_option(index=1 + list(item.options or ()).index(answer))
-    elif place.locator("[role=combobox]").count():
-        place.locator("[role=combobox]").click()
-        place.locator("[role=option]").nth(list(item.options or ()).index(answer)).click()
+    match control:
+        case "ranking":
+            rank(place, value)
+        case "options" | "folded":
+            if control == "folded":
+                place.locator("summary").click()
+            for one in value if isinstance(value, list) else [value]:
+                place.locator(f"input[data-value='{json.dumps(one)}']").check()
+        case "dropdown":
+            place.locator("select").select_option(label=labels[str(value)])
+        case "search":
+            place.locator("[role=combobox]").click()
+            place.get_by_role("option", name=labels[str(value)], exact=True).click()
+        case _:
+            place.locator("input, textarea").first.fill(str(value))
+
+
+def clear(place: Locator, control: str) -> None:
+    """Remove a default."""
+    if control == "dropdown":
+        place.locator("select").select_option("")
     else:
-        place.locator("input, textarea").first.fill(str(value))
-
-
-def check(place: Locator, values: list[Any]) -> None:
-    """Check options."""
-    if place.locator("details.dropdown").count():
-        place.locator("summary").click()
-    for value in values:
-        place.locator(f"input[data-value='{json.dumps(value)}']").check()
+        place.locator("input, textarea").first.fill("")
 
 
 def rank(place: Locator, values: list[Any]) -> None:

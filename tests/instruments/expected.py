@@ -1,6 +1,6 @@
 """What a session of a converted instrument should be, by the original's rules and the protocol's (docs/protocol.md)."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -148,9 +148,13 @@ class ExpectedSession:
             if not shown:
                 continue
             self.route.append(step)
-            if step not in self._answers or self._lacks(shown, before, entered):
+            given = self._given({**before, **entered})
+            unfit = {item.id for item in shown if not self._fits(item, entered.get(item.id), given)}
+            if step not in self._answers or any(
+                item.part is None or item.is_required(given) for item in shown if item.id in unfit
+            ):
                 break
-            kept[step] = {item.id: entered[item.id] for item in shown if item.id in entered}
+            kept[step] = {item.id: entered[item.id] for item in shown if item.id in entered.keys() - unfit}
             before |= kept[step]
             returns, to = self.original.returns.get(step, (None, None))
             if returns is not None and returns(self._given(before)):
@@ -160,17 +164,12 @@ class ExpectedSession:
             self.route.append(END)
         self._answers = kept
 
-    def _lacks(self, shown: Iterable[Item], before: Mapping[str, Any], entered: Entered) -> bool:
-        """Return whether a required answer is missing, or has an option that is not shown now."""
-        given = self._given({**before, **entered})
-        for item in shown:
-            answer = entered.get(item.id)
-            options = item.shown_options(given)
-            if answer is None and item.is_required(given):
-                return True
-            if answer is not None and options is not None and not item.is_among(answer, options):
-                return True
-        return False
+    def _fits(self, item: Item, answer: Any, given: Given) -> bool:
+        """Return whether an accepted answer, or none, is one with what is shown now."""
+        if answer is None:
+            return not item.is_required(given)
+        options = item.shown_options(given)
+        return options is None or item.is_among(answer, options)
 
 
 def _with_text(value: Any, option: Any, text: str) -> Any:

@@ -61,8 +61,8 @@ def covering_walks(name: str, today: str) -> tuple[Walk, ...]:
 
 @cache
 def straight_walks(name: str, today: str) -> tuple[Walk, ...]:
-    """Return few walks that show every item and every ending, without refused answers, edits and steps back."""
-    wanted = {goal for goal in goals(original(name)) if goal[0] in ("shown", "ending", "language")}
+    """Return few walks that show every step, without refused answers, edits and steps back."""
+    wanted = {goal for goal in goals(original(name)) if goal[0] in ("step", "language")}
     return _search(name, today, wanted, straight=True)
 
 
@@ -108,7 +108,7 @@ def random_walks(name: str, today: str, count: int, seed: int) -> Iterator[Walk]
 
 def goals(instrument: Original) -> set[Goal]:
     """Return what the walks of an instrument have to reach."""
-    wanted: set[Goal] = set()
+    wanted: set[Goal] = {("step", step) for step in instrument.steps}
     for item in instrument.items:
         wanted.add(("shown", item.id))
         if item.shown is not None:
@@ -279,6 +279,7 @@ def _reached_at_end(session: ExpectedSession, turns: list[Turn]) -> set[Goal]:
     reached |= {("value", name, repr(value)) for name, value in session.computed().items()}
     reached.add(("ending", repr(session.ending().place)))
     on_route = [step for step in session.route if step != END]
+    reached |= {("step", step) for step in on_route}
     shown = [item for step in on_route for item in session.items(step, session.entered(step))]
     ids = {item.id for item in shown}
     reached |= {("hidden", item.id) for item in instrument.items if item.id not in ids}
