@@ -23,8 +23,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("instruments on a pho
 SEEN = """() => {
   const texts = (root, selector) => [...root.querySelectorAll(selector)].map((one) => one.textContent);
   const shown = (root, selector) => [...root.querySelectorAll(selector)].filter((one) => one.checkVisibility()).map((one) => one.innerText);
+  const mark = (root) => root.querySelector(".optional")?.innerText ?? "";
+  const prompt = (root) => [...root.querySelectorAll("h2, .grid-label")].find((one) => one.checkVisibility());
   const seen = (root) => ({
-    prompt: shown(root, "h2, .grid-label").slice(0, 1),
+    prompt: [prompt(root)].map((one) => one.innerText.slice(0, one.innerText.length - mark(one).length)),
     help: shown(root, ".help").slice(0, 1),
     options: texts(root, "label.choice > span, .ranking .label, select option:not([value='']), [role=option]"),
   });
@@ -36,7 +38,7 @@ SEEN = """() => {
   return {
     ...seen(step),
     rest: shown(step, "#prompt-rest"),
-    parts: visible.map((part) => [part.dataset.part, seen(part)]),
+    parts: visible.map((part) => [part.dataset.part, { ...seen(part), optional: mark(part) !== "" }]),
     controls: Object.fromEntries([["", step], ...parts.map((part) => [part.dataset.part, part])].map(([id, root]) => [id, control(root)])),
     fits: document.documentElement.scrollWidth <= window.innerWidth,
   };
@@ -121,6 +123,7 @@ def compare(name: str, seen: Any, session: ExpectedSession, turn: Turn) -> None:
         prompt = texts.part_text(name, part, "prompt", session.language, inserted) or ""
         assert spaced(one["prompt"]) == spaced(texts.paragraphs(name, prompt)[:1]), part
         compare_part(name, session, turn.step, part, one)
+        assert one["optional"] == is_optional(session, turn.step, part), part
 
 
 def compare_part(name: str, session: ExpectedSession, step: str, part: str, seen: Any) -> None:
@@ -138,6 +141,13 @@ def compare_part(name: str, session: ExpectedSession, step: str, part: str, seen
             assert (sorted(seen["options"]) == sorted(expected)) if item.shuffled else (seen["options"] == expected), (
                 part
             )
+
+
+def is_optional(session: ExpectedSession, step: str, part: str) -> bool:
+    """Return whether a field can be left out; a text cannot."""
+    given = session.given(step)
+    item = next(item for item in session.original.steps[step] if item.part == part)
+    return not item.is_required(given) and item.accepted(given) != [None]
 
 
 def spaced(written: list[str]) -> list[str]:
