@@ -1,7 +1,7 @@
 """Python processes forked from one that has imported the program and read its surveys: that is most of a server's start.
 
-The forked process then runs ``python -m MODULE`` as any other, and reads its settings from its own environment. Only on
-Linux; elsewhere each process starts by itself.
+The forked process then runs ``python -m MODULE`` or ``python -c PROGRAM`` as any other, and reads its settings from its own
+environment. Only on Linux; elsewhere each process starts by itself.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from app import catalogue
@@ -94,11 +95,16 @@ class ForkedProcess:
 
 
 def start_module(
-    command: Sequence[str], environment: Mapping[str, str], output: Path, errors: Path | None = None
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    output: Path,
+    errors: Path | None = None,
+    folder: Path = ROOT,
 ) -> "subprocess.Popen[bytes] | ForkedProcess":
     """Start ``python -m COMMAND`` in a session of its own.
 
     Args:
+        command: a module and its arguments, or ``-c``, a program and its arguments.
         output: gets what it writes, at the end.
         errors: gets what it writes to standard error; by default that is also in ``output``.
     """
@@ -106,13 +112,13 @@ def start_module(
     if sys.platform == "linux":
         output.touch(0o600)  # the caller may read it before the process writes
         parent = _parent(os.getpid())
-        files = {"output": str(output), "errors": str(errors)}
+        files = {"output": str(output), "errors": str(errors), "folder": str(folder)}
         pid = parent.ask(command=list(command), environment=dict(environment), **files)
         return ForkedProcess(parent, pid, command)
     with output.open("ab") as out, errors.open("ab") as err:
         return subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=ROOT,
+            _python(command),
+            cwd=folder,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -122,16 +128,16 @@ def start_module(
 
 
 def run_module(
-    command: Sequence[str], environment: Mapping[str, str], timeout_s: float = 120
+    command: Sequence[str], environment: Mapping[str, str], timeout_s: float = 120, folder: Path = ROOT
 ) -> "subprocess.CompletedProcess[str]":
-    """Run ``python -m COMMAND`` and return its output.
+    """Run ``python -m COMMAND``, or a program after ``-c``, and return its output.
 
     Raises:
         subprocess.TimeoutExpired: it was killed after this time.
     """
-    with tempfile.TemporaryDirectory(prefix="stepkeep-output-") as folder:
-        output, errors = Path(folder) / "output", Path(folder) / "errors"
-        process = start_module(command, environment, output, errors)
+    with tempfile.TemporaryDirectory(prefix="stepkeep-output-") as written:
+        output, errors = Path(written) / "output", Path(written) / "errors"
+        process = start_module(command, environment, output, errors, folder)
         try:
             code = process.wait(timeout_s)
         finally:
@@ -190,9 +196,10 @@ def main() -> None:
         print(json.dumps(answer), flush=True)  # noqa: T201 - the protocol
 
 
-def run(command: list[str], environment: dict[str, str], output: str, errors: str) -> None:
-    """Be ``python -m COMMAND``."""
+def run(command: list[str], environment: dict[str, str], output: str, errors: str, folder: str) -> None:
+    """Be ``python -m COMMAND``, or the program after ``-c``."""
     os.setsid()
+    os.chdir(folder)
     for target, path in enumerate((os.devnull, output, errors)):
         opened = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         os.dup2(opened, target)
@@ -204,9 +211,18 @@ def run(command: list[str], environment: dict[str, str], output: str, errors: st
     if SHARE_METRICS & environment.keys():
         _forget_metrics()
     gc.unfreeze()
-    sys.orig_argv = [sys.executable, "-m", *command]
-    sys.argv = list(command)
-    runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+    sys.orig_argv = _python(command)
+    if command[0] == "-c":
+        sys.argv = ["-c", *command[2:]]
+        sys.modules["__main__"] = main_module = ModuleType("__main__")
+        exec(command[1], main_module.__dict__)  # noqa: S102 - as python -c
+    else:
+        sys.argv = list(command)
+        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+
+
+def _python(command: Sequence[str]) -> list[str]:
+    return [sys.executable, *(() if command[0] == "-c" else ("-m",)), *command]
 
 
 def _forget_metrics() -> None:

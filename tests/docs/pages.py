@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import ROOT, SURVEYS
+from tests.forked import run_module
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 """All documents."""
@@ -86,14 +87,7 @@ def in_clone(example: str) -> str:
 def run_python(example: str, folder: Path) -> str:
     """Return what an example prints in the clone, run in a folder with the shipped surveys."""
     environment = {"PYTHONPATH": str(ROOT), "STEPKEEP_SURVEYS_DIR": str(SURVEYS)}
-    done = subprocess.run(
-        [sys.executable, "-c", in_clone(example)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_module(["-c", in_clone(example)], environment, folder=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -3,14 +3,14 @@
 PostgreSQL and SQLite roll an interrupted migration back; MariaDB commits at each DDL statement.
 """
 
-import subprocess
-import sys
+import os
 from collections.abc import Callable, Iterator
 from itertools import count
 
 import pytest
 
-from tests.conftest import ROOT, Servers
+from tests.conftest import Servers
+from tests.forked import run_module
 from tests.migrations.interruption import KILLED, Interrupted, fail, interrupted_at
 from tests.migrations.sample import ALEMBIC_S, ROWS, dump, execute, make_by_hand, migrate, shape
 
@@ -99,14 +99,7 @@ def test_upgrade_is_completed_when_run_again_after_its_process_was_killed(empty_
     """The process dies without closing its connection."""
     make_by_hand(empty_url)
     rows = dump(empty_url)["sessions"]
-    killed = subprocess.run(
-        [sys.executable, "-m", "tests.migrations.interruption", empty_url, "head", str(number)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=ALEMBIC_S,
-        check=False,
-    )
+    killed = run_module(["tests.migrations.interruption", empty_url, "head", str(number)], os.environ, ALEMBIC_S)
     assert killed.returncode == KILLED, killed.stderr
     migrate(empty_url, "head")
     after = dump(empty_url)

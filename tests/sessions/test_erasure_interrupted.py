@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -20,7 +18,8 @@ from app.settings import Settings
 from app.store.erasure_journal import ErasureJournal
 from app.survey.commands import Answer
 from app.survey.snapshot import SessionKey
-from tests.conftest import ROOT, SURVEYS, NewStore
+from tests.conftest import SURVEYS, NewStore
+from tests.forked import run_module
 from tests.sessions.test_erasure_replay import REPLAYED, users
 from tests.store.contents import dump, mentions
 from tests.store.test_erasures import KEY, begin
@@ -180,9 +179,7 @@ def test_erasure_is_replayed_when_the_server_was_killed_after_its_line(settings:
         "STEPKEEP_SURVEYS_DIR": str(SURVEYS),
         "STEPKEEP_ERASURES_FILE": str(settings.erasures_file or ""),
     }
-    process = subprocess.run(
-        [sys.executable, "-c", _KILLED, when], cwd=ROOT, env=environment, timeout=60, check=False, capture_output=True
-    )
+    process = run_module(["-c", _KILLED, when], environment)
     assert process.returncode == -signal.SIGKILL, process.stderr
     with closing(open_store(settings)) as store:
         after = dump(store)

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +15,8 @@ from app.operations.backup.migrate import move_database
 from app.operations.backup.verify import verify_backup
 from app.survey.commands import Answer, Begin, Restart
 from app.survey.snapshot import SessionKey
-from tests.conftest import KINDS, ROOT, SURVEYS
+from tests.conftest import KINDS, SURVEYS
+from tests.forked import run_module
 from tests.operations.backup.conftest import Opened, contents, fill
 
 NewUrl = Callable[[str], str]
@@ -60,9 +59,8 @@ else:
 
 def die(what: str, given: str, target: str) -> None:
     """Run a restore or a move that kills itself."""
-    command = [sys.executable, "-c", DYING, what, given, target]
-    done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, timeout=WAIT_S, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    done = run_module(["-c", DYING, what, given, target], os.environ)
+    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 @pytest.mark.parametrize("kind", KINDS)
