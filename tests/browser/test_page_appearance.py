@@ -150,7 +150,8 @@ def test_pages_and_grids_are_accessible_in_every_state(
     participant.open("gallery", lang=language)
     participant.expect_step("every")
     change = (lambda: double_text(participant.page)) if is_large else (lambda: None)
-    assert_accessible(participant.page, states(participant, change))
+    is_forced = "forced_colors" in options
+    assert_accessible(participant.page, states(participant, change), has_forced_colours=is_forced)
 
 
 @pytest.fixture
@@ -188,3 +189,16 @@ def test_short_options_of_a_wide_grid_are_in_one_row(participant: Participant) -
     row.get_by_role("radio", name="7").focus()
     participant.page.keyboard.press("ArrowRight")
     expect(row.get_by_role("radio", name="8")).to_be_checked()
+
+
+def test_problem_of_a_row_with_several_options_is_read_with_each(participant: Participant) -> None:
+    participant.open("gallery")
+    walk = states(participant, lambda: None)
+    while next(walk) != "several with problems":
+        pass
+    row = participant.page.get_by_role("group", name="By day")
+    for box in row.get_by_role("checkbox").all():
+        expect(box).to_have_accessible_description("Please choose an answer to continue.")
+        expect(box).to_have_attribute("aria-invalid", "true")
+    row.get_by_role("checkbox", name="Tea").check()
+    expect(row.get_by_role("checkbox", name="Exercise")).not_to_have_attribute("aria-invalid", "true")
