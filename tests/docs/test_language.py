@@ -41,6 +41,7 @@ EXCEPTIONS = {
     "app/languages/tags.py": "codes of languages: Hebrew is `he`",
     "tests/languages/test_tags.py": "codes of languages",
     "tests/browser/test_header.py": "codes of languages",
+    "tests/browser/test_page_appearance.py": "codes of languages",
     "tests/browser/test_speech_languages.py": "codes of languages",
 }
 """Files, or folders by a trailing slash, with the reason why they may contain the words."""
