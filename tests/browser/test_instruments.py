@@ -18,7 +18,7 @@ from tests.instruments.oracle import NAMES
 from tests.instruments.serving import TODAY, arrive, serve_instruments
 from tests.instruments.walks import Turn, straight_walks
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("instruments on a phone")]
+pytestmark = pytest.mark.browser
 
 SEEN = """() => {
   const texts = (root, selector) => [...root.querySelectorAll(selector)].map((one) => one.textContent);

@@ -13,10 +13,14 @@ from tests.conftest import Server
 from tests.instruments import texts
 from tests.instruments.expected import END, Entered, ExpectedSession
 from tests.instruments.oracle import NAMES
-from tests.instruments.serving import TODAY, arrive
+from tests.instruments.serving import TODAY, arrive, serve_instruments
 from tests.instruments.walks import Turn, Walk, covering_walks, random_walks
 
-pytestmark = pytest.mark.xdist_group("instruments")
+
+@pytest.fixture(scope="module")
+def instruments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serve_instruments(tmp_path_factory.mktemp("instruments")) as server:
+        yield server
 
 
 @pytest.mark.parametrize("name", NAMES)
