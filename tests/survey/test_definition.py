@@ -113,7 +113,7 @@ def test_option_that_may_be_a_number_or_a_text_is_refused_with_its_place(written
 
 def test_explicit_tag_is_read_as_yaml_1_2_too() -> None:
     """PyYAML's own constructors would read 10 and true."""
-    with pytest.raises(SurveyFileError, match=r"^mine\.yaml:5:46: 'yes' is no bool of YAML 1\.2$"):
+    with pytest.raises(SurveyFileError, match=r"^mine\.yaml:5:46: 'yes' is not a valid bool in YAML 1\.2$"):
         parse_survey(f"{HEAD} - {{id: S1, type: info, prompt: p, required: !!bool yes}}", "mine.yaml")
     survey = parse_survey(f"{HEAD} - {{id: S1, type: number, prompt: p, min: !!int 012}}", "mine.yaml")
     assert json.loads(survey.definition)["steps"][0]["min"] == 12
