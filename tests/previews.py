@@ -1,4 +1,4 @@
-"""``flask surveys preview`` as a process, and a survey for it."""
+"""The preview as a process, and a survey for it."""
 
 import contextlib
 import os
@@ -43,7 +43,7 @@ values:
 
 @dataclass
 class RunningPreview:
-    """The command, as an author runs it on a machine with a server's settings.
+    """The preview; by the command, as an author runs it on a machine with a server's settings.
 
     Attributes:
         temporary: the machine's folder for temporary files.
@@ -63,26 +63,29 @@ class RunningPreview:
 
 
 @contextlib.contextmanager
-def run_preview(folder: Path, survey: str = SURVEY) -> Iterator[RunningPreview]:
-    """Run the preview of a file with this content."""
+def run_preview(folder: Path, survey: str = SURVEY, *, by_command: bool = False) -> Iterator[RunningPreview]:
+    """Run the preview of a file with this content.
+
+    Args:
+        by_command: run the operator's command, whose program then starts anew, instead of forking that program.
+    """
     file = folder / "visit.yaml"
     file.write_text(survey)
     temporary = folder / "tmp"
     temporary.mkdir()
     database = folder / "server.db"
     log = folder / "preview.log"
-    environment = {
-        "PATH": os.environ["PATH"],
-        "TMPDIR": str(temporary),
-        "PYTHONUNBUFFERED": "1",
-        "DATABASE_URL": f"sqlite:///{database}",
-        "SECRET_KEY": "short",
-        "STEPKEEP_PUBLIC_URL": "https://survey.example.org",
-        "HOST": "192.0.2.1",
-    }
-    running = RunningPreview(
-        file, temporary, database, start_module(["flask", "surveys", "preview", str(file)], environment, log)
-    )
+    environment = {"PATH": os.environ["PATH"], "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
+    command = ["app.preview"]
+    if by_command:
+        command = ["flask", "surveys", "preview"]
+        environment |= {
+            "DATABASE_URL": f"sqlite:///{database}",
+            "SECRET_KEY": "short",
+            "STEPKEEP_PUBLIC_URL": "https://survey.example.org",
+            "HOST": "192.0.2.1",
+        }
+    running = RunningPreview(file, temporary, database, start_module([*command, str(file)], environment, log))
     try:
         wait_for(lambda: "\n" in log.read_text() or running.process.poll() is not None, "no address was printed")
         running.url = next((word for word in log.read_text().split() if word.startswith("http://")), log.read_text())

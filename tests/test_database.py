@@ -1,7 +1,5 @@
 """The Python API: which survey its sessions belong to, and how strict its arguments are."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from app.settings import Settings
 from tests.asynchronous import run
 from tests.conftest import ROOT, NewStore
 from tests.databases import create_sqlite
+from tests.forked import run_module
 from tests.test_catalogue import CLOSED, VISIT
 
 
@@ -125,9 +124,7 @@ def test_database_that_cannot_be_opened_is_one_error_without_those_of_the_driver
     """Its last line says what to do."""
     script = "from database import get_database; get_database()"
     environment = {"DATABASE_URL": f"sqlite:///{tmp_path}/missing/s.db", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    done = run_module(["-c", script], environment, folder=tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("Traceback") == 1
     assert "Its folder must exist" in done.stderr.splitlines()[-1]

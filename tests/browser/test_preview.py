@@ -162,16 +162,17 @@ def test_preview_is_accessible(
     assert_accessible(page, views())
 
 
-def test_preview_is_on_loopback_only_and_keeps_nothing(preview: RunningPreview) -> None:
+def test_preview_is_on_loopback_only_and_keeps_nothing(tmp_path: Path) -> None:
     """It takes no settings of a server, and removes its folder."""
-    assert httpx.get(f"{preview.url}/state").json()["survey"] == "visit"
-    address = urlsplit(preview.url)
-    assert address.hostname == "127.0.0.1"
-    assert address.port is not None
-    with pytest.raises(OSError, match="refused"), socket.create_connection(("127.0.0.2", address.port), START_S):
-        pass
-    assert httpx.get(f"{preview.url}/state", headers={"Host": "survey.example.org"}).status_code == 403
-    assert len(list(preview.temporary.iterdir())) == 1
-    preview.stop()
-    wait_for(lambda: not list(preview.temporary.iterdir()), "the folder was not removed")
-    assert not preview.server_database.exists()
+    with run_preview(tmp_path, by_command=True) as preview:
+        assert httpx.get(f"{preview.url}/state").json()["survey"] == "visit"
+        address = urlsplit(preview.url)
+        assert address.hostname == "127.0.0.1"
+        assert address.port is not None
+        with pytest.raises(OSError, match="refused"), socket.create_connection(("127.0.0.2", address.port), START_S):
+            pass
+        assert httpx.get(f"{preview.url}/state", headers={"Host": "survey.example.org"}).status_code == 403
+        assert len(list(preview.temporary.iterdir())) == 1
+        preview.stop()
+        wait_for(lambda: not list(preview.temporary.iterdir()), "the folder was not removed")
+        assert not preview.server_database.exists()

@@ -1,7 +1,7 @@
 """Fixtures of the notification tests: processes, and the transports between them."""
 
+import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,9 @@ from app.settings import Settings
 from app.store.engine import normalise_url, reader_engine, writer_engine
 from app.store.tables import sessions
 from app.survey.snapshot import SessionKey
-from tests.conftest import ROOT, Servers, empty_database, migrated_database, skip_or_fail
+from tests.conftest import Servers, empty_database, migrated_database, skip_or_fail
 from tests.database_servers import NoServer
+from tests.forked import run_module
 from tests.notifications.redis_server import RedisServer
 from tests.waiting import wait_for
 
@@ -180,14 +181,7 @@ notifier = ChangeNotifier(settings, normalise_url(sys.argv[1]), lambda keys: pol
 def run(channel: Channel, lines: str) -> "subprocess.CompletedProcess[str]":
     """Run a program that has opened its notifier, to its end."""
     arguments = (channel.settings.database_url, channel.settings.redis_url or "")
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM + lines, *arguments],
-        cwd=ROOT,
-        timeout=60,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    return run_module(["-c", PROGRAM + lines, *arguments], os.environ)
 
 
 def write(channel: Channel, key: SessionKey, version: int) -> None:

@@ -152,7 +152,7 @@ def test_parameter_without_a_known_sample_is_asked_for(preview: Preview, file: P
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_folder_is_removed_when_the_preview_is_stopped(tmp_path: Path, number: signal.Signals) -> None:
     """By Ctrl-C or SIGTERM; no settings of a server are taken."""
-    with run_preview(tmp_path) as preview:
+    with run_preview(tmp_path, by_command=True) as preview:
         assert preview.url.startswith("http://127.0.0.1:")
         assert len(list(preview.temporary.iterdir())) == 1
         assert preview.stop(number) == 0
