@@ -19,7 +19,7 @@ from ..sessions import Action, Cursor
 from ..survey import SessionKey, Snapshot
 from ..survey.types import BaseStep, GridStep
 from .group import Time, audit, commands, require_survey, store
-from .output import PAGE_SIZE, Columns, pairs, print_json, print_records, print_table, read_pages, text_of
+from .output import PAGE_SIZE, Columns, pairs, print_json, print_records, print_table, printable, read_pages, text_of
 
 MAX_SESSIONS = 1000
 """Sessions of one participant."""
@@ -239,10 +239,11 @@ def _print(snapshot: Snapshot) -> None:
     fields = _to_full_dict(snapshot)
     fields["progress"] = round(snapshot.progress, 4)
     title = "" if snapshot.survey is None else f"  {snapshot.filled(snapshot.survey.title)}"
-    click.echo(f"{snapshot.key.user_id}  {snapshot.key.survey_id}{title}")
+    click.echo(printable(f"{snapshot.key.user_id}  {snapshot.key.survey_id}{title}"))
     names = ("status", "current_step", "version", "progress", "created_at", "updated_at", "completed_at", "language")
     mode = "audio" if snapshot.state.is_audio_mode else "text"
-    click.echo("  ".join(f"{name}={fields[name]}" for name in names if fields[name] is not None) + f"  mode={mode}")
+    known = "  ".join(f"{name}={fields[name]}" for name in names if fields[name] is not None)
+    click.echo(printable(f"{known}  mode={mode}"))
     if snapshot.state.parameters:
         print_table(("PARAMETER", "VALUE"), _parameter_rows(snapshot))
     print_answers(snapshot)

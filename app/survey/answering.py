@@ -81,8 +81,8 @@ def _page_value(survey: Survey, page: PageStep, state: SessionState, command: An
         value = _valid_value(survey, resolved, given.get(field.id))
         if isinstance(value, Rejection):
             wrong[field.id] = value.message
-        else:
-            stored[field.id] = value
+            value = given.get(field.id)  # read by later conditions as the client reads it
+        stored[field.id] = value
     for name, value in hidden.items():
         if name not in survey.conditions.fields[page.id]:
             wrong[name[:64]] = text(survey.shown_language, "refusals.unknown_field")

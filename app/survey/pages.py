@@ -63,7 +63,8 @@ def with_hidden_draft(survey: Survey, page: PageStep, state: SessionState, draft
     if not isinstance(earlier, Mapping):
         return dict(draft)
     shown = {field.id for field, _ in shown_fields(survey, page, state.answers, session_context(survey, state), draft)}
-    return {**{name: value for name, value in earlier.items() if name not in shown}, **draft}
+    hidden = survey.conditions.fields[page.id].keys() - shown
+    return {**{name: value for name, value in earlier.items() if name in hidden}, **draft}
 
 
 def fit_page(survey: Survey, page: PageStep, answers: Mapping[str, Any], context: Context) -> Fitted:

@@ -73,11 +73,12 @@ def test_list_has_the_sessions_that_match_the_filters(
 
 KNOWN = """
 id: known
-title: "Visit to {{ parameters.clinic }}"
+title: "Visit to {{ parameters.place }}"
 language: en
 parameters:
   clinic: {type: choice, from: url, options: [{value: 1, label: North}]}
   first_name: {type: text, from: invitation, required: false}
+  place: {type: text, from: url}
 values:
   third: answers.pain / 3
   is_high: answers.pain > 5
@@ -96,12 +97,12 @@ def test_show_has_parameters_and_values(tmp_path: Path) -> None:
     with opened(tmp_path, surveys) as app:
         store: SessionStore = app.extensions["stepkeep"].store
         key = SessionKey("known", "ann")
-        store.turns.get_or_create(key, is_audio_mode=False, parameters=Given(api={"clinic": 1}))
+        store.turns.get_or_create(key, is_audio_mode=False, parameters=Given(api={"clinic": 1, "place": "\x1b[2J"}))
         store.turns.submit(key, Answer(at=store.clock(), step="pain", value=7))
         shown = [" ".join(line.split()) for line in does(app.test_cli_runner(), "show", "ann").splitlines()]
-        assert shown[0] == "ann known Visit to 1"
+        assert shown[0] == "ann known Visit to \\x1b[2J"
         assert shown[2:] == [
-            "PARAMETER VALUE", "clinic 1 (North)", "first_name null",
+            "PARAMETER VALUE", "clinic 1 (North)", "first_name null", "place \\x1b[2J",
             "STEP PROMPT ANSWER", "pain Pain in 1? 7",
             "VALUE RESULT", "third 2.33333333333", "is_high true", "note null",
         ]  # fmt: skip

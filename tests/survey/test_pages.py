@@ -281,6 +281,14 @@ steps:
 """)
 
 
+def test_wrong_answer_hides_no_field() -> None:
+    """A condition reads it as it was submitted, as the client does that shows the field."""
+    state, _ = after(("a", True), survey=ALL_HIDDEN)
+    found = decide(ALL_HIDDEN, state, Answer(at=AT, step="b", value={"c": 5, "d": "x"}))
+    assert isinstance(found, Rejection)
+    assert [*(found.fields or {})] == ["c"]
+
+
 @pytest.mark.parametrize(("value", "to"), [(True, "b"), (False, "e")])
 def test_page_without_a_shown_field_is_passed(value: bool, to: str) -> None:
     state, _ = after(("a", value), survey=ALL_HIDDEN)
@@ -336,6 +344,9 @@ def test_draft_of_a_page_is_a_partial_object() -> None:
     assert state.draft == {"height": "1,"}
     kept, _ = after(("sex", "f"), ("body", GIVEN))
     assert "body" not in kept.drafts
+    for unknown in ("a", "b"):  # fields of another revision
+        kept = taken(kept, Goto(at=AT, step="body"), Draft(at=AT, step="body", value={unknown: "x"}))
+    assert kept.drafts["body"] == {"b": "x"}
 
 
 @pytest.mark.parametrize(
