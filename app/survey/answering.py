@@ -15,7 +15,7 @@ from .rejection import RejectCode, Rejection, refuse
 from .resolve import resolve, resolve_at
 from .scopes import present_scope, session_context, value_text
 from .state import SessionState
-from .types import Check, FieldStep, InvalidAnswer, PageStep, Step
+from .types import Check, FieldStep, InvalidAnswer, PageStep, Step, unknown_fields
 
 _LEVELS: tuple[tuple[str, RejectCode], ...] = (("error", "invalid_answer"), ("warning", "confirm"))
 
@@ -83,10 +83,11 @@ def _page_value(survey: Survey, page: PageStep, state: SessionState, command: An
             wrong[field.id] = value.message
             value = given.get(field.id)  # read by later conditions as the client reads it
         stored[field.id] = value
-    for name, value in hidden.items():
-        if name not in survey.conditions.fields[page.id]:
-            wrong[name[:64]] = text(survey.shown_language, "refusals.unknown_field")
-        elif value is not None:
+    known = survey.conditions.fields[page.id]
+    for name, message in unknown_fields(given, known).items():
+        wrong[name] = message.in_language(survey.shown_language)
+    for name in known:
+        if hidden.get(name) is not None:
             wrong[name] = text(survey.shown_language, "refusals.hidden_field")
     return replace(refuse(survey, "invalid_answer", "fields"), fields=wrong) if wrong else stored
 

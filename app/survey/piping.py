@@ -131,8 +131,6 @@ def as_text(value: Any) -> str:  # noqa: ANN401 - JSON of any kind
             return number_text(value)
         case list() | tuple():
             return ", ".join(map(as_text, value))
-        case {"value": chosen, "text": str()}:
-            return as_text(chosen)
         case Mapping():
             return ", ".join(f"{key}: {as_text(one)}" for key, one in value.items())
         case _:

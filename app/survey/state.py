@@ -213,8 +213,8 @@ def _answered(state: SessionState, event: Answered) -> SessionState:
         answer, draft = answers.get(page), drafts.get(page)
         if isinstance(answer, Mapping):
             answers[page] = {name: value for name, value in answer.items() if name not in fields}
-            hidden = {name: answer[name] for name in fields if name in answer}
-            drafts = {**drafts, page: _with_other_fields(hidden, draft)}
+            if hidden := {name: answer[name] for name in fields if answer.get(name) is not None}:
+                drafts = {**drafts, page: _with_other_fields(hidden, draft)}
     completed = event.to == END
     # `replace` takes four times as long, and most events are answers.
     return SessionState(

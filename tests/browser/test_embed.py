@@ -154,9 +154,9 @@ def test_embedded_page_has_the_parameters_of_its_address(context: BrowserContext
     """Its page and its socket get those of the frame, but for what the frame itself reads."""
     page = context.new_page()
     with page.expect_websocket() as opened, page.expect_request("**/embed/phq9/page?*") as asked:
-        page.goto(f"{hosts.clinic.url}/embed/phq9?clinic=north&lang=de")
-    assert "clinic=north" in opened.value.url
-    assert asked.value.url.endswith("/page?clinic=north&lang=de")
+        page.goto(f"{hosts.clinic.url}/embed/phq9?left=north&lang=de")
+    assert "left=north" in opened.value.url
+    assert asked.value.url.endswith("/page?left=north&lang=de")
 
 
 def test_embedded_page_is_accessible_when_axe_checks_it(context: BrowserContext, hosts: Hosts) -> None:
@@ -166,7 +166,7 @@ def test_embedded_page_is_accessible_when_axe_checks_it(context: BrowserContext,
         page.goto(f"{hosts.clinic.url}/embed/phq9")
         expect(page.locator("#survey")).to_have_attribute("data-step", "Q1")
         yield "a step"
-        page.goto(f"{hosts.clinic.url}/embed/phq9?left=")
+        page.goto(f"{hosts.clinic.url}/embed/phq9?has-left=")
         expect(page.get_by_role("heading", name="This device is cleared")).to_be_visible()
         yield "left"
         page.goto(f"{hosts.clinic.url}/embed/absent")

@@ -28,9 +28,11 @@ def test_grid_stores_an_option_for_each_row(value: object, stored: object, to: s
         ({"sleep": 0, "energy": 0, "x": None}, {"x"}),
         ({"sleep": 7, "y" * 70: 1}, {"sleep", "energy", "y" * 64}),
         ([], {}),
+        ({str(n): 0 for n in range(5000)}, {"sleep", "energy", *map(str, range(10))}),
     ],
 )
 def test_refusal_of_a_grid_names_every_wrong_row(value: object, rows: set[str]) -> None:
+    """Of rows that there are not, only some: the refusal must not be many times as long as the command."""
     state, _ = after(("sex", "m"), ("body", {"height": 2.5, "weight": 90}))
     found = refusal(state, "days", value)
     assert (found.code, found.fields and set(found.fields)) == ("invalid_answer", rows)

@@ -114,8 +114,9 @@ def test_page_is_answered_by_one_command_and_one_event() -> None:
         (WOMAN, {"pregnant": False}, {"week"}),
         (MAN, {}, {"pregnant", "week"}),
         (WOMAN, {"other": 1}, {"other"}),
+        (WOMAN, {"week": "x", **dict.fromkeys(map(str, range(5000)), 1)}, {"week", *map(str, range(10))}),
     ],
-    ids=["missing", "wrong", "several", "hidden by the page", "hidden by a step", "unknown"],
+    ids=["missing", "wrong", "several", "hidden by the page", "hidden by a step", "unknown", "many unknown"],
 )
 def test_refusal_names_every_wrong_field(state: SessionState, changes: dict[str, Any], fields: set[str]) -> None:
     """With a message for each; nothing of the page is stored."""
@@ -314,17 +315,18 @@ steps:
 
 
 @pytest.mark.parametrize(
-    ("required", "to", "answer", "draft"),
+    ("required", "e", "to", "answer", "draft"),
     [
-        ("true", "c", None, {"d": "x", "e": "t", "f": "u"}),
-        ("false", "g", {"f": "u"}, {"d": "x", "e": "t"}),
+        ("true", "t", "c", None, {"d": "x", "e": "t", "f": "u"}),
+        ("false", "t", "g", {"f": "u"}, {"d": "x", "e": "t"}),
+        ("false", None, "g", {"f": "u"}, {"d": "x"}),
     ],
 )
 def test_option_of_a_field_that_is_hidden_later_makes_its_answer_a_draft(
-    required: str, to: str, answer: object, draft: object
+    required: str, e: object, to: str, answer: object, draft: object
 ) -> None:
     """The route ends at the page only if it needs another answer."""
-    page = {"d": "x", "e": "t", "f": "u"}
+    page = {"d": "x", "e": e, "f": "u"}
     state, _ = after(("a", True), ("b", True), ("c", page), ("a", False), survey=definition(OPTIONS % required))
     assert (state.current_step, state.answers.get("c"), state.drafts["c"]) == (to, answer, draft)
 
@@ -361,6 +363,10 @@ def test_draft_of_a_page_is_a_partial_object() -> None:
         ("{id: a, type: grid, prompt: p, rows: [{id: r, label: R}], options: [a, a]}", "two options"),
         ("{id: a, type: grid, prompt: p, rows: [{id: r, label: R}], options: [{value: a, other: true}]}", "other"),
         ("{id: a, type: grid, prompt: p, rows: [], options: [a]}", "rows"),
+        (
+            "{id: a, type: grid, prompt: p, rows: [{id: text, label: R}, {id: value, label: R}], options: [a]}",
+            "value and text",
+        ),
     ],
 )
 def test_wrong_page_or_grid_is_refused(step: str, message: str) -> None:

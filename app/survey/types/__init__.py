@@ -23,7 +23,19 @@ from .columns import TYPED_CELLS, AnswerColumn, AnswerColumns, Cell, CodedValue,
 from .grid import GridStep, Row
 from .info import InfoStep
 from .page import FieldStep, FieldTypes, PageStep
-from .step import BaseStep, Check, Code, Expression, Image, InvalidAnswer, SampleRequest, StrictModel, Value, is_absent
+from .step import (
+    BaseStep,
+    Check,
+    Code,
+    Expression,
+    Image,
+    InvalidAnswer,
+    SampleRequest,
+    StrictModel,
+    Value,
+    is_absent,
+    unknown_fields,
+)
 
 StepType = Literal[
     "choice", "choices", "text", "number", "scale", "date", "boolean", "info",
@@ -70,4 +82,5 @@ __all__ = [
     "one_column",
     "other_text",
     "require_plain",
+    "unknown_fields",
 ]

@@ -7,12 +7,11 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field, field_validator
 
 from ...core.formats import STEP_ID
-from ...languages import Message
 from ..texts import OneLine
 from .choice import ChoiceStep, OptionItem, OptionValue, find_option, number_options, require_plain
 from .choices import ChoicesStep
 from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
-from .step import BaseStep, Code, InvalidAnswer, SampleRequest, StrictModel, Value, is_absent, newest
+from .step import BaseStep, Code, InvalidAnswer, SampleRequest, StrictModel, Value, is_absent, newest, unknown_fields
 
 MAX_ROWS = 200
 
@@ -62,6 +61,8 @@ class GridStep(BaseStep):
             if row.id in seen:
                 raise ValueError(f"two rows have the id {row.id}")
             seen.add(row.id)
+        if seen == {"value", "text"}:
+            raise ValueError("rows called value and text, and no other: their answer would be read as an option's text")
         return rows
 
     @field_validator("options")
@@ -105,7 +106,7 @@ class GridStep(BaseStep):
         if not isinstance(value, Mapping):
             raise InvalidAnswer("refusals.must_be_rows")
         checked: dict[str, Any] = {}
-        wrong = {row[:64]: Message("refusals.unknown_field", {}) for row in value.keys() - set(self.row_ids)}
+        wrong = unknown_fields(value, self.row_ids)
         for row in self.row_ids:
             try:
                 checked[row] = self._check_row(value.get(row))

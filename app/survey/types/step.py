@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 from pydantic import (
@@ -50,6 +51,16 @@ class InvalidAnswer(ValueError):
 
     def __str__(self) -> str:
         return str(self.message)
+
+
+MAX_UNKNOWN_FIELDS = 10
+"""That a refusal names: one of all would be many times as long as the command."""
+
+
+def unknown_fields(value: Mapping[str, object], known: Collection[str]) -> dict[str, Message]:
+    """Return why fields or rows of an answer are refused that the step does not have; of many, the first ones."""
+    unknown = islice((name for name in value if name not in known), MAX_UNKNOWN_FIELDS)
+    return {name[:64]: Message("refusals.unknown_field", {}) for name in unknown}
 
 
 class StrictModel(BaseModel):

@@ -20,18 +20,21 @@ from .survey import new_key, participants_page, survey_address, survey_page
 
 embedding = flask.Blueprint("embedding", __name__)
 
+LEFT = "has-left"
+"""In the address of a page that the device has left; no parameter of a survey has such a name."""
+
 
 @embedding.get("/embed/<survey_id>")
 def embed(survey_id: str) -> Response:
     """Show a page whose script loads the survey's: the same for every id, since the server can't see the fragment.
 
-    With the parameter ``left`` it says that the device was left, since the page that does so elsewhere can't be framed.
+    With the parameter LEFT it says that the device was left, since the page that does so elsewhere can't be framed.
     """
     ancestors = frame_ancestors(store().settings)
     if not ancestors:
         return participants_page("not_found.html", status=404)
     forbid_compression()  # the page repeats the address
-    has_left = "left" in flask.request.args
+    has_left = LEFT in flask.request.args
     return participants_page("embed.html", survey_id=survey_id, ancestors=ancestors, has_left=has_left)
 
 
@@ -67,7 +70,7 @@ def _show(survey: Survey, participant: Participant | None) -> Response:
         user_id=key.user_id,
         token=token,
         is_embedded=True,
-        left_url=survey_address(survey, "embedding.embed", left=""),
+        left_url=survey_address(survey, "embedding.embed", **{LEFT: ""}),
         kiosk_minutes=kiosk_minutes,
         is_returning=participant is not None,
     )

@@ -72,7 +72,7 @@ def test_participant_of_a_token_gets_their_page(app: App) -> None:
 def test_frame_that_was_left_begins_again_as_its_address_says(app: App) -> None:
     """Its site chose the address."""
     page = app.request("GET", "/embed/phq9/page?lang=de&is_audio=true&utm=letter").text
-    assert 'data-left-url="/embed/phq9?left=&amp;lang=de&amp;is_audio=true"' in page
+    assert 'data-left-url="/embed/phq9?has-left=&amp;lang=de&amp;is_audio=true"' in page
 
 
 def test_page_without_valid_credentials_says_nothing_of_a_closed_survey(app: App) -> None:

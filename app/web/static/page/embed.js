@@ -15,7 +15,7 @@ const PARTS = /** @type {const} */ (["opening", "ended", "left", "waiting"]);
 const { pageUrl = "", ancestors = "", left } = byId("embed").dataset;
 const token = location.hash.slice(1);
 const parameters = new URLSearchParams(location.search); // the survey's too
-parameters.delete("left");
+parameters.delete("has-left");
 const search = `?${parameters}`;
 
 /** @param {(typeof PARTS)[number]} part */
