@@ -71,12 +71,12 @@ def _page_value(survey: Survey, page: PageStep, state: SessionState, command: An
     if not isinstance(given, Mapping):
         return refuse(survey, "invalid_answer", "must_be_fields")
     context = session_context(survey, state)
+    present = present_scope(survey, command.at, context, state.answers)  # as drawn; values are computed once
     stored: dict[str, Any] = {}
     wrong: dict[str, str] = {}
     hidden = dict(given)
     for field, before in shown_fields(survey, page, state.answers, context, stored):
         hidden.pop(field.id, None)
-        present = present_scope(survey, command.at, context, before)
         resolved = resolve(survey, field, survey.conditions.scope(before, context), present).step
         value = _valid_value(survey, resolved, given.get(field.id))
         if isinstance(value, Rejection):

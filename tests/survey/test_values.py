@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from app.survey import conditions
 from app.survey.checks.answers import value_facts
 from app.survey.commands import Answer, Begin, Restart, Save, Update
 from app.survey.definition import Survey, parse_definition
@@ -207,3 +208,19 @@ def test_kind_of_a_value_is_known_from_the_fields_of_pages_too() -> None:
     paged = paged.replace("- {id: weight, type: number, prompt: p, next", "- {id: next, type: info, prompt: p, next")
     assert [facts.kind for facts in value_facts(definition(paged)).values()] == ["number", "text", "text", "text"]
     assert value_facts(definition(paged)) == value_facts(SURVEY)
+
+
+def test_fields_of_a_page_compute_a_value_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checks at load count it once for a command."""
+    fields = [f'{{id: f{n}, type: number, prompt: p, max: "{{{{ values.v }}}}"}}' for n in range(3)]
+    one = definition(f"""
+        {{id: example, title: t, language: en, values: {{v: answers.a + 1}}, steps: [
+        {{id: a, type: number, prompt: p}}, {{id: p, type: page, prompt: p, fields: [{", ".join(fields)}]}}]}}""")
+    state, _ = after(BEGIN, Answer(at=NEW_YEAR, step="a", value=4), survey=one)
+    computed: list[str] = []
+    compute = conditions._value
+    monkeypatch.setattr(conditions, "_value", lambda one, *rest: computed.append(one.source) or compute(one, *rest))
+    found = decide(one, state, Answer(at=NEW_YEAR, step="p", value={"f0": 5, "f1": 6, "f2": 7}))
+    assert isinstance(found, Rejection)
+    assert [*(found.fields or {})] == ["f1", "f2"]
+    assert computed == ["answers.a + 1"]
