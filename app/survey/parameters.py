@@ -158,7 +158,9 @@ def parse_parameters(parameters: Mapping[str, Parameter], texts: Mapping[str, st
 
 def _accepted(name: str, parameter: Parameter, value: object) -> Any:  # noqa: ANN401 - any JSON
     if parameter.step.is_empty(value):
-        return parameter.default
+        if parameter.default is None:
+            return None
+        value = parameter.default
     try:
         strict_json.check(value)
         return parameter.step.check_answer(value)

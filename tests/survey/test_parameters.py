@@ -100,6 +100,11 @@ def test_missing_parameter_is_its_default_or_refused_if_it_is_required() -> None
         accept_parameters(survey("clinic: {type: text, from: url}").parameters, Given())
 
 
+def test_default_is_stored_as_an_answer_is() -> None:
+    one = survey("phone: {type: phone, from: url, default: +49 30 123456}")
+    assert accept_parameters(one.parameters, Given()) == {"phone": "+4930123456"}
+
+
 def test_all_missing_parameters_are_named_at_once() -> None:
     """The sender of a link corrects it once."""
     parameters = survey("a: {type: text, from: url}, b: {type: date, from: api}, c: {type: text, from: url}").parameters
