@@ -1,4 +1,4 @@
-"""Pages: which fields a session shows, and whether it accepts what a participant sends."""
+"""Pages: which fields a session shows, and which of their answers it keeps when others change."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -72,19 +72,19 @@ def fit_page(survey: Survey, page: PageStep, answers: Mapping[str, Any], context
     answer = answers.get(page.id)
     given = dict(answer) if isinstance(answer, Mapping) else {}
     kept: dict[str, Any] = {}
-    gone: dict[str, Any] = {}
+    hidden: dict[str, Any] = {}
     is_complete = True
     for field, before in shown_fields(survey, page, answers, context, given):
         fits = _fits(survey, field, given.get(field.id), before, context)
         is_complete = is_complete and (fits or not field.required)
         if field.id in given:
-            (kept if fits else gone)[field.id] = given[field.id] if fits else given.pop(field.id)
-    gone |= {name: value for name, value in given.items() if name not in kept}
-    return Fitted(kept, gone, is_complete)
+            (kept if fits else hidden)[field.id] = given[field.id] if fits else given.pop(field.id)
+    hidden |= {name: value for name, value in given.items() if name not in kept}
+    return Fitted(kept, hidden, is_complete)
 
 
 def _fits(survey: Survey, field: FieldStep, value: object, answers: Mapping[str, Any], context: Context) -> bool:
-    """Return whether an accepted answer to a field, or none, is one with the options that are shown."""
+    """Return whether an accepted answer to a field, which may be missing, is valid with the options that are shown."""
     if isinstance(field, OptionsStep) and field.id in survey.conditions.options:
         return field.fits_options(
             value, survey.conditions.hidden_options(field.id, survey.conditions.scope(answers, context))

@@ -12,12 +12,12 @@ from ..errors import InvalidInput, InvalidJson
 from .types import InvalidAnswer, OptionItem, OptionsStep, Step, StrictModel, is_absent, require_plain
 
 RESERVED = frozenset({"survey", "is_audio", "lang", "token"})
-"""What the page and the socket read of their address themselves."""
+"""Names of query parameters that the page and the socket read themselves."""
 
 MAX_PARAMETERS = 100
 
 MAX_INVITATION_BYTES = 1000
-"""Of an invitation's parameters as JSON: they are part of its link."""
+"""Size limit of an invitation's parameters as JSON: they are part of its link."""
 
 Source = Literal["url", "invitation", "api"]
 
@@ -68,7 +68,7 @@ class Parameter(StrictModel):
             exclude_if=is_absent,
         ),
     ] = None
-    default: Annotated[Any, Field(description="What it is where it is missing", exclude_if=is_absent)] = None
+    default: Annotated[Any, Field(description="Value where none is given", exclude_if=is_absent)] = None
     options: Annotated[
         tuple[OptionItem, ...],
         Field(strict=False, max_length=1000, description="Of a choice", exclude_if=is_absent),
@@ -105,7 +105,7 @@ class Parameter(StrictModel):
         return self.default is None if self.required is None else self.required
 
     def parse(self, text: str) -> object:
-        """Return a text of an address as a value, which may be wrong."""
+        """Return the value of a text, such as one of an address; it may still be invalid."""
         if isinstance(self.step, OptionsStep):
             return next((value for value in self.step.values if str(value) == text), text)
         if self.type in {"number", "boolean"}:
@@ -152,7 +152,7 @@ def accept_invitation(parameters: Mapping[str, Parameter], values: Mapping[str, 
 
 
 def parse_parameters(parameters: Mapping[str, Parameter], texts: Mapping[str, str]) -> dict[str, object]:
-    """Return texts, such as a command line has, as values, which may be wrong."""
+    """Return the values of texts, such as those of a command line, by name; they may still be invalid."""
     return {name: parameters[name].parse(text) if name in parameters else text for name, text in texts.items()}
 
 

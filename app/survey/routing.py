@@ -27,7 +27,7 @@ class Route:
         steps: in order, each once; all but the last are answered.
         leads_to: the end, or the step where a cycle closes; None while the last has no answer.
         failed_conditions: steps with a condition that failed to evaluate.
-        withdrawn: the last step, if its answer is none with the options and fields that are shown now.
+        withdrawn: the last step, if its answer is no longer valid with the options and fields that are shown now.
         trimmed: answers to fields that are not shown now, by page.
     """
 
@@ -199,7 +199,7 @@ class _Walk:
         return (step not in self._answers and step not in self._passed) or self._survey.step(step) is None
 
     def _is_withdrawn(self, step: str) -> bool:
-        """Return whether the answer is none any more with the options and fields that are shown."""
+        """Return whether the answer is no longer valid with the options and fields that are shown."""
         with_options = self._survey.step(step)
         if isinstance(with_options, PageStep):
             return self._is_page_incomplete(with_options)
@@ -210,7 +210,7 @@ class _Walk:
         return step in self._answers and not with_options.fits_options(self._answers[step], hidden)
 
     def _is_page_incomplete(self, page: PageStep) -> bool:
-        """Return whether a field that is shown now needs an answer; answers to hidden fields do not count from here."""
+        """Return whether a shown field lacks an answer; if not, ignore answers to hidden fields from here on."""
         if page.id not in self._answers or page.id not in self._survey.conditions.varying:
             return False
         fitted = fit_page(self._survey, page, self._counting, self._context)
