@@ -50,6 +50,10 @@ def _is_free(name: str) -> str:
 ParameterName = Annotated[Name, AfterValidator(_is_free)]
 
 
+_IN_LANGUAGES = ("title", "description", "parameters", "steps", "end")
+"""Fields with texts."""
+
+
 class Survey(StrictModel):
     """A survey: its texts, its steps, and how long its sessions last."""
 
@@ -199,7 +203,7 @@ class Survey(StrictModel):
 
     def add_language(self, tag: str, texts: "Survey") -> None:
         """Keep the texts of this survey as it was parsed in another language."""
-        self.parsed_texts[tag] = {name: getattr(texts, name) for name in ("title", "description", "steps", "end")}
+        self.parsed_texts[tag] = {name: getattr(texts, name) for name in _IN_LANGUAGES}
 
     def _translate(self, tag: str) -> "Survey":
         if tag not in self.parsed_texts:

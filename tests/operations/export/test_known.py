@@ -111,6 +111,15 @@ def test_row_has_a_column_for_each_parameter_and_value(store: SessionStore) -> N
     assert {row["user_id"]: row["clinic"] for row in labelled} == {"ann": "North", "ben": "South", "old": None}
 
 
+def test_labels_of_a_parameter_are_in_the_language_of_the_export(opened: Opened) -> None:
+    """As those of steps are."""
+    in_two = SURVEY.replace("language: en", "language: en\nlanguages: [en, de]")
+    store = opened(in_two.replace("label: North", "label: {en: North, de: Nord}"))
+    answer(store, "ann", {})
+    (row,) = csv_rows(export(store, "known", "csv", labels=True, language="de")[0])
+    assert row["clinic"] == "Nord"
+
+
 @pytest.mark.parametrize(("format_name", "read"), [("parquet", parquet_rows), ("xlsx", sheet_rows)])
 def test_columns_are_typed(store: SessionStore, format_name: Any, read: Any) -> None:
     rows = read(export(store, "known", format_name)[0])
