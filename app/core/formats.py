@@ -34,6 +34,7 @@ _PATTERN_MESSAGES = {
 }
 _TYPE_MESSAGES = {
     "bool_type": "must be true or false",
+    "dict_type": "must be a mapping",
     "extra_forbidden": "unknown field",
     "greater_than_equal": "must be at least {ge}",
     "int_type": "must be a whole number",

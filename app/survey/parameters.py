@@ -143,7 +143,10 @@ def accept_invitation(parameters: Mapping[str, Parameter], values: Mapping[str, 
     own = {name: one for name, one in parameters.items() if one.source == "invitation"}
     for name in sorted(values.keys() - own.keys()):
         known = ", ".join(own) or "none"
-        raise InvalidInput(f"The survey's invitations have no parameter {name}. They have {known}.")
+        message = f"The survey's invitations have no parameter {name}. They have {known}."
+        if name in parameters:
+            message += f" {name} has `from: {parameters[name].source}`."
+        raise InvalidInput(message)
     accepted = accept_parameters(own, Given(invitation=values))
     carried = {name: accepted[name] for name in own if name in values}
     if len(strict_json.encode(carried).encode()) > MAX_INVITATION_BYTES:

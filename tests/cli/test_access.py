@@ -204,7 +204,11 @@ def test_invitations_carry_parameters(operator: Operator, serve: Serve, tmp_path
         ((), "The parameter first_name is missing.", 1),
         (("age=36",), "The parameter first_name is missing.", 1),
         (("first_name=Ada", "age=old"), "The parameter age is invalid. ", 1),
-        (("first_name=Ada", "clinic=south"), "no parameter clinic. They have first_name, age.", 1),
+        (
+            ("first_name=Ada", "clinic=south"),
+            "no parameter clinic. They have first_name, age. clinic has `from: url`.",
+            1,
+        ),
         (("first_name",), "--set first_name: write NAME=VALUE", 2),
         (("first_name=Ada", "first_name=Eve"), "each name once", 2),
     ],

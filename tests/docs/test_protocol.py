@@ -111,7 +111,7 @@ def test_transcripts_are_what_the_server_sends(running: Server) -> None:
 
 def test_requests_are_answered_as_printed(running: Server) -> None:
     """What curl prints is the JSON below the command."""
-    assert len(REQUESTS) == 6
+    assert len(REQUESTS) == 7
     for command, printed in REQUESTS:
         script = command.replace("http://127.0.0.1:8000", running.url)
         done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)

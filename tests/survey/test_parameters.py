@@ -154,7 +154,7 @@ def test_invitation_carries_only_its_own_parameters() -> None:
     assert accept_invitation(parameters, texts) == {"name": "Ada", "age": 36}
     assert accept_invitation(parameters, {"name": "Ada"}) == {"name": "Ada"}
     for wrong, message in (
-        ({"name": "Ada", "clinic": "north"}, "no parameter clinic. They have name, age."),
+        ({"name": "Ada", "clinic": "north"}, "no parameter clinic. They have name, age. clinic has `from: url`."),
         ({"name": "Ada", "age": "old"}, "The parameter age"),
         ({}, "The parameter name is missing."),
         ({"name": "ä" * MAX_INVITATION_BYTES}, f"at most {MAX_INVITATION_BYTES} bytes"),

@@ -212,14 +212,16 @@ def test_rest_refuses_with_422(running: Server, user: str, token: str, query: st
 def test_rest_takes_the_parameters_that_an_integrator_sends(
     running: Server, user: str, token: str, integrator: str
 ) -> None:
-    """Wherever they come from otherwise; participants may not send any."""
+    """Wherever they come from otherwise, also instead of those in the address; participants may not send any."""
     path = f"/api/session/{user}?survey=arrival"
     sent = {"parameters": {"clinic": "south", "first_name": "Ada", "ward": 5}}
     assert request(running, "POST", f"{path}&clinic=north", token, sent).status_code == 403
     assert request(running, "POST", path, None, sent).status_code == 401
     wrong = request(running, "POST", path, integrator, {"parameters": {"clinic": "south", "ward": "five"}})
     assert (wrong.status_code, wrong.json()["detail"]) == (422, "The parameter ward is invalid. It must be a number.")
-    made = request(running, "POST", path, integrator, sent)
+    wrong = request(running, "POST", path, integrator, {"parameters": ["south"]})
+    assert (wrong.status_code, wrong.json()["detail"]) == (422, "The field parameters must be a mapping.")
+    made = request(running, "POST", f"{path}&clinic=north", integrator, sent)
     assert (made.status_code, made.json()["session"]["parameters"]) == (201, {**NORTH, **sent["parameters"]})
     assert begun(running, user, "clinic=north", token) == made.json()["session"]["parameters"]
 
@@ -236,7 +238,10 @@ def test_rest_invites_with_parameters(running: Server, user: str, integrator: st
     """Checked when the invitation is made: the participant could do nothing about it."""
     path = "/api/surveys/arrival/participants"
     for parameters, message in (
-        ({"clinic": "north"}, "The survey's invitations have no parameter clinic. They have first_name."),
+        (
+            {"clinic": "north"},
+            "The survey's invitations have no parameter clinic. They have first_name. clinic has `from: url`.",
+        ),
         ({"name": "Ada"}, "The survey's invitations have no parameter name. They have first_name."),
         ({"first_name": 1}, "The parameter first_name is invalid. It must be text."),
         (
