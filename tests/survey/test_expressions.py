@@ -134,8 +134,17 @@ def test_expression_knows_what_it_reads(
         ("mod(1)", "mod() takes 2 values"),
         ("round()", "round() takes 1 or 2 values"),
         ("'a'.contains()", "contains() takes 1 value"),
+        ("sum(1, 2)", "sum() takes a list; write sum([a, b])"),
+        ("2 ** 3", "not a CEL expression: unexpected * at character 4: there is no power; write x * x"),
+        ("2 ^ 3", "not a CEL expression: unexpected ^ at character 3: there is no power; write x * x"),
         ("label(answers.weight)", "label() is for texts only; compare values instead"),
-        ("other_text(answer)", "other_text() takes the answer to a step, such as other_text(answers.Q1)"),
+        (
+            "other_text(answer)",
+            (
+                "other_text() takes the answer to a step, such as other_text(answers.Q1), but no row of a grid, parameter "
+                "or value"
+            ),
+        ),
         ("'a' < '\\q'", "not a CEL expression: \\q is not an escape sequence in the text at character 7"),
         (" " * (MAX_LENGTH + 1), "the expression has 2001 characters; at most 2000 are allowed"),
         ("'a'.matches(answer)", 'the pattern of matches() must be a text in quotes, such as x.matches("^[0-9]+$")'),

@@ -8,10 +8,8 @@ from ..expressions import Expression, InvalidExpression, compile_expression
 from ..texts import computed
 from .document import Document
 from .findings import Findings
+from .hints import first_of
 from .places import Place, names_in, step_indexes
-
-_SHOWN = 5
-"""Fields that a message names."""
 
 _AT = re.compile(r" at character (\d+)")
 _UNKNOWN_NAME = re.compile(r"'(\w+)' does not exist")
@@ -69,8 +67,7 @@ class Compiler:
         parts = None if unknown is None or unknown[1] != "answers" else _parts_of(unknown[2], self._document)
         if parts is not None:
             message, unknown = parts, None
-        meant = None if unknown is None else self._findings.nearest(unknown[2], getattr(self._names, unknown[1]))
-        hint = "" if meant is None else f"; did you mean {meant}?"
+        hint = "" if unknown is None else self._meant(unknown[1], unknown[2])
         offset = place.offset
         if at is not None and place.field is None:
             offset = (offset or 0) + int(at[1]) - 1
@@ -80,7 +77,7 @@ class Compiler:
     def _unknown(self, name: str, place: Place, message: str) -> str:
         if name in {"parameters", "values"}:
             return f"the survey has no {name}"
-        mapping = next((mapping for mapping in _MEMBERS if name in getattr(self._names, mapping)), None)
+        mapping = self._mapping_of(name)
         problem = f"{name!r} does not exist"
         if mapping is not None:
             return f"{problem}; write {mapping}.{name}"
@@ -90,6 +87,16 @@ class Compiler:
             (one for one in self._names.variables if one in {name.lower(), f"{name.lower()}s"}), None
         )
         return f'{message}; write "{name}" for a text' if meant is None else f"{problem}; did you mean {meant}?"
+
+    def _meant(self, mapping: str, name: str) -> str:
+        elsewhere = self._mapping_of(name)
+        if elsewhere is not None:
+            return f"; write {elsewhere}.{name}"
+        meant = self._findings.nearest(name, getattr(self._names, mapping))
+        return "" if meant is None else f"; did you mean {meant}?"
+
+    def _mapping_of(self, name: str) -> str | None:
+        return next((mapping for mapping in _MEMBERS if name in getattr(self._names, mapping)), None)
 
     def _example(self, place: Place) -> str:
         own = None if place.step is None else place.step.id
@@ -103,8 +110,7 @@ def _parts_of(name: str, document: Document) -> str | None:
     index = step_indexes(document).get(name)
     names = [] if index is None else [f"answers.{field}" for field in _ids(document.fields(index))]
     if names:
-        shown = ", ".join([*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])])
-        return f"answers.{name} is a page; write the answer of a field: {shown}"
+        return f"answers.{name} is a page; write the answer of a field: {first_of(names)}"
     for step_id, index in step_indexes(document).items():
         if name in _ids(document.at(("steps", index, "rows"))):
             return f"{name} is a row of the grid {step_id}; write answers.{step_id}.{name}"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..expressions import (
+    OF_LISTS,
     Binary,
     Call,
     Index,
@@ -21,6 +22,9 @@ from ..texts import computed
 from ..types import STEP_TYPES, BaseStep
 from .document import Document, Path
 from .places import names_in
+
+_SHOWN = 5
+"""Names that a message lists."""
 
 _LISTS: Mapping[str, tuple[str, str, str]] = {
     "steps": ("a list of steps", "a step", "{id: S1, type: info, prompt: Hello}"),
@@ -130,7 +134,7 @@ def calculation(tree: Node, field: str | None, own: BaseStep | None, steps: Mapp
         for part in node.parts if not isinstance(node, Select | Index | Loop) else ():
             step = _step(part, own, steps)
             if step is not None and step.parts():
-                return f"; {_shown(part)} has several answers, such as {_shown(part)}.{step.parts()[0].id}"
+                return _parts(node, str(_shown(part)), step)
         if isinstance(node, Binary) and [operator in _ORDER for operator, _ in node.rest] == [True, True]:
             return "; write a < b && b < c instead of a < b < c"
         if isinstance(node, Binary) and node.rest[0][0] in {"+", "-"} and _is_date(node.first, own, steps):
@@ -143,6 +147,18 @@ def calculation(tree: Node, field: str | None, own: BaseStep | None, steps: Mapp
     if step_type == "datetime" and "today" in reads:
         return "; write now, which has the time too"
     return "; write today" if step_type == "date" and "now" in reads else ""
+
+
+def _parts(node: Node, shown: str, step: BaseStep) -> str:
+    answers = [f"{shown}.{one.id}" for one in step.parts()]
+    if isinstance(node, Call) and node.function in OF_LISTS:
+        return f"; write {node.function}([{first_of(answers)}])"
+    return f"; {shown} has several answers, such as {answers[0]}"
+
+
+def first_of(names: Sequence[str]) -> str:
+    """Return the names that a message shows of many."""
+    return ", ".join([*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])])
 
 
 def _is_date(node: Node, own: BaseStep | None, steps: Mapping[str, BaseStep]) -> bool:

@@ -8,11 +8,13 @@ _QUOTES = 'put the text into quotes: "..."'
 
 _OTHER_QUOTES = "the text ends before this; put all of it into quotes, of the other kind if it has some: '...'"
 
+DECIMAL = "a comma ends a number inside {{ }} or [ ]; write {number}"
 COMMA = f"a comma ends a text inside {{ }} or [ ]; {_QUOTES}"
 NO_QUESTION_MARK = f"`?` cannot be in a text inside {{ }} or [ ]; {_QUOTES}"
 
 NO_KEY = f"a text can't begin with `{{` or `[`; {_QUOTES}, or leave out the braces of a condition"
 _INDENTATION = "this does not fit the lines above: align it with them, or put the text above it into quotes"
+_LIST = "this is in line with the `- ` above: begin an item with `- `, or align a field with those of its item"
 _ENDS_EARLY = (
     f"the `{{start}}` in line {{line}} is not closed before this: a comma or `{{end}}` is missing, or {_QUOTES}"
 )
@@ -49,6 +51,8 @@ def explain(error: yaml.MarkedYAMLError) -> tuple[str, yaml.Mark | None]:
         return problem, error.problem_mark
     if "end of stream" in problem and "quoted" in str(error.context):
         return _NEVER_CLOSED, error.context_mark
+    if "block collection" in str(error.context) and _column(error.problem_mark) == _column(error.context_mark):
+        return _LIST, error.problem_mark
     brackets = {"while parsing a flow mapping": "{}", "while parsing a flow sequence": "[]"}.get(str(error.context))
     if brackets is not None and error.context_mark is not None and not re.search(r"got '(\?|<scalar>)'", problem):
         line = error.context_mark.line + 1
@@ -58,3 +62,7 @@ def explain(error: yaml.MarkedYAMLError) -> tuple[str, yaml.Mark | None]:
         if found is not None:
             return found.expand(message), error.problem_mark
     return _INDENTATION, error.problem_mark
+
+
+def _column(mark: yaml.Mark | None) -> int | None:
+    return None if mark is None else mark.column

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import yaml
 
-from .yaml_messages import COMMA, NO_KEY, NO_QUESTION_MARK, explain
+from .yaml_messages import COMMA, DECIMAL, NO_KEY, NO_QUESTION_MARK, explain
 
 MAX_NODES = 1_000_000
 """Of a file, where each alias counts as all that its anchor contains."""
@@ -102,9 +103,12 @@ class _Loader(yaml.SafeLoader):
             if key.tag != f"{_TAG}merge" and _key(key) in seen:
                 self.refuse(f"the key {key.value!r} occurs twice", key)
             seen.add(_key(key))
-        rests = {key: None for key, value in node.value[1:] if node.flow_style and _is_rest(key, value)}
-        for key in rests:
-            self.refuse(COMMA, key)
+        rests = set()
+        for (_, before), (key, value) in pairwise(node.value if node.flow_style else ()):
+            if _is_rest(key, value):
+                rests.add(key)
+                is_decimal = before.tag == key.tag == f"{_TAG}int"
+                self.refuse(DECIMAL.format(number=f"{before.value}.{key.value}") if is_decimal else COMMA, key)
         node.value = [pair for pair in node.value if pair[0] not in rests]
 
     def _check_options(self, node: yaml.MappingNode) -> None:

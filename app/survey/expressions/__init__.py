@@ -3,6 +3,7 @@
 from .compiler import FUNCTIONS, Names
 from .expression import Expression, branches, compile_expression, without_value
 from .frame import MAX_STEPS, SCOPE, Frame, Scope, StepBudget
+from .functions import OF_LISTS
 from .inference import Members, infer
 from .nodes import Binary, Call, Index, InvalidExpression, Literal, Loop, Name, Node, Select, nodes
 from .parser import MAX_LENGTH, RESERVED_WORDS
@@ -15,6 +16,7 @@ __all__ = [
     "FUNCTIONS",
     "MAX_LENGTH",
     "MAX_STEPS",
+    "OF_LISTS",
     "RESERVED_WORDS",
     "SAMPLES",
     "SCOPE",

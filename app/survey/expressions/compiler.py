@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from . import evaluation
 from .evaluation import VARIABLES_OF_SCOPE
 from .frame import VARIABLES, Evaluate
-from .functions import STANDARD, SURVEY, matching
+from .functions import OF_LISTS, STANDARD, SURVEY, matching
 from .nodes import (
     Binary,
     Call,
@@ -223,6 +223,8 @@ class _Compiler:
             raise InvalidExpression(f"write x.{name}() instead of {name}(x)")
         if len(node.parts) not in function.counts:
             counts = [count - (node.target is not None) for count in function.counts]
+            if name in OF_LISTS:
+                raise InvalidExpression(f"{name}() takes a list; write {name}([a, b])")
             noun = "value" if counts == [1] else "values"
             raise InvalidExpression(f"{name}() takes {' or '.join(map(str, counts))} {noun}")
         if name == "matches":
@@ -254,7 +256,10 @@ class _Compiler:
             ):
                 self._read("answers", step)
                 return evaluation.label(step) if name == "label" else evaluation.other_text(step)
-        raise InvalidExpression(f"{name}() takes the answer to a step, such as {name}(answers.Q1)")
+        example = f"{name}(answers.Q1)"
+        raise InvalidExpression(
+            f"{name}() takes the answer to a step, such as {example}, but no row of a grid, parameter or value"
+        )
 
     def _loop(self, node: Loop, bound: tuple[str, ...]) -> Evaluate:
         if node.variable in {"answer", "answers"}:

@@ -237,3 +237,6 @@ SURVEY: Mapping[str, Function] = {
     "add_years": Function(times.add_years, (2,)),
 }
 """Beside CEL's, and beside those that see their arguments unevaluated."""
+
+OF_LISTS = frozenset({"sum", "mean", "minimum", "maximum", "count"})
+"""Functions of one list, which authors call with several values."""

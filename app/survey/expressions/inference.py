@@ -85,7 +85,7 @@ class _Inference:
                 self.attempt(operand, bound)
             ):
                 if name not in fields:
-                    raise EvaluationError(f"it has no such part; its parts are {', '.join(fields)}")
+                    raise EvaluationError(f"there is no part {name}; the parts are {', '.join(fields)}")
                 return fields[name]
             case Select(operand, name, is_test):
                 read = evaluation.has_field if is_test else evaluation.selected

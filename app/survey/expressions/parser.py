@@ -88,8 +88,9 @@ class _Parser:
         token = self._token
         if token.kind == "end":
             return InvalidExpression(f"not a CEL expression: it ends too early{hint and f': {hint}'}")
-        before = self._tokens[self._position - 1].text.lower()
-        hint = HINTS["not"] if before == "not" else HINTS.get(token.text.lower(), hint)
+        before, text = self._tokens[self._position - 1].text.lower(), token.text.lower()
+        wrong = "not" if before == "not" else "**" if before == text == "*" else text
+        hint = HINTS.get(wrong, hint)
         return InvalidExpression(
             f"not a CEL expression: unexpected {token.text} at character {token.at + 1}{hint and f': {hint}'}"
         )

@@ -34,6 +34,8 @@ HINTS = {
     "≥": "write >=",
     "?": "write coalesce(a, b) for another value where there is none",
     "%": "there is no %; write mod(a, b)",
+    "^": "there is no power; write x * x",
+    "**": "there is no power; write x * x",
     "&": "write && for and",
     "|": "write || for or",
     "and": "write &&",

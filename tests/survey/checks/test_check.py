@@ -55,6 +55,14 @@ YAML_MISTAKES = {
         "  - id: S1\n   prompt: x\n",
         "6:4: this does not fit the lines above: align it with them, or put the text above it into quotes",
     ),
+    "field in line with its item": (
+        "  - id: S1\n  type: info\n",
+        "6:3: this is in line with the `- ` above: begin an item with `- `, or align a field with those of its item",
+    ),
+    "number with a comma": (
+        "  - {id: S1, type: number, prompt: P, min: 0,4}\n",
+        "5:46: a comma ends a number inside { } or [ ]; write 0.4",
+    ),
     "anchor": ("  - *item\n", '5:5: there is no anchor &item above; if it is text, put the text into quotes: "..."'),
     "backslash": (
         '  - id: S1\n    pattern: "\\d+"\n',

@@ -56,7 +56,10 @@ end:
         ),
         f"4:18: description: {unknown}",
         "15:24: step c: prompt.en: answers.cc names a step that is not in the survey; did you mean c?",
-        "15:50: step c: prompt.de: label() takes the answer to a step, such as label(answers.Q1)",
+        (
+            "15:50: step c: prompt.de: label() takes the answer to a step, such as label(answers.Q1), but no row of a "
+            "grid, parameter or value"
+        ),
         "15:76: step c: prompt.de: parameters.nam names a parameter that is not in the survey; did you mean name?",
         "19:14: step c: help: values.bmo names a value that is not in the survey; did you mean bmi?",
         f"20:22: step c: audio: {FAILS}a text and a number cannot be added",

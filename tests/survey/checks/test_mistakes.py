@@ -17,7 +17,7 @@ KNOWN = """\
 CONDITIONS = {
     "answers.g == 1": "answers.g is never 1: it has several answers, such as answers.g.r",
     "answers.c == answers.g": "answers.g is never a text: it has several answers, such as answers.g.r",
-    "sum(answers.g) > 1": FAILS + "a map is not a list; answers.g has several answers, such as answers.g.r",
+    "sum(answers.g) > 1": FAILS + "a map is not a list; write sum([answers.g.r, answers.g.s])",
     "answers.r == 1": "r is a row of the grid g; write answers.g.r",
     "answers.n < 3 < 5": FAILS + "a boolean and a number cannot be compared; write a < b && b < c instead of a < b < c",
     "other_text(answers.c) == null": "other_text(answers.c) never has a value: no option of c has `other: true`",
@@ -72,7 +72,7 @@ PARTS = {
         f"next[0].when: {FAILS}a map and a number cannot be compared; answer has several answers, such as answer.z1"
     ),
     "type: page, fields: [{id: z1, type: number, prompt: P}], next: [{when: answer.z2 > 3, go: end}]": (
-        f"next[0].when: {FAILS}it has no such part; its parts are z1"
+        f"next[0].when: {FAILS}there is no part z2; the parts are z1"
     ),
 }
 TOPS = {

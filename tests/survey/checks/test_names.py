@@ -129,6 +129,21 @@ def test_show_if_reads_a_value_of_earlier_answers_only() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("source", "meant"),
+    [
+        ("answers.bmi > 30", "answers.bmi names a step that is not in the survey; write values.bmi"),
+        ("answers.age > 30", "answers.age names a step that is not in the survey; write parameters.age"),
+        ("values.weight > 30", "values.weight names a value that is not in the survey; write answers.weight"),
+        ("parameters.bmi > 30", "parameters.bmi names a parameter that is not in the survey; write values.bmi"),
+    ],
+)
+def test_name_that_is_something_else_is_suggested(source: str, meant: str) -> None:
+    """Rather than a similar name of the same kind."""
+    text = f"{HEAD}end: [{{when: {source}, title: T}}]\n"
+    assert [one.partition(": ")[2] for one in found_in(text)] == [f"end[0].when: {meant}"]
+
+
 def test_value_is_checked_at_its_place() -> None:
     """A value reads those before it, and can be of any type; later ones do not repeat its mistake."""
     values = """\

@@ -81,7 +81,7 @@ def test_right_page_and_grid_have_no_findings() -> None:
         ]),
         ("when: answers.days.sleep == 1", "when: answers.days.slep == 1", [
             ("f:21:19: step days: next[0].when: this never has a value, whatever the answers are: "
-            "it has no such part; its parts are sleep, energy")
+            "there is no part slep; the parts are sleep, energy")
         ]),
         ("id: last,", "id: sex,", ["f:12:14: step body: fields[2]: the step in line 5 has the same id"]),
         ("id: last,", "id: height,", ["f:12:14: step body: fields[2]: the field in line 10 has the same id"]),
