@@ -1,5 +1,6 @@
 """Choice: one of several options; also the options of other types."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Annotated, Any, Literal, Protocol, Self, TypeVar
@@ -114,11 +115,7 @@ class OptionsStep(BaseStep):
     @field_validator("options")
     @classmethod
     def _have_different_values(cls, options: tuple[Option, ...]) -> tuple[Option, ...]:
-        seen: set[OptionValue] = set()
-        for option in options:
-            if option.value in seen:
-                raise ValueError(f"two options have the value {option.value!r}")
-            seen.add(option.value)
+        require_different_values(options)
         return options
 
     @cached_property
@@ -252,6 +249,18 @@ def other_text(item: Any) -> str | None:  # noqa: ANN401 - any JSON
 
 def _has_text(item: object) -> bool:
     return isinstance(item, dict) and item.keys() == {"value", "text"} and isinstance(item["text"], str)
+
+
+def first_repeated(values: Iterable[T]) -> T | None:
+    """Return the first value that occurs more than once; None if all differ."""
+    return next((value for value, count in Counter(values).items() if count > 1), None)
+
+
+def require_different_values(options: Sequence[Option]) -> None:
+    """Raise ValueError if two options have the same value."""
+    repeated = first_repeated(option.value for option in options)
+    if repeated is not None:
+        raise ValueError(f"two options have the value {repeated!r}")
 
 
 def find_option(options: Mapping[Any, T], value: object) -> T | None:

@@ -8,7 +8,17 @@ from pydantic import Field, field_validator
 
 from ...core.formats import STEP_ID
 from ..texts import OneLine
-from .choice import ChoiceStep, OptionItem, OptionValue, find_option, number_options, require_plain
+from .choice import (
+    ChoiceStep,
+    Option,
+    OptionItem,
+    OptionValue,
+    find_option,
+    first_repeated,
+    number_options,
+    require_different_values,
+    require_plain,
+)
 from .choices import ChoicesStep
 from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
 from .step import BaseStep, Code, InvalidAnswer, SampleRequest, StrictModel, Value, is_absent, newest, unknown_fields
@@ -56,22 +66,17 @@ class GridStep(BaseStep):
     @field_validator("rows")
     @classmethod
     def _have_different_ids(cls, rows: tuple[Row, ...]) -> tuple[Row, ...]:
-        seen: set[str] = set()
-        for row in rows:
-            if row.id in seen:
-                raise ValueError(f"two rows have the id {row.id}")
-            seen.add(row.id)
-        if seen == {"value", "text"}:
+        ids = [row.id for row in rows]
+        if (repeated := first_repeated(ids)) is not None:
+            raise ValueError(f"two rows have the id {repeated}")
+        if set(ids) == {"value", "text"}:
             raise ValueError("rows called value and text, and no other: their answer would be read as an option's text")
         return rows
 
     @field_validator("options")
     @classmethod
-    def _are_plain(cls, options: Any) -> Any:  # noqa: ANN401 - the options
-        values = [option.value for option in options]
-        repeated = next((value for value in values if values.count(value) > 1), None)
-        if repeated is not None:
-            raise ValueError(f"two options have the value {repeated!r}")
+    def _are_plain(cls, options: tuple[Option, ...]) -> tuple[Option, ...]:
+        require_different_values(options)
         require_plain(options, "grid")
         return options
 
