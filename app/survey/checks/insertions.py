@@ -1,5 +1,6 @@
 """The insertions in the texts of a survey file: where they are, and whether they end."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 from ..markdown import MarkdownText
@@ -13,12 +14,17 @@ from .models import Model, texts
 from .places import Place, conditions_at
 from .translations import bare_options
 
+_SINGLE_BRACES = re.compile(r"(?<!\{)\{ *((?:answers|parameters|values)\.\w[^{}]*)\}(?!\})")
+
 
 def check_insertions(document: Document, models: Mapping[Path, Model], findings: Findings) -> None:
-    """Add insertions without an end, and those where none can be."""
+    """Add insertions without an end, those where none can be, and those in single braces."""
     is_markdown = document.at(("markdown",)) is True
     for path, _, text in _texts(document, models):
         place = document.place(path)
+        for single in _SINGLE_BRACES.finditer(text):
+            problem = f"{place}: {single[0]} is shown as it is; write {{{{ {single[1].strip()} }}}} to insert the value"
+            findings.add(path, problem, level="warning", offset=single.start())
         try:
             insertions = [*find_insertions(text)]
         except UnclosedInsertion as error:
@@ -26,7 +32,11 @@ def check_insertions(document: Document, models: Mapping[Path, Model], findings:
             continue
         if insertions and path[0] == "parameters":
             findings.add(path, f"{place}: an option of a parameter is never shown, so it cannot have insertions")
-        if is_markdown and MarkdownText(text, is_inline=_is_one_line(path, models)).has_insertion_in_link:
+        if (
+            insertions
+            and is_markdown
+            and MarkdownText(text, is_inline=_is_one_line(path, models)).has_insertion_in_link
+        ):
             findings.add(path, f"{place}: the target of a link cannot have an insertion", offset=insertions[0].start)
 
 
@@ -74,7 +84,7 @@ def _texts(document: Document, models: Mapping[Path, Model]) -> Iterator[tuple[P
     for path in (*texts(models, document), *bare_options(models, document), *redirects):
         text = document.at(path)
         for tag, one in text.items() if isinstance(text, dict) else [("", text)]:
-            if isinstance(one, str) and "{{" in one:
+            if isinstance(one, str) and "{" in one:
                 yield ((*path, tag) if tag else path), tag, one
 
 

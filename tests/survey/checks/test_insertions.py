@@ -92,6 +92,20 @@ def test_title_and_description_read_parameters_and_the_time() -> None:
 
 
 @pytest.mark.parametrize(
+    ("prompt", "single", "meant"),
+    [
+        ("Hi { parameters.north }!", "{ parameters.north }", "{{ parameters.north }}"),
+        ("${answers.n + 1}", "{answers.n + 1}", "{{ answers.n + 1 }}"),
+        ("\\\\{{ answers.n }}, {n} and {{ today }}", None, None),
+    ],
+)
+def test_insertion_in_single_braces_is_a_warning(prompt: str, single: str | None, meant: str | None) -> None:
+    """As other programs write them: the participant would read the expression."""
+    found = [one.partition("prompt: ")[2] for one in found_in(KNOWN + STEPS % {**FIELDS, "prompt": prompt})]
+    assert found == ([] if single is None else [f"{single} is shown as it is; write {meant} to insert the value"])
+
+
+@pytest.mark.parametrize(
     ("prompt", "problem"),
     [
         (
