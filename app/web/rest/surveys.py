@@ -69,7 +69,6 @@ class Survey(Model):
     parameters: dict[str, dict[str, JsonValue]] = Field(
         default_factory=dict, description="what is known before the first question, by name, as in the file"
     )
-    values: dict[str, str] = Field(default_factory=dict, description="expressions of computed values, by name")
     markdown: bool = False
     html: dict[str, str] = Field(default_factory=dict, description="texts as HTML, where `markdown` is on")
 
@@ -194,7 +193,7 @@ def _survey_response(survey: survey_core.Survey) -> flask.Response:
         }
         for step in survey.steps
     ]
-    fields = with_html(survey.model_dump(mode="json", exclude={"steps", "end"}), survey)
+    fields = with_html(survey.model_dump(mode="json", exclude={"steps", "end", "values"}), survey)
     more = {"revision": survey.revision, "first_step": graph.fixed_first_step, "steps": steps}
     return success(survey={**fields, **more})
 

@@ -112,6 +112,16 @@ def test_page_keeps_the_survey_for_good_at_an_address_of_its_revision_and_releas
     assert "immutable" not in app.request("GET", before).headers["Cache-Control"]
 
 
+def test_survey_has_no_rules(app: App, file: Path) -> None:
+    """Neither those between steps nor the expressions of values, on which these may depend."""
+    secret = "values: {score: answers.S1 + 'x'}\nend: [{when: values.score == 'ax', title: T}]\n"
+    file.write_text(VISIT.replace("First}", "First, next: [{when: values.score == 'bx', go: end}]}") + secret)
+    app.request("POST", "/api/surveys/reload", app.create_key("admin"))
+    answer = app.request("GET", "/api/surveys/visit")
+    assert answer.json["survey"]["steps"][0]["reads"] == []
+    assert "score" not in answer.text
+
+
 @pytest.mark.parametrize("query", ["revision=abc", "revision=", f"revision={'G' * 32}", "form=x", "lang=" + "a-" * 18])
 def test_malformed_parameter_of_a_survey_is_refused_unread(app: App, query: str) -> None:
     """A revision has 32 hexadecimal digits: nothing else reaches the database."""
