@@ -19,25 +19,25 @@ UNSUPPORTED = """async (types) => {
 }"""
 
 
-def with_unknown_type(value: Any) -> Any:
-    """Return JSON in which the step Q2, wherever it occurs, has a type that no page supports."""
+def with_unknown_type(value: Any, name: str) -> Any:
+    """Return JSON in which a step or field, wherever it occurs, has a type that no page supports."""
     if isinstance(value, list):
-        return [with_unknown_type(item) for item in value]
+        return [with_unknown_type(item, name) for item in value]
     if not isinstance(value, dict):
         return value
-    changed = {name: with_unknown_type(item) for name, item in value.items()}
-    return {**changed, "type": "hologram"} if value.get("id") == "Q2" and "prompt" in value else changed
+    changed = {key: with_unknown_type(item, name) for key, item in value.items()}
+    return {**changed, "type": "hologram"} if value.get("id") == name and "prompt" in value else changed
 
 
-def make_q2_unknown(page: Page) -> None:
-    """Rewrite the step Q2 in everything that the server sends to the page."""
+def make_unknown(page: Page, name: str) -> None:
+    """Rewrite a step or field in everything that the server sends to the page."""
 
     def rewrite_response(route: Route) -> None:
-        route.fulfill(json=with_unknown_type(route.fetch().json()))
+        route.fulfill(json=with_unknown_type(route.fetch().json(), name))
 
     def rewrite_messages(socket: WebSocketRoute) -> None:
         upstream = socket.connect_to_server()
-        upstream.on_message(lambda frame: socket.send(json.dumps(with_unknown_type(json.loads(frame)))))
+        upstream.on_message(lambda frame: socket.send(json.dumps(with_unknown_type(json.loads(frame), name))))
 
     page.route("**/api/surveys/*", rewrite_response)
     page.route_web_socket("**/ws/survey/**", rewrite_messages)
@@ -71,7 +71,7 @@ def test_page_asks_to_be_reloaded_when_a_step_has_an_unknown_type(
     participant: Participant, context: BrowserContext, server: RunningServer
 ) -> None:
     """The page sends no answer to it, and continues when another tab has answered it."""
-    make_q2_unknown(participant.page)
+    make_unknown(participant.page, "Q2")
     participant.open("phq9")
     participant.answer("Q1", "Several days")
     participant.expect_step("Q2")

@@ -8,6 +8,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.participant import Participant
 from tests.browser.test_audio import EAR, VOICE
+from tests.browser.test_controls import make_unknown
 from tests.browser.test_pages import listen, part, type_into
 from tests.conftest import Server
 
@@ -158,6 +159,26 @@ def test_hidden_field_keeps_what_was_entered(
         part(tab, "smokes").get_by_label("No").check()
         tab.next()
         tab.expect_step("person")
+
+
+def test_page_asks_to_be_reloaded_when_a_field_has_an_unknown_type(participant: Participant) -> None:
+    """It sends neither a draft nor an answer, and continues when a newer page has answered all fields."""
+    make_unknown(participant.page, "many")
+    begin(participant)
+    page = participant.page
+    expect(page.get_by_role("heading", name="Please reload this page")).to_be_visible()
+    expect(page.get_by_role("button", name="Reload")).to_be_visible()
+    expect(page.locator("#step-form")).to_be_hidden()
+    page.keyboard.press("Enter")
+    page.locator("#audio").evaluate("(button) => button.click()")  # the next message of this page has arrived then
+    expect(participant.root).to_have_attribute("data-mode", "audio")
+    participant.expect_step("habits")
+    assert [event["action"] for event in participant.events("fields")] == ["started", "answered", "mode_set"]
+    newer = Participant(page.context, page.url.partition("/s/")[0])
+    newer.open("fields")
+    answer_habits(newer)
+    participant.expect_step("person")
+    expect(page.locator("#step-form")).to_be_visible()
 
 
 def test_edited_page_leads_back_to_where_the_participant_was(participant: Participant) -> None:
