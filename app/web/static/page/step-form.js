@@ -6,24 +6,33 @@ import { byId } from "../dom.js";
 import { Confirmation } from "./confirmation.js";
 import { stepType, takesAnswer } from "./controls/index.js";
 import { withHidden } from "./drafts.js";
+import { keepPlace } from "./place.js";
 import { StepProblem } from "./step-problem.js";
 import { describe, text } from "./texts.js";
 
 /**
  * @typedef {import("../client/protocol.js").Json} Json
  * @typedef {import("../client/protocol.js").Step} Step
+ * @typedef {import("./controls/index.js").Known} Known
  *
  * @typedef {object} Actions
  * @property {(step: string, value: Json, isConfirmed: boolean) => void} submit the participant submitted an answer
  * @property {(step: string, value: Json) => void} change the participant changed the input
  * @property {() => void} check whether there is a problem with the input has changed
+ * @property {() => void} update the step in view, sent anew while a date was half typed, can be drawn
  */
+
+const MOMENTS = ["date", "datetime-local", "month", "time"];
 
 export class StepForm {
   /** @type {Step | null} */
   #step = null;
   /** @type {import("./controls/index.js").StepControl | null} */
   #control = null;
+  /** What the step in view looks like, as JSON. */
+  #drawn = "";
+  /** Whether the server has sent the step in view anew while a date was half typed. */
+  #isPostponed = false;
   /** Whether the participant changed the input since the step came into view. */
   #isChanged = false;
   /** @type {string | null} the submitted answer as JSON, until the server answers */
@@ -41,6 +50,8 @@ export class StepForm {
     });
     byId("step").addEventListener("input", ({ target }) => this.change(/** @type {Element} */ (target)));
     byId("skip").addEventListener("click", () => this.skip());
+    // When the key or button is released and has had its effect: else what it is pressed on would be replaced.
+    for (const type of ["click", "keyup"]) document.addEventListener(type, () => setTimeout(() => this.#catchUp()));
   }
 
   get step() {
@@ -61,7 +72,7 @@ export class StepForm {
    *
    * @param {Step} step
    * @param {Json} value
-   * @param {import("./controls/index.js").Known} [known]
+   * @param {Known} known
    * @returns {boolean} false if this page does not support its type
    */
   show(step, value, known) {
@@ -69,6 +80,7 @@ export class StepForm {
     const type = stepType(step);
     if (type === undefined) return false;
     this.#step = step;
+    this.#drawn = drawing(step, known);
     this.#control = type.createControl(step, known);
     byId("step").replaceChildren(this.#control.element);
     this.#control.show(value);
@@ -78,16 +90,46 @@ export class StepForm {
   }
 
   /**
+   * Whether the step in view looks as the server sends it, or has to wait until a date is complete.
+   *
+   * @param {Step} step
+   * @param {Known} known
+   */
+  isCurrent(step, known) {
+    const isSame = drawing(step, known) === this.#drawn;
+    this.#isPostponed = !isSame && isHalfTyped();
+    return isSame || this.#isPostponed;
+  }
+
+  /**
+   * Show the step in view as the server now sends it, with what the participant has entered as far as it fits.
+   *
+   * @param {Step} step
+   * @param {Json} value shown if the participant has not changed the input here
+   * @param {Known} known
+   * @returns {boolean} false if this page does not support the type of a new field
+   */
+  redraw(step, value, known) {
+    const [isChanged, submitted, before] = [this.#isChanged, this.#submitted, byId("step").innerText];
+    const shown = isChanged ? withHidden(this.#control?.draft() ?? null, value) : value;
+    if (!keepPlace(byId("step-form"), () => this.show(step, shown, known))) return false;
+    [this.#isChanged, this.#submitted] = [isChanged, submitted];
+    if (byId("step").innerText !== before) byId("step-changed").textContent = text("script.step_changed");
+    return true;
+  }
+
+  /**
    * Show a value from another tab or device, unless the participant has changed the input here.
    *
    * @param {Json} value
    */
   refresh(value) {
-    if (!this.#isChanged) this.#control?.show(value);
+    if (!this.#isChanged && !isHalfTyped()) this.#control?.show(value);
   }
 
   clear() {
     this.#showProblem(null);
+    byId("step-changed").textContent = "";
     this.#step = null;
     this.#control = null;
     this.#submitted = null;
@@ -124,6 +166,11 @@ export class StepForm {
     if (problem !== null || part === undefined) this.#showProblem(problem, { isSummarized: false });
     else this.#clearProblem(part);
     this.#actions.change(step, value);
+  }
+
+  /** Draw the step anew if that had to wait. */
+  #catchUp() {
+    if (this.#isPostponed && !isHalfTyped()) this.#actions.update();
   }
 
   /** Accept the same answer again: the server has answered every command. */
@@ -209,4 +256,25 @@ export class StepForm {
     if (problem !== null) this.#problem.show(problem, this.#control, options);
     this.#actions.check();
   }
+}
+
+/**
+ * Return what decides how a step looks, as JSON. Only the server's own form of it changes while it is in view; a page shows
+ * and hides fields by other answers too.
+ *
+ * @param {Step} step
+ * @param {Known} known
+ */
+function drawing(step, { answers }) {
+  if (step.depends_on === undefined) return step.id;
+  return JSON.stringify([step, step.fields === undefined ? [] : step.depends_on.map((id) => answers[id])]);
+}
+
+/**
+ * Whether a date or time is being entered. Only the browser knows what of it is typed, such as a month without its year, and
+ * which part is next.
+ */
+function isHalfTyped() {
+  const fields = [...byId("step").querySelectorAll("input")].filter(({ type }) => MOMENTS.includes(type));
+  return fields.some((field) => field.validity.badInput || field === document.activeElement);
 }

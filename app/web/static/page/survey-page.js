@@ -51,6 +51,7 @@ class SurveyPage {
     submit: (step, value, isConfirmed) => this.#answer(step, value, isConfirmed),
     change: (step, value) => this.#drafts.change(step, value),
     check: () => this.#view.showTitle(),
+    update: () => this.#render("change"),
   });
   /** @type {string | undefined} in a frame of another site, where there is no cookie */
   #token;
@@ -207,7 +208,7 @@ class SurveyPage {
     this.#progress = view.progress;
     this.#isBlocked = view.isBlocked;
     if (session.status === "completed" || session.current_step === END) this.#showDone(view.ending);
-    else if (step === null || session.status === "expired") this.#showUnresumable(session);
+    else if (step === null || session.status === "expired") this.#clearStep(), this.#view.showUnresumable(session);
     else this.#showStep(step, before, cause);
     this.#showSurroundings();
     this.#updateDevices();
@@ -224,15 +225,17 @@ class SurveyPage {
   #showStep(step, before, cause) {
     const session = /** @type {Session} */ (this.#session);
     this.#steps.add(step, session.survey_revision);
-    const value = this.#drafts.initialValue(step, session);
+    const [value, known] = [this.#drafts.initialValue(step, session), this.#steps.known(session)];
     const isInView = this.#form.step?.id === step.id && !(before !== null && isRestarted(before, session));
-    if (isInView && !this.#isOutdated) {
+    const isTranslated = before?.language !== session.language; // it is drawn anew with the page's texts
+    if (isInView && !this.#isOutdated && (isTranslated || this.#form.isCurrent(step, known))) {
       if (cause === "sync" || cause === "state" || cause === "ack") this.#form.refresh(value); // with its draft
       return;
     }
-    if (this.#isOutdated || !this.#form.show(step, value, this.#steps.known(session))) return this.#showUnsupported(step.id);
+    const isSupported = isInView ? this.#form.redraw(step, value, known) : this.#form.show(step, value, known);
+    if (this.#isOutdated || !isSupported) return this.#showUnsupported(step.id);
     this.#view.showPart("step-form", step.id);
-    if (before !== null) this.#form.focusHeading();
+    if (before !== null && !isInView) this.#form.focusHeading();
     if (this.#form.control !== null) this.#audio.showStep(step, this.#form.control);
   }
 
@@ -249,12 +252,6 @@ class SurveyPage {
   #showUnsupported(step) {
     this.#clearStep();
     this.#view.showPart("unsupported", step);
-  }
-
-  /** @param {Session} session */
-  #showUnresumable(session) {
-    this.#clearStep();
-    this.#view.showUnresumable(session);
   }
 
   #clearStep() {
