@@ -72,12 +72,13 @@ def test_fields_are_those_of_the_session(step: str, answers: dict[str, Any], fie
         (["c"], ["a", "b"], True),
         ([], ["a", "b"], False),
         ([], ["a", "b", "c"], True),
+        ([{"b": 1}, ["b"], {"value": ["b"], "text": ""}], ["b"], True),
     ],
 )
 def test_answer_fits_when_fewer_options_can_be_chosen_together(
-    chosen: list[str], hidden: list[str], fits: bool
+    chosen: list[Any], hidden: list[str], fits: bool
 ) -> None:
-    """Options that exclude all others do not count, or only they could be chosen."""
+    """Options that exclude all others do not count, or only they could be chosen. A saved answer can have any items."""
     alone: Any = VARYING.steps_by_id["alone"]
     assert alone.fits_options(chosen, frozenset(hidden)) is fits
 

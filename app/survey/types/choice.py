@@ -159,13 +159,14 @@ class OptionsStep(BaseStep):
         return {option.value: option.label for option in self.options}
 
     def fits_options(self, answer: object, hidden: frozenset[OptionValue]) -> bool:
-        """Return whether an answer that was accepted is one where these options are hidden, and no others."""
+        """Return whether an accepted or saved answer is one where these options are hidden, and no others."""
         if self.is_empty(answer):
             return not self.required or len(hidden) == len(self.options)
-        chosen = [chosen_value(item) for item in (answer if isinstance(answer, list | tuple) else (answer,))]
+        items = answer if isinstance(answer, list | tuple) else (answer,)
+        chosen = [find_option(self.values, chosen_value(item)) for item in items]  # None: saved, and no option
         return hidden.isdisjoint(chosen) and self.fits_count(chosen, hidden)
 
-    def fits_count(self, chosen: Sequence[OptionValue], hidden: frozenset[OptionValue]) -> bool:
+    def fits_count(self, chosen: Sequence[OptionValue | None], hidden: frozenset[OptionValue]) -> bool:
         """Return whether enough are chosen of the options that are shown."""
         return bool(chosen) or len(hidden) == len(self.options)
 

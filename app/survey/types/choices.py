@@ -88,7 +88,7 @@ class ChoicesStep(OptionsStep):
         if len(chosen) > most:
             raise InvalidAnswer("refusals.too_many", count=most)
 
-    def fits_count(self, chosen: Sequence[OptionValue], hidden: frozenset[OptionValue]) -> bool:
+    def fits_count(self, chosen: Sequence[OptionValue | None], hidden: frozenset[OptionValue]) -> bool:
         """A computed bound can change with time, which withdraws no answer."""
         together = len(self.options) - len(hidden | self._exclusive)
         limit = max(together, min(len(self.options) - len(hidden), 1))

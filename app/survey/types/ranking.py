@@ -34,7 +34,7 @@ class RankingStep(OptionsStep):
             raise InvalidAnswer("refusals.must_rank_all")
         return ranked
 
-    def fits_count(self, chosen: Sequence[OptionValue], hidden: frozenset[OptionValue]) -> bool:
+    def fits_count(self, chosen: Sequence[OptionValue | None], hidden: frozenset[OptionValue]) -> bool:
         return len(chosen) == len(self.options) - len(hidden)
 
     def sample(self, request: SampleRequest) -> object:
