@@ -13,7 +13,7 @@ from .pages import shown_fields
 from .piping import fill, insertions_of
 from .rejection import RejectCode, Rejection, refuse
 from .resolve import resolve, resolve_at
-from .scopes import present_scope, session_context, value_text
+from .scopes import expression_context, present_scope, value_text
 from .state import SessionState
 from .types import Check, FieldStep, InvalidAnswer, PageStep, Step, unknown_fields
 
@@ -70,7 +70,7 @@ def _page_value(survey: Survey, page: PageStep, state: SessionState, command: An
     given = {} if command.value is None else command.value
     if not isinstance(given, Mapping):
         return refuse(survey, "invalid_answer", "must_be_fields")
-    context = session_context(survey, state)
+    context = expression_context(survey, state)
     present = present_scope(survey, command.at, context, state.answers)  # as drawn; values are computed once
     stored: dict[str, Any] = {}
     wrong: dict[str, str] = {}
@@ -106,7 +106,8 @@ def _failed_checks(
     if isinstance(step, PageStep) and isinstance(value, Mapping):
         asked = [*((one, one.id, value[one.id]) for one in step.fields if one.check and one.id in value), *asked]
     answers = {**state.answers, step.id: value}
-    submitted = present_scope(survey, command.at, session_context(survey, state), answers)  # values are computed once
+    context = expression_context(survey, state)
+    submitted = present_scope(survey, command.at, context, answers)  # values are computed once
     failed = []
     for one, field, answer in asked:
         scope = submitted._replace(answer=answer)

@@ -29,7 +29,7 @@ Rules = tuple[tuple[Expression | None, str], ...]
 """Each condition with the step it leads to; None always holds."""
 
 
-class Context(NamedTuple):
+class ExpressionContext(NamedTuple):
     """What expressions read beside answers.
 
     Attributes:
@@ -45,7 +45,7 @@ class Context(NamedTuple):
     values: Mapping[str, Any] | None = None
 
 
-NO_CONTEXT = Context()
+NO_CONTEXT = ExpressionContext()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ class Conditions:
             self._insertions[source] = _compiled(source, replace(self.names, texts=True), self.values, self.owners)
         return self._insertions[source]
 
-    def scope(self, answers: Mapping[str, Any], context: Context, answer: object = None) -> Scope:
+    def scope(self, answers: Mapping[str, Any], context: ExpressionContext, answer: object = None) -> Scope:
         """Return what expressions are evaluated on."""
         if self.owners:
             answers = FlatAnswers(answers, self.owners)
@@ -178,7 +178,7 @@ class ComputedValues(Mapping[str, Any]):
         expressions: Mapping[str, Expression],
         ids: Sequence[str],
         answers: Mapping[str, Any],
-        context: Context,
+        context: ExpressionContext,
         budget: StepBudget | None = None,
     ) -> None:
         self._expressions = expressions

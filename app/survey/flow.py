@@ -21,7 +21,7 @@ from .commands import (
     SetMode,
     Update,
 )
-from .conditions import Context
+from .conditions import ExpressionContext
 from .definition import Survey
 from .events import (
     Answered,
@@ -40,7 +40,7 @@ from .events import (
 from .pages import with_hidden_draft
 from .rejection import Rejection, refuse
 from .routing import difference, is_on_route, reroute, whole_route
-from .scopes import present_scope, route_context, session_context
+from .scopes import expression_context, present_scope, route_context
 from .state import END, SessionState
 from .types import PageStep
 
@@ -170,7 +170,7 @@ def _first_step(survey: Survey, at: int, parameters: Mapping[str, Any]) -> dict[
     return {"step": step} if step != END else {"step": END, "completes": True, **_completion(survey, at, context, {})}
 
 
-def _completion(survey: Survey, at: int, context: Context, answers: Mapping[str, Any]) -> dict[str, Any]:
+def _completion(survey: Survey, at: int, context: ExpressionContext, answers: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the event that completes a session records."""
     facts: dict[str, Any] = {}
     if survey.values:
@@ -222,7 +222,7 @@ def _answered_simply(
     if step in survey.graph.readers.early or state.answers.keys() != set(history):
         return None  # or a saved state
     if step == state.current_step and step not in state.answers:
-        to, did_fail = survey.graph.next_step(step, answers, session_context(survey, state))
+        to, did_fail = survey.graph.next_step(step, answers, expression_context(survey, state))
         if to in answers:
             return None  # a cycle closes
         then: tuple[str, ...] = (step,)
@@ -256,7 +256,7 @@ def _answer_facts(
     if command.confirmed:
         facts["confirmed"] = True
     if to == END:
-        facts |= _completion(survey, command.at, session_context(survey, state), answers)
+        facts |= _completion(survey, command.at, expression_context(survey, state), answers)
     return facts
 
 

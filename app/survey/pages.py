@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .conditions import Context, holds
+from .conditions import ExpressionContext, holds
 from .definition import Survey
-from .scopes import session_context
+from .scopes import expression_context
 from .state import SessionState
 from .types import FieldStep, OptionsStep, PageStep
 
@@ -25,7 +25,7 @@ class Fitted(NamedTuple):
 
 
 def shown_fields(
-    survey: Survey, page: PageStep, answers: Mapping[str, Any], context: Context, given: Mapping[str, Any]
+    survey: Survey, page: PageStep, answers: Mapping[str, Any], context: ExpressionContext, given: Mapping[str, Any]
 ) -> Iterator[tuple[FieldStep, Mapping[str, Any]]]:
     """Yield the fields that are shown for these answers, each with the answers before it.
 
@@ -52,7 +52,7 @@ def answer_fields(
         answer: returns that to a field; called in order.
     """
     given: dict[str, Any] = {}
-    for field, _ in shown_fields(survey, page, state.answers, session_context(survey, state), given):
+    for field, _ in shown_fields(survey, page, state.answers, expression_context(survey, state), given):
         given[field.id] = answer(field)
     return given
 
@@ -62,12 +62,13 @@ def with_hidden_draft(survey: Survey, page: PageStep, state: SessionState, draft
     earlier = state.drafts.get(page.id)
     if not isinstance(earlier, Mapping):
         return dict(draft)
-    shown = {field.id for field, _ in shown_fields(survey, page, state.answers, session_context(survey, state), draft)}
+    context = expression_context(survey, state)
+    shown = {field.id for field, _ in shown_fields(survey, page, state.answers, context, draft)}
     hidden = survey.conditions.fields[page.id].keys() - shown
     return {**{name: value for name, value in earlier.items() if name in hidden}, **draft}
 
 
-def fit_page(survey: Survey, page: PageStep, answers: Mapping[str, Any], context: Context) -> Fitted:
+def fit_page(survey: Survey, page: PageStep, answers: Mapping[str, Any], context: ExpressionContext) -> Fitted:
     """Return what of a page's answer the session keeps."""
     answer = answers.get(page.id)
     given = dict(answer) if isinstance(answer, Mapping) else {}
@@ -83,7 +84,9 @@ def fit_page(survey: Survey, page: PageStep, answers: Mapping[str, Any], context
     return Fitted(kept, hidden, is_complete)
 
 
-def _fits(survey: Survey, field: FieldStep, value: object, answers: Mapping[str, Any], context: Context) -> bool:
+def _fits(
+    survey: Survey, field: FieldStep, value: object, answers: Mapping[str, Any], context: ExpressionContext
+) -> bool:
     """Return whether an accepted answer to a field, which may be missing, is valid with the options that are shown."""
     if isinstance(field, OptionsStep) and field.id in survey.conditions.options:
         return field.fits_options(

@@ -10,7 +10,7 @@ from .client_steps import client_form
 from .conditions import holds
 from .definition import Survey
 from .expressions import EvaluationError, Expression, Scope, number_text
-from .scopes import present_scope, route_scope, session_context
+from .scopes import expression_context, present_scope, route_scope
 from .state import SessionState
 from .types import BaseStep, FieldStep, InvalidAnswer, Option, OptionValue, PageStep, Step
 
@@ -72,7 +72,7 @@ def resolve_at(survey: Survey, step: Step, state: SessionState, at: int) -> Reso
     """Return the step for a session at a time, in microseconds since 1970 UTC."""
     if step.id not in survey.conditions.varying:
         return ResolvedStep(step)
-    present = present_scope(survey, at, session_context(survey, state), state.answers)
+    present = present_scope(survey, at, expression_context(survey, state), state.answers)
     return resolve(survey, step, route_scope(survey, state), present)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from .definition import Survey
 from .pages import fit_page
-from .scopes import session_context
+from .scopes import expression_context
 from .state import END, SessionState
 from .types import OptionsStep, PageStep
 
@@ -136,7 +136,7 @@ class _Walk:
         self._counting = {step: answers[step] for step in presumed}
         self._failed: list[str] = []
         self._passed = _passed_unanswered(state)
-        self._context = session_context(survey, state)
+        self._context = expression_context(survey, state)
         self._trimmed: dict[str, Mapping[str, Any]] = {}
 
     def follow(self, known: tuple[str, ...], first: int, changed: str | None = None) -> Route:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from .conditions import NO_CONTEXT, Context
+from .conditions import NO_CONTEXT, ExpressionContext
 from .definition import Survey
 from .expressions import EvaluationError, Scope
 from .piping import ValueText, as_text, filled
@@ -36,7 +36,7 @@ def local_time(at: int, timezone: str | None) -> str:
 
 def route_context(
     survey: Survey, walk_started_at: int, parameters: Mapping[str, Any], values: Mapping[str, Any] | None = None
-) -> Context:
+) -> ExpressionContext:
     """Return what the conditions of the route read.
 
     Args:
@@ -46,17 +46,17 @@ def route_context(
     if not conditions.reads_context:
         return NO_CONTEXT
     now = local_time(walk_started_at, survey.timezone) if conditions.route_reads_time else None
-    return Context(now, now, parameters, values)
+    return ExpressionContext(now, now, parameters, values)
 
 
-def session_context(survey: Survey, state: SessionState) -> Context:
+def expression_context(survey: Survey, state: SessionState) -> ExpressionContext:
     """Return what the conditions of a session's route read."""
     return route_context(survey, state.walk_started_at, state.parameters, state.values)
 
 
 def route_scope(survey: Survey, state: SessionState) -> Scope:
     """Return what ``show_if`` is evaluated on."""
-    return survey.conditions.scope(state.answers, session_context(survey, state))
+    return survey.conditions.scope(state.answers, expression_context(survey, state))
 
 
 def value_text(survey: Survey, scope: Scope, at: int) -> ValueText:
@@ -88,7 +88,7 @@ def _text(survey: Survey, scope: Scope, source: str) -> str | None:
 
 def texts_at(survey: Survey, state: SessionState, at: int) -> ValueText:
     """Return :func:`value_text` of a session at a time, in microseconds since 1970 UTC."""
-    return value_text(survey, present_scope(survey, at, session_context(survey, state), state.answers), at)
+    return value_text(survey, present_scope(survey, at, expression_context(survey, state), state.answers), at)
 
 
 def with_filled_heading(survey: Survey, at: int, state: SessionState | None = None) -> Survey:
@@ -103,14 +103,16 @@ def with_filled_heading(survey: Survey, at: int, state: SessionState | None = No
     if not texts:
         return survey
     context = (
-        route_context(survey, at, dict.fromkeys(survey.parameters)) if state is None else session_context(survey, state)
+        route_context(survey, at, dict.fromkeys(survey.parameters))
+        if state is None
+        else expression_context(survey, state)
     )
     value = value_text(survey, present_scope(survey, at, context, {} if state is None else state.answers), at)
     return survey.model_copy(update={name: text.filled(value) for name, text in texts.items()})
 
 
 def present_scope(
-    survey: Survey, at: int, context: Context, answers: Mapping[str, Any], answer: object = None
+    survey: Survey, at: int, context: ExpressionContext, answers: Mapping[str, Any], answer: object = None
 ) -> Scope:
     """Return what checks, bounds, defaults, texts and endings are evaluated on.
 

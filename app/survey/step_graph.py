@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .conditions import NO_CONTEXT, Conditions, Context, Rules, holds, read_ids
+from .conditions import NO_CONTEXT, Conditions, ExpressionContext, Rules, holds, read_ids
 from .expressions import EvaluationError, Expression, Scope
 from .readers import Readers
 from .state import END
@@ -66,7 +66,7 @@ class StepGraph:
             endless=_endless(ids, backwards),
         )
 
-    def first_step(self, context: Context = NO_CONTEXT) -> str:
+    def first_step(self, context: ExpressionContext = NO_CONTEXT) -> str:
         """Return where a walk begins: the first step that is shown; the end if none is."""
         return self._first_shown(self.ids[0], self.conditions.scope({}, context))
 
@@ -75,7 +75,9 @@ class StepGraph:
         """Where every walk begins; None if a condition decides."""
         return None if self.ids[0] in self.conditions.shown else self.ids[0]
 
-    def next_step(self, step: str, answers: Mapping[str, Any], context: Context = NO_CONTEXT) -> tuple[str, bool]:
+    def next_step(
+        self, step: str, answers: Mapping[str, Any], context: ExpressionContext = NO_CONTEXT
+    ) -> tuple[str, bool]:
         """Return the next step that is shown, and whether a condition of a rule failed to evaluate."""
         conditions = self.conditions
         following, failed = self.following[step], False

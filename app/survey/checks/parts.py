@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..conditions import ComputedValues, Context
+from ..conditions import ComputedValues, ExpressionContext
 from ..expressions import Expression, Scope, StepBudget
 from ..parameters import Parameter
 from ..types import BaseStep, PageStep, Value
@@ -48,7 +48,7 @@ class ValidParts:
         now: str | None = NOW,
     ) -> Scope:
         """Return what expressions are evaluated on."""
-        given = Context(now, now, parameters)
+        given = ExpressionContext(now, now, parameters)
         values = ComputedValues(self.values, self.ids, answers, given, self.budget)
         return Scope(answers, answer, self.ids, now, parameters, values, self._label)
 
