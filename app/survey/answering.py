@@ -71,13 +71,14 @@ def _page_value(survey: Survey, page: PageStep, state: SessionState, command: An
     if not isinstance(given, Mapping):
         return refuse(survey, "invalid_answer", "must_be_fields")
     context = expression_context(survey, state)
-    present = present_scope(survey, command.at, context, state.answers)  # as drawn; values are computed once
+    route = survey.conditions.scope(state.answers, context)  # as drawn; values are computed once
+    present = present_scope(survey, command.at, context, state.answers)
     stored: dict[str, Any] = {}
     wrong: dict[str, str] = {}
     hidden = dict(given)
-    for field, before in shown_fields(survey, page, state.answers, context, stored):
+    for field in shown_fields(survey, page, state.answers, context, stored):
         hidden.pop(field.id, None)
-        resolved = resolve(survey, field, survey.conditions.scope(before, context), present).step
+        resolved = resolve(survey, field, route, present).step
         value = _valid_value(survey, resolved, given.get(field.id))
         if isinstance(value, Rejection):
             wrong[field.id] = value.message

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from .conditions import ExpressionContext, holds
 from .definition import Survey
+from .expressions import Scope
 from .scopes import expression_context
 from .state import SessionState
 from .types import FieldStep, OptionsStep, PageStep
@@ -26,8 +27,8 @@ class Fitted(NamedTuple):
 
 def shown_fields(
     survey: Survey, page: PageStep, answers: Mapping[str, Any], context: ExpressionContext, given: Mapping[str, Any]
-) -> Iterator[tuple[FieldStep, Mapping[str, Any]]]:
-    """Yield the fields that are shown for these answers, each with the answers before it.
+) -> Iterator[FieldStep]:
+    """Yield the fields that are shown for these answers.
 
     Args:
         answers: of the session.
@@ -36,10 +37,14 @@ def shown_fields(
     """
     counting: dict[str, Any] = {}
     before = {**answers, page.id: counting}
+    shared = survey.conditions.scope(before, context)
     for field in page.fields:
         condition = survey.conditions.fields[page.id][field.id]
-        if condition is None or holds(condition, survey.conditions.scope(before, context)):
-            yield field, before
+        # Values that read fields of the page change with each of them; others are computed once.
+        is_own = condition is not None and (condition.step_ids is None or page.id in condition.step_ids)
+        scope = survey.conditions.scope(before, context) if is_own else shared
+        if condition is None or holds(condition, scope):
+            yield field
             counting[field.id] = given.get(field.id)
 
 
@@ -52,7 +57,7 @@ def answer_fields(
         answer: returns that to a field; called in order.
     """
     given: dict[str, Any] = {}
-    for field, _ in shown_fields(survey, page, state.answers, expression_context(survey, state), given):
+    for field in shown_fields(survey, page, state.answers, expression_context(survey, state), given):
         given[field.id] = answer(field)
     return given
 
@@ -63,7 +68,7 @@ def with_hidden_draft(survey: Survey, page: PageStep, state: SessionState, draft
     if not isinstance(earlier, Mapping):
         return dict(draft)
     context = expression_context(survey, state)
-    shown = {field.id for field, _ in shown_fields(survey, page, state.answers, context, draft)}
+    shown = {field.id for field in shown_fields(survey, page, state.answers, context, draft)}
     hidden = survey.conditions.fields[page.id].keys() - shown
     return {**{name: value for name, value in earlier.items() if name in hidden}, **draft}
 
@@ -75,8 +80,9 @@ def fit_page(survey: Survey, page: PageStep, answers: Mapping[str, Any], context
     kept: dict[str, Any] = {}
     hidden: dict[str, Any] = {}
     is_complete = True
-    for field, before in shown_fields(survey, page, answers, context, given):
-        fits = _fits(survey, field, given.get(field.id), before, context)
+    scope = survey.conditions.scope(answers, context)
+    for field in shown_fields(survey, page, answers, context, given):
+        fits = _fits(survey, field, given.get(field.id), scope)
         is_complete = is_complete and (fits or not field.required)
         if field.id in given:
             (kept if fits else hidden)[field.id] = given[field.id] if fits else given.pop(field.id)
@@ -84,12 +90,8 @@ def fit_page(survey: Survey, page: PageStep, answers: Mapping[str, Any], context
     return Fitted(kept, hidden, is_complete)
 
 
-def _fits(
-    survey: Survey, field: FieldStep, value: object, answers: Mapping[str, Any], context: ExpressionContext
-) -> bool:
+def _fits(survey: Survey, field: FieldStep, value: object, scope: Scope) -> bool:
     """Return whether an accepted answer to a field, which may be missing, is valid with the options that are shown."""
     if isinstance(field, OptionsStep) and field.id in survey.conditions.options:
-        return field.fits_options(
-            value, survey.conditions.hidden_options(field.id, survey.conditions.scope(answers, context))
-        )
+        return field.fits_options(value, survey.conditions.hidden_options(field.id, scope))
     return not (field.required and field.takes_answer and field.is_empty(value))

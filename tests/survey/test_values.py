@@ -10,7 +10,7 @@ from app.survey import conditions
 from app.survey.checks.answers import value_facts
 from app.survey.commands import Answer, Begin, Restart, Save, Update
 from app.survey.definition import Survey, parse_definition
-from app.survey.events import AnyEvent, from_record, to_record
+from app.survey.events import Answered, AnyEvent, from_record, to_record
 from app.survey.flow import decide
 from app.survey.rejection import Rejection
 from app.survey.snapshot import SessionKey, Snapshot
@@ -224,3 +224,46 @@ def test_fields_of_a_page_compute_a_value_once(monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(found, Rejection)
     assert [*(found.fields or {})] == ["f1", "f2"]
     assert computed == ["answers.a + 1"]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        'type: number, show_if: "values.v > 4"',
+        'type: choice, options: [{value: 5, label: five, show_if: "values.v > 4"}, {value: 6, label: six}]',
+    ],
+)
+def test_conditions_of_many_fields_compute_a_value_as_often_as_that_of_one(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of those that read no field of the page: others can have another value at each field."""
+    computed: list[str] = []
+    compute = conditions._value
+    monkeypatch.setattr(conditions, "_value", lambda one, *rest: computed.append(one.source) or compute(one, *rest))
+
+    def count(number: int) -> int:
+        fields = [f"{{id: f{n}, prompt: p, {part}}}" for n in range(number)]
+        one = definition(f"""
+            {{id: example, title: t, language: en, values: {{v: answers.a + 1}}, steps: [
+            {{id: a, type: number, prompt: p}}, {{id: p, type: page, prompt: p, fields: [{", ".join(fields)}]}}]}}""")
+        state, _ = after(BEGIN, Answer(at=NEW_YEAR, step="a", value=4), survey=one)
+        computed.clear()
+        event = decide(one, state, Answer(at=NEW_YEAR, step="p", value={f"f{n}": 5 for n in range(number)}))
+        assert not isinstance(event, Rejection)
+        return len(computed)
+
+    assert count(9) == count(1)
+
+
+def test_value_that_reads_fields_of_a_page_changes_from_field_to_field() -> None:
+    """So does what their conditions read."""
+    one = definition("""
+        {id: example, title: t, language: en,
+        values: {v: "coalesce(answers.a, 0) + coalesce(answers.b, 0)"}, steps: [{id: p, type: page, prompt: p, fields: [
+        {id: a, type: number, prompt: p},
+        {id: b, type: number, prompt: p, show_if: values.v == 2},
+        {id: c, type: number, prompt: p, show_if: values.v == 5}]}]}""")
+    state, _ = after(BEGIN, survey=one)
+    event = decide(one, state, Answer(at=NEW_YEAR, step="p", value={"a": 2, "b": 3, "c": 4}))
+    assert isinstance(event, Answered)
+    assert event.answer == {"a": 2, "b": 3, "c": 4}

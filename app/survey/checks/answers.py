@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from ..definition import Survey
-from ..expressions import ANY, SAMPLES, Alternative, EvaluationError, Possible, infer, list_of, map_of, types
+from ..expressions import ANY, SAMPLES, Alternative, EvaluationError, Possible, constant, infer, list_of, map_of, types
 from ..parameters import Parameter
 from ..types import BaseStep, GridStep, PageStep
 
@@ -67,7 +67,7 @@ def _possible_parameter(parameter: Parameter, name: str) -> Possible:
 
 
 def _named_constant(value: object, source: object, name: str) -> Alternative:
-    return Alternative(samples=(value,), is_exact=True, source=source, name=name)
+    return replace(constant(value), source=source, name=name)
 
 
 def possible_answer(step: BaseStep, name: str) -> Alternative:

@@ -8,7 +8,7 @@ from .inference import Members, infer
 from .nodes import Binary, Call, Index, InvalidExpression, Literal, Loop, Name, Node, Select, nodes
 from .parser import MAX_LENGTH, RESERVED_WORDS
 from .partial import PartialExpression, divide
-from .possible import ANY, SAMPLES, Alternative, Possible, list_of, map_of, types
+from .possible import ANY, SAMPLES, Alternative, Possible, constant, list_of, map_of, types
 from .values import EvaluationError, number_text, type_name, whole_number
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "StepBudget",
     "branches",
     "compile_expression",
+    "constant",
     "divide",
     "infer",
     "list_of",

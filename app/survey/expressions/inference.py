@@ -5,7 +5,7 @@ for independent: a result that is not possible may be taken for possible, never 
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from . import evaluation
@@ -57,6 +57,7 @@ class _Inference:
     member: Members
     budget: StepBudget
     comparisons: list[tuple[Possible, Possible]] = field(default_factory=list)
+    _applied: dict[tuple[object, ...], tuple[Sequence[Possible], Possible]] = field(default_factory=dict)
 
     def attempt(self, node: Node, bound: _Bound) -> _Outcome:
         try:
@@ -89,20 +90,20 @@ class _Inference:
                 return fields[name]
             case Select(operand, name, is_test):
                 read = evaluation.has_field if is_test else evaluation.selected
-                return applied(read(lambda frame: frame, name), self._all([operand], bound), self.budget)
+                return self._apply(read(lambda frame: frame, name), self._all([operand], bound))
             case Index(operand, Literal(float(), is_whole=True)):
                 return _some(_items(self._all([operand], bound)[0], "there is no such key"))
             case Index(operand, key) if fields := _fields(self.attempt(operand, bound)):
                 self.attempt(key, bound)
                 return union(itertools.chain.from_iterable(fields.values()))
             case Index():
-                return applied(item_at, self._all(node.parts, bound), self.budget)
+                return self._apply(item_at, self._all(node.parts, bound))
             case Call():
                 return self._call(node, bound)
             case Loop():
                 return self._loop(node, bound)
             case Unary(operator, operand):
-                return applied(_UNARY[operator], self._all([operand], bound), self.budget)
+                return self._apply(_UNARY[operator], self._all([operand], bound))
             case Binary():
                 return self._binary(node, bound)
             case Logic(operator, operands):
@@ -117,6 +118,13 @@ class _Inference:
             case _:  # pragma: no cover - all nodes are above
                 raise TypeError(node)
 
+    def _apply(self, function: Callable[..., object], arguments: Sequence[Possible]) -> Possible:
+        """Apply a function, once to the same samples: a sum of many numbers has one outcome throughout."""
+        key = (function, *(tuple((id(one.samples), one.is_exact, one.is_any) for one in part) for part in arguments))
+        if key not in self._applied:
+            self._applied[key] = (arguments, applied(function, arguments, self.budget))  # with them: ids are used again
+        return self._applied[key][1]
+
     def _call(self, node: Call, bound: _Bound) -> Possible:
         function = STANDARD.get(node.function) or SURVEY.get(node.function)
         outcomes = self._attempts(node.parts, bound)
@@ -126,10 +134,10 @@ class _Inference:
             case "answered", _:
                 return (TYPED[bool],)
             case "matches", (_, Literal(str() as pattern)):
-                return applied(matching(pattern), [_value(outcomes[0])], self.budget)
+                return self._apply(matching(pattern), [_value(outcomes[0])])
             case _:
                 values = [*map(_value, outcomes)]
-                return (ANY,) if function is None else applied(function.call, values, self.budget)
+                return (ANY,) if function is None else self._apply(function.call, values)
 
     def _binary(self, node: Binary, bound: _Bound) -> Possible:
         left, *others = self._all(node.parts, bound)
@@ -140,7 +148,7 @@ class _Inference:
             elif is_search:
                 self.comparisons.extend(_searched(left, right))
             never_fails = is_search or operator in {"==", "!="}
-            left = (TYPED[bool],) if never_fails else applied(OPERATORS[operator], [left, right], self.budget)
+            left = (TYPED[bool],) if never_fails else self._apply(OPERATORS[operator], [left, right])
         return left
 
     def _loop(self, node: Loop, bound: _Bound) -> Possible:

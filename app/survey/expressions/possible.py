@@ -79,7 +79,7 @@ NOW = Alternative(samples=("2026-01-15T10:30",))
 
 def constant(value: object) -> Alternative:
     """Return what is exactly one value."""
-    return Alternative(samples=(value,), is_exact=True)
+    return TYPED[type(None)] if value is None else Alternative(samples=(value,), is_exact=True)
 
 
 def list_of(items: Iterable[Alternative], *, may_be_empty: bool) -> Alternative:

@@ -2,7 +2,9 @@
 
 import pytest
 
+from app.survey.checks.answers import Possibilities
 from app.survey.checks.check import check_survey
+from app.survey.expressions import ANY, SAMPLES, Alternative, Names, StepBudget, compile_expression, infer
 
 FILE = """\
 id: paged
@@ -165,3 +167,52 @@ def test_missing_translations_of_fields_and_rows_are_warned_of() -> None:
         'f:9:42: warning: step body: fields[0].prompt has no text in de; write {en: "...", de: "..."}',
         "f:13:27: warning: step days: rows[0].label has no text in de",
     ]
+
+
+HEAVY = "[[1]]" + ".map(x, x + x)" * 13 + "[0].all(x, x == 1) ? 5 : answers.a"
+COUNTED = """\
+id: counted
+title: Counted
+language: en
+values: {v: "HEAVY"}
+steps:
+  - {id: a, type: number, prompt: p}
+  - id: body
+    type: page
+    prompt: p
+    fields:
+      - {id: first, type: number, prompt: p}
+"""
+
+
+@pytest.mark.parametrize(
+    ("part", "is_refused"),
+    [("max: '{{ values.v }}'", False), ("show_if: answers.first > values.v", True)],
+)
+def test_value_is_counted_as_often_as_fields_compute_it(
+    part: str, is_refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for the bounds of all fields; for their conditions anew, as other fields can change it."""
+    monkeypatch.setattr("app.survey.checks.costs.MAX_STEPS_OF_COMMAND", 200_000)
+    fields = "".join(f"      - {{id: f{n}, type: number, prompt: p, {part}}}\n" for n in range(9))
+    found = messages(COUNTED.replace("HEAVY", HEAVY) + fields)
+    problem = "with the other conditions of the route before this, one command takes more than 200,000 steps"
+    assert [problem in one for one in found] == [True] * is_refused
+
+
+def test_sum_of_many_values_is_inferred_in_as_few_steps_as_that_of_some() -> None:
+    """Each addition has the same outcome; else a page whose bounds read many values takes seconds to check."""
+    names = frozenset(f"v{n}" for n in range(100))
+    possible = Possibilities({}, {})
+    for name in names:
+        possible.add_value(name, (Alternative(samples=SAMPLES[float]),))
+
+    def steps(count: int) -> int:
+        source = " + ".join(f"values.v{n}" for n in range(count))
+        tree = compile_expression(source, Names(answers=frozenset(), values=names)).tree
+        assert tree is not None
+        budget = StepBudget(1_000_000)
+        infer(tree, possible.of, (ANY,), budget)
+        return 1_000_000 - budget.left
+
+    assert 0 < steps(100) == steps(4)

@@ -194,7 +194,7 @@ def possible_answers(survey: Survey, step: Step | FieldStep, answers: Mapping[st
         return
     for chosen in itertools.product(*(possible_answers(survey, field, answers) for field in step.fields)):
         values, given = dict(zip([field.id for field in step.fields], chosen, strict=True)), dict[str, Any]()
-        for field, _ in shown_fields(survey, step, answers, NO_CONTEXT, given):
+        for field in shown_fields(survey, step, answers, NO_CONTEXT, given):
             given[field.id] = values[field.id]
         yield given
 
