@@ -202,7 +202,10 @@ def _beginning(survey: Survey) -> list[tuple[str, str]]:
 
 
 def _with_query(url: str, pairs: Sequence[tuple[str, str]]) -> str:
-    return f"{url}?{urlencode(pairs)}" if pairs else url
+    if not pairs:
+        return url
+    forbid_compression()  # the page repeats what its address says
+    return f"{url}?{urlencode(pairs)}"
 
 
 def _not_now(error: StepkeepError, code: str, retry_after_s: int) -> Response:

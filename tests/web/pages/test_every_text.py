@@ -31,6 +31,7 @@ NO_TEXTS = re.compile(
     r"|Content-Type|Authorization|Bearer \$\{token\}|SpeechSynthesisUtterance"
     r"|(zero|seventeen|_ _ twenty) .*"  # words for numbers, in English only
     r"|\$\{(year|String\(hours\)).*"
+    r"|True|False|.*BigInt.*"  # CEL's words, numbers
     r"|Enter|Escape|Tab|ArrowUp|ArrowDown"  # keys
 )
 
