@@ -189,7 +189,10 @@ export class StepForm {
    */
   reject(step, problem, fields, value) {
     if (this.#step?.id !== step) return false;
-    if (value !== undefined && !this.#isChanged) this.#control?.show(withHidden(value, this.#control.draft()));
+    if (value !== undefined && !this.#isChanged) {
+      this.#control?.show(withHidden(value, this.#control.draft()));
+      this.#isChanged = true; // it is stored nowhere else: what other messages bring must not replace it
+    }
     this.#submitted = null;
     this.#showProblem(problem, { isSummarized: true, fields, refused: value });
     return true;
