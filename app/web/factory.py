@@ -102,12 +102,14 @@ def create_app(
 
 
 def _start_context(store: SessionStore, login: HostLogin | None, *, is_command: bool) -> AppContext:
-    store.start_background()
     authenticator = Authenticator(store, login)
-    authenticator.credentials.revocations.start()
     connections = ConnectionLimits(store.settings)
     webhooks = Dispatcher(store)
-    if not is_command:
+    if is_command:
+        authenticator.credentials.revocations.read()
+    else:
+        store.start_background()
+        authenticator.credentials.revocations.start()
         webhooks.start()
         MaintenanceScheduler(store).start()
     threads = store.settings.rest_threads

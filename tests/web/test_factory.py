@@ -1,8 +1,10 @@
 """The addresses at which the application responds: the public URL in any spelling, and loopback in development."""
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
+import click
 import pytest
 from flask.testing import FlaskClient
 
@@ -119,3 +121,20 @@ def test_missing_settings_are_warned_about(environment: str, url: str, proxies: 
     assert [
         warning[: len(start)] for warning, start in zip(config_warnings(settings), warnings, strict=True)
     ] == warnings
+
+
+BACKGROUND = {"stepkeep-keys", "stepkeep-revocations", "stepkeep-webhooks"}
+
+
+@pytest.mark.parametrize(("command", "expected"), [("run", BACKGROUND), ("export", set()), ("invitations", set())])
+def test_command_starts_none_of_the_background_work_of_a_server(
+    sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch, command: str, expected: set[str]
+) -> None:
+    """It would read all session keys, and end before they are of use."""
+    started: set[str] = set()
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: (started.add(thread.name), start(thread)))
+    with click.Context(click.Command(command), info_name=command):
+        app = create_app(sqlite_settings.model_copy(update={"environment": "development"}))
+    app.extensions["stepkeep"].store.close()
+    assert started & BACKGROUND == expected
