@@ -2,11 +2,13 @@ r"""Texts with insertions: ``{{ CEL }}`` stands for the value of an expression, 
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from operator import is_
 from typing import Any, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel
 
-from .expressions import number_text
+from .expressions import Call, Expression, Index, Literal, Name, Node, Select, nodes, number_text
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -147,11 +149,49 @@ def insertions_of(model: BaseModel) -> Iterator[str]:
                 yield from (insertion.source for insertion in getattr(one, "insertions", ()))
 
 
+def insertion_words(expression: Expression) -> str | None:
+    """Return what stands for an insertion where no session is: its text for a missing value, or what it names.
+
+    None, as of :data:`ValueText`, if it does not compile.
+    """
+    match expression.tree:
+        case None:
+            return None
+        case Call(function="coalesce", arguments=(*_, Literal(value=str(text)))) if text:
+            return text
+        case tree:
+            names = dict.fromkeys(filter(None, map(_name, nodes(tree))))
+            return f"[{', '.join(names) or expression.source}]"
+
+
+def _name(node: Node) -> str | None:
+    match node:
+        case Select(operand=Name(name="answers" | "parameters" | "values"), field=name):
+            return name
+        case Index(operand=Name(name="answers" | "parameters" | "values"), key=Literal(value=str(name))):
+            return name
+        case Name(name="today" | "now" as name):
+            return name
+        case _:
+            return None
+
+
 def fill(model: Model, value_text: ValueText) -> Model:
     """Return a model whose texts, and those of its parts, have values in place of insertions."""
-    changes = {name: _filled(getattr(model, name), value_text) for name in type(model).model_fields}
-    changes = {name: value for name, value in changes.items() if value is not getattr(model, name)}
-    return model.model_copy(update=changes) if changes else model
+    changes = filled_fields(model, value_text)
+    if not changes:
+        return model
+    copied = model.model_copy(update=changes)
+    for name in [name for name in vars(copied) if isinstance(getattr(type(copied), name, None), cached_property)]:
+        del vars(copied)[name]  # such as the rows of a grid as steps, with their texts
+    return copied
+
+
+def filled_fields(model: BaseModel, value_text: ValueText) -> dict[str, Any]:
+    """Return the fields that have insertions, with values in place of them."""
+    fields = {name: getattr(model, name) for name in type(model).model_fields}
+    changes = {name: _filled(value, value_text) for name, value in fields.items()}
+    return {name: value for name, value in changes.items() if value is not fields[name]}
 
 
 def filled(text: str, value_text: ValueText) -> str:
@@ -165,7 +205,8 @@ def _filled(value: Any, value_text: ValueText) -> Any:  # noqa: ANN401 - of any 
     if isinstance(value, BaseModel):
         return fill(value, value_text)
     if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
-        return tuple(fill(one, value_text) for one in value)
+        parts = tuple(fill(one, value_text) for one in value)
+        return value if all(map(is_, parts, value)) else parts
     return value
 
 

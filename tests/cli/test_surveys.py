@@ -99,18 +99,19 @@ def test_new_writes_the_right_id_whatever_the_folder_is_called(folder: Path) -> 
 
 def test_list_shows_the_surveys_of_the_folder(folder: Path) -> None:
     """Their files as they are now."""
-    (folder / "right.yaml").write_text(RIGHT)
+    text = RIGHT.replace("en: R,", 'en: "R {{ today }}",')
+    (folder / "right.yaml").write_text(text)
     done = author(folder, "surveys", "list", "--json")
-    revision = parse_survey(RIGHT, "right.yaml").revision
+    revision = parse_survey(text, "right.yaml").revision
     assert json.loads(done.stdout) == {
         "id": "right",
-        "title": "R",
+        "title": "R [today]",
         "languages": ["en", "de"],
         "steps": 1,
         "revision": revision,
         "access": "public",
     }
-    assert f"right   R      en de      1      {revision}  public" in author(folder, "surveys", "list").stdout
+    assert f"right   R [today]  en de      1      {revision}  public" in author(folder, "surveys", "list").stdout
 
 
 def test_list_shows_the_right_surveys_beside_broken_files(folder: Path) -> None:

@@ -191,3 +191,46 @@ def test_stored_insertion_that_does_not_compile_stays_literal() -> None:
     text = "{id: e, title: t, language: en, steps: [{id: a, type: info, prompt: 'Dear {{ name }}, {{ 1 + 1 }}'}]}"
     one = parse_definition(json.dumps(yaml.safe_load(text)), "e")
     assert drawn(one)["prompt"] == "Dear {{ name }}, 2"
+
+
+NAMED = """
+id: named
+title: "Visit of {{ coalesce(parameters.first_name, 'a patient') }} in {{ parameters.clinic }}"
+description: "Since {{ today }}"
+language: en
+languages: [en, de]
+parameters:
+  first_name: {type: text, from: url, required: false}
+  clinic: {type: text, from: url}
+values: {bmi: answers.weight / 4}
+steps:
+  - {id: weight, type: number, prompt: 'Weight, {{ parameters.clinic == "north" ? "North" : "South" }}'}
+  - {id: sum, type: text, prompt: "{{ answers['weight'] + values.bmi + answers.weight }} and \\\\{{ braces }}"}
+  - {id: plain, type: info, prompt: "Plain"}
+  - {id: about, type: page, prompt: About, fields: [{id: own, type: text, prompt: "{{ other_text(answers.sum) }}"}]}
+  - id: days
+    type: grid
+    prompt: "Days with {{ label(answers.sum) }}"
+    rows: [{id: sleep, label: "Sleep {{ now }}"}]
+    options: [{value: 0, label: {en: "Not {{ coalesce(answers.sum, '') }}", de: "Nicht {{ 1 + 1 }}"}}]
+end: [{title: "Your value is {{ values.bmi }}"}]
+"""
+
+
+def test_insertions_have_words_where_no_session_is() -> None:
+    """The text that stands for a missing value, or the names of what is inserted; the revision stays the same."""
+    survey = parse_definition(json.dumps(yaml.safe_load(NAMED)), "named")
+    survey.questions["days"].parts()
+    worded = survey.in_words
+    assert worded.revision == survey.revision
+    assert worded.title == "Visit of a patient in [clinic]"
+    assert worded.description == "Since [today]"
+    assert [step.prompt for step in worded.steps][:3] == ["Weight, [clinic]", "[weight, bmi] and {{ braces }}", "Plain"]
+    assert worded.step("plain") is survey.step("plain")
+    assert worded.questions["own"].prompt == "[sum]"
+    days = worded.questions["days"]
+    assert days.prompt == "Days with [sum]"
+    (row,) = days.parts()
+    assert (row.prompt, row.labels()) == ("Sleep [now]", {0: "Not [sum]"})
+    assert worded.end[0].title == "Your value is [bmi]"
+    assert survey.in_language("de").in_words.questions["days"].labels() == {0: "Nicht [1 + 1]"}

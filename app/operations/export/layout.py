@@ -125,7 +125,7 @@ class Layout:
     """
 
     def __init__(self, surveys: Sequence[Survey], *, labels: bool = False) -> None:
-        self.surveys = surveys
+        self.surveys = surveys = [survey.in_words for survey in surveys]
         self.has_labels = labels
         self.no_and_yes = tuple(
             CodedValue(code=code, value=value, label=text(surveys[0].shown_language, f"controls.{name}"))

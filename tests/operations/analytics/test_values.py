@@ -20,7 +20,9 @@ VALUES = {
 def test_values_of_completed_sessions_are_counted(opened: Opened) -> None:
     """Without texts that the survey does not name; filters select them as answers."""
     document = strict_json.decode(survey_with("scored", ["number", "text"]).definition)
-    store = opened(parse_definition(strict_json.encode({**document, "values": VALUES}), "t"))
+    store = opened(
+        parse_definition(strict_json.encode({**document, "title": "Scored {{ today }}", "values": VALUES}), "t")
+    )
     for user, answers in (("ann", (1, "secret")), ("ben", (3, "mine")), ("cid", (2,)), ("dan", ())):
         key = SessionKey("scored", user)
         store.turns.submit(key, commands.Begin(at=STARTED_AT, is_audio_mode=user == "ben"))
@@ -28,6 +30,7 @@ def test_values_of_completed_sessions_are_counted(opened: Opened) -> None:
             store.turns.submit(key, commands.Answer(at=STARTED_AT, step=f"S{number}", value=value))
     summary = summarize(store, "scored")
     Analytics.model_validate({"success": True, **summary})
+    assert summary["title"] == "Scored [today]"
     total, band, is_high, said = (value["answers"] for value in summary["values"])
     assert [value["kind"] for value in summary["values"]] == ["number", "text", "boolean", "text"]
     assert (total["count"], total["numbers"]["mean"], total["distribution"]) == (2, 4, None)

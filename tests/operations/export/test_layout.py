@@ -11,10 +11,12 @@ import pytest
 from app.errors import InvalidInput, MissingKey, NotFound
 from app.operations.export import codebook
 from app.operations.export.export import Export
+from app.operations.export.layout import Layout
 from app.operations.export.programs import PLAIN, SPSS, STATA, valid_names
 from app.operations.export.request import ExportRequest
 from app.sessions.service import SessionStore
 from app.store import export_pages
+from app.survey import parse_survey
 from app.survey.commands import Begin
 from app.survey.snapshot import SessionKey
 from tests.operations.export.conftest import Opened
@@ -32,6 +34,14 @@ NEWER = HEAD + (
     "  - {id: turned, type: text, prompt: A text now}\n"
     "  - {id: same, type: choice, prompt: New words, options: [middle, right]}\n"
 )
+
+
+def test_insertions_have_words_in_labels() -> None:
+    """No session fills them: the title and the labels of the codebook, and so those of all formats."""
+    text = NEWER.replace("It changes", '"It changes {{ today }}"').replace("New words", "'New {{ answers.turned }}'")
+    document = codebook.codebook_to_dict(Layout([parse_survey(text, "changing.yaml")]))
+    assert document["title"] == "It changes [today]"
+    assert [column["label"] for column in document["columns"] if column["name"] == "same"] == ["New [turned]"]
 
 
 def test_columns_are_of_all_revisions(opened: Opened) -> None:

@@ -1,8 +1,10 @@
 """The dashboard's pages without a browser: authorization, missing pages, titles and logs."""
 
 import html
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from flask.testing import FlaskClient
 from app.access.principals import Scope
 from app.errors import DatabaseUnavailable
 from app.settings import Settings
-from app.survey.commands import Answer
+from app.survey.commands import Answer, Begin
 from app.survey.snapshot import SessionKey
 from app.web.pages.dashboard import EXPORT_FORMATS
 from tests.web.production import EVIL, SITE, App, production_app
@@ -176,3 +178,19 @@ def test_sessions_are_searched_by_the_prefix_of_an_id(browser: Browser) -> None:
     page = browser.get("/api/sessions?user_id_prefix=p-1").get_json()
     assert [session["user_id"] for session in page["sessions"]] == ["p-1", "p-10"]
     assert browser.get("/api/sessions?user_id_prefix=%25").status_code == 422
+
+
+def test_insertions_of_titles_have_words(sqlite_settings: Settings, tmp_path: Path) -> None:
+    """No session fills them."""
+    title = "Visit in {{ parameters.clinic }}"
+    survey = {"id": "visit", "title": title, "language": "en", "steps": [{"id": "S", "type": "info", "prompt": "P"}]}
+    survey["parameters"] = {"clinic": {"type": "text", "from": "url", "default": "north"}}
+    (tmp_path / "visit.json").write_text(json.dumps(survey))
+    with production_app(sqlite_settings, surveys_dir=tmp_path) as app:
+        app.store.turns.submit(SessionKey("visit", "p-1"), Begin(at=app.clock(), parameters={"clinic": "north"}))
+        client = app.flask.test_client()
+        client.post("/sign-in", base_url=SITE, data={"key": app.create_key()}, headers={"Origin": SITE})
+        for path in ("/dashboard", "/dashboard/surveys/visit", "/dashboard/sessions", "/dashboard/sessions/visit/p-1"):
+            page = client.get(path, base_url=SITE).text
+            assert "Visit in [clinic]" in page
+            assert "{{" not in page
