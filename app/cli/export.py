@@ -60,7 +60,8 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **options:
     if output is None and not FORMATS[request.format].is_streamed and sys.stdout.isatty():
         raise click.UsageError(f"{format_name} is a binary format; use --output FILE")
     with progress("Exporting") as show:
-        export = Export(store(), request, show)
+        with usage_errors():
+            export = Export(store(), request, show)
         audit("survey_exported", survey_id=request.survey_id, format=format_name)
         file = export.write()
         if output is not None:
@@ -82,7 +83,8 @@ def show_codebook(survey: str, language: str | None, *, as_json: bool) -> None:
     Examples:
       %(prog)s codebook intake > intake-codebook.md
     """
-    layout = Export(store(), ExportRequest(survey_id=store().queries.survey_id(survey), language=language)).layout
+    with usage_errors():
+        layout = Export(store(), ExportRequest(survey_id=store().queries.survey_id(survey), language=language)).layout
     if as_json:
         print_json(codebook_to_dict(layout))
     else:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...core.progress import Progress, no_progress
-from ...errors import NoSuchSurvey, NotFound
+from ...errors import InvalidInput, NoSuchSurvey
 from ...languages import best_match
 from ...sessions import SessionStore
 from ...survey import Survey
@@ -41,7 +41,7 @@ class Export:
 
     Raises:
         NoSuchSurvey: it has never existed.
-        NotFound: none of its revisions has the language.
+        InvalidInput: none of its revisions has the language.
         Unavailable: the database failed.
     """
 
@@ -96,7 +96,7 @@ def _in_language(surveys: Sequence[Survey], language: str | None) -> Sequence[Su
         return surveys
     known = sorted({tag for survey in surveys for tag in (survey.language, *survey.languages)})
     if best_match((language,), known) is None:
-        raise NotFound(f"the survey {surveys[0].id} has no texts in {language}; it has {', '.join(known)}")
+        raise InvalidInput(f"The survey {surveys[0].id} has no texts in {language}; it has {', '.join(known)}.")
     return [survey.in_language(language) for survey in surveys]
 
 

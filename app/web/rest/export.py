@@ -20,7 +20,7 @@ LEFT_OUT = "Stepkeep-Left-Out"
 FORMAT = choice("format", "a row a session, or with `long` a row an event; default: csv", FORMATS)
 CODEBOOK_FORMAT = choice("format", "default: json", ("json", "markdown"))
 UPDATED_SINCE = timestamp("updated_since", "only sessions that changed since", example="2026-11-23T10:00:00Z")
-LANGUAGE = language("language", "the survey's texts in this of its languages; 404 if none fits")
+LANGUAGE = language("language", "the survey's texts in this of its languages")
 OPTIONS = (
     flag("labels", "labels instead of values of choices (csv, parquet, xlsx)"),
     flag("spreadsheet_safe", "a ' before text that a spreadsheet would run as a formula (csv, long)"),

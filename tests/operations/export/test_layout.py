@@ -8,7 +8,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from app.errors import InvalidInput, MissingKey, NotFound
+from app.errors import InvalidInput, MissingKey
 from app.operations.export import codebook
 from app.operations.export.export import Export
 from app.operations.export.layout import Layout
@@ -175,7 +175,7 @@ def test_language_is_matched_as_everywhere(opened: Opened, language: str) -> Non
 
 
 def test_language_that_no_revision_has_is_refused_with_those_that_it_has(opened: Opened) -> None:
-    with pytest.raises(NotFound, match="no texts in fr; it has de, en"):
+    with pytest.raises(InvalidInput, match="no texts in fr; it has de, en"):
         Export(opened(TRANSLATED), ExportRequest(survey_id="changing", language="fr"))
 
 

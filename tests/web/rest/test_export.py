@@ -74,7 +74,7 @@ def test_language_of_labels_is_one_of_the_survey(app: App, resource: str) -> Non
     key = app.create_key("export")
     assert app.request("GET", f"/api/surveys/gad7/{resource}language=de-AT", key).status_code == 200
     refused = app.request("GET", f"/api/surveys/gad7/{resource}language=fr", key)
-    assert refused.status_code == 404
+    assert refused.status_code == 422
     assert "no texts in fr; it has de, en" in Problem.model_validate_json(refused.data).detail
     assert app.request("GET", f"/api/surveys/gad7/{resource}language=d!", key).status_code == 422
 
