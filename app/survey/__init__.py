@@ -50,7 +50,15 @@ from .events import (
 from .flow import decide, expires_at, status_at
 from .markdown import MarkdownText
 from .pages import answer_fields
-from .parameters import NOTHING_GIVEN, Given, Parameter, accept_invitation, accept_parameters, parse_parameters
+from .parameters import (
+    NOTHING_GIVEN,
+    Given,
+    Parameter,
+    ParameterSource,
+    accept_invitation,
+    accept_parameters,
+    parse_parameters,
+)
 from .rejection import Rejection
 from .resolve import described_step, resolve_at
 from .scopes import with_filled_heading
@@ -78,6 +86,7 @@ __all__ = [
     "ModeSet",
     "Note",
     "Parameter",
+    "ParameterSource",
     "Record",
     "Rejection",
     "Restart",

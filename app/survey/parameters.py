@@ -19,7 +19,7 @@ MAX_PARAMETERS = 100
 MAX_INVITATION_BYTES = 1000
 """Size limit of an invitation's parameters as JSON: they are part of its link."""
 
-Source = Literal["url", "invitation", "api"]
+ParameterSource = Literal["url", "invitation", "api"]
 
 _STEP: TypeAdapter[Step] = TypeAdapter(Step)
 _NO_BOUND = Annotated[int | float | str | None, Field(exclude_if=is_absent)]
@@ -52,7 +52,7 @@ class Parameter(StrictModel):
         Field(description="As of a step"),
     ]
     source: Annotated[
-        Source,
+        ParameterSource,
         Field(
             alias="from",
             description=(
@@ -99,6 +99,11 @@ class Parameter(StrictModel):
         rules = {name: getattr(self, name) for name in _RULES}
         rules = {name: value for name, value in rules.items() if not is_absent(value)}
         return _STEP.validate_python({"id": "P", "prompt": "P", "type": self.type, **rules})
+
+    @property
+    def stored_default(self) -> Any:  # noqa: ANN401 - any JSON
+        """The default as an answer is stored."""
+        return None if self.default is None else self.step.check_answer(self.default)
 
     @property
     def is_required(self) -> bool:
@@ -161,9 +166,7 @@ def parse_parameters(parameters: Mapping[str, Parameter], texts: Mapping[str, st
 
 def _accepted(name: str, parameter: Parameter, value: object) -> Any:  # noqa: ANN401 - any JSON
     if parameter.step.is_empty(value):
-        if parameter.default is None:
-            return None
-        value = parameter.default
+        return parameter.stored_default
     try:
         strict_json.check(value)
         return parameter.step.check_answer(value)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ...core import strict_json
 from ...survey import Survey
 from ...survey.types import Code, CodedValue, FieldStep, GridStep, Row, Step
 from .layout import Column, Layout
@@ -101,7 +102,7 @@ def codebook_to_markdown(layout: Layout) -> str:
 
 
 def _column_to_dict(column: Column, layout: Layout) -> dict[str, Any]:
-    step, newest = column.step, layout.surveys[0]
+    step, newest, parameter = column.step, layout.surveys[0], layout.parameter(column)
     prompts = {revision: asked.prompt for revision, asked in column.steps.items()}
     concepts = _concepts(next(iter(column.steps.values()), None))
     return {
@@ -113,6 +114,8 @@ def _column_to_dict(column: Column, layout: Layout) -> dict[str, Any]:
         "required": None if step is None else step.required,
         "unit": column.unit,
         "parameter": column.parameter,
+        "from": None if parameter is None else parameter.source,
+        "default": None if parameter is None else parameter.stored_default,
         "value": column.value,
         "expressions": [
             {"revision": revision, "expression": expression} for revision, expression in column.expressions.items()
@@ -207,10 +210,16 @@ def _row(column: Mapping[str, Any]) -> Sequence[str]:
         column["label"],
         values,
         "" if column["required"] else "may be skipped" if column["step"] else "",
-        column["condition"] or " or, in older revisions, ".join(_expressions(column)),
+        column["condition"] or _origin(column) or " or, in older revisions, ".join(_expressions(column)),
         "{system} {code}".format_map(column["concept"]) if column["concept"] else "",
         " ".join(revision[:8] for revision in column["revisions"]),
     )
+
+
+def _origin(column: Mapping[str, Any]) -> str:
+    """Return where a parameter comes from, and what it is where it is missing; empty of other columns."""
+    default = "" if column["default"] is None else f"; default {strict_json.encode(column['default'])}"
+    return f"from {column['from']}{default}" if column["parameter"] else ""
 
 
 def _expressions(column: Mapping[str, Any]) -> Iterable[str]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from ...core.timestamps import to_datetime
 from ...languages import text
 from ...store import rows
-from ...survey import SessionKey, SessionState, Snapshot, Survey, ValueKind, status_at, value_facts
+from ...survey import Parameter, SessionKey, SessionState, Snapshot, Survey, ValueKind, status_at, value_facts
 from ...survey.types import (
     STEP_TYPES,
     AnswerColumn,
@@ -221,6 +221,11 @@ class Layout:
 
     def survey(self, revision: str | None) -> Survey | None:
         return self._by_revision.get(revision or "")
+
+    def parameter(self, column: Column) -> Parameter | None:
+        """Return the parameter of a column, in its newest revision; None of another column."""
+        survey = self.survey(next(iter(column.steps), None))
+        return None if survey is None or column.parameter is None else survey.parameters[column.parameter]
 
     def language(self, revision: str | None, chosen: str | None) -> str | None:
         """Return the language in which a session is shown; None if it has chosen none, and the revision is unknown."""

@@ -1,10 +1,12 @@
 """REST for a survey's export and codebook."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import flask
+from pydantic import Field, JsonValue
 
 from ...operations.export import FORMATS, Export, ExportRequest, codebook_to_dict, codebook_to_markdown
+from ...survey import ParameterSource
 from ...survey.types import ColumnKind, StepType
 from ..authorization import authorize_survey
 from ..context import app_context, store
@@ -83,6 +85,8 @@ class CodebookColumn(Model):
     required: bool | None
     unit: str | None
     parameter: str | None
+    from_: Annotated[ParameterSource | None, Field(alias="from", description="where a parameter comes from")]
+    default: Annotated[JsonValue, Field(description="of a parameter that is missing")]
     value: str | None
     expressions: list[CodebookExpression]
     revisions: list[str]

@@ -7,8 +7,10 @@ import pytest
 
 from app.operations.export import codebook
 from app.operations.export.export import Export
+from app.operations.export.layout import Layout
 from app.operations.export.request import ExportRequest
 from app.sessions.service import SessionStore
+from app.survey import parse_survey
 from app.survey.commands import Answer, Begin, Restart
 from app.survey.parameters import Given, accept_parameters
 from app.survey.snapshot import SessionKey
@@ -185,6 +187,24 @@ def test_codebook_has_the_expressions(store: SessionStore) -> None:
     ]
     assert columns["tall"]["kind"] == "boolean"
     assert "answers.height \\> 1.9" in codebook.codebook_to_markdown(layout)
+
+
+def test_codebook_has_the_source_and_the_default_of_a_parameter() -> None:
+    """In a table beside the conditions of steps."""
+    text = SURVEY.replace(
+        "step: {type: text, from: api, required: false}", "step: {type: text, from: invitation, default: 'a \"b\"'}"
+    )
+    layout = Layout([parse_survey(text, "known.yaml")])
+    found = {
+        column["name"]: (column["from"], column["default"]) for column in codebook.codebook_to_dict(layout)["columns"]
+    }
+    assert [found[name] for name in ("clinic", "step", "weight")] == [
+        ("url", None),
+        ("invitation", 'a "b"'),
+        (None, None),
+    ]
+    rows = {row[0]: row[7] for row in codebook.codebook_rows(layout)}
+    assert (rows["clinic"], rows["step"]) == ("from url", r'from invitation; default "a \"b\""')
 
 
 def test_value_has_every_expression_of_its_column(opened: Opened) -> None:
