@@ -9,7 +9,16 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from ..core import strict_json
 from ..core.formats import validation_message
 from ..errors import InvalidInput, InvalidJson
-from .types import InvalidAnswer, OptionItem, OptionsStep, Step, StrictModel, is_absent, require_plain
+from .types import (
+    MAX_UNKNOWN_FIELDS,
+    InvalidAnswer,
+    OptionItem,
+    OptionsStep,
+    Step,
+    StrictModel,
+    is_absent,
+    require_plain,
+)
 
 RESERVED = frozenset({"survey", "is_audio", "lang", "token"})
 """Names of query parameters that the page and the socket read themselves."""
@@ -128,35 +137,62 @@ def accept_parameters(parameters: Mapping[str, Parameter], given: Given) -> dict
     """Return the values that a session begins with, by name; undeclared ones are ignored.
 
     Raises:
-        InvalidInput: one is wrong or repeated, or some are missing, which it names all.
+        InvalidInput: some are wrong, repeated or missing, which it names all.
     """
-    values = {name: _given(name, parameter, given) for name, parameter in parameters.items()}
-    missing = [name for name, one in parameters.items() if one.is_required and one.step.is_empty(values[name])]
-    if missing:
-        subject, verb = ("parameter", "is") if len(missing) == 1 else ("parameters", "are")
-        raise InvalidInput(f"The {subject} {', '.join(missing)} {verb} missing.")
-    return {name: _accepted(name, parameter, values[name]) for name, parameter in parameters.items()}
+    accepted, problems = _accept(parameters, given)
+    if problems:
+        raise InvalidInput(" ".join(problems))
+    return accepted
 
 
 def accept_invitation(parameters: Mapping[str, Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that an invitation carries, by name.
 
     Raises:
-        InvalidInput: one is undeclared, comes from elsewhere or is wrong; a required one is missing; or all together
-            are too long for a link.
+        InvalidInput: some are undeclared, come from elsewhere or are wrong, or required ones are missing, which it
+            names all; or all together are too long for a link.
     """
     own = {name: one for name, one in parameters.items() if one.source == "invitation"}
-    for name in sorted(values.keys() - own.keys()):
-        known = ", ".join(own) or "none"
-        message = f"The survey's invitations have no parameter {name}. They have {known}."
-        if name in parameters:
-            message += f" {name} has `from: {parameters[name].source}`."
-        raise InvalidInput(message)
-    accepted = accept_parameters(own, Given(invitation=values))
+    accepted, problems = _accept(own, Given(invitation=values))
+    unknown = sorted(values.keys() - own.keys())[:MAX_UNKNOWN_FIELDS]
+    if unknown:
+        elsewhere = [f" {name} has `from: {parameters[name].source}`." for name in unknown if name in parameters]
+        what = ", ".join(name[:64] for name in unknown)
+        problems.append(
+            f"The survey's invitations have no {_count(unknown)} {what}. They have {', '.join(own) or 'none'}."
+            + "".join(elsewhere)
+        )
+    if problems:
+        raise InvalidInput(" ".join(problems))
     carried = {name: accepted[name] for name in own if name in values}
     if len(strict_json.encode(carried).encode()) > MAX_INVITATION_BYTES:
         raise InvalidInput(f"The parameters of an invitation take at most {MAX_INVITATION_BYTES} bytes.")
     return carried
+
+
+def _accept(parameters: Mapping[str, Parameter], given: Given) -> tuple[dict[str, Any], list[str]]:
+    """Return the values by name, and what is wrong with others."""
+    accepted: dict[str, Any] = {}
+    missing: list[str] = []
+    problems: list[str] = []
+    for name, parameter in parameters.items():
+        try:
+            value = _given(name, parameter, given)
+            accepted[name] = _accepted(name, parameter, value)
+        except InvalidInput as error:
+            problems.append(error.message)
+            continue
+        if parameter.is_required and parameter.step.is_empty(value):
+            missing.append(name)
+    if missing:
+        problems.insert(
+            0, f"The {_count(missing)} {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
+        )
+    return accepted, problems
+
+
+def _count(names: Sequence[str]) -> str:
+    return "parameter" if len(names) == 1 else "parameters"
 
 
 def parse_parameters(parameters: Mapping[str, Parameter], texts: Mapping[str, str]) -> dict[str, object]:

@@ -112,6 +112,25 @@ def test_all_missing_parameters_are_named_at_once() -> None:
         accept_parameters(parameters, Given(url={"a": [""], "c": ["1"]}))
 
 
+def test_all_that_is_wrong_with_parameters_is_named_at_once() -> None:
+    """Of an invitation also what it can't carry; each value's own rule is in its sentence."""
+    parameters = survey(
+        "a: {type: text, from: url}, b: {type: number, from: url}, c: {type: date, from: api}, d: {type: text, from: url},"
+        "e: {type: boolean, from: invitation}"
+    ).parameters
+    with pytest.raises(InvalidInput) as refused:
+        accept_parameters(parameters, Given(url={"b": ["x"], "d": ["1", "2"]}, api={"c": "soon"}))
+    number, date = (f"The parameter {name} is invalid. It must be " for name in "bc")
+    first, *others = refused.value.message.split(number)
+    assert first == "The parameters a, e are missing. "
+    assert date in others[0]
+    assert others[0].endswith(" The parameter d is repeated.")
+    with pytest.raises(
+        InvalidInput, match=r"parameter e is invalid\. .* have no parameters a, x\. They have e\. a has"
+    ):
+        accept_invitation(parameters, {"a": "1", "x": 2, "e": 3})
+
+
 def test_empty_text_is_a_missing_parameter() -> None:
     """As an empty text is no answer to a step."""
     parameters = "name: {type: text, from: url%s}"

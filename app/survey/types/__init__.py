@@ -24,6 +24,7 @@ from .grid import GridStep, Row
 from .info import InfoStep
 from .page import FieldStep, FieldTypes, PageStep
 from .step import (
+    MAX_UNKNOWN_FIELDS,
     BaseStep,
     Check,
     Code,
@@ -48,6 +49,7 @@ Step = Annotated[FieldTypes | PageStep | GridStep, Field(discriminator="type")]
 STEP_TYPES: Mapping[str, type[BaseStep]] = dict(zip(get_args(StepType), get_args(get_args(Step)[0]), strict=True))
 
 __all__ = [
+    "MAX_UNKNOWN_FIELDS",
     "OTHER_LENGTH",
     "STEP_TYPES",
     "TYPED_CELLS",
