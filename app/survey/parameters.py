@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from ..core import strict_json
-from ..core.formats import validation_message
+from ..core.formats import MAX_COMMAND_BYTES, validation_message
 from ..errors import InvalidInput, InvalidJson
 from .types import (
     MAX_UNKNOWN_FIELDS,
@@ -137,7 +137,7 @@ def accept_parameters(parameters: Mapping[str, Parameter], given: Given) -> dict
     """Return the values that a session begins with, by name; undeclared ones are ignored.
 
     Raises:
-        InvalidInput: some are wrong, repeated or missing, which it names all.
+        InvalidInput: some are wrong, repeated or missing, which it names all; or all together are too long.
     """
     accepted, problems = _accept(parameters, given)
     if problems:
@@ -165,7 +165,7 @@ def accept_invitation(parameters: Mapping[str, Parameter], values: Mapping[str, 
     if problems:
         raise InvalidInput(" ".join(problems))
     carried = {name: accepted[name] for name in own if name in values}
-    if len(strict_json.encode(carried).encode()) > MAX_INVITATION_BYTES:
+    if _size_bytes(carried) > MAX_INVITATION_BYTES:
         raise InvalidInput(f"The parameters of an invitation take at most {MAX_INVITATION_BYTES} bytes.")
     return carried
 
@@ -173,6 +173,7 @@ def accept_invitation(parameters: Mapping[str, Parameter], values: Mapping[str, 
 def _accept(parameters: Mapping[str, Parameter], given: Given) -> tuple[dict[str, Any], list[str]]:
     """Return the values by name, and what is wrong with others."""
     accepted: dict[str, Any] = {}
+    sent: dict[str, Any] = {}
     missing: list[str] = []
     problems: list[str] = []
     for name, parameter in parameters.items():
@@ -182,17 +183,25 @@ def _accept(parameters: Mapping[str, Parameter], given: Given) -> tuple[dict[str
         except InvalidInput as error:
             problems.append(error.message)
             continue
-        if parameter.is_required and parameter.step.is_empty(value):
+        if not parameter.step.is_empty(value):
+            sent[name] = accepted[name]
+        elif parameter.is_required:
             missing.append(name)
     if missing:
         problems.insert(
             0, f"The {_count(missing)} {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
         )
+    if _size_bytes(sent) > MAX_COMMAND_BYTES:
+        problems.append(f"The parameters have more than {MAX_COMMAND_BYTES} bytes as JSON.")
     return accepted, problems
 
 
 def _count(names: Sequence[str]) -> str:
     return "parameter" if len(names) == 1 else "parameters"
+
+
+def _size_bytes(values: Mapping[str, Any]) -> int:
+    return len(strict_json.encode(values).encode())
 
 
 def parse_parameters(parameters: Mapping[str, Parameter], texts: Mapping[str, str]) -> dict[str, object]:

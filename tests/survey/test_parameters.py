@@ -131,6 +131,18 @@ def test_all_that_is_wrong_with_parameters_is_named_at_once() -> None:
         accept_invitation(parameters, {"a": "1", "x": 2, "e": 3})
 
 
+def test_parameters_are_limited_in_total() -> None:
+    """As a command of REST or the socket is, for callers of Python too; defaults are the survey's."""
+    texts = ", ".join(f"t{number}: {{type: text, from: api, default: {'d' * 10_000}}}" for number in range(7))
+    parameters = survey(texts).parameters
+    assert len(accept_parameters(parameters, Given())) == 7
+    sent = dict.fromkeys(parameters, "s" * 9000)
+    assert accept_parameters(parameters, Given(api=sent)) == sent
+    sent = dict.fromkeys(parameters, "s" * 9500)
+    with pytest.raises(InvalidInput, match="more than 65536 bytes"):
+        accept_parameters(parameters, Given(api=sent))
+
+
 def test_empty_text_is_a_missing_parameter() -> None:
     """As an empty text is no answer to a step."""
     parameters = "name: {type: text, from: url%s}"
