@@ -121,6 +121,16 @@ def test_client_reconnects_at_once_when_the_browser_is_online_again(
     assert len(details(page, "state")) == 2
 
 
+def test_client_is_offline_as_soon_as_the_browser_is(page: Page, context: BrowserContext) -> None:
+    """The `offline` event replaces the connection, however long an answer to a ping may take."""
+    begin(page, pingTimeoutMs=1e9)
+    context.set_offline(True)
+    page.wait_for_function(OFFLINE)
+    context.set_offline(False)
+    page.wait_for_function(ONLINE)
+    assert page.evaluate("window.client.answer('Q1', 0)")["type"] == "ack"
+
+
 def test_client_keeps_trying_after_the_quick_attempts(page: Page, server: RunningServer) -> None:
     """After the quick attempts, slow ones go on without end."""
     begin(page, connectAttempts=2, connectDelayMs=1, slowDelayMs=100)

@@ -24,8 +24,6 @@ import { describeInEnglish, sendProblem } from "./strict-json.js";
  * @typedef {import("./protocol.js").ServerMessage} ServerMessage
  */
 
-const NETWORK_EVENTS = ["online", "offline"];
-
 export class SurveyClient extends EventTarget {
   /** @type {Map<string, (message: ServerMessage) => void>} by command id */
   #resolvers = new Map();
@@ -84,12 +82,14 @@ export class SurveyClient extends EventTarget {
     this.#isStopped = false;
     this.#isConnecting = true;
     await this.#outbox.load();
-    for (const type of NETWORK_EVENTS) globalThis.addEventListener?.(type, this.#onNetworkChange);
+    globalThis.addEventListener?.("online", this.#onOnline);
+    globalThis.addEventListener?.("offline", this.#onOffline);
     this.#connection.open();
   }
 
   stop() {
-    for (const type of NETWORK_EVENTS) globalThis.removeEventListener?.(type, this.#onNetworkChange);
+    globalThis.removeEventListener?.("online", this.#onOnline);
+    globalThis.removeEventListener?.("offline", this.#onOffline);
     this.#connection.close();
     this.#end();
   }
@@ -98,7 +98,10 @@ export class SurveyClient extends EventTarget {
     this.#connection.openNow();
   }
 
-  #onNetworkChange = () => this.reconnectNow();
+  #onOnline = () => this.reconnectNow();
+
+  // A socket whose network is gone neither sends nor closes: a ping would find that out only after its timeout.
+  #onOffline = () => this.#connection.replace();
 
   /**
    * @param {string} step
