@@ -32,8 +32,11 @@ TypeName = TypeVar("TypeName", bound=str)
 StepRevisions = Mapping[str, Step | FieldStep]
 """A step, or a field of a page, by revision, newest first."""
 
-_Places = dict[str, tuple[int, ToCells]]
-"""By step, ``parameters.name`` or ``values.name``: first column's index, and conversion."""
+_GroupId = str | tuple[str, str]
+"""A step, or ``("parameters", name)`` or ``("values", name)``, which no saved answer's name equals."""
+
+_Places = dict[_GroupId, tuple[int, ToCells]]
+"""First column's index, and conversion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +74,9 @@ class Column(AnswerColumn):
 
 
 class ColumnGroup(NamedTuple):
-    """The columns of a step or field, a parameter or a computed value in one type; none of a step that takes no answer.
+    """The columns of a step, field, parameter or computed value in one type; none of a step that takes no answer."""
 
-    Attributes:
-        id: of a step, ``parameters.name`` or ``values.name``.
-    """
-
-    id: str
+    id: _GroupId
     revisions: Iterable[str]
     columns: Sequence[Column]
     to_cells: ToCells
@@ -169,10 +168,10 @@ class Layout:
         cells: list[Cell] = [None] * len(self.columns)
         leading = self._leading(key, state, at)
         cells[: len(leading)] = leading
-        for step, value in self._answers(state):
-            start, to_cells = places.get(step, _UNKNOWN_STEP)
+        for step, value, is_asked in self._answers(state):
+            start, to_cells = places.get(step, _UNKNOWN_STEP) if is_asked else _UNKNOWN_STEP
             if value is None:
-                if step not in self._without_columns:
+                if is_asked and step not in self._without_columns:
                     skipped.append(step)
             elif (answer := to_cells(value)) is None:
                 others[step] = value
@@ -186,15 +185,20 @@ class Layout:
             cells[-len(TRAILING) - 1] = " ".join(confirmed) or None
         return cells
 
-    def _answers(self, state: SessionState) -> Iterator[tuple[str, object]]:
-        """Yield a session's answers, in place of a page's those of its fields."""
-        survey = self.survey(state.survey_revision) or self.surveys[0]
-        pages = frozenset(survey.conditions.owners.values())
+    def _answers(self, state: SessionState) -> Iterator[tuple[str, object, bool]]:
+        """Yield a session's answers, in place of a page's those of its fields, and whether they can be of the survey.
+
+        A saved state can have answers beside their page, and others in it.
+        """
+        owners = (self.survey(state.survey_revision) or self.surveys[0]).conditions.owners
+        pages = frozenset(owners.values())
         for step, value in state.answers.items():
             if step in pages and isinstance(value, Mapping):
-                yield from value.items()
+                for name, one in value.items():
+                    is_field = owners.get(name) == step
+                    yield name if is_field else f"{step}.{name}", one, is_field
             else:
-                yield step, value
+                yield step, value, step not in owners
 
     @property
     def known_names(self) -> Sequence[str]:
@@ -214,7 +218,7 @@ class Layout:
     ) -> None:
         for noun, by_name in (("parameters", parameters), ("values", values)):
             for name, value in by_name.items():
-                start, to_cells = places.get(f"{noun}.{name}", _UNKNOWN_STEP)
+                start, to_cells = places.get((noun, name), _UNKNOWN_STEP)
                 found = None if value is None else to_cells(value)
                 if found is not None:
                     cells[start : start + len(found)] = found
@@ -299,7 +303,7 @@ def _parameters(surveys: Sequence[Survey]) -> list[ColumnGroup]:
         for name, parameter in survey.parameters.items()
     )
     return [
-        _group(f"parameters.{own}", name, steps, STEP_TYPES[type_].columns(steps), steps=steps, parameter=own)
+        _group(("parameters", own), name, steps, STEP_TYPES[type_].columns(steps), steps=steps, parameter=own)
         for own, name, type_, steps in found
     ]
 
@@ -311,7 +315,7 @@ def _values(surveys: Sequence[Survey]) -> list[ColumnGroup]:
         for name, facts in value_facts(survey).items()
     )
     return [
-        _group(f"values.{own}", name, sources, _value_column(kind, own), value=own, expressions=sources)
+        _group(("values", own), name, sources, _value_column(kind, own), value=own, expressions=sources)
         for own, name, kind, sources in found
     ]
 
@@ -339,7 +343,13 @@ def _by_type(
             yield own, own if number == 0 else f"{own}_{type_name}", type_name, items
 
 
-def _group(group_id: str, name: str, revisions: Iterable[str], answer: AnswerColumns, **origin: Any) -> ColumnGroup:  # noqa: ANN401 - fields of Column
+def _group(
+    group_id: _GroupId,
+    name: str,
+    revisions: Iterable[str],
+    answer: AnswerColumns,
+    **origin: Any,  # noqa: ANN401 - fields of Column
+) -> ColumnGroup:
     name = f"known{name}" if name.startswith("_") else name  # no program accepts it
     columns = [
         Column(name=name + column.suffix, **{one.name: getattr(column, one.name) for one in fields(column)}, **origin)

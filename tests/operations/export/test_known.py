@@ -1,5 +1,6 @@
 """Parameters and computed values in exports."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ from app.operations.export.export import Export
 from app.operations.export.layout import Layout
 from app.operations.export.request import ExportRequest
 from app.sessions.service import SessionStore
+from app.sessions.validation import check_command
 from app.survey import parse_survey
-from app.survey.commands import Answer, Begin, Restart
+from app.survey.commands import Answer, Begin, Restart, Save
+from app.survey.flow import decide
 from app.survey.parameters import Given, accept_parameters
+from app.survey.rejection import Rejection
 from app.survey.snapshot import SessionKey
+from app.survey.state import apply
 from tests.operations.export.conftest import Opened
 from tests.operations.export.reading import (
     csv_rows,
@@ -168,6 +173,45 @@ def test_recorded_values_stay(store: SessionStore) -> None:
     store.turns.submit(SessionKey("known", "ann"), Restart(at=AT))
     row = next(row for row in csv_rows(export(store, "known", "csv")[0]) if row["user_id"] == "ann")
     assert known(row, "clinic", "bmi", "weight_2") == ("n", None, "[null]")
+
+
+PAGED = """
+id: known
+title: T
+language: en
+values: {bmi: answers.weight / 2}
+steps:
+  - {id: body, type: page, prompt: P, fields: [{id: weight, type: number, prompt: W}]}
+  - {id: age, type: number, prompt: A}
+"""
+
+
+@pytest.mark.parametrize(
+    ("answers", "cells", "others"),
+    [
+        ({"values.bmi": 99, "body": {"weight": 4}}, (4, None, 2), {"values.bmi": 99}),
+        ({"weight": 5}, (None, None, None), {"weight": 5}),
+        ({"body": {"weight": 4, "age": 5, "values.bmi": 6}}, (4, None, 2), {"body.age": 5, "body.values.bmi": 6}),
+        ({"body": {"age": None}}, (None, None, None), None),
+    ],
+)
+def test_saved_answer_fills_no_column_of_another_name(
+    answers: dict[str, Any], cells: tuple[Any, ...], others: dict[str, Any] | None
+) -> None:
+    """A whole state that an integrator saves has any names; what no step asks for is in ``other_answers``."""
+    survey = parse_survey(PAGED, "known.yaml")
+    command = Save(at=AT, current_step="age", answers=answers, step_history=(), is_audio_mode=False, session_data=None)
+    check_command(command)
+    saved = decide(survey, None, command)
+    assert not isinstance(saved, Rejection)
+    state = apply(None, saved)
+    layout = Layout([survey])
+    row = dict(
+        zip([column.name for column in layout.columns], layout.row(SessionKey("known", "ann"), state, AT), strict=True)
+    )
+    assert known(row, "weight", "age", "bmi") == cells
+    assert (None if row["other_answers"] is None else json.loads(row["other_answers"])) == others
+    assert row["skipped"] is None
 
 
 def test_codebook_has_the_expressions(store: SessionStore) -> None:
