@@ -132,6 +132,27 @@ def enable_webhook(webhook: str) -> None:
     click.echo(f"{webhook} is enabled.")
 
 
+@webhooks.command("change")
+@click.argument("webhook")
+@click.option(
+    "--values/--no-values",
+    "includes_values",
+    required=True,
+    help="Whether to send parameters and computed values of sessions.",
+)
+def change_webhook(webhook: str, *, includes_values: bool) -> None:
+    """Change what is sent to a webhook from now on, also by retries and replays of earlier events.
+
+    \b
+    Examples:
+      %(prog)s webhooks change wh_0123456789abcdef --values
+      %(prog)s webhooks change wh_0123456789abcdef --no-values
+    """
+    operations.set_includes_values(store(), webhook, includes_values=includes_values)
+    audit("webhook_changed", webhook=webhook, includes_values=includes_values)
+    click.echo(f"{webhook} {'gets' if includes_values else 'does not get'} values.")
+
+
 @webhooks.command("rotate-secret")
 @click.argument("webhook")
 @click.option(

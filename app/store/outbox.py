@@ -153,6 +153,11 @@ def enable_webhook(connection: Connection, webhook_id: str) -> None:
     connection.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(disabled_at=None))
 
 
+def set_includes_values(connection: Connection, webhook_id: str, *, includes_values: bool) -> None:
+    """Set whether a webhook's messages have parameters and computed values. Idempotent."""
+    connection.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(includes_values=includes_values))
+
+
 def remove_deliveries(connection: Connection, webhook_id: str, limit: int) -> int:
     """Remove up to ``limit`` deliveries; return how many."""
     column = webhook_deliveries.c

@@ -95,6 +95,26 @@ def test_webhook_gets_values_only_if_it_was_added_with_them(
     assert sorted("parameters" in fields for fields in data) == [False, True]
 
 
+def test_values_are_turned_off_and_on_for_what_is_sent_from_then_on(
+    operator: Operator, store: SessionStore, receiver: Receiver
+) -> None:
+    """Also for replays of earlier events; the audit log says so."""
+    name = operator.output("add", receiver.url, "--event", "session.started", "--values").split()[0]
+    assert operator.output("change", name, "--no-values") == f"{name} does not get values.\n"
+    begin(store, "ann")
+    receiver.wait_for(1)
+    wait_for(lambda: "  delivered" in operator.output("deliveries"), "it was not recorded", 30)
+    assert operator.output("change", name, "--values") == f"{name} gets values.\n"
+    operator.output("replay", name)
+    first, second = (request.message["data"] for request in receiver.wait_for(2))
+    assert ("parameters" in first, "parameters" in second) == (False, True)
+    entries = store.audit_log.page(filters={"action": "webhook_changed"}).items
+    assert [entry.entry.detail for entry in entries] == [
+        {"webhook": name, "includes_values": value} for value in (True, False)
+    ]
+    assert operator.run("change", name).exit_code == 2
+
+
 def test_failed_delivery_is_listed_and_replayed(
     operator: Operator, store: SessionStore, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,8 +165,8 @@ def test_errors_print_one_line(operator: Operator) -> None:
     """Invalid URLs, unknown surveys and webhooks; an unknown event is a usage error."""
     assert "https://" in operator.error("add", "ftp://x.test/", "--event", "session.started")
     assert "nonsense" in operator.error("add", "https://x.test/", "--event", "session.started", "--survey", "nonsense")
-    for command in ("remove", "disable", "enable", "test", "deliveries", "replay", "rotate-secret"):
-        output = operator.error(command, "wh_none")
+    for command in ("remove", "disable", "enable", "test", "deliveries", "replay", "rotate-secret", "change --values"):
+        output = operator.error(*command.split(), "wh_none")
         assert output == "Error: Webhook 'wh_none' does not exist. List the webhooks to see their ids.\n"
     assert operator.run("add", "https://x.test/", "--event", "session.answered").exit_code == 2
 

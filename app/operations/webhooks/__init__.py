@@ -16,6 +16,7 @@ from .management import (
     rotate_secret,
     send_test,
     set_enabled,
+    set_includes_values,
     webhook_to_dict,
 )
 from .url_policy import MAX_URL, URL_PATTERN, origin
@@ -40,5 +41,6 @@ __all__ = [
     "rotate_secret",
     "send_test",
     "set_enabled",
+    "set_includes_values",
     "webhook_to_dict",
 ]

@@ -115,6 +115,13 @@ def set_enabled(store: SessionStore, webhook_id: str, *, enabled: bool) -> None:
         store.run_transaction(partial(outbox.disable_webhook, webhook_id=webhook_id, at=store.clock()))
 
 
+def set_includes_values(store: SessionStore, webhook_id: str, *, includes_values: bool) -> None:
+    """Set whether what is sent from now on has parameters and computed values, or raise NoSuchWebhook."""
+    get_webhook(store, webhook_id)
+    change = partial(outbox.set_includes_values, webhook_id=webhook_id, includes_values=includes_values)
+    store.run_transaction(change)
+
+
 def rotate_secret(store: SessionStore, webhook_id: str, overlap_hours: float = OVERLAP_HOURS) -> str:
     """Replace the secret and return the new one; both sign during the overlap.
 

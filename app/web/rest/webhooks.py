@@ -115,6 +115,13 @@ class WebhookChange(PartialModel):
     """Changes of a webhook."""
 
     enabled: Annotated[bool, Field(description="false: its events are neither sent nor stored")] = True
+    includes_values: Annotated[
+        bool,
+        Field(
+            description="whether to send parameters and computed values from now on; for true, the key needs "
+            "`sessions:read` too"
+        ),
+    ] = False
     rotate_secret: Annotated[bool, Field(description="true: the response has a new secret; both sign")] = False
 
 
@@ -181,17 +188,23 @@ def get_webhook(webhook_id: str) -> flask.Response:
     example={"enabled": False},
 )
 def change_webhook(webhook_id: str) -> flask.Response:
-    """Disable or enable a webhook, or give it a new secret.
+    """Disable or enable a webhook, change whether it gets values, or give it a new secret.
 
-    Both secrets sign for 24 hours.
+    Retries and replays of earlier events have values too, or no more. Both secrets sign for 24 hours.
     """
-    _authorized("webhook_changed", webhook_id)
+    webhook = _authorized("webhook_changed", webhook_id)
     change = parse_body(WebhookChange)
+    if "includes_values" in change.model_fields_set:
+        principal = authenticator().principal()
+        if change.includes_values:
+            require_scope(principal, "sessions:read", webhook.survey_id)
+        audit(principal, "webhook_changed", None, webhook=webhook_id, includes_values=change.includes_values)
+        service.set_includes_values(store(), webhook_id, includes_values=change.includes_values)
     if "enabled" in change.model_fields_set:
         service.set_enabled(store(), webhook_id, enabled=change.enabled)
     secret = {"secret": service.rotate_secret(store(), webhook_id)} if change.rotate_secret else {}
-    webhook = service.webhook_to_dict(service.get_webhook(store(), webhook_id))
-    return success(webhook=webhook, **secret)
+    changed = service.webhook_to_dict(service.get_webhook(store(), webhook_id))
+    return success(webhook=changed, **secret)
 
 
 @Operation(webhooks, "DELETE /api/webhooks/<webhook_id>", responses={200: Done}, security=_SECURITY)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from app.access.principals import Scope
 from app.operations.webhooks import management
 from app.store import outbox
 from app.store.outbox import AttemptResult
@@ -101,6 +102,27 @@ def test_webhook_with_values_needs_a_key_that_may_read_sessions(app: App) -> Non
     entries = app.request("GET", "/api/audit?limit=20", app.create_key("admin")).json["entries"]
     added_entries = [entry for entry in entries if entry["action"] == "webhook_added"]
     assert [entry["detail"]["includes_values"] for entry in added_entries[:3]] == [True, True, False]
+
+
+def test_values_are_turned_on_only_by_a_key_that_may_read_sessions(app: App) -> None:
+    """Any key for webhooks turns them off; a refused change changes nothing, and the audit log has the others."""
+    path = f"/api/webhooks/{add_webhook(app, survey_id='phq9')['webhook']['id']}"
+
+    def changed(value: object, *scopes: Scope, **limits: Any) -> Any:
+        key = app.create_key(*scopes, **limits)
+        return app.request("PATCH", path, key, json={"includes_values": value, "enabled": False})
+
+    assert changed(True, "webhooks").status_code == 403
+    webhook = request_model(app, "GET", path, models.WebhookResponse)["webhook"]
+    assert (webhook["includes_values"], webhook["disabled_at"]) == (False, None)
+    on = changed(True, "webhooks", "sessions:read", surveys=["phq9"])
+    assert (on.status_code, on.json["webhook"]["includes_values"]) == (200, True)
+    off = changed(False, "webhooks")
+    assert (off.status_code, off.json["webhook"]["includes_values"]) == (200, False)
+    assert changed(None, "webhooks").status_code == 422
+    entries = app.request("GET", "/api/audit?limit=20", app.create_key("admin")).json["entries"]
+    details = [entry["detail"] for entry in entries if entry["action"] == "webhook_changed"]
+    assert [detail["includes_values"] for detail in details if "includes_values" in detail] == [False, True]
 
 
 def test_webhook_is_disabled_enabled_and_its_secret_rotated(app: App) -> None:
