@@ -37,6 +37,7 @@ import pytest
 from app.sessions.queries import now_us
 from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
+from tests.certificates import trust_one_authority
 from tests.checked_surveys import check_files_once
 from tests.collection import SERVER_KINDS, deselect, group_by_file
 from tests.database_servers import NoServer, OwnServer, missing_servers, ordinary_server, own_server
@@ -58,6 +59,7 @@ NewStore = Callable[..., SessionStore]
 T = TypeVar("T")
 
 write_to_memory()
+trust_one_authority()
 
 # Without bytecode files each of the hundreds of processes would compile its modules again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import public_environment
 from tests.conftest import ROOT
 
 INSTALL_S = 300
@@ -107,6 +108,7 @@ def _run(module: str, *arguments: str, cwd: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=cwd,
+        env=public_environment(),
         capture_output=True,
         text=True,
         check=False,
