@@ -7,7 +7,7 @@ single UPDATEs.
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy import URL, Engine, create_engine, event
 
 from ...survey import SessionKey
 from .. import rows
@@ -37,9 +37,13 @@ def engine(url: URL, *, lock_timeout_s: int = LOCK_TIMEOUT_S, **options: Any) ->
         options_by_name |= {"read_timeout": RESPONSE_TIMEOUT_S, "write_timeout": RESPONSE_TIMEOUT_S}
     connect_args = {name: value for name, value in options_by_name.items() if name not in url.query}
     connect_args["init_command"] = f"SET {setting}"
-    return create_engine(
+    result = create_engine(
         url, connect_args=connect_args, hide_parameters=True, pool_pre_ping=True, pool_recycle=RECYCLE_S, **options
     )
+    from .mysql_connection import Connection  # noqa: PLC0415 - PyMySQL is an extra
+
+    event.listen(result, "do_connect", lambda _dialect, _record, args, options: Connection(*args, **options))
+    return result
 
 
 # Times as text, because PyMySQL takes 1.5 us to parse one, Python a tenth.

@@ -1,0 +1,24 @@
+"""A connection to MySQL or MariaDB that shares its TLS context. It imports PyMySQL, which is an extra."""
+
+from ssl import SSLContext
+from typing import Any, ClassVar
+
+from pymysql import connections
+
+
+class Connection(connections.Connection):  # type: ignore[misc]  # PyMySQL has no types
+    """A connection that does not load the machine's certificate authorities, unless the URL has options of TLS.
+
+    Without these PyMySQL encrypts if the server can, and verifies no certificate; but it would load them for each
+    connection, which takes 20 ms.
+    """
+
+    _unverified: ClassVar[SSLContext | None] = None
+
+    def _create_ssl_ctx(self, sslp: Any) -> SSLContext:  # noqa: ANN401 - as PyMySQL's
+        if sslp:
+            context: SSLContext = super()._create_ssl_ctx(sslp)
+            return context
+        if Connection._unverified is None:
+            Connection._unverified = super()._create_ssl_ctx(sslp)
+        return Connection._unverified
