@@ -17,7 +17,8 @@ Progress = Annotated[float, Field(ge=0, le=1)]
 Status = Literal["in_progress", "completed", "expired"]
 
 
-def _drop_defaults(schema: dict[str, Any]) -> None:
+def drop_defaults(schema: dict[str, Any]) -> None:
+    """Remove the defaults of optional fields, which are absent without one."""
     for field in schema["properties"].values():
         field.pop("default", None)
 
@@ -31,7 +32,7 @@ class Model(BaseModel):
 class PartialModel(BaseModel):
     """A model whose optional fields have no default: a field that is absent means something else."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_drop_defaults)
+    model_config = ConfigDict(extra="forbid", json_schema_extra=drop_defaults)
 
 
 class Response(Model):
@@ -65,7 +66,7 @@ class StepSent(BaseModel):
     More fields by its type: see `/survey.schema.json`.
     """
 
-    model_config = ConfigDict(extra="allow", json_schema_extra=_drop_defaults)
+    model_config = ConfigDict(extra="allow", json_schema_extra=drop_defaults)
 
     id: str
     type: StepType

@@ -3,16 +3,22 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
 import pytest
 from flask.testing import FlaskClient
 
+from app.operations.webhooks.signing import encode_message, message_body, message_body_with_values
 from app.sessions.service import SessionStore
+from app.store.history import RecordedValues
+from app.store.outbox import EVENTS
 from app.web.factory import create_app
 from app.web.rest.documents import openapi_document
+from app.web.rest.webhook_messages import SessionMessage, WebhookTest
 from app.web.ws.asyncapi import asyncapi_document
+from tests.operations.webhooks.test_signing import DELIVERY
 
 
 @pytest.fixture
@@ -35,6 +41,13 @@ def rest_examples() -> Iterator[tuple[str, dict[str, Any], Any]]:
                 yield operation["operationId"], {**openapi_document(), **media["schema"]}, media["example"]
 
 
+def webhook_examples() -> Iterator[tuple[str, dict[str, Any], Any]]:
+    """Yield the type, schema and example of each message of webhooks."""
+    for name, item in openapi_document()["webhooks"].items():
+        media = item["post"]["requestBody"]["content"]["application/json"]
+        yield name, {**openapi_document(), **media["schema"]}, media["example"]
+
+
 def message_examples() -> Iterator[tuple[str, dict[str, Any], Any]]:
     """Yield the name, schema and example of each message."""
     for name, message in asyncapi_document()["components"]["messages"].items():
@@ -42,7 +55,7 @@ def message_examples() -> Iterator[tuple[str, dict[str, Any], Any]]:
 
 
 def test_every_response_and_message_has_an_example_that_its_schema_accepts() -> None:
-    found = [*rest_examples(), *message_examples()]
+    found = [*rest_examples(), *webhook_examples(), *message_examples()]
     invalid = {
         name: list(jsonschema.Draft202012Validator(schema).iter_errors(example)) for name, schema, example in found
     }
@@ -55,6 +68,22 @@ def test_every_operation_has_an_id_of_its_own() -> None:
     counts = Counter(operation["operationId"] for operation in operations())
     assert counts["get_surveys"] == counts["get_survey"] == 1
     assert max(counts.values()) == 1
+    received = Counter(item["post"]["operationId"] for item in openapi_document()["webhooks"].values())
+    assert not counts.keys() & received.keys()
+
+
+def test_every_message_of_a_webhook_fits_the_document() -> None:
+    """Each event's, with and without values, and that of a test, which have no fields that the document lacks."""
+    assert set(openapi_document()["webhooks"]) == {*EVENTS, "webhook.test"}
+    for event in EVENTS:
+        delivery = replace(DELIVERY, event=event)
+        recorded = RecordedValues({"clinic": "north"}, {"total": 11})
+        large = RecordedValues({"text": "x" * 70_000}, {})
+        bodies = [message_body_with_values(delivery, given) for given in (None, recorded, large)]
+        for body in (message_body(delivery), *bodies):
+            message = SessionMessage.model_validate_json(body)
+            assert (message.type, message.data.model_extra) == (event, {})
+    WebhookTest.model_validate_json(encode_message("webhook.test", 0, {"webhook_id": DELIVERY.webhook_id}))
 
 
 def test_page_of_the_api_links_each_operation_response_and_schema(client: FlaskClient) -> None:

@@ -11,6 +11,7 @@ from .... import __version__
 from ....access import SCOPES
 from ...ws.messages import RejectCode
 from ..models import Problem
+from ..webhook_messages import MESSAGE_MODELS, webhooks_document
 from .examples import example_of
 from .operation import COMMAND, Operation, Resource
 from .parameters import SURVEY_ID, USER_ID, WEBHOOK_ID, header
@@ -124,6 +125,7 @@ def build_document(resources: Iterable[Resource]) -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "paths": {path: _path(path, operations) for path, operations in paths.items()},
+        "webhooks": webhooks_document(),
         "components": {
             "schemas": schemas,
             "responses": {str(status): _error_response(status) for status in CODES},
@@ -166,7 +168,7 @@ def _path(path: str, operations: dict[str, Operation]) -> dict[str, Any]:
 
 
 def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:
-    models: dict[type[BaseModel], Literal["validation"]] = {Problem: "validation"}
+    models: dict[type[BaseModel], Literal["validation"]] = dict.fromkeys((Problem, *MESSAGE_MODELS), "validation")
     for operation in operations:
         models.update(dict.fromkeys(operation.models(), "validation"))
     _, schemas = models_json_schema(list(models.items()), ref_template=REFERENCE)
