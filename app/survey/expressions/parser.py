@@ -1,5 +1,7 @@
 """CEL's grammar (https://github.com/cel-expr/cel-spec/blob/master/doc/langdef.md)."""
 
+from functools import lru_cache
+
 from .nodes import (
     Binary,
     Call,
@@ -38,6 +40,7 @@ _BINARY: tuple[frozenset[str], ...] = (_RELATIONS, frozenset("+-"), frozenset("*
 """Operators of one precedence each, from the loosest."""
 
 
+@lru_cache(maxsize=1024)  # the checks of a file compile the same expressions as its survey, with other names
 def parse(source: str) -> Node:
     """Return the tree of an expression.
 
