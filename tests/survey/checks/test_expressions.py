@@ -8,8 +8,7 @@ from app.survey.checks import check_survey
 from app.survey.checks.failures import failure
 from app.survey.checks.options import hides_all_options
 from app.survey.checks.parts import ValidParts
-from app.survey.expressions import ANY, Names, StepBudget, compile_expression, parser
-from app.survey.expressions.tokens import tokens
+from app.survey.expressions import ANY, Names, StepBudget, compile_expression
 
 HEAD = "id: a\ntitle: t\nlanguage: en\nsteps:\n"
 STEPS = """\
@@ -379,27 +378,3 @@ def test_expressions_of_one_command_take_a_limited_number_of_steps(
     found = found_in(f"{steps}  - {{id: last, type: info, prompt: P}}\n")
     assert len(found) == (problem is not None)
     assert all(str(problem) in finding for finding in found)
-
-
-def test_each_expression_of_a_file_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though the survey compiles it, and the checks with more names: that took a third of a large file's check."""
-    parsed: list[str] = []
-    monkeypatch.setattr(parser, "tokens", lambda source: parsed.append(source) or tokens(source))
-    text = """
-id: once
-title: "It is {{ 'once' + today }}"
-language: en
-values: {once_sum: answers.first + 1111}
-steps:
-  - {id: first, type: number, prompt: First, check: [{that: answer < 2222, message: M}]}
-  - id: second
-    type: page
-    prompt: Second
-    fields:
-      - {id: a, type: number, prompt: A, min: "{{ answers.first - 3333 }}"}
-      - {id: b, type: number, prompt: B, show_if: answers.a > values.once_sum + 4444}
-"""
-    survey, _ = check_survey(text, "once.yaml")
-    assert survey is not None
-    _ = survey.in_words.graph
-    assert len(parsed) == len(set(parsed)) == 5
