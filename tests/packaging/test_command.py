@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -41,12 +42,19 @@ class InstalledServer(Server):
             )
 
 
-@pytest.fixture
-def project(served: Environment, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def new_project(served: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new project, with a module that has the name of the clone's package."""
-    served.does("stepkeep", "new", "project", cwd=tmp_path)
-    (tmp_path / "project" / "app.py").write_text('raise AssertionError("the project\'s own module was imported")\n')
-    return tmp_path / "project"
+    folder = tmp_path_factory.mktemp("new")
+    served.does("stepkeep", "new", "project", cwd=folder)
+    (folder / "project" / "app.py").write_text('raise AssertionError("the project\'s own module was imported")\n')
+    return folder / "project"
+
+
+@pytest.fixture
+def project(new_project: Path, tmp_path: Path) -> Path:
+    """The test's own copy of the new project."""
+    return shutil.copytree(new_project, tmp_path / "project")
 
 
 @pytest.fixture

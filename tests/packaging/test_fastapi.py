@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests.examples.test_fastapi_example import served
-from tests.packaging.conftest import install
+from tests.packaging.conftest import link
 
 pytestmark = pytest.mark.xdist_group("wheel")
 
 
-def test_example_runs_with_the_wheel(wheel: Path, tmp_path: Path) -> None:
-    environment = install(str(wheel), tmp_path, "fastapi", "uvicorn")
+def test_example_runs_with_the_wheel(unpacked: Path, tmp_path: Path) -> None:
+    environment = link(unpacked, tmp_path, "stepkeep", "fastapi", "uvicorn")
     with served(tmp_path, None, environment.bin / "python") as (client, _):
         saved = client.put("/baskets/ada", json={"current_step": "payment", "answers": {"book": 3}})
         assert saved.json() == {"saved": True}

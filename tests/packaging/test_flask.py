@@ -10,6 +10,7 @@ from tests.packaging.conftest import Environment
 pytestmark = pytest.mark.xdist_group("wheel")
 
 
+@pytest.mark.long
 def test_example_runs_with_the_wheel(served: Environment, tmp_path: Path) -> None:
     """On gunicorn, with Stepkeep's worker: its pages, templates and static files are in the wheel."""
     clinic = ClinicServer(tmp_path, "gunicorn", served.bin / "python")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT, SURVEYS
 from tests.docs.pages import blocks
-from tests.packaging.conftest import Environment
+from tests.packaging.conftest import Environment, install
 
 pytestmark = pytest.mark.xdist_group("wheel")
 
@@ -68,9 +68,20 @@ def test_examples_of_the_python_page_run_with_only_the_core(core: Environment, f
 
 def test_core_has_no_library_of_an_extra(core: Environment) -> None:
     """A light installation: neither a web server nor a driver, and no NumPy."""
-    installed = {path.name.split("-")[0] for path in core.packages.glob("*.dist-info")}
+    installed = {name.split("-")[0] for name in core.distributions}
     assert "stepkeep" in installed
     assert installed.isdisjoint({"flask", "gunicorn", "numpy", "psycopg", "pymysql", "redis", "urllib3", "websockets"})
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("extra", ["", "[server]"])
+def test_installer_chooses_the_same_libraries(
+    wheel: Path, core: Environment, served: Environment, tmp_path: Path, extra: str
+) -> None:
+    """As the metadata requires; and the command that it writes runs."""
+    installed = install(f"{wheel}{extra}", tmp_path)
+    assert installed.distributions == (served if extra else core).distributions
+    assert installed.does("stepkeep", "db", "upgrade", cwd=tmp_path).startswith("The schema is at revision ")
 
 
 MISSING = """
