@@ -50,6 +50,9 @@ class ClinicServer:
         return (self.folder / "clinic.log").read_text()
 
     def start(self) -> None:
+        """Start the example on a new database, and wait until it answers."""
+        for file in self.folder.glob("stepkeep.db*"):
+            file.unlink()
         environment = {
             **os.environ,
             "PYTHONPATH": str(EXAMPLE) if self.python else f"{self._checkout()}:{EXAMPLE}",
@@ -92,8 +95,9 @@ class ClinicServer:
     def _checkout(self) -> Path:
         """Return a folder in which the checkout's package has the wheel's name."""
         packages = self.folder / "packages"
-        packages.mkdir()
-        (packages / "stepkeep").symlink_to(ROOT / "app", target_is_directory=True)
+        packages.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # of an earlier start
+            (packages / "stepkeep").symlink_to(ROOT / "app", target_is_directory=True)
         return packages
 
     def _answers(self) -> bool:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,42 +18,27 @@ from tests.examples.clinic import EXAMPLE, PASSWORD, SERVERS, ClinicServer
 SURVEYS = EXAMPLE / "surveys"
 
 
-@pytest.fixture(params=SERVERS)
-def clinic(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ClinicServer]:
+@pytest.fixture(scope="module", params=SERVERS)
+def shared_clinic(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClinicServer]:
     """The example on each server."""
-    server = ClinicServer(tmp_path, request.param)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.kill()
+    server = ClinicServer(tmp_path_factory.mktemp("clinic"), request.param)
+    yield server
+    server.kill()
 
 
-def test_users_answer_and_the_admin_sees_it(clinic: ClinicServer) -> None:
-    """Over HTTP and the WebSocket; when the server stops, it saves their draft."""
-    with clinic.signed_in("ada") as ada, clinic.signed_in("admin") as admin:
-        assert "(not begun)" in ada.get("/").text
-        assert ada.get("/surveys/s/wellbeing").status_code == 200
-        with socket_of(clinic, ada) as ws:
-            assert receive(ws)["type"] == "state"
-            ws.send(json.dumps({"type": "answer", "id": "m-1", "step": "Q1", "value": 7}))
-            assert receive(ws)["type"] == "ack"
-            ws.send(json.dumps({"type": "draft", "step": "Q2", "value": "More sl"}))
-            ws.send(json.dumps({"type": "ping"}))
-            assert receive(ws)["type"] == "pong"
-            assert "(in_progress)" in ada.get("/").text
-            assert admin.get("/surveys/dashboard").status_code == 200
-            sessions = admin.get("/surveys/api/sessions").json()["sessions"]
-            assert [(each["user_id"], each["survey_id"]) for each in sessions] == [("ada", "wellbeing")]
-            assert ada.get("/surveys/dashboard").status_code == 403
-            clinic.stop()
-            with pytest.raises(ConnectionClosed):
-                receive(ws)
-    store = open_store(Settings(database_url=f"sqlite:///{clinic.folder / 'stepkeep.db'}", surveys_dir=SURVEYS))
-    with contextlib.closing(store):
-        saved = store.queries.load(SessionKey("wellbeing", "ada"))
-        assert saved is not None
-        assert (saved.state.answers, saved.state.draft) == ({"Q1": 7}, "More sl")
+@pytest.fixture
+def clinic(shared_clinic: ClinicServer) -> ClinicServer:
+    """The example, running, without sessions."""
+    if shared_clinic.process is None or shared_clinic.process.poll() is not None:
+        shared_clinic.start()
+    return shared_clinic
+
+
+@pytest.fixture
+def own_clinic(clinic: ClinicServer) -> Iterator[ClinicServer]:
+    """The same, stopped afterwards; its next start has a new database."""
+    yield clinic
+    clinic.kill()
 
 
 def test_clinics_own_pages_are_not_changed(clinic: ClinicServer) -> None:
@@ -89,6 +73,33 @@ def test_sign_in_redirects_only_to_the_clinics_own_pages(clinic: ClinicServer) -
     others = ["//", "/\t/", "\t//", "/\n/", "/\r/", "/\\", "\\\\", "/\t\\", "https://", " //", "/\x00/"]
     assert {wanted: destination(f"{wanted}evil.example") for wanted in others} == dict.fromkeys(others, "/")
     assert destination("/surveys/s/wellbeing?a=1") == "/surveys/s/wellbeing?a=1"
+
+
+def test_users_answer_and_the_admin_sees_it(own_clinic: ClinicServer) -> None:
+    """Over HTTP and the WebSocket; when the server stops, it saves their draft."""
+    with own_clinic.signed_in("ada") as ada, own_clinic.signed_in("admin") as admin:
+        assert "(not begun)" in ada.get("/").text
+        assert ada.get("/surveys/s/wellbeing").status_code == 200
+        with socket_of(own_clinic, ada) as ws:
+            assert receive(ws)["type"] == "state"
+            ws.send(json.dumps({"type": "answer", "id": "m-1", "step": "Q1", "value": 7}))
+            assert receive(ws)["type"] == "ack"
+            ws.send(json.dumps({"type": "draft", "step": "Q2", "value": "More sl"}))
+            ws.send(json.dumps({"type": "ping"}))
+            assert receive(ws)["type"] == "pong"
+            assert "(in_progress)" in ada.get("/").text
+            assert admin.get("/surveys/dashboard").status_code == 200
+            sessions = admin.get("/surveys/api/sessions").json()["sessions"]
+            assert [(each["user_id"], each["survey_id"]) for each in sessions] == [("ada", "wellbeing")]
+            assert ada.get("/surveys/dashboard").status_code == 403
+            own_clinic.stop()
+            with pytest.raises(ConnectionClosed):
+                receive(ws)
+    store = open_store(Settings(database_url=f"sqlite:///{own_clinic.folder / 'stepkeep.db'}", surveys_dir=SURVEYS))
+    with contextlib.closing(store):
+        saved = store.queries.load(SessionKey("wellbeing", "ada"))
+        assert saved is not None
+        assert (saved.state.answers, saved.state.draft) == ({"Q1": 7}, "More sl")
 
 
 def socket_of(clinic: ClinicServer, client: httpx.Client) -> ClientConnection:
