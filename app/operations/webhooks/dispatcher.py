@@ -63,6 +63,8 @@ class Dispatcher(ForkAware):
         register(self)
 
     def start(self) -> None:
+        """Start the thread, which delivers at once what is due."""
+        self._wake_up.set()
         self._thread = threading.Thread(target=self._run, name="stepkeep-webhooks", daemon=True)
         self._thread.start()
 

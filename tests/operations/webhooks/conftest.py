@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.operations.webhooks import dispatcher
 from app.operations.webhooks.dispatcher import Dispatcher
 from app.sessions.service import SessionStore
 from app.store import outbox
@@ -15,6 +16,13 @@ from tests.operations.webhooks.receiver import Receiver, receiving
 ANN = SessionKey("phq9", "ann")
 BEN = SessionKey("intake", "ben")
 EVENTS = ("session.started", "session.completed", "session.expired")
+
+
+@pytest.fixture(autouse=True)
+def _short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poll so often that no test waits for a poll."""
+    monkeypatch.setattr(dispatcher, "POLL_S", 0.02)
+    monkeypatch.setattr(dispatcher, "LEASE_RETRY_S", 0.1)
 
 
 @pytest.fixture

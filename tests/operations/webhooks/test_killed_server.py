@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import select
+from sqlalchemy import Connection, select, update
 
-from app.operations.webhooks import management
+from app.operations.webhooks import dispatcher, management
 from app.sessions.service import open_store
 from app.settings import Settings
-from app.store.tables import webhook_deliveries
+from app.store.tables import leases, webhook_deliveries
 from tests.conftest import SERVER_KINDS, SURVEYS, Server, Servers, migrated_database
 from tests.operations.webhooks.receiver import Receiver
 
@@ -40,6 +40,12 @@ def begin(server: Server, user_id: str) -> None:
         assert json.load(answer)["type"] == "ack"
 
 
+def expire_lease(connection: Connection) -> None:
+    """Let the killed server's lease end, as LEASE_S after the kill."""
+    expired = update(leases).where(leases.c.name == dispatcher.LEASE).values(until=1)
+    assert connection.execute(expired).rowcount == 1
+
+
 def test_committed_events_are_delivered_after_a_kill(server: Server, receiver: Receiver) -> None:
     """Requests in flight are repeated with the same id."""
     receiver.behaviours = [receiver.hang] * 4
@@ -51,6 +57,7 @@ def test_committed_events_are_delivered_after_a_kill(server: Server, receiver: R
     store = open_store(Settings(database_url=server.database_url, surveys_dir=SURVEYS, answers_keys=SecretStr("")))
     column = webhook_deliveries.c.delivered_at
     assert store.run_read(lambda connection: connection.execute(select(column)).scalars().all()) == [None] * 8
+    store.run_transaction(expire_lease)
     store.close()
     before = {request.id for request in receiver.received}
     server.start()

@@ -184,7 +184,6 @@ def test_delivery_is_retried_until_the_key_of_its_session_is_back(
     settings: Settings, surveys: Path, new_store: NewStore, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is never sent without values, and other deliveries to the receiver continue."""
-    monkeypatch.setattr(dispatcher, "POLL_S", 0.02)
     monkeypatch.setattr(backoff, "FIRST_OPEN_S", backoff.MAX_OPEN_S)
     both = new_store(settings, surveys_dir=surveys, answers_keys=keys_of(NEW, OLD))
     add(both, receiver, events=["session.completed"])
@@ -233,7 +232,6 @@ def test_delivery_stays_due_when_the_database_is_unavailable(
     scored: SessionStore, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That takes no attempt."""
-    monkeypatch.setattr(dispatcher, "POLL_S", 0.02)
     read, failures = scored.queries.recorded_values, [DatabaseUnavailable("unavailable")]
 
     def sometimes(*arguments: Any) -> Any:
