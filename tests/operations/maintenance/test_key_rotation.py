@@ -1,7 +1,6 @@
 """Key rotation converts every stored value, beside live traffic and after interruptions."""
 
-import subprocess
-import sys
+import signal
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -23,8 +22,9 @@ from app.store.tables import session_history, sessions
 from app.survey.commands import Answer, Begin, Draft, Save, Update
 from app.survey.snapshot import SessionKey
 from app.writer.batch import Committed
-from tests.conftest import ROOT, SURVEYS, NewStore
+from tests.conftest import SURVEYS, NewStore
 from tests.durability.exactly_once import check_fold, message_ids
+from tests.forked import run_module
 from tests.store.encrypted import NEW, OLD, OTHER, all_values, client_engine, keys_of
 
 USERS = [SessionKey("phq9", f"user{number:02d}") for number in range(12)]
@@ -213,14 +213,13 @@ def test_participant_of_two_surveys_is_rotated_in_both(opened: Open, engine: Eng
     assert key_id(OLD) not in all_values(engine)
 
 
-def test_batches_of_long_texts_are_small(opened: Open, engine: Engine) -> None:
-    """A batch ends at 1 MiB, which limits memory and the time that turns wait."""
+def test_batches_of_long_texts_are_small(opened: Open, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch ends at BATCH_CHARACTERS, which limits memory and the time that turns wait."""
+    monkeypatch.setattr(key_rotation, "BATCH_CHARACTERS", 512 * 1024)
     old = opened(keys_of(OLD))
-    keys = [SessionKey("phq9", f"user{number:03}") for number in range(240)]
-    old.turns.submit_many([(key, Begin(at=1)) for key in keys])
-    for start in range(0, len(keys), 50):
-        part = keys[start : start + 50]
-        old.turns.submit_many([(key, Update(at=2, changes={"session_data": {"text": "x" * 60_000}})) for key in part])
+    keys = [SessionKey("phq9", f"user{number:03}") for number in range(110)]
+    text = Update(at=2, changes={"session_data": {"text": "x" * 60_000}})
+    old.turns.submit_many([(key, command) for key in keys for command in (Begin(at=1), text)])
     store, seen = opened(keys_of(NEW, OLD)), []
     tracemalloc.start()
     done = rotate_keys(store, progress=lambda at, _total: seen.append(at))
@@ -234,17 +233,16 @@ def test_batches_of_long_texts_are_small(opened: Open, engine: Engine) -> None:
 
 
 KILLED = """
-import sys
+import os, signal, sys
 from app.operations.maintenance.key_rotation import rotate_keys
 from app.sessions.service import open_store
 from app.settings import read_settings
 
-def tell(done, total):
-    print(done, flush=True)
+def die(done, total):
     if done >= int(sys.argv[1]):
-        sys.stdin.read()
+        os.kill(os.getpid(), signal.SIGKILL)
 
-rotate_keys(open_store(read_settings()), batch_size=4, progress=tell)
+rotate_keys(open_store(read_settings()), batch_size=4, progress=die)
 """
 
 
@@ -252,23 +250,13 @@ rotate_keys(open_store(read_settings()), batch_size=4, progress=tell)
 def test_rotation_can_be_killed_and_run_again(opened: Open, engine: Engine, settings: Settings, at: int) -> None:
     """Half of the rows have the new key; the second run converts only the rest."""
     fill(opened(keys_of(OLD)))
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(at)],
-        cwd=ROOT,
-        env={
-            "PATH": "",
-            "DATABASE_URL": settings.database_url,
-            "STEPKEEP_SURVEYS_DIR": str(SURVEYS),
-            "STEPKEEP_ANSWERS_KEYS": keys_of(NEW, OLD),
-        },
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert any(int(line) >= at for line in iter(process.stdout.readline, ""))
-    process.kill()
-    process.communicate(timeout=30)
+    environment = {
+        "DATABASE_URL": settings.database_url,
+        "STEPKEEP_SURVEYS_DIR": str(SURVEYS),
+        "STEPKEEP_ANSWERS_KEYS": keys_of(NEW, OLD),
+    }
+    killed = run_module(["-c", KILLED, str(at)], environment)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     values = all_values(engine)
     assert key_id(OLD) in values
     assert key_id(NEW) in values

@@ -3,8 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +19,11 @@ from app.settings import Settings
 from app.store.retention import BLANKED_ANSWERS, trim_history
 from app.survey.commands import Answer, Begin, Expire, Restart, SetMode
 from app.survey.snapshot import SessionKey
-from tests.conftest import ROOT, SURVEYS, NewStore
+from tests.conftest import SURVEYS, NewStore
+from tests.forked import start_module
 from tests.store.contents import dump
 from tests.store.test_erasures import Connection, begin
+from tests.waiting import wait_for
 
 DAY_US = 86_400 * 1_000_000
 ANN = SessionKey("phq9", "ann")
@@ -203,10 +203,12 @@ def test_blanked_session_is_erased_and_not_archived_again_after_a_crash(keeping:
 KILLED = """
 import sys
 from pathlib import Path
+from app.operations.maintenance import sweep
 from app.operations.maintenance.purge_archive import PurgeArchive
 from app.operations.maintenance.retention import purge
 from app.sessions.service import open_store
 from app.settings import Settings
+sweep.MAX_SESSIONS = 5
 store = open_store(Settings(database_url=sys.argv[1], surveys_dir=Path(sys.argv[2]), retention="30d"))
 with PurgeArchive(store, Path(sys.argv[3])) as archive:
     purge(store, archive=archive, progress=lambda done, total: print("went on", flush=True))
@@ -218,18 +220,17 @@ def test_purge_can_be_killed_and_run_again(
     keeping: SessionStore, database_url: str, tmp_path: Path, parts: int
 ) -> None:
     """Recent sessions stay; erased ones are complete in one of the archives."""
-    aged = {SessionKey("phq9", f"old{number:03}") for number in range(150)}
+    aged = {SessionKey("phq9", f"old{number:03}") for number in range(60)}
     young = {SessionKey("phq9", f"young{number}") for number in range(5)}
-    for key in sorted(aged):
-        long_session(keeping, key, 12, old(keeping))
+    at = old(keeping)
+    modes = [SetMode(at=at, message_id=f"m{n}", is_audio_mode=n % 2 == 0) for n in range(11)]
+    keeping.turns.submit_many([(key, command) for key in sorted(aged) for command in (Begin(at=at), *modes)])
     keeping.turns.submit_many([(key, Begin(at=keeping.clock())) for key in young])
-    first, second = tmp_path / "first.jsonl.gz", tmp_path / "second.jsonl.gz"
-    command = [sys.executable, "-c", KILLED, database_url, str(SURVEYS), str(first)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        for _ in range(parts):
-            process.stdout.readline()
-        process.send_signal(signal.SIGKILL)
+    first, second, output = tmp_path / "first.jsonl.gz", tmp_path / "second.jsonl.gz", tmp_path / "output"
+    process = start_module(["-c", KILLED, database_url, str(SURVEYS), str(first)], os.environ, output)
+    wait_for(lambda: output.read_text().count("\n") >= parts, output.read_text, every_s=0.001)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
     left = {key for key in aged if keeping.queries.load(key) is not None}
     assert left
     archived = {one.key: one.events for one in read_archive(first)}

@@ -222,15 +222,12 @@ def test_export_is_valid_json_when_a_session_is_erased_meanwhile(
     assert [session["history"] for session in document["sessions"]] == sessions
 
 
-def test_export_of_a_long_history_needs_little_memory(settings: Settings, new_store: NewStore) -> None:
+def test_export_of_a_long_history_needs_little_memory(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few times a page's bytes, however many events are how long."""
-    store = new_store(settings)
-    store.turns.submit(KEY, Begin(at=1))
-    for start in range(0, 600, 100):
-        answers = [f"{number}" + "x" * 60_000 for number in range(start, start + 100)]
-        store.turns.submit_many([(KEY, Note(at=2, action="n", step=None, answer=answer)) for answer in answers])
-    del answers
-    whole = 600 * 60_000
+    monkeypatch.setattr(keyset, "PAGE_BYTES", 512 * 1024)
+    note = Note(at=2, action="n", step=None, answer="x" * 60_000)
+    store.turns.submit_many([(KEY, Begin(at=1)), *[(KEY, note)] * 150])
+    whole = 150 * 60_000
     tracemalloc.start()
     size = sum(map(len, export_participant(store, "ann")))
     _, peak = tracemalloc.get_traced_memory()
