@@ -61,7 +61,7 @@ from .parameters import (
 )
 from .rejection import Rejection
 from .resolve import described_step, resolve_at
-from .scopes import with_filled_heading
+from .scopes import route_scope, with_filled_heading
 from .snapshot import SessionKey, Snapshot
 from .state import END, SessionContext, SessionState, apply, fold
 from .texts import with_html
@@ -124,6 +124,7 @@ __all__ = [
     "parse_survey",
     "require_known",
     "resolve_at",
+    "route_scope",
     "sample_answers",
     "status_at",
     "survey_json_schema",

@@ -13,7 +13,7 @@ from .pages import shown_fields
 from .piping import fill, insertions_of
 from .rejection import RejectCode, Rejection, refuse
 from .resolve import resolve, resolve_at
-from .scopes import expression_context, present_scope, value_text
+from .scopes import expression_context, present_scope, route_scope, value_text
 from .state import SessionState
 from .types import Check, FieldStep, InvalidAnswer, PageStep, Step, unknown_fields
 
@@ -35,7 +35,9 @@ def _accepted_value(survey: Survey, step: Step, state: SessionState, command: An
     if isinstance(step, PageStep):
         value = _page_value(survey, step, state, command)
     elif step.id in survey.conditions.varying:
-        value = _valid_value(survey, resolve_at(survey, step, state, command.at).step, command.value)
+        value = _valid_value(
+            survey, resolve_at(survey, step, route_scope(survey, state), command.at).step, command.value
+        )
     else:
         value = _valid_value(survey, step, command.value)
     if isinstance(value, Rejection):
@@ -71,8 +73,8 @@ def _page_value(survey: Survey, page: PageStep, state: SessionState, command: An
     if not isinstance(given, Mapping):
         return refuse(survey, "invalid_answer", "must_be_fields")
     context = expression_context(survey, state)
-    route = survey.conditions.scope(state.answers, context)  # as drawn; values are computed once
-    present = present_scope(survey, command.at, context, state.answers)
+    route = survey.conditions.scope(state.answers, context)  # as drawn
+    present = present_scope(survey, route, command.at)
     stored: dict[str, Any] = {}
     wrong: dict[str, str] = {}
     hidden = dict(given)
@@ -106,9 +108,8 @@ def _failed_checks(
     asked: list[tuple[Step | FieldStep, str | None, object]] = [(step, None, value)] if step.check else []
     if isinstance(step, PageStep) and isinstance(value, Mapping):
         asked = [*((one, one.id, value[one.id]) for one in step.fields if one.check and one.id in value), *asked]
-    answers = {**state.answers, step.id: value}
-    context = expression_context(survey, state)
-    submitted = present_scope(survey, command.at, context, answers)  # values are computed once
+    route = survey.conditions.scope({**state.answers, step.id: value}, expression_context(survey, state))
+    submitted = present_scope(survey, route, command.at)
     failed = []
     for one, field, answer in asked:
         scope = submitted._replace(answer=answer)

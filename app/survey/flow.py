@@ -173,10 +173,11 @@ def _first_step(survey: Survey, at: int, parameters: Mapping[str, Any]) -> dict[
 def _completion(survey: Survey, at: int, context: ExpressionContext, answers: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the event that completes a session records."""
     facts: dict[str, Any] = {}
+    route = survey.conditions.scope(answers, context)
     if survey.values:
-        facts["values"] = dict(survey.conditions.scope(answers, context).values)
+        facts["values"] = dict(route.values)
     if survey.end:
-        facts["ending"] = survey.conditions.choose_ending(present_scope(survey, at, context, answers))
+        facts["ending"] = survey.conditions.choose_ending(present_scope(survey, route, at))
     return facts
 
 

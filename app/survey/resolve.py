@@ -10,8 +10,7 @@ from .client_steps import client_form
 from .conditions import holds
 from .definition import Survey
 from .expressions import EvaluationError, Expression, Scope, number_text
-from .scopes import expression_context, present_scope, route_scope
-from .state import SessionState
+from .scopes import present_scope
 from .types import BaseStep, FieldStep, InvalidAnswer, Option, OptionValue, PageStep, Step
 
 S = TypeVar("S", bound=BaseStep)
@@ -68,12 +67,9 @@ def _resolve_page(survey: Survey, page: PageStep, route: Scope, present: Scope) 
     return ResolvedStep(_copy(page, {"fields": tuple(fields)}), has_conflict)
 
 
-def resolve_at(survey: Survey, step: Step, state: SessionState, at: int) -> ResolvedStep:
+def resolve_at(survey: Survey, step: Step, route: Scope, at: int) -> ResolvedStep:
     """Return the step for a session at a time, in microseconds since 1970 UTC."""
-    if step.id not in survey.conditions.varying:
-        return ResolvedStep(step)
-    present = present_scope(survey, at, expression_context(survey, state), state.answers)
-    return resolve(survey, step, route_scope(survey, state), present)
+    return resolve(survey, step, route, present_scope(survey, route, at))
 
 
 def client_step(survey: Survey, resolved: Step, user_id: str) -> Mapping[str, Any]:

@@ -55,7 +55,7 @@ def expression_context(survey: Survey, state: SessionState) -> ExpressionContext
 
 
 def route_scope(survey: Survey, state: SessionState) -> Scope:
-    """Return what ``show_if`` is evaluated on."""
+    """Return what ``show_if`` is evaluated on; it computes each value once."""
     return survey.conditions.scope(state.answers, expression_context(survey, state))
 
 
@@ -65,7 +65,7 @@ def value_text(survey: Survey, scope: Scope, at: int) -> ValueText:
     Args:
         survey: in the participant's language.
         scope: as :func:`present_scope` returns it.
-        at: as of ``present_scope``.
+        at: as of :func:`present_scope`.
     """
     scope = scope._replace(now=local_time(at, survey.timezone))
 
@@ -86,9 +86,9 @@ def _text(survey: Survey, scope: Scope, source: str) -> str | None:
         return ""
 
 
-def texts_at(survey: Survey, state: SessionState, at: int) -> ValueText:
+def texts_at(survey: Survey, route: Scope, at: int) -> ValueText:
     """Return :func:`value_text` of a session at a time, in microseconds since 1970 UTC."""
-    return value_text(survey, present_scope(survey, at, expression_context(survey, state), state.answers), at)
+    return value_text(survey, present_scope(survey, route, at), at)
 
 
 def with_filled_heading(survey: Survey, at: int, state: SessionState | None = None) -> Survey:
@@ -102,23 +102,18 @@ def with_filled_heading(survey: Survey, at: int, state: SessionState | None = No
     texts = {name: text for name, text in texts.items() if getattr(text, "insertions", ())}
     if not texts:
         return survey
-    context = (
-        route_context(survey, at, dict.fromkeys(survey.parameters))
-        if state is None
-        else expression_context(survey, state)
-    )
-    value = value_text(survey, present_scope(survey, at, context, {} if state is None else state.answers), at)
+    if state is None:
+        route = survey.conditions.scope({}, route_context(survey, at, dict.fromkeys(survey.parameters)))
+    else:
+        route = route_scope(survey, state)
+    value = texts_at(survey, route, at)
     return survey.model_copy(update={name: text.filled(value) for name, text in texts.items()})
 
 
-def present_scope(
-    survey: Survey, at: int, context: ExpressionContext, answers: Mapping[str, Any], answer: object = None
-) -> Scope:
-    """Return what checks, bounds, defaults, texts and endings are evaluated on.
+def present_scope(survey: Survey, route: Scope, at: int) -> Scope:
+    """Return what checks, bounds, defaults, texts and endings are evaluated on; the values are those of the route.
 
     Args:
         at: of the command or the reading, in microseconds since 1970 UTC.
-        context: of the route.
     """
-    now = local_time(at, survey.timezone) if survey.conditions.reads_time else None
-    return survey.conditions.scope(answers, context._replace(now=now), answer)
+    return route._replace(now=local_time(at, survey.timezone) if survey.conditions.reads_time else None)

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from ..core.session_dicts import SessionDict, SessionFields
 from ..core.timestamps import format_timestamp
 from .definition import Survey
 from .endings import ending_dict
+from .expressions import Scope
 from .flow import progress, status_at
 from .piping import fill, filled
 from .resolve import client_step, resolve_at
@@ -23,9 +25,6 @@ class SessionKey(NamedTuple):
     user_id: str
 
 
-_NO_VALUES: Mapping[str, Any] = {}
-
-
 class DrawnStep(NamedTuple):
     """The current step for the participant's client.
 
@@ -38,7 +37,7 @@ class DrawnStep(NamedTuple):
     has_conflicting_bounds: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, which can keep nothing computed
 class Snapshot:
     """A session with its survey revision (None if unknown).
 
@@ -73,7 +72,7 @@ class Snapshot:
 
     def filled(self, text: str) -> str:
         """Return a text of the survey, with what its insertions were at the session's last change."""
-        return text if self.survey is None else filled(text, texts_at(self.survey, self.state, self.state.updated_at))
+        return text if self.survey is None else filled(text, texts_at(self.survey, self._route, self.state.updated_at))
 
     def to_full_dict(self, at: int) -> SessionDict:
         """Return :meth:`to_dict` with version and times."""
@@ -102,12 +101,12 @@ class Snapshot:
     @property
     def values(self) -> Mapping[str, Any]:
         """The survey's computed values: the recorded ones of a completed session, else those of its present answers."""
-        survey, state = self.survey, self.state
-        if state.values is not None:
-            return state.values
-        if survey is None or not survey.values:
-            return _NO_VALUES
-        return dict(route_scope(survey, state).values)
+        return dict(self._route.values) if self.state.values is None else self.state.values
+
+    @cached_property
+    def _route(self) -> Scope:
+        """What the route's conditions are evaluated on, and with another time all else; it computes each value once."""
+        return Scope({}) if self.survey is None else route_scope(self.survey, self.state)
 
     def draw_step(self, at: int) -> DrawnStep:
         """Return the current step as its participant's client gets it.
@@ -121,9 +120,9 @@ class Snapshot:
         step = None if survey is None else survey.step(state.current_step)
         if survey is None or step is None:
             return DrawnStep(None)
-        resolved, has_conflict = resolve_at(survey, step, state, at)
+        resolved, has_conflict = resolve_at(survey, step, self._route, at)
         if step.id in survey.insertions:
-            resolved = fill(resolved, texts_at(survey, state, at))
+            resolved = fill(resolved, texts_at(survey, self._route, at))
         return DrawnStep(client_step(survey, resolved, self.key.user_id), has_conflict)
 
     def ending(self, at: int) -> Mapping[str, Any] | None:
@@ -135,7 +134,7 @@ class Snapshot:
         number, survey = self.state.ending, None if self.state.ending is None else self.shown_survey
         if number is None or survey is None or self.state.status != "completed" or number > len(survey.end):
             return None
-        return ending_dict(survey.end[number - 1], texts_at(survey, self.state, at))
+        return ending_dict(survey.end[number - 1], texts_at(survey, self._route, at))
 
     @property
     def progress(self) -> float:

@@ -15,6 +15,7 @@ from app.survey.flow import decide
 from app.survey.rejection import Rejection
 from app.survey.snapshot import SessionKey, Snapshot
 from app.survey.state import SessionState, apply
+from app.web.ws.messages import session_fields
 from tests.survey.test_scopes import DAY, NEW_YEAR
 
 BMI = """
@@ -267,3 +268,19 @@ def test_value_that_reads_fields_of_a_page_changes_from_field_to_field() -> None
     event = decide(one, state, Answer(at=NEW_YEAR, step="p", value={"a": 2, "b": 3, "c": 4}))
     assert isinstance(event, Answered)
     assert event.answer == {"a": 2, "b": 3, "c": 4}
+
+
+def test_message_computes_each_value_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the values, and a step whose condition, bounds and prompt read them."""
+    one = definition("""
+        {id: example, title: t, language: en, values: {v: answers.a + 1}, steps: [
+        {id: a, type: number, prompt: p}, {id: p, type: page, prompt: "{{ values.v }}", fields: [
+        {id: b, type: number, prompt: p, show_if: values.v == 5, max: "{{ values.v }}"}]}]}""")
+    state, _ = after(BEGIN, Answer(at=NEW_YEAR, step="a", value=4), survey=one)
+    computed: list[str] = []
+    compute = conditions._value
+    monkeypatch.setattr(conditions, "_value", lambda one, *rest: computed.append(one.source) or compute(one, *rest))
+    message = session_fields(Snapshot(key=SessionKey("example", "ann"), state=state, survey=one), NEW_YEAR)
+    assert message["session"]["values"] == {"v": 5}
+    assert (message["step"]["prompt"], message["step"]["fields"][0]["max"]) == ("5", 5)
+    assert computed == ["answers.a + 1"]

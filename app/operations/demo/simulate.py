@@ -32,6 +32,7 @@ from ...survey import (
     apply,
     decide,
     resolve_at,
+    route_scope,
 )
 from ...survey.types import BaseStep, PageStep, SampleRequest, Step
 
@@ -250,7 +251,7 @@ class _Participant:
         """Mostly keep an earlier answer."""
         if step.id in state.answers and self.chance.random() > _CHANGES_MIND:
             return state.answers[step.id]
-        resolved = resolve_at(self.survey, step, state, self.at).step
+        resolved = resolve_at(self.survey, step, route_scope(self.survey, state), self.at).step
         today = to_datetime(self.at).date()
         if isinstance(step, PageStep):
             fields = {one.id: one for one in resolved.parts()}
