@@ -1,11 +1,13 @@
 """REST for OpenAPI, AsyncAPI and the survey file's JSON Schema."""
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import flask
 
 from ...survey import survey_json_schema
+from ..context import app_context
+from ..pages.survey import is_signed_in
 from ..ws.asyncapi import asyncapi_document
 from .analytics import analytics
 from .audit import audit
@@ -29,6 +31,11 @@ def openapi_document() -> dict[str, Any]:
     return build_document(RESOURCES)
 
 
+@cache
+def _survey_schema() -> dict[str, Any]:
+    return survey_json_schema()
+
+
 @documents.get("/openapi.json")
 def get_openapi() -> flask.Response:
     """Return OpenAPI 3.1."""
@@ -46,12 +53,17 @@ def get_asyncapi() -> flask.Response:
 @documents.get("/survey.schema.json")
 def get_survey_schema() -> flask.Response:
     """Return the schema of a survey file."""
-    return json_response(survey_json_schema())
+    return json_response(_survey_schema())
 
 
 @documents.get("/docs")
 def docs() -> str:
     """Show both documents; a script of the page sends requests."""
+    return _reference(flask.request.script_root, app_context().assets.version, is_signed_in=is_signed_in())
+
+
+@lru_cache(maxsize=4)
+def _reference(_root: str, _assets: str, *, is_signed_in: bool) -> str:  # noqa: ARG001 - what the template reads of a request
     rest, socket = openapi_document(), asyncapi_document()
     schemas = socket["components"]["schemas"] | rest["components"]["schemas"]
     return flask.render_template("reference.html", rest=rest, socket=socket, schemas=schemas)

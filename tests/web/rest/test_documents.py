@@ -19,6 +19,7 @@ from app.web.rest.documents import openapi_document
 from app.web.rest.webhook_messages import SessionMessage, WebhookTest
 from app.web.ws.asyncapi import asyncapi_document
 from tests.operations.webhooks.test_signing import DELIVERY
+from tests.web.production import App
 
 
 @pytest.fixture
@@ -112,3 +113,10 @@ def test_page_of_the_api_has_no_address_outside_the_prefix_under_which_it_is_ser
     addresses = re.findall(r'(?:href|src|action|data-root)="(/[^"]*)"', page)
     assert len(addresses) > 5
     assert not [address for address in addresses if not address.startswith("/survey/")]
+
+
+def test_page_of_the_api_links_the_dashboard_only_with_a_sign_in(app: App) -> None:
+    """The page is rendered once for each of the two."""
+    signed_in = app.request("POST", "/sign-in", data={"key": app.create_key()}).headers["Set-Cookie"].partition(";")[0]
+    pages = [app.request("GET", "/docs", headers=headers).text for headers in ({}, {"Cookie": signed_in}, {})]
+    assert ['class="to-dashboard"' in page for page in pages] == [False, True, False]
