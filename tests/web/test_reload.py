@@ -76,12 +76,12 @@ class InstalledServer(Server):
 
 
 def install(folder: Path) -> Path:
-    """Copy this release to a folder."""
+    """Copy this release to a folder, with its bytecode: a server would compile all modules at each start."""
     folder.mkdir()
     for name in RELEASE:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))  # being written
         else:
             shutil.copy(source, folder / name)
     return folder
