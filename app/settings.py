@@ -219,6 +219,9 @@ class Settings(BaseSettings):
     malformed_limit: Annotated[int, Field(ge=1, le=100_000)] = Field(
         20, description="consecutive malformed messages after which a connection is closed with 4400"
     )
+    auth_timeout_s: Annotated[float, Field(gt=0, le=60)] = Field(
+        10.0, description="seconds in which a WebSocket client without credentials in the handshake must send its token"
+    )
     ping_interval_s: Annotated[float, Field(gt=0, le=300)] = Field(20.0, description="seconds between WebSocket pings")
     draft_interval_s: Annotated[float, Field(gt=0, le=30)] = Field(
         15.0, description="seconds within which a changed draft is saved"

@@ -41,8 +41,8 @@ MARKER = "Zwetschgenknoedel"
 @pytest.fixture(scope="module")
 def production_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server in production, shared by the tests of this module."""
-    often = {"STEPKEEP_ADDRESS_FAILURES": "10000/minute"}
-    running = Server(tmp_path_factory.mktemp("production"), environment=in_production(**often))
+    settings = {"STEPKEEP_ADDRESS_FAILURES": "10000/minute", "STEPKEEP_AUTH_TIMEOUT_S": "0.2"}
+    running = Server(tmp_path_factory.mktemp("production"), environment=in_production(**settings))
     running.start()
     yield running
     running.stop()

@@ -227,12 +227,11 @@ def test_concurrent_sockets_are_limited_by_address_and_participant(
 
 @pytest.mark.parametrize(("connections", "strangers"), [(20, 4), (120, 6)])
 def test_unauthenticated_sockets_leave_room_for_others(
-    sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch, connections: int, strangers: int
+    sqlite_settings: Settings, connections: int, strangers: int
 ) -> None:
     """At most a tenth of STEPKEEP_MAX_CONNECTIONS, but at least 4, may wait for their first frame; half of one address."""
-    monkeypatch.setattr("app.web.ws.connection.AUTH_TIMEOUT_S", 600)
     with (
-        production_app(sqlite_settings, max_connections=connections) as app,
+        production_app(sqlite_settings, max_connections=connections, auth_timeout_s=600) as app,
         listening(app.flask) as port,
         ExitStack() as stack,
     ):

@@ -28,10 +28,6 @@ log = logging.getLogger("stepkeep.socket")
 
 sock = Sock()
 
-AUTH_TIMEOUT_S = 10.0
-"""For the first frame of a client without credentials in the handshake."""
-
-
 _REFUSALS: dict[type[StepkeepError], tuple[int, messages.ErrorCode | None, Event | None]] = {
     Unauthorized: (4401, "unauthorized", "refused"),
     Forbidden: (4403, None, "refused"),
@@ -62,7 +58,7 @@ class _Admission:
         self._address = client_address()
         self._slots = ExitStack()
         self._anonymous_slots = ExitStack()
-        self._until = monotonic() + AUTH_TIMEOUT_S
+        self._until = monotonic() + context.store.settings.auth_timeout_s
         self._messages: deque[Message] = deque()
         self._check: Callable[[], None] | None = None
 
