@@ -37,7 +37,26 @@ while not (Path(__file__).parent / "ready").exists():
 
 
 @dataclass
-class InstalledServer(Server):
+class ReloadedServer(Server):
+    """A server whose surveys a test changes."""
+
+    def reload(self) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGHUP)
+
+    @property
+    def workers(self) -> list[int]:
+        assert self.process is not None
+        return children(self.process.pid)
+
+    @property
+    def surveys_offered(self) -> list[str]:
+        facts: dict[str, Any] = httpx.get(f"{self.url}/readyz", timeout=START_S).json()
+        return facts.get("surveys", [])
+
+
+@dataclass
+class InstalledServer(ReloadedServer):
     """A server of the release to which a symbolic link leads, as docs/operations.md installs it."""
 
     link: Path = field(default_factory=Path)
@@ -65,15 +84,6 @@ class InstalledServer(Server):
                 start_new_session=True,
             )
 
-    def reload(self) -> None:
-        assert self.process is not None
-        os.kill(self.process.pid, signal.SIGHUP)
-
-    @property
-    def surveys_offered(self) -> list[str]:
-        facts: dict[str, Any] = httpx.get(f"{self.url}/readyz", timeout=START_S).json()
-        return facts.get("surveys", [])
-
 
 def install(folder: Path) -> Path:
     """Copy this release to a folder, with its bytecode: a server would compile all modules at each start."""
@@ -94,22 +104,30 @@ def point(link: Path, release: Path) -> None:
     new.replace(link)
 
 
-def process_of(server: InstalledServer) -> Any:
-    """Return the server's running process."""
-    assert server.process is not None
-    return server.process
+KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)]
+WORKERS = {"sqlite": {}, "postgresql": {"WEB_CONCURRENCY": "2"}}
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
+@pytest.fixture(params=KINDS)
+def running(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[ReloadedServer]:
+    """A server whose surveys the test may change; with two workers on PostgreSQL."""
+    surveys = shutil.copytree(SURVEYS, tmp_path / "surveys")
+    with migrated_database(request.param, servers, tmp_path) as url:
+        server = ReloadedServer(tmp_path, surveys, environment=WORKERS[request.param], database=url)
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture(params=KINDS)
 def installed(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[InstalledServer]:
-    """A server whose release and surveys the test may change; with two workers on PostgreSQL."""
+    """A server whose release the test may change too."""
     install(tmp_path / "one")
     point(tmp_path / "current", tmp_path / "one")
     surveys = shutil.copytree(SURVEYS, tmp_path / "surveys")
     with migrated_database(request.param, servers, tmp_path) as url:
-        workers = {} if request.param == "sqlite" else {"WEB_CONCURRENCY": "2"}
         server = InstalledServer(
-            tmp_path, surveys=surveys, environment=workers, database=url, link=tmp_path / "current"
+            tmp_path, surveys, environment=WORKERS[request.param], database=url, link=tmp_path / "current"
         )
         server.start()
         yield server
@@ -144,37 +162,33 @@ def test_reload_serves_the_installed_release_and_surveys_and_loses_no_answer(ins
     assert installed.process.poll() is None
 
 
-def test_reload_takes_survey_files_and_closes_no_connection(installed: InstalledServer) -> None:
+def test_reload_takes_survey_files_and_closes_no_connection(running: ReloadedServer) -> None:
     """In all workers; a wrong file leaves its survey as it was, and stops no other."""
-    workers = children(process_of(installed).pid)
-    with SurveyClient(installed.url, "ada", survey_id="phq9", timeouts=FAST) as client:
+    workers = running.workers
+    with SurveyClient(running.url, "ada", survey_id="phq9", timeouts=FAST) as client:
         client.answer("Q1", 1).result(START_S)
-        (installed.surveys / "intake.yaml").write_text("id: intake\n")
-        more = (installed.surveys / "phq9.yaml").read_text().replace("id: phq9", "id: added", 1)
-        (installed.surveys / "added.yaml").write_text(more)
-        installed.reload()
-        wait_for(
-            lambda: installed.log.count("Survey files read again: added added") == len(workers), lambda: installed.log
-        )
-        assert set(installed.surveys_offered) >= {"added", "intake", "phq9"}
+        (running.surveys / "intake.yaml").write_text("id: intake\n")
+        more = (running.surveys / "phq9.yaml").read_text().replace("id: phq9", "id: added", 1)
+        (running.surveys / "added.yaml").write_text(more)
+        running.reload()
+        wait_for(lambda: running.log.count("Survey files read again: added added") == len(workers), lambda: running.log)
+        assert set(running.surveys_offered) >= {"added", "intake", "phq9"}
         client.answer("Q2", 1).result(START_S)
         assert client.is_online
-    assert children(process_of(installed).pid) == workers
-    assert "intake.yaml:1:1: the field title is required" in installed.log
+    assert running.workers == workers
+    assert "intake.yaml:1:1: the field title is required" in running.log
 
 
-def test_lost_worker_is_replaced_although_a_file_is_wrong_now(installed: InstalledServer) -> None:
+def test_lost_worker_is_replaced_although_a_file_is_wrong_now(running: ReloadedServer) -> None:
     """The new one has the survey as the server accepted it."""
-    (installed.surveys / "phq9.yaml").write_text("id: phq9\n")
-    installed.reload()
-    wait_for(lambda: "Survey file not taken" in installed.log, lambda: installed.log)
-    lost = children(process_of(installed).pid)
+    (running.surveys / "phq9.yaml").write_text("id: phq9\n")
+    running.reload()
+    wait_for(lambda: "Survey file not taken" in running.log, lambda: running.log)
+    lost = running.workers
     for worker in lost:
         os.kill(worker, signal.SIGKILL)
-    wait_for(
-        lambda: bool(now := children(process_of(installed).pid)) and not set(now) & set(lost), lambda: installed.log
-    )
-    with SurveyClient(installed.url, "ada", survey_id="phq9", timeouts=FAST) as client:
+    wait_for(lambda: bool(now := running.workers) and not set(now) & set(lost), lambda: running.log)
+    with SurveyClient(running.url, "ada", survey_id="phq9", timeouts=FAST) as client:
         client.wait_until_online(START_S)
         assert client.answer("Q1", 1).result(START_S)["session"]["answers"] == {"Q1": 1}
 
@@ -182,16 +196,16 @@ def test_lost_worker_is_replaced_although_a_file_is_wrong_now(installed: Install
 def test_reload_reaches_a_worker_that_starts(installed: InstalledServer) -> None:
     """It has read its files before, and the signal does not end it."""
     (installed.link / "wsgi.py").write_text(SLOW_START)
-    lost, *others = children(process_of(installed).pid)
+    lost, *others = installed.workers
     os.kill(lost, signal.SIGKILL)
     wait_for((installed.link / "booting").exists, lambda: installed.log)
-    (starting,) = set(children(process_of(installed).pid)) - {lost, *others}
+    (starting,) = set(installed.workers) - {lost, *others}
     more = (installed.surveys / "phq9.yaml").read_text().replace("id: phq9", "id: added", 1)
     (installed.surveys / "added.yaml").write_text(more)
     os.kill(starting, signal.SIGHUP)
     (installed.link / "ready").touch()
     wait_for(lambda: "Survey files read again: added added" in installed.log, lambda: installed.log)
-    assert starting in children(process_of(installed).pid)
+    assert starting in installed.workers
 
 
 def test_reload_of_a_release_that_can_not_start_keeps_the_server(installed: InstalledServer) -> None:
