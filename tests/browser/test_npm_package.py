@@ -151,7 +151,7 @@ def test_types_find_misspelt_names(project: Path) -> None:
     """A program in TypeScript is accepted; misspelt options, fields of events and fields of outcomes are not."""
     (project / "usage.mts").write_text(USAGE)
     (project / "misspelt.mts").write_text(MISSPELT)
-    options = "--noEmit --strict --skipDefaultLibCheck --target es2022 --module node16".split()
+    options = ["--noEmit", "--strict", "--skipDefaultLibCheck", "--target", "es2022", "--module", "node16"]
     check = [program("tsc"), *options]
     done = subprocess.run(
         [*check, "usage.mts", "misspelt.mts"], cwd=project, capture_output=True, text=True, check=False
