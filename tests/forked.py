@@ -181,7 +181,7 @@ def main() -> None:
         importlib.import_module(module)
     check_files_once()
     catalogue.check_files(catalogue.survey_files(SURVEYS))
-    gc.freeze()
+    gc.freeze()  # in the children too: a collection, as at their end, would copy all of this: half a second
     for line in sys.stdin:
         request = json.loads(line)
         answer = None
@@ -210,7 +210,6 @@ def run(command: list[str], environment: dict[str, str], output: str, errors: st
     sys.stdout.reconfigure(write_through="PYTHONUNBUFFERED" in environment)  # type: ignore[union-attr]
     if SHARE_METRICS & environment.keys():
         _forget_metrics()
-    gc.unfreeze()
     sys.orig_argv = _python(command)
     if command[0] == "-c":
         sys.argv = ["-c", *command[2:]]
