@@ -82,6 +82,7 @@ def open_clinic(folder: Path, added: Mapping[str, str] | None = None, **environm
         "STEPKEEP_ENVIRONMENT": "production",
         "SECRET_KEY": secret,
         "STEPKEEP_ADDRESS_FAILURES": "10000/minute",
+        "STEPKEEP_AUTH_TIMEOUT_S": "0.5",
     }
     server = Server(folder, surveys, environment=environment)
     store = open_store(Settings(database_url=server.database_url, surveys_dir=surveys, environment="development"))
