@@ -32,6 +32,8 @@ EVERY_S = 0.02
 SHARE_METRICS = {VARIABLE, "STEPKEEP_METRICS_DIR", "WEB_CONCURRENCY"}
 
 MODULES = (
+    "alembic.command",
+    "alembic.config",
     "app.cli",
     "app.web",
     "cryptography.hazmat.primitives.ciphers.aead",

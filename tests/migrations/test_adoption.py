@@ -1,5 +1,6 @@
 """Upgrades adopt databases created by hand from the SQL of existing installations, and keep each row."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from app.survey.snapshot import SessionKey
 from app.survey.state import fold
 from app.writer.batch import Committed
 from tests.conftest import SURVEYS, NewStore
+from tests.migrations.conftest import Templates
 from tests.migrations.sample import BY_HAND, alembic, execute, make_by_hand, migrate, run_alembic
 
 BOB = SessionKey("phq9", "bob")
@@ -29,12 +31,19 @@ def check_fold(store: SessionStore, key: SessionKey) -> None:
     assert folded == replace(snapshot.state, started_at=folded.started_at)
 
 
+def adopt(url: str) -> None:
+    """Make the database one that was adopted, with its sessions in the survey phq9."""
+    make_by_hand(url)
+    migrate(url, "head", default_survey="phq9")
+
+
 @pytest.fixture
-def adopted(empty_url: str, new_store: NewStore) -> SessionStore:
-    """A store on an adopted database, with its sessions in the survey phq9."""
-    make_by_hand(empty_url)
-    migrate(empty_url, "head", default_survey="phq9")
-    return new_store(Settings(database_url=empty_url, surveys_dir=SURVEYS, default_survey="phq9"))
+def adopted(templates: Templates, new_store: NewStore) -> Iterator[SessionStore]:
+    """A store on an adopted database."""
+    url = templates.copy_prepared("adopted", adopt)
+    store = new_store(Settings(database_url=url, surveys_dir=SURVEYS, default_survey="phq9"))
+    yield store
+    templates.drop(url)
 
 
 def test_adopted_session_keeps_its_state_and_accepts_the_next_answer(adopted: SessionStore) -> None:
@@ -109,7 +118,6 @@ def test_upgrade_fails_when_a_table_belongs_to_another_program(empty_url: str) -
     """A one-line error and a nonzero exit code, without a traceback."""
     execute(empty_url, "CREATE TABLE sessions (id INTEGER)")
     failed = run_alembic(empty_url, "upgrade", "head")
-    out, _ = failed.communicate(timeout=60)
     assert failed.returncode != 0
-    assert "another program" in out
-    assert "Traceback" not in out
+    assert "another program" in failed.stdout + failed.stderr
+    assert "Traceback" not in failed.stdout + failed.stderr

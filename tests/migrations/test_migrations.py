@@ -2,6 +2,7 @@
 
 import re
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,20 @@ from app.store.migrations import upgrade_schema
 from app.survey.commands import Answer, Draft, Restart
 from app.survey.snapshot import SessionKey
 from tests.conftest import ROOT, SURVEYS, NewStore
-from tests.migrations.sample import REVISIONS, ROWS, Rows, alembic, dump, execute, migrate, run_alembic, shape
+from tests.migrations.conftest import DatabaseAt
+from tests.migrations.sample import (
+    ALEMBIC_S,
+    REVISIONS,
+    ROWS,
+    Rows,
+    alembic,
+    dump,
+    execute,
+    migrate,
+    run_alembic,
+    shape,
+    start_alembic,
+)
 
 KEPT = ("user_id", "current_step", "answers", "step_history", "session_data", "created_at", "updated_at")
 NAMED = re.compile(
@@ -50,10 +64,9 @@ def insert_newest(url: str) -> None:
     store.close()
 
 
-def test_each_revision_keeps_every_row_when_upgraded_downgraded_and_upgraded_again(empty_url: str) -> None:
+def test_each_revision_keeps_every_row_when_upgraded_downgraded_and_upgraded_again(database_at: DatabaseAt) -> None:
     """The downgrade restores what was before, the second upgrade what was after: schema and values."""
-    url = empty_url
-    migrate(url, "0001")
+    url = database_at("0001")
     execute(url, ROWS)
     before, before_shape = dump(url), shape(url)
     for below, above in pairwise(REVISIONS):
@@ -78,11 +91,10 @@ def test_each_revision_keeps_every_row_when_upgraded_downgraded_and_upgraded_aga
 
 
 def test_newest_rows_are_kept_when_downgraded_to_the_first_revision_and_upgraded_again(
-    empty_url: str, new_store: NewStore
+    database_at: DatabaseAt, new_store: NewStore
 ) -> None:
     """Each session, and each answer in history."""
-    url = empty_url
-    migrate(url, "head")
+    url = database_at("head")
     insert_newest(url)
     newest = dump(url)
     migrate(url, "0001", down=True)
@@ -109,19 +121,18 @@ INSERT INTO erasures (survey_id, user_hash, salt, sessions, erased_at) VALUES
 """
 
 
-def test_duplicate_erasures_are_merged_when_upgraded(empty_url: str) -> None:
+def test_duplicate_erasures_are_merged_when_upgraded(database_at: DatabaseAt) -> None:
     """Purges, which have no hash, and entries with other times or surveys are not duplicates."""
-    migrate(empty_url, "0012")
-    execute(empty_url, ERASURES)
-    before = dump(empty_url)["erasures"]
-    migrate(empty_url, "0013")
-    assert dump(empty_url)["erasures"] == [before[0], *before[2:4], *before[5:]]
+    url = database_at("0012")
+    execute(url, ERASURES)
+    before = dump(url)["erasures"]
+    migrate(url, "0013")
+    assert dump(url)["erasures"] == [before[0], *before[2:4], *before[5:]]
 
 
-def test_rows_are_kept_when_upgraded_and_downgraded_by_the_command(empty_url: str) -> None:
+def test_rows_are_kept_when_upgraded_and_downgraded_by_the_command(database_at: DatabaseAt) -> None:
     """The schema equals the models'; at base, the database is empty."""
-    url = empty_url
-    migrate(url, "0001")
+    url = database_at("0001")
     execute(url, ROWS)
     alembic(url, "upgrade", "head")
     alembic(url, "check")
@@ -133,15 +144,14 @@ def test_rows_are_kept_when_upgraded_and_downgraded_by_the_command(empty_url: st
     alembic(url, "check")
 
 
-def test_two_concurrent_upgrades_succeed(empty_url: str) -> None:
+def test_two_concurrent_upgrades_succeed(database_at: DatabaseAt, tmp_path: Path) -> None:
     """The second waits for the first, and changes nothing."""
-    url = empty_url
-    migrate(url, "0001")
+    url = database_at("0001")
     execute(url, ROWS)
-    upgrades = [run_alembic(url, "upgrade", "head") for _ in range(2)]
-    for upgrade in upgrades:
-        out, _ = upgrade.communicate(timeout=120)
-        assert upgrade.returncode == 0, out
+    outputs = [tmp_path / "first.log", tmp_path / "second.log"]
+    upgrades = [start_alembic(url, output, "upgrade", "head") for output in outputs]
+    for upgrade, output in zip(upgrades, outputs, strict=True):
+        assert upgrade.wait(ALEMBIC_S) == 0, output.read_text()
     rows = dump(url)
     assert (len(rows["sessions"]), len(rows["session_history"])) == (3, 6)
 
@@ -153,8 +163,7 @@ def test_failed_migration_releases_its_lock(empty_url: str) -> None:
         migrate(empty_url, "head")
     execute(empty_url, "DROP TABLE sessions")
     other = run_alembic(empty_url, "upgrade", "head")
-    out, _ = other.communicate(timeout=30)
-    assert other.returncode == 0, out
+    assert other.returncode == 0, other.stderr
 
 
 def test_revisions_are_those_that_the_names_of_their_files_begin_with() -> None:
@@ -166,9 +175,9 @@ def test_revisions_are_those_that_the_names_of_their_files_begin_with() -> None:
     assert scripts.get_current_head() == migrations.head_revision()
 
 
-def test_schema_check_reads_no_rows_when_the_schema_is_current(empty_url: str) -> None:
+def test_schema_check_reads_no_rows_when_the_schema_is_current(database_at: DatabaseAt) -> None:
     """Each start of a server or command runs it, and its time must not depend on the number of rows."""
-    migrate(empty_url, "head")
+    url = database_at("head")
     statements: list[str] = []
 
     def record(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
@@ -176,17 +185,17 @@ def test_schema_check_reads_no_rows_when_the_schema_is_current(empty_url: str) -
 
     event.listen(Engine, "before_cursor_execute", record)
     try:
-        upgrade_schema(normalise_url(empty_url))
+        upgrade_schema(normalise_url(url))
     finally:
         event.remove(Engine, "before_cursor_execute", record)
     assert any("alembic_version" in statement for statement in statements)
     assert not [s for s in statements if "foreign_key_check" in s or "session" in s.replace("SESSION", "")]
 
 
-def test_every_constraint_and_index_is_named_by_the_convention(empty_url: str) -> None:
+def test_every_constraint_and_index_is_named_by_the_convention(database_at: DatabaseAt) -> None:
     """A later revision can drop only what has the same name in each database."""
-    migrate(empty_url, "head")
-    engine = writer_engine(normalise_url(empty_url))
+    url = database_at("head")
+    engine = writer_engine(normalise_url(url))
     with engine.begin() as connection:
         names = names_of(connection)
     engine.dispose()

@@ -1,14 +1,11 @@
 """A program refuses to start with another schema than it needs, and names the command to run."""
 
-import argparse
 import base64
 import gc
 import os
 import subprocess
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import create_engine
 
@@ -20,8 +17,9 @@ from app.store.audit_chain import find_start
 from app.store.engine import normalise_url
 from app.survey.commands import Answer
 from app.survey.snapshot import SessionKey
-from tests.conftest import ROOT, SURVEYS
+from tests.conftest import SURVEYS
 from tests.forked import run_module
+from tests.migrations.conftest import DatabaseAt
 from tests.migrations.sample import REVISIONS, dump, execute, migrate
 from tests.waiting import free_port
 
@@ -30,13 +28,13 @@ COMMAND = "alembic upgrade head"
 INSTALL = "upgraded by a newer release"
 
 
-def prepare(url: str, revision: str | None) -> None:
-    """Bring the database to the revision; NEWER is only stamped."""
+@pytest.fixture
+def url(revision: str | None, database_at: DatabaseAt) -> str:
+    """The URL of a database at the test's revision; NEWER is only stamped."""
+    url = database_at("head" if revision == NEWER else revision)
     if revision == NEWER:
-        migrate(url, "head")
         execute(url, "UPDATE alembic_version SET version_num = '9999'")
-    elif revision is not None:
-        migrate(url, revision)
+    return url
 
 
 def is_embedded(url: str) -> bool:
@@ -49,11 +47,10 @@ def start(url: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize("revision", [OLDER, NONE, NEWER], ids=["older", "none", "newer"])
-def test_open_store_raises_schema_mismatch_when_the_schema_differs(empty_url: str, revision: str | None) -> None:
+def test_open_store_raises_schema_mismatch_when_the_schema_differs(url: str, revision: str | None) -> None:
     """An older schema or none: the message names the command, and SQLite is upgraded. A newer one is never changed."""
-    prepare(empty_url, revision)
-    settings = Settings(database_url=empty_url, surveys_dir=SURVEYS)
-    if is_embedded(empty_url) and revision != NEWER:
+    settings = Settings(database_url=url, surveys_dir=SURVEYS)
+    if is_embedded(url) and revision != NEWER:
         open_store(settings).close()
         return
     with pytest.raises(SchemaMismatch) as caught:
@@ -68,23 +65,14 @@ def test_open_store_raises_schema_mismatch_when_the_schema_differs(empty_url: st
     [OLDER, pytest.param(NONE, marks=pytest.mark.long), pytest.param(NEWER, marks=pytest.mark.long)],
     ids=["older", "none", "newer"],
 )
-def test_server_exits_with_one_line_when_the_schema_differs(empty_url: str, revision: str | None) -> None:
+def test_server_exits_with_one_line_when_the_schema_differs(url: str, revision: str | None) -> None:
     """Exit code 1, no traceback."""
-    prepare(empty_url, revision)
-    if is_embedded(empty_url) and revision != NEWER:
+    if is_embedded(url) and revision != NEWER:
         return  # the server starts, as test_socket shows
-    done = start(empty_url)
+    done = start(url)
     assert done.returncode == 1, done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert (INSTALL if revision == NEWER else COMMAND) in done.stderr
-
-
-def downgrade(url: str, revision: str, *arguments: str) -> None:
-    """Downgrade in this process; the arguments are values of ``-x``."""
-    config = Config(cmd_opts=argparse.Namespace(x=list(arguments)))
-    config.set_main_option("script_location", str(ROOT / "alembic"))
-    config.attributes["url"] = normalise_url(url)
-    command.downgrade(config, revision)
 
 
 ONE_TURN = """
@@ -102,37 +90,37 @@ ANSWERS = [
 ]
 
 
-def test_downgrade_below_encryption_is_refused_while_any_value_is_encrypted(empty_url: str) -> None:
+def test_downgrade_below_encryption_is_refused_while_any_value_is_encrypted(database_at: DatabaseAt) -> None:
     """An older release would set the sessions aside as broken; the error names the command to run."""
-    migrate(empty_url, "0008")
-    execute(empty_url, ONE_TURN)
+    url = database_at("0008")
+    execute(url, ONE_TURN)
     for table, column, plain in ANSWERS:
-        execute(empty_url, f"UPDATE {table} SET {column} = '{ENCRYPTED}'")  # noqa: S608 - constants of this test
+        execute(url, f"UPDATE {table} SET {column} = '{ENCRYPTED}'")  # noqa: S608 - constants of this test
         for arguments in ((), ("lossy=yes",)):
             with pytest.raises(CommandError, match=f"{table} has encrypted.*`flask keys rotate --to-plain`"):
-                downgrade(empty_url, "0007", *arguments)
-        execute(empty_url, f"UPDATE {table} SET {column} = {plain}")  # noqa: S608 - constants of this test
-    downgrade(empty_url, "0007")
+                migrate(url, "0007", *arguments, down=True)
+        execute(url, f"UPDATE {table} SET {column} = {plain}")  # noqa: S608 - constants of this test
+    migrate(url, "0007", down=True)
 
 
-def test_downgrade_below_encryption_succeeds_when_all_values_are_decrypted(empty_url: str) -> None:
+def test_downgrade_below_encryption_succeeds_when_all_values_are_decrypted(database_at: DatabaseAt) -> None:
     """By `flask keys rotate --to-plain`, as the error says, at the newest schema."""
-    migrate(empty_url, "head")
+    url = database_at("head")
     key = base64.b64encode(os.urandom(32)).decode()
-    settings = Settings(database_url=empty_url, surveys_dir=SURVEYS, answers_keys=key)
+    settings = Settings(database_url=url, surveys_dir=SURVEYS, answers_keys=key)
     store = open_store(settings)
     session = SessionKey("phq9", "ada")
     store.turns.get_or_create(session, is_audio_mode=False)
     store.turns.submit(session, Answer(at=1, step="Q1", value=2))
     store.close()
     with pytest.raises(CommandError, match="flask keys rotate --to-plain"):
-        downgrade(empty_url, "0007", "lossy=yes")
-    migrate(empty_url, "head")  # MariaDB does not roll back the refused downgrade
+        migrate(url, "0007", "lossy=yes", down=True)
+    migrate(url, "head")  # MariaDB does not roll back the refused downgrade
     store = open_store(settings)
     rotate_keys(store, to_plain=True)
     store.close()
-    downgrade(empty_url, "0007", "lossy=yes")
-    assert [row["answers"] for row in dump(empty_url)["sessions"]] == ['{"Q1":2}']
+    migrate(url, "0007", "lossy=yes", down=True)
+    assert [row["answers"] for row in dump(url)["sessions"]] == ['{"Q1":2}']
 
 
 LOSSY = {
@@ -151,87 +139,87 @@ LOSSY = {
 
 
 @pytest.mark.parametrize("revision", LOSSY)
-def test_downgrade_that_loses_rows_is_refused_without_its_flag(empty_url: str, revision: str) -> None:
+def test_downgrade_that_loses_rows_is_refused_without_its_flag(database_at: DatabaseAt, revision: str) -> None:
     """The error names the flag, and no row is lost; an empty table needs no flag."""
     table, row = LOSSY[revision]
     below = REVISIONS[REVISIONS.index(revision) - 1]
-    migrate(empty_url, revision)
-    downgrade(empty_url, below)
-    migrate(empty_url, revision)
-    execute(empty_url, f"INSERT INTO {table} {row}")
+    url = database_at(revision)
+    migrate(url, below, down=True)
+    migrate(url, revision)
+    execute(url, f"INSERT INTO {table} {row}")
     for arguments in ((), ("lossy=no",)):
         with pytest.raises(CommandError, match=f"{table} has rows.*`alembic -x lossy=yes downgrade` does it"):
-            downgrade(empty_url, below, *arguments)
-    assert len(dump(empty_url)[table]) == 1
-    downgrade(empty_url, below, "lossy=yes")
-    assert table not in dump(empty_url)
+            migrate(url, below, *arguments, down=True)
+    assert len(dump(url)[table]) == 1
+    migrate(url, below, "lossy=yes", down=True)
+    assert table not in dump(url)
 
 
-def test_only_revocations_with_a_hash_are_lost_when_downgraded(empty_url: str) -> None:
+def test_only_revocations_with_a_hash_are_lost_when_downgraded(database_at: DatabaseAt) -> None:
     """The error names the flag that accepts it; rows of earlier releases are kept."""
     below = REVISIONS[REVISIONS.index("0018") - 1]
-    migrate(empty_url, below)
+    url = database_at(below)
     insert = "INSERT INTO token_revocations (survey_id, user_id, revoked_at"
-    execute(empty_url, f"{insert}) VALUES ('phq9', 'ada', '2026-01-02 03:04:05.000006')")
-    before = dump(empty_url)["token_revocations"]
-    migrate(empty_url, "0018")
-    migrate(empty_url, below, down=True)
-    assert dump(empty_url)["token_revocations"] == before
-    migrate(empty_url, "0018")
-    execute(empty_url, f"{insert}, salt) VALUES ('phq9', 'hash', '2026-01-02 03:04:05.000006', 'ab')")
+    execute(url, f"{insert}) VALUES ('phq9', 'ada', '2026-01-02 03:04:05.000006')")
+    before = dump(url)["token_revocations"]
+    migrate(url, "0018")
+    migrate(url, below, down=True)
+    assert dump(url)["token_revocations"] == before
+    migrate(url, "0018")
+    execute(url, f"{insert}, salt) VALUES ('phq9', 'hash', '2026-01-02 03:04:05.000006', 'ab')")
     with pytest.raises(CommandError, match=r"token_revocations has rows with hashes.*`alembic -x lossy=yes downgrade`"):
-        migrate(empty_url, below, down=True)
-    assert len(dump(empty_url)["token_revocations"]) == 2
-    downgrade(empty_url, below, "lossy=yes")
-    assert dump(empty_url)["token_revocations"] == before
+        migrate(url, below, down=True)
+    assert len(dump(url)["token_revocations"]) == 2
+    migrate(url, below, "lossy=yes", down=True)
+    assert dump(url)["token_revocations"] == before
 
 
-def test_limited_keys_are_revoked_when_downgraded(empty_url: str) -> None:
+def test_limited_keys_are_revoked_when_downgraded(database_at: DatabaseAt) -> None:
     """Earlier releases would accept them for all surveys; the error names the flag, and other keys are kept."""
     below = REVISIONS[REVISIONS.index("0021") - 1]
-    migrate(empty_url, below)
+    url = database_at(below)
     insert = "INSERT INTO api_keys (scopes, secret_hash, created_at, id, name"
     values = "VALUES ('export', 'x', '2026-01-02 03:04:05.000006'"
-    execute(empty_url, f"{insert}) {values}, 'wide', 'wide')")
-    before = dump(empty_url)["api_keys"]
-    migrate(empty_url, "0021")
-    migrate(empty_url, below, down=True)
-    assert dump(empty_url)["api_keys"] == before
-    migrate(empty_url, "0021")
-    execute(empty_url, f"{insert}, surveys) {values}, 'limited', 'limited', 'phq9 intake')")
+    execute(url, f"{insert}) {values}, 'wide', 'wide')")
+    before = dump(url)["api_keys"]
+    migrate(url, "0021")
+    migrate(url, below, down=True)
+    assert dump(url)["api_keys"] == before
+    migrate(url, "0021")
+    execute(url, f"{insert}, surveys) {values}, 'limited', 'limited', 'phq9 intake')")
     at = "'2026-01-02 03:04:05'"
     for key in ("limited", "wide"):
         sign_in = f"(cookie_hash, key_id, signed_in_at, seen_at) VALUES ('{key}', '{key}', {at}, {at})"
-        execute(empty_url, f"INSERT INTO sign_ins {sign_in}")
+        execute(url, f"INSERT INTO sign_ins {sign_in}")
     with pytest.raises(CommandError, match=r"api_keys has keys that are limited.*`alembic -x lossy=yes downgrade`"):
-        migrate(empty_url, below, down=True)
-    downgrade(empty_url, below, "lossy=yes")
-    rows = dump(empty_url)
+        migrate(url, below, down=True)
+    migrate(url, below, "lossy=yes", down=True)
+    rows = dump(url)
     assert {key["name"]: key["revoked_at"] is not None for key in rows["api_keys"]} == {"limited": True, "wide": False}
     assert [sign_in["key_id"] for sign_in in rows["sign_ins"]] == ["wide"]
 
 
-def test_chain_of_the_audit_log_is_lost_when_downgraded(empty_url: str) -> None:
+def test_chain_of_the_audit_log_is_lost_when_downgraded(database_at: DatabaseAt) -> None:
     """The error names the flag that accepts it; the entries are kept, and a later chain begins anew."""
     below = REVISIONS[REVISIONS.index("0022") - 1]
-    migrate(empty_url, below)
+    url = database_at(below)
     detail = '{"entries":3,"number":3,"link":"a"}'
     row = f"VALUES (1, '2026-01-02 03:04:05.000006', 'operator', 'audit_purged', '{detail}')"
-    execute(empty_url, f"INSERT INTO audit_log (id, at, actor, action, detail) {row}")
-    before = dump(empty_url)["audit_log"]
-    migrate(empty_url, "0022")
-    migrate(empty_url, below, down=True)
-    assert dump(empty_url)["audit_log"] == before
-    migrate(empty_url, "0022")
-    execute(empty_url, "INSERT INTO audit_head (id, entries, link, key_id, mac) VALUES (1, 1, 'a', 'b', 'c')")
+    execute(url, f"INSERT INTO audit_log (id, at, actor, action, detail) {row}")
+    before = dump(url)["audit_log"]
+    migrate(url, "0022")
+    migrate(url, below, down=True)
+    assert dump(url)["audit_log"] == before
+    migrate(url, "0022")
+    execute(url, "INSERT INTO audit_head (id, entries, link, key_id, mac) VALUES (1, 1, 'a', 'b', 'c')")
     with pytest.raises(CommandError, match=r"audit_log has a hash chain.*`alembic -x lossy=yes downgrade` removes it"):
-        migrate(empty_url, below, down=True)
-    downgrade(empty_url, below, "lossy=yes")
-    rows = dump(empty_url)
+        migrate(url, below, down=True)
+    migrate(url, below, "lossy=yes", down=True)
+    rows = dump(url)
     assert rows["audit_log"] == before
     assert "audit_head" not in rows
-    migrate(empty_url, "0022")
-    engine = create_engine(normalise_url(empty_url))
+    migrate(url, "0022")
+    engine = create_engine(normalise_url(url))
     with engine.connect() as connection:
         assert find_start(connection, None, 100) == (None, 1)
     engine.dispose()
