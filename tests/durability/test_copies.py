@@ -17,12 +17,10 @@ has on it, SQLite's too.
 """
 
 import contextlib
+import os
 import random
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,17 +29,16 @@ from sqlalchemy import URL
 
 from app.catalogue import read_catalogue
 from app.sessions.queries import SessionQueries, now_us
-from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.store import rows
 from app.store.drivers import sqlite
 from app.store.encryption import PLAIN
-from app.survey.commands import Answer
 from app.survey.snapshot import SessionKey
 from app.survey.state import fold
-from tests.conftest import ROOT, SURVEYS
+from tests.conftest import SURVEYS
 from tests.databases import create_sqlite
 from tests.durability.exactly_once import NO_LIMIT
+from tests.forked import start_module
 from tests.waiting import wait_for
 
 COPIES = 40
@@ -53,7 +50,6 @@ PAUSES = 0.03
 """Share of the pieces after which a copy waits for the writer's next turn."""
 
 WAL_HEADER = 32
-SESSIONS = 4
 OFTEN = 90
 """Pages in the WAL at which a writer checkpoints, so that it does so constantly."""
 
@@ -74,10 +70,12 @@ class WriterProcess:
         self._changed = threading.Condition()
         self._acknowledged = acknowledged
         self._count = 0
-        command = [sys.executable, "-m", "tests.durability.test_copies", str(file), str(checkpoint_pages)]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        self._listener = threading.Thread(target=self._listen)
+        self._pipe = file.with_name("acknowledged.pipe")
+        os.mkfifo(self._pipe)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
+        command = ["tests.durability.writer", str(file), str(checkpoint_pages)]
+        self._process = start_module(command, os.environ, self._pipe, file.with_name("errors.log"))
 
     def __enter__(self) -> Self:
         return self
@@ -90,8 +88,7 @@ class WriterProcess:
         self._process.kill()
         self._process.wait()
         self._listener.join()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._pipe.unlink()
 
     def wait_for_more(self, turns: int) -> Acknowledged:
         """Wait for this many further turns; return the acknowledged versions."""
@@ -101,32 +98,13 @@ class WriterProcess:
             return dict(self._acknowledged)
 
     def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            user, version = line.split()
-            with self._changed:
-                self._acknowledged[user] = int(version)
-                self._count += 1
-                self._changed.notify_all()
-
-
-def write(file: str, checkpoint_pages: int) -> None:
-    """Write turns until killed: one thread a session, one line of output an acknowledgement."""
-    checkpoints = f"wal_autocheckpoint={checkpoint_pages}"
-    sqlite._WRITER_PRAGMAS = (*sqlite._WRITER_PRAGMAS, checkpoints)  # type: ignore[assignment]  # the last value counts
-    store = open_store(Settings(database_url=f"sqlite:///{file}", surveys_dir=SURVEYS))
-    for number in range(SESSIONS):
-        threading.Thread(target=_answer_on, args=(store, SessionKey("phq9", f"u{number}"))).start()
-
-
-def _answer_on(store: SessionStore, key: SessionKey) -> None:
-    snapshot, _ = store.turns.get_or_create(key, is_audio_mode=False)
-    for version in count(snapshot.state.version + 1):
-        answer = Answer(at=version, message_id=f"m{version}", step="Q1", value=version % 4)
-        result = store.turns.submit_or_raise(key, answer)
-        assert result.version == version
-        sys.stdout.write(f"{key.user_id} {version}\n")
-        sys.stdout.flush()
+        with self._pipe.open() as acknowledgements:  # until the process has ended
+            for line in acknowledgements:
+                user, version = line.split()
+                with self._changed:
+                    self._acknowledged[user] = int(version)
+                    self._count += 1
+                    self._changed.notify_all()
 
 
 class Copy:
@@ -316,7 +294,3 @@ def test_copy_by_sqlite_has_every_turn_acknowledged_before_when_made_during_writ
         writer.wait_for_more(1)  # the copies did not block it
     for target, before in taken:
         Copy(target).check(before)
-
-
-if __name__ == "__main__":
-    write(sys.argv[1], int(sys.argv[2]))
