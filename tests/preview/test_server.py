@@ -75,9 +75,9 @@ def test_warning_is_told_from_an_error(preview: Preview, file: Path) -> None:
 
 def test_step_is_listed_with_the_first_paragraph_of_its_prompt(preview: Preview, file: Path) -> None:
     """What its page has as the heading; the whole text of a consent form would hide the other steps."""
-    prompt = "**About** us\\n\\nWe store:\\n\\n- answers\\n- nothing else"
+    prompt = "**About** us, {{ coalesce(answers.waited, 'all') }}\\n\\nWe store:\\n\\n- answers\\n- nothing else"
     file.write_text(f'{SURVEY}  - {{id: read, type: info, prompt: "{prompt}"}}\nmarkdown: true\n')
-    assert preview.state()["steps"][-1]["prompt"] == "About us"
+    assert preview.state()["steps"][-1]["prompt"] == "About us, all"
 
 
 def test_action_that_is_not_possible_says_why(preview: Preview, file: Path) -> None:
