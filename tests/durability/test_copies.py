@@ -46,8 +46,8 @@ SEED = 20_261_124
 PIECE = 4096
 """Bytes that a plain copy reads at a time."""
 
-PAUSES = 0.03
-"""Share of the pieces after which a copy waits for the writer's next turn."""
+PAUSES = 2
+"""How often, on average, the copy of a file waits for the writer's next turn; more in a larger file would never end."""
 
 WAL_HEADER = 32
 OFTEN = 90
@@ -150,11 +150,11 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def copy_by_hand(file: Path, target: Path, pause: Callable[[], object]) -> bool:
+def copy_by_hand(file: Path, target: Path, pause: Callable[[int], object]) -> bool:
     """Copy the file, then its WAL; return whether the copy is usable: the WAL was not restarted meanwhile.
 
     Args:
-        pause: called after each piece.
+        pause: called after each piece, with the number of the file's pieces.
     """
     wal = wal_of(file)
     before = _header(wal)
@@ -172,11 +172,12 @@ def _header(wal: Path) -> bytes:
         return source.read(WAL_HEADER)
 
 
-def _copy_in_pieces(file: Path, target: Path, pause: Callable[[], object] = lambda: None) -> None:
+def _copy_in_pieces(file: Path, target: Path, pause: Callable[[int], object] = lambda _: None) -> None:
+    pieces = 1 + file.stat().st_size // PIECE
     with file.open("rb", buffering=0) as source, target.open("wb") as written:
         while piece := source.read(PIECE):
             written.write(piece)
-            pause()
+            pause(pieces)
 
 
 @needs_wal
@@ -186,8 +187,8 @@ def test_copy_of_file_and_wal_is_consistent_when_made_during_writes(file: Path, 
     taken: list[tuple[Path, Acknowledged]] = []
     with WriterProcess(file, OFTEN, {}) as writer:
 
-        def pause() -> None:
-            if rng.random() < PAUSES:
+        def pause(pieces: int) -> None:
+            if rng.random() < PAUSES / pieces:
                 writer.wait_for_more(1)
 
         def copy() -> bool:
