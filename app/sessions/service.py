@@ -258,13 +258,8 @@ class SessionStore(ForkAware):
         newest = self.run_read(history.newest_time)
         if newest is not None:
             self.clock.start_at(newest)
-        at = self.clock()
-
-        def store_definitions(connection: Connection) -> None:
-            for survey in self.catalogue.surveys.values():
-                definitions.add_definition(connection, survey.id, survey.revision, survey.definition, at)
-
-        self.run_transaction(store_definitions)
+        surveys, at = self.catalogue.surveys.values(), self.clock()
+        self.run_transaction(lambda connection: definitions.add_definitions(connection, surveys, at))
 
     def start_background(self) -> None:
         """Start reading all session keys, for new participants during an outage."""

@@ -141,13 +141,8 @@ class SurveyReloader:
         known = {(survey.id, survey.revision) for survey in self._catalogue.surveys.values()}
         new = [survey for survey in catalogue.surveys.values() if (survey.id, survey.revision) not in known]
         at = self._queries.clock()
-
-        def store(connection: Connection) -> None:
-            for survey in new:
-                definitions.add_definition(connection, survey.id, survey.revision, survey.definition, at)
-
         if new:
-            self._run_transaction(store)
+            self._run_transaction(lambda connection: definitions.add_definitions(connection, new, at))
 
     def _poll(self) -> None:
         failures = 0

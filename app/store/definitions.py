@@ -1,9 +1,11 @@
 """Definitions of survey revisions, for the sessions pinned to them."""
 
+from collections.abc import Collection
 from typing import cast
 
 from sqlalchemy import Connection, insert, select
 
+from ..survey import Survey
 from .tables import survey_revisions
 
 
@@ -21,11 +23,18 @@ def read_revisions(connection: Connection, survey_id: str) -> list[str]:
     return list(connection.execute(query.order_by(column.created_at.desc(), column.revision)).scalars())
 
 
-def add_definition(connection: Connection, survey_id: str, revision: str, definition: str, at: int) -> None:
-    """Store a revision's definition. Idempotent."""
-    if read_definition(connection, survey_id, revision) is None:
-        connection.execute(
-            insert(survey_revisions).values(
-                survey_id=survey_id, revision=revision, definition=definition, created_at=at
-            )
-        )
+def add_definitions(connection: Connection, surveys: Collection[Survey], at: int) -> None:
+    """Store the definitions of the revisions that are not stored. Idempotent."""
+    column = survey_revisions.c
+    query = select(column.survey_id, column.revision).where(
+        column.survey_id.in_([survey.id for survey in surveys]),
+        column.revision.in_([survey.revision for survey in surveys]),
+    )
+    stored = {(survey_id, revision) for survey_id, revision in connection.execute(query)}
+    new = [
+        {"survey_id": survey.id, "revision": survey.revision, "definition": survey.definition, "created_at": at}
+        for survey in surveys
+        if (survey.id, survey.revision) not in stored
+    ]
+    if new:
+        connection.execute(insert(survey_revisions), new)
