@@ -191,7 +191,7 @@ class PostgreSQL(OwnServer):
 
 
 class MariaDB(OwnServer):
-    """MariaDB with its default settings; its character set is latin1, as on a user's server."""
+    """MariaDB; its character set is latin1, as on a user's server."""
 
     quick_stop = signal.SIGKILL
     graceful_stop = signal.SIGTERM
@@ -229,6 +229,8 @@ class MariaDB(OwnServer):
             "innodb-flush-log-at-trx-commit": 1 if self.durable else 2,
             "loose-debug-no-sync": 0 if self.durable else 1,  # CREATE TABLE syncs several files
         }
+        if not self.durable:  # halves the time of creating and dropping tables
+            settings |= {"innodb-file-per-table": 0, "innodb-stats-persistent": 0}
         options = (f"--{name}={value}" for name, value in settings.items())
         return (self.programs["mariadbd"], "--no-defaults", "--skip-name-resolve", *options)
 
