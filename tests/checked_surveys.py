@@ -12,13 +12,16 @@ from app.survey.checks import FindMore
 def check_files_once() -> None:
     """Let catalogues share what is checked, of copies of a file too.
 
-    Each gets a copy of the survey, which remembers what it computes.
+    Each gets a copy of the survey, which remembers what it computes; its definition and revision are computed already.
     """
     check = catalogue.check_survey
 
     @functools.cache
     def checked(text: str, suffix: str) -> tuple[Survey | None, tuple[Finding, ...]]:
-        return check(text, suffix)
+        survey, findings = check(text, suffix)
+        if survey is not None:
+            survey.with_defaults(expires_after=None, retention=None)
+        return survey, findings
 
     def check_survey(text: str, path: str, find_more: FindMore) -> tuple[Survey | None, tuple[Finding, ...]]:
         survey, findings = checked(text, Path(path).suffix)
