@@ -3,8 +3,6 @@
 import inspect
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from app.database import Database
 from app.settings import Settings, variable_name
 from tests.conftest import ROOT, SURVEYS, Server
 from tests.docs.pages import blocks, in_clone, run_python, tables
+from tests.forked import run_module
 
 PAGE = (ROOT / "docs" / "python.md").read_text()
 SIMPLE, SURVEY, ERRORS, MANY, TRANSACTION, CONFTEST, TESTS, CLIENT = blocks(PAGE, "python")
@@ -60,14 +59,7 @@ def test_example_of_tests_runs_as_printed(tmp_path: Path) -> None:
     (tmp_path / "test_score.py").write_text(in_clone(TESTS))
     (tmp_path / "surveys").symlink_to(SURVEYS)
     options = ("-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path))
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_module(["pytest", *options], {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, folder=tmp_path)
     assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
