@@ -16,6 +16,8 @@ from tests.instruments.oracle import NAMES
 from tests.instruments.serving import TODAY, arrive, serve_instruments
 from tests.instruments.walks import Turn, Walk, covering_walks, random_walks
 
+pytestmark = pytest.mark.xdist_group("instruments")  # one worker searches for the walks
+
 
 @pytest.fixture(scope="module")
 def instruments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

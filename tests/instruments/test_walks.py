@@ -9,6 +9,8 @@ from tests.instruments.oracle import FOLDER, NAMES, original
 from tests.instruments.serving import TODAY
 from tests.instruments.walks import covering_walks, goals
 
+pytestmark = pytest.mark.xdist_group("instruments")  # one worker searches for the walks
+
 
 @pytest.mark.parametrize("name", NAMES)
 def test_walks_reach_every_rule_of_the_original(name: str) -> None:
