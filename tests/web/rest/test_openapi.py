@@ -77,6 +77,12 @@ EXPORT = {
     },
 }
 
+# No schema knows a survey's languages.
+CODEBOOK = {
+    "include-path": "/api/surveys/{survey_id}/codebook",
+    "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", *REFUSED, "422"]}},
+}
+
 # No schema knows a survey's parameters.
 INVITATION = {
     "include-path": "/api/surveys/{survey_id}/participants",
@@ -171,6 +177,7 @@ def schemathesis_config(headers: dict[str, str], without_bounds: str) -> Schemat
                 RESUME,
                 RELOAD,
                 EXPORT,
+                CODEBOOK,
                 INVITATION,
                 {"include-name-regex": without_bounds, "phases": {"coverage": {"enabled": False}}},
             ],
