@@ -11,12 +11,13 @@ from app.sessions.service import SessionStore
 from app.settings import Settings
 from tests.cli.shell import Operator, make_surveys, opened
 from tests.conftest import SURVEYS, Server
+from tests.databases import create_sqlite
 
 
 @pytest.fixture
 def operator(tmp_path: Path) -> Operator:
-    """Return the operator of a server on SQLite, without a database file."""
-    return Operator(f"sqlite:///{tmp_path / 'sessions.db'}", make_surveys(tmp_path))
+    """Return the operator of a server on SQLite."""
+    return Operator(create_sqlite(tmp_path / "sessions.db"), make_surveys(tmp_path))
 
 
 @pytest.fixture

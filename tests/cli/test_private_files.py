@@ -8,7 +8,7 @@ import pytest
 
 from app.core.files import OWNER_ONLY
 from tests.cli.conftest import Serve
-from tests.cli.shell import Operator
+from tests.cli.shell import Operator, make_surveys
 from tests.waiting import wait_for
 
 COMMANDS = (
@@ -31,6 +31,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     before = os.umask(0o022)
     yield tmp_path
     os.umask(before)
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Operator:
+    """Return the operator of a server without a database file."""
+    return Operator(f"sqlite:///{tmp_path / 'sessions.db'}", make_surveys(tmp_path))
 
 
 def modes(folder: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ import pytest
 from app.store.engine import normalise_url
 from tests.cli.shell import Operator, make_surveys
 from tests.conftest import ROOT, Servers
+from tests.forked import run_module
 
 READING = (
     ("sessions", "list"),
@@ -31,14 +32,18 @@ FULL_DISK = 'mount -t tmpfs -o size=4m tmpfs "$0" && exec "$1" -c "$2" "$0" "$3"
 ON_FULL_DISK = """
 import json, sys
 from pathlib import Path
+from app.database import Database
 from app.sessions import open_store
 from app.settings import Settings
 from tests.cli.shell import Operator, make_surveys
-from tests.cli.test_unwritable import READING, WRITING, begin
+from tests.cli.test_unwritable import READING, WRITING
 disk, out = map(Path, sys.argv[1:])
 operator = Operator(f"sqlite:///{disk / 's.db'}", make_surveys(out))
-begin(operator)
-store = open_store(Settings(database_url=f"sqlite:///{disk / 's.db'}"))  # a server is running
+settings = Settings(database_url=f"sqlite:///{disk / 's.db'}", surveys_dir=out / "surveys")
+earlier = open_store(settings)
+Database(earlier).save_session("user1", "Q1", {}, [], survey_id="phq9")
+earlier.close()
+store = open_store(settings)  # a server is running
 with (disk / "fill").open("wb", buffering=0) as file:
     try:
         while file.write(bytes(4096)) > 0:
@@ -51,10 +56,11 @@ print(json.dumps([[one.returncode, one.stdout, one.stderr] for one in done]))
 
 
 def begin(operator: Operator) -> None:
-    """Begin a session, with the operator's server."""
+    """Begin a session, in another process."""
     code = "from app.database import get_database; get_database().save_session('user1', 'Q1', {}, [], survey_id='phq9')"
     environment = {**operator.environment, "STEPKEEP_ENVIRONMENT": "development"}
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+    done = run_module(["-c", code], environment)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None or os.geteuid() != 0, reason="needs root, to mount a small disk")
