@@ -40,7 +40,7 @@ from app.settings import Settings
 from tests.certificates import trust_one_authority
 from tests.checked_surveys import check_files_once
 from tests.collection import SERVER_KINDS, deselect, group_by_file
-from tests.compiled_templates import compile_templates_once
+from tests.compiled_once import compile_once
 from tests.database_servers import NoServer, OwnServer, missing_servers, ordinary_server, own_server
 from tests.databases import Databases, create_sqlite
 from tests.forked import ForkedProcess, start_module
@@ -69,7 +69,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 check_files_once()
-compile_templates_once()
+compile_once()
 
 
 for profile, percent in {"dev": 25, "ci": 100, "nightly": 1000}.items():
