@@ -18,9 +18,10 @@ from tests.waiting import wait_for
 
 
 def test_revocation_reaches_other_processes_with_their_next_poll(
-    credentials: Credentials, open_credentials: Open
+    credentials: Credentials, open_credentials: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A revocation takes effect at once in this process, and within POLL_S in others."""
+    monkeypatch.setattr("app.access.revocations.POLL_S", 0.02)
     other_process = open_credentials()
     token, key = credentials.issue_token(KEY)[0], credentials.create_key("a", ["export"])
     participant, integrator = other_process.verify_token(token), other_process.verify_key(key)
@@ -163,8 +164,9 @@ def test_later_revocation_stays_when_a_slower_clock_revokes_again(
     assert not restarted.revocations.is_valid(participant, clock())
 
 
-def test_forked_child_polls(credentials: Credentials) -> None:
+def test_forked_child_polls(credentials: Credentials, monkeypatch: pytest.MonkeyPatch) -> None:
     """A revocation after a fork (gunicorn --preload) reaches the child too."""
+    monkeypatch.setattr("app.access.revocations.POLL_S", 0.02)
     participant = credentials.verify_token(credentials.issue_token(KEY)[0])
     credentials.revocations.start()
     reader, writer = os.pipe()
