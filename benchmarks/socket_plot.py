@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 
@@ -10,13 +9,10 @@ mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 
-from benchmarks.socket_report import by_point, median
-
-if TYPE_CHECKING:
-    from benchmarks.sockets import Result
+from benchmarks.socket_results import Result, by_point, median
 
 
-def draw_closed(results: "Sequence[Result]", file: Path) -> None:
+def draw_closed(results: Sequence[Result], file: Path) -> None:
     """Draw turns a second by sockets, a line for each server."""
     figure, axes = plt.subplots(figsize=(8, 4.8))
     lines: dict[str, list[tuple[int, float]]] = {}
@@ -33,7 +29,7 @@ def draw_closed(results: "Sequence[Result]", file: Path) -> None:
     plt.close(figure)
 
 
-def draw_offered(results: "Sequence[Result]", file: Path) -> None:
+def draw_offered(results: Sequence[Result], file: Path) -> None:
     """Draw turns a second by offered load."""
     figure, axes = plt.subplots(figsize=(8, 4.8))
     points = sorted((result.point.offered, result.rate) for result in results)

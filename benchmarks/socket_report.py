@@ -2,15 +2,11 @@
 
 import os
 import platform
-import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from benchmarks.socket_results import Result, by_point, median
 from benchmarks.socket_servers import BASELINE, ECHO, OTREE, OURS, SOCKET_IO, Contestant
-
-if TYPE_CHECKING:
-    from benchmarks.sockets import Point, Result
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "performance"
 
@@ -59,7 +55,7 @@ after the other. "Restart": the process is killed, and all clients connect again
 """
 
 
-def write(results: "Mapping[str, Sequence[Result]]", rounds: int) -> None:
+def write(results: Mapping[str, Sequence[Result]], rounds: int) -> None:
     """Write the page and its plots.
 
     Args:
@@ -89,7 +85,7 @@ def write(results: "Mapping[str, Sequence[Result]]", rounds: int) -> None:
     socket_plot.draw_offered(results["offered"], FOLDER / "sockets-offered.png")
 
 
-def table(results: "Sequence[Result]") -> Iterator[str]:
+def table(results: Sequence[Result]) -> Iterator[str]:
     """Yield the medians of each point as lines of Markdown."""
     yield "| Server | Sockets | Offered | Turns/s | CPU, µs a turn | p50, ms | p99, ms | KiB a socket | Errors |"
     yield "| --- | --: | --: | --: | --: | --: | --: | --: | --: |"
@@ -108,7 +104,7 @@ def table(results: "Sequence[Result]") -> Iterator[str]:
         )
 
 
-def _goals(results: "Sequence[Result]") -> Iterator[str]:
+def _goals(results: Sequence[Result]) -> Iterator[str]:
     rates = {
         (point.contestant, point.clients): median(rounds, lambda result: result.rate)
         for point, rounds in by_point(results).items()
@@ -128,7 +124,7 @@ def _goals(results: "Sequence[Result]") -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def _storms(results: "Sequence[Result]") -> Iterator[str]:
+def _storms(results: Sequence[Result]) -> Iterator[str]:
     for point, rounds in by_point(results).items():
         if point.beside == "restart":
             back_s = [result.measured.back_s for result in rounds]
@@ -139,16 +135,3 @@ def _storms(results: "Sequence[Result]") -> Iterator[str]:
             )
             errors = sum(result.measured.errors for result in rounds)
             yield f"- {point.contestant.name}, {point.clients:,} clients: {when}, {errors} errors."
-
-
-def by_point(results: "Sequence[Result]") -> "dict[Point, list[Result]]":
-    """Return the results of each point, in order."""
-    points: dict[Point, list[Result]] = {}
-    for result in results:
-        points.setdefault(result.point, []).append(result)
-    return points
-
-
-def median(rounds: "Sequence[Result]", value: "Callable[[Result], float]") -> float:
-    """Return the median of a value of the rounds."""
-    return statistics.median(value(result) for result in rounds)

@@ -13,11 +13,12 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from time import monotonic, sleep
 
 from benchmarks import databases, socket_report
 from benchmarks.socket_clients import Load, Measured
+from benchmarks.socket_results import Point, Result
 from benchmarks.socket_servers import (
     BASELINE,
     ECHO,
@@ -46,40 +47,6 @@ STORM_AFTER_S = 5.0
 STORM_S = 50.0
 
 EXPORTED_SESSIONS = 20_000
-
-
-@dataclass(frozen=True)
-class Point:
-    """What was asked of a contestant.
-
-    Attributes:
-        offered: turns a second; 0: a closed loop.
-        beside: what else the server does: nothing, an export without end, or a restart of its workers after a while.
-    """
-
-    contestant: Contestant
-    clients: int
-    offered: float = 0.0
-    beside: str = ""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of a point in one round.
-
-    Attributes:
-        cpu_us: of the server's workers, a turn.
-        kib: of the workers' memory, a socket.
-    """
-
-    point: Point
-    measured: Measured
-    cpu_us: float
-    kib: float
-
-    @property
-    def rate(self) -> float:
-        return self.measured.turns / self.measured.seconds
 
 
 def closed_loop() -> Iterator[Point]:

@@ -41,8 +41,11 @@ POSTGRESQL_NEW_CONNECTION_CLASS = "08"
 MYSQL_RETRY = frozenset({1213, 1205, 1020})
 MYSQL_NEW_CONNECTION = frozenset({2006, 2013, 2002, 2003, 1927, 4031, 1047, 1053, 1040, 1290, 1792, 1836})
 SQLITE_BUSY = ("database is locked", "database table is locked")
+RESPONSE_TIMEOUT_S = 12
+"""A connection whose server takes longer is closed. Longer than any lock wait, and than the writer's statements."""
+
 NO_ANSWER = "no answer within"
-"""Start of ``postgresql.Connection``'s timeout message."""
+"""Start of the message of ``postgresql_connection.Connection`` then."""
 
 _FULL = (
     "The database accepts no writes: its disk is full. Free some space there; deleting sessions does not, because it "

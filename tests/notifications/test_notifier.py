@@ -16,7 +16,7 @@ from app.notifications import publisher, subscriber
 from app.notifications import redis as redis_module
 from app.notifications.transport import PAYLOAD_BYTES, decode, encode
 from app.settings import Settings
-from app.store.drivers import postgresql as postgresql_driver
+from app.store import retry
 from app.survey.snapshot import SessionKey
 from tests.conftest import skip_or_fail
 from tests.database_servers import NoServer, PostgreSQL, own_server
@@ -201,7 +201,7 @@ def test_connection_to_a_frozen_server_is_replaced(
 ) -> None:
     """The probe times out, and missed changes are polled."""
     monkeypatch.setattr(subscriber, "IDLE_S", 0.1)
-    monkeypatch.setattr(postgresql_driver, "RESPONSE_TIMEOUT_S", 1)
+    monkeypatch.setattr(retry, "RESPONSE_TIMEOUT_S", 1)
     channel = Channel(Settings(database_url=postgresql, notification_interval_s=NEVER_S))
     first, second = opened(channel), opened(channel)
     first.follow(KEY)

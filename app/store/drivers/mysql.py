@@ -11,15 +11,13 @@ from sqlalchemy import URL, Engine, create_engine, event
 
 from ...survey import SessionKey
 from .. import rows
+from ..retry import RESPONSE_TIMEOUT_S
 from ..tables import TIMES
 from .statements import CursorTurnStatements, in_lock_order, insert_deliveries, insert_into, names
 
 CONNECT_TIMEOUT_S = 3
 LOCK_TIMEOUT_S = 2
 """A batch that waits longer for sessions locked elsewhere is retried (1205)."""
-
-RESPONSE_TIMEOUT_S = 12
-"""The connection is then closed; longer than any lock wait."""
 
 RECYCLE_S = 280  # below the usual wait_timeout of 300 s
 

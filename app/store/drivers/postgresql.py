@@ -11,6 +11,7 @@ from sqlalchemy import URL, Column, Engine, create_engine, event
 
 from ...survey import SessionKey
 from .. import rows
+from ..retry import RESPONSE_TIMEOUT_S
 from ..tables import TIMES, session_history
 from .statements import WEBHOOK_EVENT_COLUMNS, Changes, TurnStatements, in_lock_order, insert_deliveries, names
 
@@ -20,9 +21,6 @@ LOCK_TIMEOUT_S = 2
 
 STATEMENT_TIMEOUT_S = 10
 """The server then cancels the writer's statement."""
-
-RESPONSE_TIMEOUT_S = 12
-"""The connection is then closed; longer than STATEMENT_TIMEOUT_S."""
 
 _KEPT_ALIVE = {
     "tcp_user_timeout": RESPONSE_TIMEOUT_S * 1000,

@@ -4,12 +4,11 @@ from typing import Any
 
 import psycopg
 
-from ..retry import NO_ANSWER
-from .postgresql import RESPONSE_TIMEOUT_S
+from .. import retry
 
 
 class Connection(psycopg.Connection[Any]):
-    """A connection closed when its server does not respond for RESPONSE_TIMEOUT_S.
+    """A connection closed when its server does not respond for ``retry.RESPONSE_TIMEOUT_S``.
 
     libpq has no read timeout, only TCP keepalives.
     """
@@ -21,11 +20,11 @@ class Connection(psycopg.Connection[Any]):
             psycopg.OperationalError: no response; the connection is closed.
         """
         try:
-            return super().wait(gen, interval, RESPONSE_TIMEOUT_S if timeout is None else timeout)
+            return super().wait(gen, interval, retry.RESPONSE_TIMEOUT_S if timeout is None else timeout)
         except psycopg.OperationalError as error:
             if timeout is None and type(error).__name__ == "_WaitTimeout":
                 self.pgconn.finish()
-                raise psycopg.OperationalError(f"{NO_ANSWER} {RESPONSE_TIMEOUT_S} seconds") from error
+                raise psycopg.OperationalError(f"{retry.NO_ANSWER} {retry.RESPONSE_TIMEOUT_S} seconds") from error
             raise
 
     def __del__(self, *_: object) -> None:

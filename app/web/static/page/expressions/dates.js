@@ -1,7 +1,7 @@
 // @ts-check
 /** Functions of dates, which are texts YYYY-MM-DD or YYYY-MM-DDTHH:MM. */
 
-import { fail } from "./values.js";
+import { fail } from "./no-value.js";
 
 const DATE = /^(\d{4})-(\d{2})-(\d{2})(T[0-2]\d:[0-5]\d)?$/;
 const DAY_MS = 86_400_000;

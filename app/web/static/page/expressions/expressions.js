@@ -5,16 +5,15 @@
  * are written out, bytes, types, timestamps and durations.
  */
 
+import { NO_VALUE, fail } from "./no-value.js";
 import { createMatcher } from "./patterns.js";
 import {
   FUNCTIONS,
   METHODS,
-  NO_VALUE,
   boolean,
   calculate,
   decide,
   entry,
-  fail,
   isAnswered,
   isMap,
   keys,

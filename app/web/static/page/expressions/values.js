@@ -3,9 +3,7 @@
 
 import { valueOf } from "../controls/other-texts.js";
 import { age, daysOf, later } from "./dates.js";
-
-/** Thrown by an expression that has no value. */
-export const NO_VALUE = Symbol("no value");
+import { NO_VALUE, fail } from "./no-value.js";
 
 const WHOLE = /^[+-]?\d+$/;
 const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/;
@@ -243,9 +241,4 @@ function round(value, digits) {
 /** @param {number} value */
 export function finite(value) {
   return Number.isFinite(value) ? value : fail();
-}
-
-/** @returns {never} */
-export function fail() {
-  throw NO_VALUE;
 }
