@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conformance.server import ROOT, EchoServer
+from tests.conformance.server import EchoServer
+from tests.conftest import ROOT
 
 ENVIRONMENT = ROOT / ".venv-autobahn"
 CASES = ("1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*")

@@ -3,17 +3,15 @@
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.conformance import proc
+from tests.forked import start_module
 from tests.waiting import free_port, wait_for
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 THREADS = 64
 
 
@@ -60,7 +58,7 @@ class EchoServer:
         settings.write_text(self.config)
         flags = {"worker-class": "gthread", "threads": THREADS, "bind": f"127.0.0.1:{self.port}", "config": settings}
         options = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
-        return [sys.executable, "-m", "gunicorn", *options, "--no-control-socket", "tests.conformance.echo:app"]
+        return ["gunicorn", *options, "--no-control-socket", "tests.conformance.echo:app"]
 
 
 @contextlib.contextmanager
@@ -72,8 +70,7 @@ def serving(folder: Path, config: str = "") -> Iterator[EchoServer]:
         config: the text of a gunicorn configuration file.
     """
     server = EchoServer(folder, config)
-    with (folder / "echo.log").open("ab") as log:
-        process = subprocess.Popen(server.command(), cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+    process = start_module(server.command(), os.environ, folder / "echo.log")
     server.process = process.pid
     try:
         wait_for(server.is_running, lambda: f"the echo server did not answer:\n{server.log}")
