@@ -8,30 +8,23 @@ import base64
 import contextlib
 import logging
 import re
-import secrets
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import schemathesis
+import werkzeug
 from hypothesis import strategies as st
-from pydantic import SecretStr
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 from websockets.frames import CloseCode
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.test import TestResponse
 
 from app import errors
-from app.access.principals import SCOPES
 from app.core.formats import MAX_COMMAND_BYTES
-from app.sessions.service import SessionStore, open_store
 from app.settings import Settings
 from app.survey.snapshot import SessionKey
-from app.web.authentication import Authenticator
-from app.web.factory import create_app
 from app.web.rest.openapi.document import CODES
 from app.web.rest.openapi.parameters import IDEMPOTENCY_KEY_PATTERN
 from app.web.ws.asyncapi import CLOSE_CODES, asyncapi_document
@@ -39,6 +32,7 @@ from app.web.ws.websocket import INTERNAL_ERROR
 from tests.conftest import ROOT, SURVEYS, examples
 from tests.databases import create_sqlite
 from tests.waiting import START_S
+from tests.web.production import App, production_app
 
 EXAMPLES = examples(8).max_examples
 """Random requests for each operation, in addition to those at the document's bounds."""
@@ -90,61 +84,19 @@ INVITATION = {
 }
 
 
-class SilentHandler(WSGIRequestHandler):
-    def log_request(self, *_args: object) -> None:
-        """Log nothing."""
-
-
-class RunningApp:
-    """The application in production on loopback, in this process."""
-
-    def __init__(self, store: SessionStore) -> None:
-        app = create_app(store.settings, store)
-        self.store = store
-        self.access: Authenticator = app.extensions["stepkeep"].authenticator
-        self._server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=SilentHandler)
-        self.url = f"http://127.0.0.1:{self._server.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self.access.credentials.revocations.close()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def api_key(self) -> str:
-        return self.access.credentials.create_key("test", SCOPES)
-
-    def create_token(self) -> str:
-        return self.access.credentials.issue_token(KEY)[0]
-
-
 @pytest.fixture
-def running_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningApp]:
-    """The application on SQLite with one session, with rate limits that no test reaches."""
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+    """The application in production on SQLite with one session, with rate limits that no test reaches."""
     monkeypatch.setattr("app.web.health.DATABASE_S", START_S)  # on a slow machine, /readyz responded with 503
-    url = create_sqlite(tmp_path / "test.db")
-    settings = Settings(
-        database_url=url,
-        surveys_dir=SURVEYS,
-        environment="production",
-        secret_key=SecretStr(secrets.token_urlsafe(32)),
-        address_requests=UNLIMITED,
-        address_failures=UNLIMITED,
-        participant_messages=UNLIMITED,
-        address_messages=UNLIMITED,
-    )
-    store = open_store(settings)
-    store.turns.get_or_create(KEY, is_audio_mode=False)
-    running = RunningApp(store)
+    settings = Settings(database_url=create_sqlite(tmp_path / "test.db"), surveys_dir=SURVEYS)
+    rates = ("address_requests", "address_failures", "participant_messages", "address_messages")
     log = logging.getLogger("stepkeep")
-    level = log.level
-    log.setLevel("CRITICAL")
-    yield running
-    log.setLevel(level)
-    running.stop()
-    store.close()
+    with production_app(settings, public_url="", **dict.fromkeys(rates, UNLIMITED)) as app:
+        app.begin_session(KEY.user_id)
+        level = log.level
+        log.setLevel("CRITICAL")
+        yield app
+        log.setLevel(level)
 
 
 # The bounds of an operation are 70 requests, and 660 of the commands'. A caller without the permission gets the same 401 or
@@ -168,7 +120,7 @@ def schemathesis_config(headers: dict[str, str], without_bounds: str) -> Schemat
     return SchemathesisConfig.from_dict(
         {
             "seed": 1,
-            "headers": headers,
+            "headers": {"Accept-Encoding": "identity", **headers},
             "request-timeout": START_S,
             "generation": {"deterministic": True, "max-examples": EXAMPLES, "database": "none"},
             "checks": CHECKS,
@@ -232,7 +184,7 @@ def name_the_survey(case: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
-def hooks() -> Iterator[None]:
+def hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Register Schemathesis' process-wide hooks: the form of a cursor, and changes before each request."""
 
     @schemathesis.hook("before_call")
@@ -241,19 +193,29 @@ def hooks() -> Iterator[None]:
         match_the_cursor(case)
         name_the_survey(case)
 
+    monkeypatch.setattr("schemathesis.python.wsgi.get_client", WsgiClient)
     schemathesis.openapi.format("cursor", cursors())
     yield
     schemathesis.hooks.unregister(before_call)
 
 
+class WsgiClient(werkzeug.Client):
+    """Drop the options of connections that Schemathesis passes on when it repeats a request without credentials."""
+
+    def open(self, *args: Any, **options: Any) -> TestResponse:
+        for name in ("max_redirects", "verify", "cert", "timeout"):
+            options.pop(name, None)
+        return super().open(*args, **options)
+
+
 @pytest.fixture
-def token_auth(running_app: RunningApp) -> Iterator[None]:
+def token_auth(app: App) -> Iterator[None]:
     """Authorize each request with a new token: a request may revoke all earlier ones."""
 
     @schemathesis.auth(refresh_interval=None)
     class _Token:
         def get(self, _case: Any, _context: Any) -> str:
-            return running_app.create_token()
+            return app.create_token(KEY.user_id)
 
         def set(self, case: Any, data: str, _context: Any) -> None:
             case.headers["Authorization"] = f"Bearer {data}"
@@ -262,11 +224,11 @@ def token_auth(running_app: RunningApp) -> Iterator[None]:
     schemathesis.auths.unregister()
 
 
-def run_schemathesis(url: str, settings: SchemathesisConfig) -> tuple[set[int], list[str]]:
+def run_schemathesis(app: App, config: SchemathesisConfig) -> tuple[set[int], list[str]]:
     """Return the statuses of the responses, and each disagreement with the document."""
     statuses: set[int] = set()
     disagreements: list[str] = []
-    for event in from_schema(schemathesis.openapi.from_url(f"{url}/openapi.json", config=settings)).execute():
+    for event in from_schema(schemathesis.openapi.from_wsgi("/openapi.json", app.flask, config=config)).execute():
         if isinstance(event, events.NonFatalError | events.FatalError):
             disagreements.append(
                 f"{event.label}: {event.info}" if isinstance(event, events.NonFatalError) else f"{event}"
@@ -296,26 +258,23 @@ def run_schemathesis(url: str, settings: SchemathesisConfig) -> tuple[set[int], 
     ids=["nobody", "integrator", "participant"],
 )
 def test_any_response_fits_the_document(
-    running_app: RunningApp, request: pytest.FixtureRequest, caller: str, statuses: set[int]
+    app: App, request: pytest.FixtureRequest, caller: str, statuses: set[int]
 ) -> None:
     """Status, headers and body; valid requests succeed and invalid ones are refused."""
     if caller == "participant":
         request.getfixturevalue("token_auth")
-    headers = {"Authorization": f"Bearer {running_app.api_key()}"} if caller == "integrator" else {}
-    seen, disagreements = run_schemathesis(running_app.url, schemathesis_config(headers, WITHOUT_BOUNDS[caller]))
+    headers = {"Authorization": f"Bearer {app.create_key()}"} if caller == "integrator" else {}
+    seen, disagreements = run_schemathesis(app, schemathesis_config(headers, WITHOUT_BOUNDS[caller]))
     assert "\n\n".join(disagreements) == ""
     assert statuses | COMMON_STATUSES <= seen
 
 
 @pytest.mark.parametrize("path", ["/api/session/user123/commands", "/resume"])
-def test_response_to_an_oversized_body_fits_the_document(running_app: RunningApp, path: str) -> None:
+def test_response_to_an_oversized_body_fits_the_document(app: App, path: str) -> None:
     """No schema can say how large a body may be, so Schemathesis sends none."""
-    large = b" " * (MAX_COMMAND_BYTES + 1)
-    answer = httpx.post(
-        running_app.url + path, content=large, headers={"Authorization": f"Bearer {running_app.api_key()}"}
-    )
+    answer = app.request("POST", path, app.create_key(), data=b" " * (MAX_COMMAND_BYTES + 1))
     assert (answer.status_code, answer.headers["Content-Type"]) == (413, "application/problem+json")
-    assert answer.json()["code"] in CODES[413]
+    assert answer.json["code"] in CODES[413]
 
 
 def test_every_error_code_is_in_the_document() -> None:
