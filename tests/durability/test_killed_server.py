@@ -15,7 +15,7 @@ from tests.database_servers import OwnServer
 from tests.durability.exactly_once import check_fold, message_ids
 
 SESSIONS = 8
-TURNS = 250  # enough that none of the threads has finished when the server is killed
+TURNS = 125  # enough that none of the threads has finished when the server is killed
 KILLED_AT = (100, 300)
 """Acknowledged turns after which the server is killed."""
 
