@@ -41,7 +41,7 @@ from tests.certificates import trust_one_authority
 from tests.checked_surveys import check_files_once
 from tests.collection import SERVER_KINDS, deselect, group_by_file
 from tests.compiled_once import compile_once
-from tests.database_servers import NoServer, OwnServer, missing_servers, ordinary_server, own_server
+from tests.database_servers import NoServer, missing_servers, ordinary_server
 from tests.databases import Databases, create_sqlite
 from tests.forked import ForkedProcess, start_module
 from tests.temporary_files import write_to_memory
@@ -53,7 +53,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SURVEYS = ROOT / "surveys"
 SHIPPED = sorted(path.stem for path in SURVEYS.glob("*.yaml"))
 """The ids of the shipped surveys."""
-KINDS = ("sqlite", "postgresql", "mysql")
+KINDS = ("sqlite", *SERVER_KINDS)
 DEVELOPMENT = Settings(surveys_dir=SURVEYS, environment="development")
 """Copied by `settings`: reading the environment takes 2 ms."""
 
@@ -321,17 +321,6 @@ def database_url(
     """The URL of the test's own database of each kind, at the newest schema."""
     with migrated_database(request.param, servers, tmp_path_factory.mktemp("db")) as url:
         yield url
-
-
-@pytest.fixture(params=SERVER_KINDS)
-def killable(request: pytest.FixtureRequest) -> Iterator[OwnServer]:
-    """A durable database server that the test may kill."""
-    try:
-        running = own_server(request.param, durable=True)
-    except NoServer as error:
-        skip_or_fail(str(error))
-    yield running
-    running.close()
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from app.store.engine import normalise_url
-from tests.conftest import KINDS, SERVER_KINDS, SURVEYS, Server, Servers, skip_or_fail
-from tests.database_servers import NoServer, OwnServer, own_server
+from tests.conftest import KINDS, SERVER_KINDS, SURVEYS, Server, Servers
+from tests.database_servers import OwnServer
+from tests.durability.conftest import KillableServers, killable_group
 from tests.proxy import Proxy
 from tests.waiting import START_S, children, wait_for
 from tests.web.conftest import Participant, running_server
@@ -71,19 +72,15 @@ def cut_network(kind: str, servers: Servers, folder: Path) -> Iterator[Outage]:
 
 
 @contextlib.contextmanager
-def stop_server(kind: str, folder: Path, how: str) -> Iterator[Outage]:
+def stop_server(database: OwnServer, folder: Path, how: str) -> Iterator[Outage]:
     """An outage of the database server, which is killed, stopped or frozen."""
+    begin, end = _outage_actions(database, how)
     try:
-        database = own_server(kind, durable=True)
-    except NoServer as error:
-        skip_or_fail(str(error))
-    try:
-        url = database.create_migrated()
-        begin, end = _outage_actions(database, how)
-        with serve(url, folder) as server:
+        with serve(database.create_migrated(), folder) as server:
             yield Outage(server, begin, end)
     finally:
-        database.close()
+        if how == "frozen":
+            end()  # another test uses it
 
 
 def _outage_actions(database: OwnServer, how: str) -> tuple[Callable[[], None], Callable[[], None]]:
@@ -145,18 +142,26 @@ def serve_sqlite(file: Path, folder: Path) -> Iterator[Server]:
         yield server
 
 
+def on_killable(kind: str, how: str, *marks: pytest.MarkDecorator) -> Any:
+    return pytest.param((kind, how), marks=[killable_group(kind), *marks])
+
+
 OUTAGES = [
-    *(("postgresql", how) for how in ("killed", "stopped", "frozen")),
-    *(("mysql", how) for how in ("cut off", "stopped", "frozen")),
+    *(on_killable("postgresql", how) for how in ("killed", "stopped", "frozen")),
+    *(on_killable("mysql", how) for how in ("stopped", "frozen")),
+    ("mysql", "cut off"),
     # As if cut off or killed on the other server; another test cuts off each.
-    *(pytest.param(outage, marks=pytest.mark.long) for outage in (("postgresql", "cut off"), ("mysql", "killed"))),
+    pytest.param(("postgresql", "cut off"), marks=pytest.mark.long),
+    on_killable("mysql", "killed", pytest.mark.long),
     ("sqlite", "locked"),
     ("sqlite", "full"),
 ]
 
 
 @pytest.fixture(params=OUTAGES, ids=lambda outage: f"{outage[0]}-{outage[1].replace(' ', '-')}")
-def outage(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Outage]:
+def outage(
+    request: pytest.FixtureRequest, servers: Servers, killable_servers: KillableServers, tmp_path: Path
+) -> Iterator[Outage]:
     """A server whose database can become unavailable, for each kind of outage."""
     kind, how = request.param
     outages: dict[str, Callable[[], contextlib.AbstractContextManager[Outage]]] = {
@@ -164,7 +169,7 @@ def outage(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> 
         "locked": lambda: lock_file(tmp_path),
         "full": lambda: fill_disk(tmp_path),
     }
-    with outages.get(how, lambda: stop_server(kind, tmp_path, how))() as started:
+    with outages.get(how, lambda: stop_server(killable_servers(kind), tmp_path, how))() as started:
         yield started
 
 
@@ -361,7 +366,7 @@ def test_other_sessions_are_acknowledged_while_the_row_of_one_is_locked(
 @pytest.mark.parametrize("kind", KINDS)
 def test_draft_is_saved_when_pings_detect_a_half_open_connection(kind: str, servers: Servers, tmp_path: Path) -> None:
     """The network drops every packet, so no close arrives; the handler ends and saves nevertheless."""
-    with running_server(kind, servers, tmp_path, STEPKEEP_PING_INTERVAL_S="1") as server:
+    with running_server(kind, servers, tmp_path, STEPKEEP_PING_INTERVAL_S="0.5") as server:
         proxy = Proxy("127.0.0.1", server.port)
         through = Server(tmp_path, port=proxy.port)
         participant = Participant(through, "silent", "intake", ping_interval=None)
