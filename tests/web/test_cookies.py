@@ -14,6 +14,7 @@ from app.survey.commands import Answer
 from app.survey.snapshot import SessionKey
 from app.web.cookies import MAX_CLEARED, MAX_RESUME_BYTES
 from tests.conftest import Server
+from tests.databases import create_sqlite
 from tests.web.production import DAY_US, App, in_production, open_app, production
 
 SURVEYS = 200
@@ -60,7 +61,7 @@ class Jar:
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """The application in production with 200 surveys."""
     folder = tmp_path_factory.mktemp("diary")
-    settings = Settings(database_url=f"sqlite:///{folder / 'diary.db'}", surveys_dir=add_surveys(folder))
+    settings = Settings(database_url=create_sqlite(folder / "diary.db"), surveys_dir=add_surveys(folder))
     app = open_app(production(settings))
     yield app
     app.close()

@@ -13,6 +13,7 @@ from app.languages import text
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.web.factory import create_app
+from tests.databases import create_sqlite
 
 SURVEY = """
 id: visit
@@ -34,7 +35,7 @@ def client(tmp_path: Path) -> Iterator[FlaskClient]:
     (tmp_path / "surveys" / "visit.yaml").write_text(SURVEY, encoding="utf-8")
     (tmp_path / "texts" / "sv.json").write_text(json.dumps(SWEDISH), encoding="utf-8")
     settings = Settings(
-        database_url=f"sqlite:///{tmp_path / 'test.db'}",
+        database_url=create_sqlite(tmp_path / "test.db"),
         surveys_dir=tmp_path / "surveys",
         languages_dir=tmp_path / "texts",
         environment="development",

@@ -20,6 +20,7 @@ from app.survey.snapshot import SessionKey
 from app.web.authentication import Authenticator
 from app.web.factory import create_app
 from tests.conftest import SURVEYS
+from tests.databases import create_sqlite
 
 SITE = "https://clinic.test"
 SECRET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
@@ -54,7 +55,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     add_closed_survey(surveys)
     clock = [now_us()]
     store = open_store(
-        Settings(database_url=f"sqlite:///{folder / 'pages.db'}", surveys_dir=surveys, secret_key=SECRET),  # type: ignore[arg-type]
+        Settings(database_url=create_sqlite(folder / "pages.db"), surveys_dir=surveys, secret_key=SECRET),  # type: ignore[arg-type]
         lambda: clock[0],
     )
     app = create_app(store.settings, store)

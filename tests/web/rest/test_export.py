@@ -14,6 +14,7 @@ from app.survey.snapshot import SessionKey
 from app.web.rest.export import CodebookResponse
 from app.web.rest.models import Problem
 from tests.conftest import SURVEYS
+from tests.databases import create_sqlite
 from tests.operations.export.reading import csv_rows, save
 from tests.store.test_erasures import begin, set_aside
 from tests.web.production import App, production_app
@@ -21,7 +22,7 @@ from tests.web.production import App, production_app
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[App]:
-    with production_app(Settings(database_url=f"sqlite:///{tmp_path / 'test.db'}", surveys_dir=SURVEYS)) as app:
+    with production_app(Settings(database_url=create_sqlite(tmp_path / "test.db"), surveys_dir=SURVEYS)) as app:
         yield app
 
 
