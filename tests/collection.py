@@ -8,7 +8,7 @@ import pytest
 
 SERVER_KINDS = ("postgresql", "mysql")
 INTERFACES = ("browser", "cli", "client", "deploy", "docs", "web")
-"""Folders with tests that do not depend on the SQL dialect."""
+"""Folders with tests that do not depend on the SQL dialect; elsewhere, these have the marker `one_database`."""
 
 TESTS = Path(__file__).parent
 
@@ -21,7 +21,7 @@ def group_by_file(items: Sequence[pytest.Item]) -> None:
 
 
 def deselect(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the long tests, and the repetition of interface tests on database servers."""
+    """Deselect the long tests, and the repetition on database servers of tests that do not depend on the dialect."""
     on_sqlite = {_function(item) for item in items if "sqlite" in _parameters(item)}
     long = {item for item in items if item.get_closest_marker("long") or _repeats_sqlite(item, on_sqlite)}
     if long:
@@ -36,10 +36,10 @@ def _shares_a_fixture(item: pytest.Item) -> bool:
 
 
 def _repeats_sqlite(item: pytest.Item, on_sqlite: set[str]) -> bool:
-    """Return whether this is an interface test on a database server that also runs on SQLite."""
+    """Return whether this is a test on a database server that runs on SQLite too and does not depend on the dialect."""
     place = item.path.relative_to(TESTS).parts[0]
     return (
-        (place in INTERFACES or place.startswith("test_cli"))
+        (place in INTERFACES or place.startswith("test_cli") or item.get_closest_marker("one_database") is not None)
         and not _parameters(item).isdisjoint(SERVER_KINDS)
         and _function(item) in on_sqlite
     )

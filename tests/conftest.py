@@ -6,8 +6,9 @@
   libraries: `start_module`). The fixtures `store`, `settings` and
   `database_url` run a test on SQLite, PostgreSQL and MariaDB; `server` is on SQLite and shared by the tests of a worker.
 - A test that needs another store, or other settings, opens it with `new_store`, which also closes it.
-- `make test` leaves out what has the marker `long`, and the repetition of interface tests on database servers
-  (tests/collection.py); tests/web/test_smoke.py covers those. `make test-all` (pytest --long) runs everything.
+- `make test` leaves out what has the marker `long`, and the repetition on database servers of interface tests, which
+  tests/web/test_smoke.py covers, and of tests with the marker `one_database`, whose SQL others run there
+  (tests/collection.py). `make test-all` (pytest --long) runs everything.
 - Hypothesis runs a quarter of the examples in the profile `dev`, all in `ci`, ten times as many in `nightly`; a test
   states its number with `@examples(40)`.
 - Wait for events with `wait_for`, never for time; pass short intervals as settings. No test asserts how long it took.

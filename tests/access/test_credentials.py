@@ -71,6 +71,7 @@ def test_altered_key_is_rejected(place: int, character: str) -> None:
         assert not matches_key(other, key.secret_hash) or parse_key_id(other) != key.key_id
 
 
+@pytest.mark.one_database
 def test_secrets_are_compared_in_constant_time(credentials: Credentials, monkeypatch: pytest.MonkeyPatch) -> None:
     """Secrets are also compared for unknown ids, so that timing does not reveal which ids exist."""
     key = credentials.create_key("a", ["export"])
@@ -101,6 +102,7 @@ def test_key_is_stored_as_a_hash_only(credentials: Credentials, engine: Engine) 
     assert "ward 3" in stored
 
 
+@pytest.mark.one_database
 def test_new_installation_has_no_valid_key(credentials: Credentials) -> None:
     """There is no default key and no default sign-in."""
     assert credentials.keys() == []
@@ -121,6 +123,7 @@ def test_keys_are_listed_with_their_scopes(credentials: Credentials, clock: Cloc
     assert older.last_used_at is older.revoked_at is None
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("name", "scopes", "message"),
     [
@@ -143,6 +146,7 @@ def test_key_with_an_invalid_name_or_scope_is_not_created(
     assert credentials.keys() == []
 
 
+@pytest.mark.one_database
 def test_key_with_a_past_expiry_is_not_created(credentials: Credentials, clock: Clock) -> None:
     """The expiry of a new key is in the future."""
     with pytest.raises(InvalidInput, match="in the future"):
@@ -173,6 +177,7 @@ def test_expired_or_revoked_key_is_rejected(credentials: Credentials, open_crede
     assert credentials.verify_key(lasting).name == "lasting"
 
 
+@pytest.mark.one_database
 def test_key_is_verified_to_an_integrator_with_its_scopes(credentials: Credentials) -> None:
     """The integrator has the key's id, name and scopes."""
     key = credentials.create_key("ward 3", ["export", "sessions:read"])
@@ -185,6 +190,7 @@ def test_key_is_verified_to_an_integrator_with_its_scopes(credentials: Credentia
     )
 
 
+@pytest.mark.one_database
 def test_secret_of_another_key_is_rejected(credentials: Credentials) -> None:
     """The secret must belong to the key with this id."""
     key, other = (credentials.create_key(name, ["export"]) for name in "ab")
@@ -218,6 +224,7 @@ def test_last_use_is_recorded_at_most_once_a_minute(
     assert used_at() == clock.now
 
 
+@pytest.mark.one_database
 def test_sign_in_expires_when_idle(credentials: Credentials, clock: Clock) -> None:
     """A sign-in expires 30 minutes after its last request."""
     cookie, integrator = credentials.sign_in(credentials.create_key("a", ["admin"]))
@@ -262,6 +269,7 @@ def test_sign_in_ends_with_its_key(credentials: Credentials, open_credentials: O
                 process.verify_sign_in(cookie)
 
 
+@pytest.mark.one_database
 def test_each_sign_in_has_a_new_random_cookie(credentials: Credentials) -> None:
     """A cookie has 256 random bits, and is never chosen by the client (session fixation)."""
     key = credentials.create_key("a", ["admin"])

@@ -43,6 +43,7 @@ def test_revocation_reaches_other_processes_with_their_next_poll(
         other_process.revocations.close()
 
 
+@pytest.mark.one_database
 def test_revocation_with_a_slow_commit_is_read(credentials: Credentials, open_credentials: Open, clock: Clock) -> None:
     """The next poll reads a revocation that is older than the newest one already read."""
     other_process = open_credentials()
@@ -59,6 +60,7 @@ def test_revocation_with_a_slow_commit_is_read(credentials: Credentials, open_cr
         other_process.verify_token(token)
 
 
+@pytest.mark.one_database
 def test_second_revocation_covers_newer_tokens(credentials: Credentials, open_credentials: Open) -> None:
     """The latest revocation counts, in whatever order they are read."""
     other_process = open_credentials()
@@ -95,6 +97,7 @@ def test_revocations_are_kept_for_the_life_of_a_token(
         other_process.verify_token(token)
 
 
+@pytest.mark.one_database
 def test_full_read_is_not_repeated_when_deletion_fails(
     credentials: Credentials, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +118,7 @@ def test_full_read_is_not_repeated_when_deletion_fails(
     assert [clock.now - since > DAY_US for since in polls] == [True, False]
 
 
+@pytest.mark.one_database
 def test_revocation_is_read_after_one_with_a_time_in_the_future(
     credentials: Credentials, open_credentials: Open, clock: Clock
 ) -> None:
@@ -131,6 +135,7 @@ def test_revocation_is_read_after_one_with_a_time_in_the_future(
         other_process.verify_token(token)
 
 
+@pytest.mark.one_database
 def test_backdated_revocation_is_found_by_a_full_poll(
     credentials: Credentials, open_credentials: Open, clock: Clock
 ) -> None:
@@ -212,6 +217,7 @@ def hashes(engine: Engine, *user_ids: str) -> set[str]:
     return {hash_user_id(salt, "phq9", user_id) for user_id in user_ids}
 
 
+@pytest.mark.one_database
 def test_revocations_apply_while_the_database_is_unavailable(
     credentials: Credentials, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -244,6 +250,7 @@ def test_revocations_apply_while_the_database_is_unavailable(
     ]
 
 
+@pytest.mark.one_database
 def test_anonymous_principal_is_never_valid(credentials: Credentials) -> None:
     """Connections without credentials stay open in development only."""
     assert not credentials.revocations.is_valid(Anyone(), 0)
@@ -288,6 +295,7 @@ def test_revocation_from_before_the_hashes_is_in_effect_and_hashed_by_the_next_f
         credentials._store.turns.get_or_create(KEY, is_audio_mode=False, granted_at=participant.granted_at)
 
 
+@pytest.mark.one_database
 def test_participant_is_hashed_once_for_all_checks(credentials: Credentials, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check of each message takes no hash and no I/O."""
     participant = credentials.verify_token(credentials.issue_token(KEY._replace(user_id="once"))[0])
@@ -302,6 +310,7 @@ def test_participant_is_hashed_once_for_all_checks(credentials: Credentials, mon
     assert hashed == ["once"]
 
 
+@pytest.mark.one_database
 def test_new_token_is_valid_after_a_revocation_by_a_clock_that_is_ahead(credentials: Credentials, clock: Clock) -> None:
     """It counts as issued after the revocation."""
     clock.advance(MINUTE_US)

@@ -69,6 +69,7 @@ def test_marked_token_reads_back_to_its_mark(key: SessionKey, granted_at: int | 
     assert (participant.is_invited, participant.link_id) == ((True, None) if mark == INVITATION else (False, mark))
 
 
+@pytest.mark.one_database
 def test_link_that_works_once_is_no_credential(credentials: Credentials) -> None:
     """Its use is recorded when it is exchanged; an invitation is a credential, as before."""
     link = credentials.issue_token(KEY, mark=new_link_id())[0]
@@ -95,6 +96,7 @@ def test_token_of_an_earlier_secret_is_valid_while_that_is_configured() -> None:
     assert_rejected(both.issue(KEY, AT, HOUR_US))
 
 
+@pytest.mark.one_database
 def test_new_participant_gets_128_random_bits(store: SessionStore) -> None:
     """User ids are unique, no bit is constant, and seeding ``random`` has no effect."""
     ids = [new_user_id() for _ in range(1000)]
@@ -140,6 +142,7 @@ def test_payload_with_the_signature_of_another_token_is_rejected() -> None:
     assert_rejected(token.rpartition(".")[0] + "." + other.rpartition(".")[2])
 
 
+@pytest.mark.one_database
 def test_expired_token_is_rejected(credentials: Credentials, clock: Clock) -> None:
     """A token is valid until its expiry, exclusive, for requests and for open connections."""
     token, expires_at = credentials.issue_token(KEY, HOUR_US)
@@ -151,6 +154,7 @@ def test_expired_token_is_rejected(credentials: Credentials, clock: Clock) -> No
     assert not credentials.revocations.is_valid(participant, expires_at)
 
 
+@pytest.mark.one_database
 def test_token_older_than_token_days_is_rejected(open_credentials: Open, clock: Clock) -> None:
     """The current STEPKEEP_TOKEN_DAYS limits older tokens too."""
     token, expires_at = open_credentials(token_days=90.0).issue_token(KEY, 9000 * DAY_US)
@@ -163,6 +167,7 @@ def test_token_older_than_token_days_is_rejected(open_credentials: Open, clock: 
         stricter.verify_token(token)
 
 
+@pytest.mark.one_database
 def test_revoked_token_is_rejected(credentials: Credentials, open_credentials: Open) -> None:
     """A revocation covers all earlier tokens of a session, and neither later ones nor those of other sessions."""
     phone, laptop = (credentials.issue_token(KEY)[0] for _ in range(2))
@@ -183,6 +188,7 @@ def test_revoked_token_is_rejected(credentials: Credentials, open_credentials: O
         restarted.verify_token(laptop)
 
 
+@pytest.mark.one_database
 def test_token_is_renewed_after_half_of_its_life(credentials: Credentials, clock: Clock) -> None:
     """A participant who returns now and then never needs a new link."""
     token, _ = credentials.issue_token(KEY)

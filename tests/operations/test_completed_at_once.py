@@ -34,6 +34,7 @@ def quiet(settings: Settings, tmp_path: Path, new_store: NewStore) -> SessionSto
     return new_store(settings, surveys_dir=tmp_path / "surveys")
 
 
+@pytest.mark.one_database
 def test_webhooks_are_notified_of_each_completion(quiet: SessionStore) -> None:
     """Of the beginning, and of a restart that completes at once, also of a completed session."""
     hook(quiet)
@@ -50,6 +51,7 @@ def test_webhooks_are_notified_of_each_completion(quiet: SessionStore) -> None:
     assert deliveries(quiet)[4:] == [("started", "ann", 4), ("completed", "ann", 4)]
 
 
+@pytest.mark.one_database
 def test_analytics_count_it_as_completed(quiet: SessionStore) -> None:
     """In no time, and no step is reached or left."""
     at = quiet.clock()
@@ -66,6 +68,7 @@ def test_analytics_count_it_as_completed(quiet: SessionStore) -> None:
     assert {summary["steps"][0][name] for name in ("reached", "answered", "left_here")} == {0}
 
 
+@pytest.mark.one_database
 def test_export_has_its_completion(quiet: SessionStore) -> None:
     """At the time of the event that completed it."""
     at = quiet.clock() // 1_000_000 * 1_000_000

@@ -98,6 +98,7 @@ def step_summary(summary: dict[str, Any], step: str) -> dict[str, Any]:
     return entry
 
 
+@pytest.mark.one_database
 def test_pause_does_not_count_as_time_of_a_step(opened: Opened) -> None:
     """A gap of half an hour counts; a longer one is a pause."""
     store = opened(SURVEY)
@@ -108,6 +109,7 @@ def test_pause_does_not_count_as_time_of_a_step(opened: Opened) -> None:
     assert summary["resumed"]["away_s"] == {"count": 1, "median": 1801, "p90": 1801}
 
 
+@pytest.mark.one_database
 def test_restart_begins_a_new_run(opened: Opened) -> None:
     """The previous run is not counted, but its pauses are."""
     store = opened(SURVEY)
@@ -121,6 +123,7 @@ def test_restart_begins_a_new_run(opened: Opened) -> None:
     assert summary["resumed"]["returns"] == 1
 
 
+@pytest.mark.one_database
 def test_survey_without_sessions_has_an_empty_summary(opened: Opened) -> None:
     """Counts are 0, and ratios null."""
     summary = summarize(opened(SURVEY), "one")
@@ -131,6 +134,7 @@ def test_survey_without_sessions_has_an_empty_summary(opened: Opened) -> None:
     assert (summary["days"], summary["revisions"]) == ([], [])
 
 
+@pytest.mark.one_database
 def test_sessions_without_a_history_are_counted(opened: Opened) -> None:
     """Rows of other programs may lack events; their step and answers are counted."""
     store = opened(SURVEY)
@@ -194,6 +198,7 @@ def test_first_event_without_a_time_makes_no_gap(opened: Opened) -> None:
     assert step_summary(summary, "S1")["seconds"]["median"] == 4
 
 
+@pytest.mark.one_database
 def test_unreadable_answers_are_counted_when_the_key_is_missing(settings: Settings) -> None:
     """Times and steps need no key."""
     key = base64.b64encode(bytes(range(32))).decode()
@@ -230,6 +235,7 @@ def test_summary_does_not_depend_on_the_size_of_parts(opened: Opened, monkeypatc
     assert reported == [(5, 23), (10, 23), (15, 23), (20, 23), (23, 23)]
 
 
+@pytest.mark.one_database
 def test_removed_survey_is_known_by_its_sessions(opened: Opened) -> None:
     """Its steps come from the stored revision; unknown surveys are refused."""
     store = opened(SURVEY)
@@ -244,6 +250,7 @@ def test_removed_survey_is_known_by_its_sessions(opened: Opened) -> None:
         summarize(store, "no survey id")
 
 
+@pytest.mark.one_database
 def test_invalid_answers_are_counted_without_their_text(opened: Opened) -> None:
     """A saved state may contain any value; it is counted as `other`."""
     store = opened(SURVEY)
@@ -259,6 +266,7 @@ def test_invalid_answers_are_counted_without_their_text(opened: Opened) -> None:
     }
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("given", [(1e300,), (1e308, -1e308), (1.7e308, 1.7e308, 1e308), (1e300, 1, 0.5)], ids=str)
 def test_largest_numbers_are_summarized(opened: Opened, given: tuple[float, ...]) -> None:
     """Their sum, their difference and a whole number of their size are beyond what JSON has."""
@@ -274,6 +282,7 @@ def test_largest_numbers_are_summarized(opened: Opened, given: tuple[float, ...]
     assert sum(one["count"] for one in numbers["bins"]) == len(given)
 
 
+@pytest.mark.one_database
 def test_ranking_counts_first_places_and_the_mean_rank(opened: Opened) -> None:
     """An option that was ranked by nobody has none."""
     store = opened(survey_with("one", ["ranking"]))
@@ -285,6 +294,7 @@ def test_ranking_counts_first_places_and_the_mean_rank(opened: Opened) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.one_database
 def test_answers_of_an_older_revision_follow_the_newest(opened: Opened) -> None:
     """A scale that was longer has its old points after the current ones."""
     store = opened(SURVEY)
@@ -325,6 +335,7 @@ def test_sessions_are_counted_by_language_if_there_are_several(opened: Opened) -
     Analytics.model_validate({"success": True, **summarize(store, "tongues")})
 
 
+@pytest.mark.one_database
 def test_language_is_unknown_without_its_key(settings: Settings) -> None:
     """As its answers are; the session is still counted."""
     text = strict_json.decode(survey_with("tongues", ["text"]).definition) | {"languages": ["en", "fr"]}
@@ -341,6 +352,7 @@ def test_language_is_unknown_without_its_key(settings: Settings) -> None:
         assert languages == ([("en", 0), ("fr", 1)] if with_keys is encrypted else [("en", 0), ("fr", 0), (None, 1)])
 
 
+@pytest.mark.one_database
 def test_contacts_are_counted_and_never_listed(opened: Opened) -> None:
     """Neither in REST nor in a report nor in its CSV files; nor are other texts."""
     store = opened(survey_with("reach", ["email", "phone", "choice", "choices", "text"]))

@@ -48,6 +48,7 @@ def test_fill_creates_valid_sessions(store: SessionStore) -> None:
     assert all(str(row["timestamp"]) < end for row in rows["session_history"])
 
 
+@pytest.mark.one_database
 def test_same_seed_gives_the_same_sessions(store: SessionStore) -> None:
     """To the byte, including history and message ids; another seed gives others."""
     first = filled(store), dump(store)["session_history"]
@@ -80,6 +81,7 @@ def test_clear_erases_demo_data_only(store: SessionStore, monkeypatch: pytest.Mo
     assert clear_demo(store) == 0
 
 
+@pytest.mark.one_database
 def test_fill_is_refused_when_there_are_participants(store: SessionStore) -> None:
     """Nothing is created."""
     store.turns.submit(SessionKey("phq9", "ann"), Begin(at=UNTIL))
@@ -88,6 +90,7 @@ def test_fill_is_refused_when_there_are_participants(store: SessionStore) -> Non
     assert count_demo(store) == 0
 
 
+@pytest.mark.one_database
 def test_fill_is_refused_for_an_existing_seed_or_an_unknown_survey(store: SessionStore) -> None:
     """A second seed is accepted."""
     fill_demo(store, PLAN)
@@ -114,6 +117,7 @@ def test_arrivals_are_ordered_and_follow_daily_and_weekly_patterns() -> None:
     assert sum(at >= half for at in found) > 1.4 * sum(at < half for at in found)
 
 
+@pytest.mark.one_database
 def test_answers_of_one_participant_correlate(store: SessionStore) -> None:
     """As the items of PHQ-9 do."""
     survey = store.catalogue.surveys["phq9"]

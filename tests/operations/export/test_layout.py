@@ -126,6 +126,7 @@ def test_filters_select_sessions(store: SessionStore) -> None:
     assert users(status="in_progress") == ["new"]
 
 
+@pytest.mark.one_database
 def test_export_is_refused_when_a_key_is_missing(store: SessionStore) -> None:
     """A session that is left out would look erased."""
     clear(store)

@@ -66,6 +66,7 @@ def test_damaged_row_is_restored(store: SessionStore, seed: int, number: int, wr
     assert verdicts(store) == {"same"}
 
 
+@pytest.mark.one_database
 def test_swapped_rows_are_restored(store: SessionStore) -> None:
     """Each from its own history."""
     keys = simulated_sessions(store, 11, 4)
@@ -78,6 +79,7 @@ def test_swapped_rows_are_restored(store: SessionStore) -> None:
     assert [read_row(store, key) for key in keys] == rows
 
 
+@pytest.mark.one_database
 def test_wrong_version_is_corrected(store: SessionStore) -> None:
     """All other fields match, so nothing can be lost; the session continues."""
     answered(store)
@@ -91,6 +93,7 @@ def test_wrong_version_is_corrected(store: SessionStore) -> None:
     assert result.snapshot.state.version == 5
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("version", [2, 4])
 def test_rebuild_is_refused_when_an_event_is_missing(store: SessionStore, version: int) -> None:
     """The row may contain its answer; with ``lossy`` the session continues from the remaining events."""
@@ -107,6 +110,7 @@ def test_rebuild_is_refused_when_an_event_is_missing(store: SessionStore, versio
     assert result.snapshot.state.version == (5 if version == 2 else 4)
 
 
+@pytest.mark.one_database
 def test_dry_run_changes_nothing(store: SessionStore) -> None:
     """Not even the audit log."""
     answered(store)
@@ -118,6 +122,7 @@ def test_dry_run_changes_nothing(store: SessionStore) -> None:
     assert store.run_read(lambda connection: audit.read_page(connection, None, 10, {})).items == []
 
 
+@pytest.mark.one_database
 def test_rebuild_is_recorded_in_the_audit_log_once(store: SessionStore) -> None:
     """With names of fields only; a second run changes and records nothing."""
     answered(store)
@@ -131,6 +136,7 @@ def test_rebuild_is_recorded_in_the_audit_log_once(store: SessionStore) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.one_database
 def test_rebuild_is_refused_without_a_session_or_a_history(store: SessionStore) -> None:
     """Nothing changes."""
     with pytest.raises(NoSuchSession):

@@ -76,6 +76,7 @@ DAMAGE: dict[str, tuple[Damage, dict[SessionKey, tuple[str, ...]]]] = {
 }
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("what", DAMAGE)
 def test_differing_fields_are_named(store: SessionStore, what: str) -> None:
     """Intact sessions are the same."""
@@ -88,6 +89,7 @@ def test_differing_fields_are_named(store: SessionStore, what: str) -> None:
     assert verdicts == Counter({"differs": len(expected), "same": 3 - len(expected)})
 
 
+@pytest.mark.one_database
 def test_missing_event_is_named_by_its_version(store: SessionStore) -> None:
     """Even if the row is right."""
     begun(store)
@@ -96,6 +98,7 @@ def test_missing_event_is_named_by_its_version(store: SessionStore) -> None:
     assert (broken.key, broken.differing[-1], broken.problem) == (ANN, "history", "version 2 is missing in its history")
 
 
+@pytest.mark.one_database
 def test_results_contain_no_values(store: SessionStore) -> None:
     """Only names of fields, so that they can be passed on."""
     begun(store)
@@ -103,7 +106,7 @@ def test_results_contain_no_values(store: SessionStore) -> None:
     assert "secret" not in repr(list(verify_sessions(store)))
 
 
-@pytest.mark.parametrize("page", [1, 2, 3, 500])
+@pytest.mark.parametrize("page", [1, *(pytest.param(number, marks=pytest.mark.one_database) for number in (2, 3)), 500])
 def test_every_session_is_checked_once_in_key_order(
     store: SessionStore, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
@@ -121,6 +124,7 @@ def test_every_session_is_checked_once_in_key_order(
     assert phq9 == [result.key for result in results if result.key.survey_id == "phq9"]
 
 
+@pytest.mark.one_database
 def test_set_aside_session_is_not_checked(store: SessionStore) -> None:
     """It has a verdict of its own."""
     begun(store)
@@ -130,6 +134,7 @@ def test_set_aside_session_is_not_checked(store: SessionStore) -> None:
     assert verdicts == {"same": 3, "set_aside": 1}
 
 
+@pytest.mark.one_database
 def test_locked_session_is_not_checked(settings: Settings, new_store: NewStore) -> None:
     """Its key is missing."""
     encrypted = new_store(settings, answers_keys=keys_of(OLD))
@@ -160,6 +165,7 @@ def test_adopted_sessions_are_checked_except_their_start(adopted: SessionStore) 
     assert "current_step" in results["bob"].differing
 
 
+@pytest.mark.one_database
 def test_session_is_checked_again_when_it_changed_meanwhile(
     store: SessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +186,7 @@ def test_session_is_checked_again_when_it_changed_meanwhile(
     assert [(result.key, result.verdict) for result in verify_sessions(store)] == [(CY, "same"), (ANN, "same")]
 
 
+@pytest.mark.one_database
 def test_verification_changes_nothing(store: SessionStore) -> None:
     """It only reads."""
     keys = simulated_sessions(store, 5, 3)

@@ -51,6 +51,7 @@ def test_each_transaction_removes_a_bounded_number_of_entries(store: SessionStor
     assert len(purges(store)) == 3
 
 
+@pytest.mark.one_database
 def test_interrupted_purge_leaves_an_intact_chain(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another run continues."""
     record(store, 8)

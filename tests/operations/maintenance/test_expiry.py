@@ -158,6 +158,7 @@ def test_expiry_closes_the_sessions_that_interfaces_show_as_expired(  # noqa: PL
     clock.now -= 10 * DAY_US
 
 
+@pytest.mark.one_database
 def test_default_changes_no_revision(plain: Settings, expiring: SessionStore, new_store: NewStore) -> None:
     """Sessions stay pinned to the file's revision, and the survey's own duration takes precedence."""
     without = new_store(plain)
@@ -184,6 +185,7 @@ def test_default_applies_to_older_revisions(plain: Settings, surveys: Path, cloc
     store.close()
 
 
+@pytest.mark.one_database
 def test_expiry_notifies_subscribers_and_allows_a_restart(expiring: SessionStore, clock: Clock) -> None:
     """It is the last event of the history; the audit log has the number of sessions and no user ids."""
     begin(expiring, ANN, at=clock.now - 15 * DAY_US)
@@ -203,6 +205,7 @@ def test_expiry_notifies_subscribers_and_allows_a_restart(expiring: SessionStore
     assert expire(expiring).expired == {}
 
 
+@pytest.mark.one_database
 def test_session_stays_open_when_an_answer_is_committed_first(
     expiring: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +225,7 @@ def test_session_stays_open_when_an_answer_is_committed_first(
     assert listed(expiring, "expired") == set(others)
 
 
+@pytest.mark.one_database
 def test_deadline_is_not_updated_when_the_row_changed(
     expiring: SessionStore, plain: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +261,7 @@ def test_unreadable_sessions_stay_and_all_others_expire(expiring: SessionStore, 
     assert status(expiring, keys[3]) == "expired"
 
 
+@pytest.mark.one_database
 def test_locked_sessions_are_counted_and_stay_open(
     expiring: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +271,7 @@ def test_locked_sessions_are_counted_and_stay_open(
     assert expire(expiring) == ExpiryResult(expired={}, deadlines_updated=0, locked=1)
 
 
+@pytest.mark.one_database
 def test_session_is_counted_when_the_response_of_its_commit_was_lost(
     expiring: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,6 +284,7 @@ def test_session_is_counted_when_the_response_of_its_commit_was_lost(
     assert [entry.record.action for entry in expiring.queries.history(ANN)] == ["started", "expired"]
 
 
+@pytest.mark.one_database
 def test_unavailable_database_is_an_error(
     expiring: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,7 @@ def test_every_value_is_encrypted_with_the_first_key_and_nothing_else_changes(op
     assert not done.is_complete
 
 
+@pytest.mark.one_database
 def test_second_run_takes_no_lock(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Converted rows are skipped by the query."""
     store = opened(keys_of(NEW))
@@ -118,7 +119,7 @@ def test_second_run_takes_no_lock(opened: Open, monkeypatch: pytest.MonkeyPatch)
     assert rotate_keys(store) == RotationResult(sessions=0, events=0, locked=0, damaged=0, undecryptable=())
 
 
-@pytest.mark.parametrize("way", ["to_plain", "plain first"])
+@pytest.mark.parametrize("way", ["to_plain", pytest.param("plain first", marks=pytest.mark.one_database)])
 def test_values_are_unchanged_after_decryption_and_encryption(opened: Open, engine: Engine, way: str) -> None:
     """Byte for byte the same JSON."""
     fill(opened())
@@ -246,7 +247,7 @@ rotate_keys(open_store(read_settings()), batch_size=4, progress=die)
 """
 
 
-@pytest.mark.parametrize("at", [4, 40])
+@pytest.mark.parametrize("at", [pytest.param(4, marks=pytest.mark.one_database), 40])
 def test_rotation_can_be_killed_and_run_again(opened: Open, engine: Engine, settings: Settings, at: int) -> None:
     """Half of the rows have the new key; the second run converts only the rest."""
     fill(opened(keys_of(OLD)))
@@ -296,6 +297,7 @@ def test_undecryptable_rows_are_listed_and_unchanged(
     assert (again.locked, again.damaged, len(again.undecryptable), again.is_complete) == (1, 1, 1, False)
 
 
+@pytest.mark.one_database
 def test_set_aside_sessions_are_rotated(opened: Open, engine: Engine) -> None:
     """Their values are bound to the original participant."""
     store = opened(keys_of(NEW, OLD))
@@ -346,6 +348,7 @@ def test_values_of_an_earlier_release_are_padded(opened: Open, engine: Engine, m
     assert rotate_keys(store).is_complete
 
 
+@pytest.mark.one_database
 def test_rotation_without_a_key_is_refused(opened: Open) -> None:
     """There is nothing to encrypt with."""
     with pytest.raises(ConfigurationError, match="STEPKEEP_ANSWERS_KEYS"):

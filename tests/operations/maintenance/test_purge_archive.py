@@ -46,7 +46,7 @@ def long_session(store: SessionStore, key: SessionKey, events: int, at: int) -> 
     store.turns.submit_many([(key, Begin(at=at)), *modes])
 
 
-@pytest.mark.parametrize("name", ["old.jsonl", "old.jsonl.gz"])
+@pytest.mark.parametrize("name", ["old.jsonl", pytest.param("old.jsonl.gz", marks=pytest.mark.one_database)])
 def test_archive_has_every_row_of_erased_sessions(keeping: SessionStore, tmp_path: Path, name: str) -> None:
     """Decrypted, readable by the owner only, and without sessions that stay."""
     begin(keeping, ANN, at=old(keeping))
@@ -68,6 +68,7 @@ def test_archive_has_every_row_of_erased_sessions(keeping: SessionStore, tmp_pat
         assert next(line for line in lines if line["type"] == "session")["user_id"] == "ann"
 
 
+@pytest.mark.one_database
 def test_archive_is_created_with_the_first_session_and_never_overwritten(keeping: SessionStore, tmp_path: Path) -> None:
     """An existing file may be the only copy of erased sessions."""
     file = tmp_path / "old.jsonl"
@@ -81,6 +82,7 @@ def test_archive_is_created_with_the_first_session_and_never_overwritten(keeping
         PurgeArchive(keeping, tmp_path / "nowhere" / "old.jsonl")
 
 
+@pytest.mark.one_database
 def test_nothing_is_erased_when_the_archive_can_not_be_written(
     keeping: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +98,7 @@ def test_nothing_is_erased_when_the_archive_can_not_be_written(
     assert keeping.queries.load(ANN) is not None
 
 
+@pytest.mark.one_database
 def test_session_stays_when_it_changes_after_it_was_archived(
     keeping: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +120,7 @@ def test_session_stays_when_it_changes_after_it_was_archived(
     assert {one.key: one.is_erased for one in read_archive(file)} == {ANN: True, BOB: False}
 
 
+@pytest.mark.one_database
 def test_expiry_does_not_count_as_a_change(keeping: SessionStore) -> None:
     """The age of an expired session is that of its last answer."""
     begin(keeping, ANN, at=old(keeping))
@@ -245,6 +249,7 @@ def test_purge_can_be_killed_and_run_again(
     assert {row["user_id"] for row in rows["session_history"]} == {key.user_id for key in young}
 
 
+@pytest.mark.one_database
 def test_truncated_archive_yields_its_complete_sessions(keeping: SessionStore, tmp_path: Path) -> None:
     """Wherever it was cut off."""
     begin(keeping, ANN, at=old(keeping))

@@ -46,6 +46,7 @@ def keeping(settings: Settings, tmp_path: Path, new_store: NewStore) -> SessionS
     return store
 
 
+@pytest.mark.one_database
 def test_sqlite_files_have_no_traces_of_erased_sessions(keeping: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The write-ahead log is truncated once, at the end, unless nothing was erased."""
     emptied: list[bool] = []
@@ -130,6 +131,7 @@ def _rename_survey(store: SessionStore, users: set[str]) -> None:
     store.run_transaction(rename)
 
 
+@pytest.mark.one_database
 def test_nothing_is_examined_without_retention(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shipped surveys have none."""
     begin(store, SessionKey("phq9", "ann"), at=1)
@@ -156,6 +158,7 @@ def test_purge_is_recorded_without_user_ids(keeping: SessionStore) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.one_database
 def test_audit_entries_keep_the_user_id_when_another_session_stays(keeping: SessionStore) -> None:
     """A set-aside session was erased, but the participant has started again."""
     key = SessionKey("phq9", "ann")
@@ -168,6 +171,7 @@ def test_audit_entries_keep_the_user_id_when_another_session_stays(keeping: Sess
     assert {row["user_id"] for row in rows["audit_log"]} == {"ann", None}
 
 
+@pytest.mark.one_database
 def test_subscribers_of_erased_sessions_are_notified(keeping: SessionStore) -> None:
     """As when a session is deleted; those of others are not."""
     told = {user: Connection() for user in ("ann", "bob")}
@@ -179,6 +183,7 @@ def test_subscribers_of_erased_sessions_are_notified(keeping: SessionStore) -> N
     assert {user: listener.times for user, listener in told.items()} == {"ann": 1, "bob": 0}
 
 
+@pytest.mark.one_database
 def test_session_stays_when_it_changes_after_the_scan(keeping: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The age is checked again under the lock."""
     keys = [SessionKey("phq9", f"user{number}") for number in range(4)]
@@ -196,7 +201,9 @@ def test_session_stays_when_it_changes_after_the_scan(keeping: SessionStore, mon
     assert [row["user_id"] for row in dump(keeping)["sessions"]] == ["user2"]
 
 
-@pytest.mark.parametrize("events", [5, 6, 7, 12, 13])
+@pytest.mark.parametrize(
+    "events", [*(pytest.param(number, marks=pytest.mark.one_database) for number in (5, 6, 7, 12)), 13]
+)
 def test_expired_session_is_erased_by_its_last_answer_in_several_transactions(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, events: int, new_store: NewStore
 ) -> None:
@@ -215,6 +222,7 @@ def test_expired_session_is_erased_by_its_last_answer_in_several_transactions(
     assert dump(store)["sessions"] == dump(store)["session_history"] == []
 
 
+@pytest.mark.one_database
 def test_subscribers_are_notified_when_the_archive_fails_after_the_erasure(
     keeping: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +257,7 @@ def test_session_with_an_unreadable_time_stays(keeping: SessionStore) -> None:
     assert purge(keeping) == {"phq9": 1}
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("is_committed", [True, False])
 def test_sessions_are_counted_once_when_the_response_of_a_commit_was_lost(
     keeping: SessionStore, monkeypatch: pytest.MonkeyPatch, is_committed: bool

@@ -56,6 +56,7 @@ def test_round_expires_archives_and_erases(opened: Open, tmp_path: Path, caplog:
     ]
 
 
+@pytest.mark.one_database
 def test_one_server_runs_the_round(opened: Open) -> None:
     """Another one takes over when it is closed."""
     first, second = MaintenanceScheduler(opened()), MaintenanceScheduler(opened())
@@ -68,6 +69,7 @@ def test_one_server_runs_the_round(opened: Open) -> None:
     assert second.run_round()
 
 
+@pytest.mark.one_database
 def test_round_stops_when_another_process_has_the_lease(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after a pause of the machine that was longer than the lease."""
     store = opened()
@@ -88,6 +90,7 @@ def test_round_stops_when_another_process_has_the_lease(opened: Open, monkeypatc
     assert store.queries.load(ANN) is not None
 
 
+@pytest.mark.one_database
 def test_thread_runs_rounds_until_the_store_is_closed(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also after a failed round; no thread is left."""
     store = opened()
@@ -117,6 +120,7 @@ class _Rounding:
         return True
 
 
+@pytest.mark.one_database
 def test_no_thread_is_started_without_an_interval(settings: Settings, new_store: NewStore) -> None:
     """The default."""
     store = new_store(settings)
@@ -125,6 +129,7 @@ def test_no_thread_is_started_without_an_interval(settings: Settings, new_store:
     assert rounds._thread is None
 
 
+@pytest.mark.one_database
 def test_forked_child_starts_its_own_thread(opened: Open) -> None:
     """As another lease holder."""
     store = opened()

@@ -105,6 +105,7 @@ def test_export_has_records_about_the_participant(store: SessionStore) -> None:
     assert len(document["audit"]) == 2
 
 
+@pytest.mark.one_database
 def test_export_says_which_receivers_of_webhooks_get_values(store: SessionStore) -> None:
     """By the origin of their address, whose path may be secret."""
     for number, includes_values in enumerate((False, True)):
@@ -129,6 +130,7 @@ def test_export_of_one_survey_has_nothing_of_another(store: SessionStore) -> Non
     assert {entry["survey_id"] for entry in document["audit"]} == {"phq9", None}
 
 
+@pytest.mark.one_database
 def test_export_of_an_unknown_participant_is_empty(store: SessionStore) -> None:
     """An invalid id is refused before the first piece."""
     begin(store, KEY)
@@ -156,6 +158,7 @@ def test_unreadable_values_are_exported_as_text(store: SessionStore) -> None:
     assert set(events[0]) >= {"version", "message_id", "action", "step", "answer", "data", "timestamp"}
 
 
+@pytest.mark.one_database
 def test_export_is_refused_when_a_key_is_missing(
     encrypted: SessionStore, settings: Settings, new_store: NewStore
 ) -> None:
@@ -197,6 +200,7 @@ def test_history_is_complete_for_any_page_size(store: SessionStore, steps: list[
     )
 
 
+@pytest.mark.one_database
 def test_events_during_an_export_are_not_included(store: SessionStore) -> None:
     """A session is exported at one version."""
     begin(store, KEY)
@@ -209,6 +213,7 @@ def test_events_during_an_export_are_not_included(store: SessionStore) -> None:
     assert [len(session["history"]) for session in document["sessions"]] == [document["sessions"][0]["version"]] == [3]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(("taken", "sessions"), [(1, []), (3, [[]])])
 def test_export_is_valid_json_when_a_session_is_erased_meanwhile(
     store: SessionStore, taken: int, sessions: list[list[object]]

@@ -12,13 +12,10 @@ from app.errors import DatabaseUnavailable
 from app.operations.webhooks import backoff, dispatcher, management, worker
 from app.operations.webhooks.dispatcher import Dispatcher
 from app.sessions.service import SessionStore
-from app.settings import Settings
-from app.store import leases
 from app.store.outbox import Delivery
 from app.store.tables import webhook_deliveries
 from app.survey.commands import Begin, Expire, Restart, Save
 from app.survey.snapshot import SessionKey
-from tests.conftest import NewStore
 from tests.operations.webhooks.conftest import ANN, BEN, EVENTS, begin, deliveries
 from tests.operations.webhooks.receiver import Receiver, answers, closes, receiving
 from tests.waiting import wait_for
@@ -92,6 +89,7 @@ def test_events_of_a_session_are_delivered_signed_and_in_order(
     assert len({request.id for request in received}) == len(received)
 
 
+@pytest.mark.one_database
 def test_due_deliveries_are_sent_at_the_start(
     store: SessionStore, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +116,7 @@ def test_events_are_filtered_by_webhook(store: SessionStore, dispatching: Dispat
     assert sorted(received) == [("completed", "ann"), ("intake", "ben")]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("way", ["500", "closes", "redirects"])
 @pytest.mark.usefixtures("immediate_retries")
 def test_delivery_is_retried_with_the_same_id_when_it_fails(
@@ -181,6 +180,7 @@ def test_webhook_is_disabled_when_the_receiver_answers_410(
     assert delivery.failed_at is not None
 
 
+@pytest.mark.one_database
 def test_retry_after_is_a_lower_bound(store: SessionStore, dispatching: Dispatcher, receiver: Receiver) -> None:
     """The next attempt is not earlier than the receiver requested."""
     receiver.behaviour = answers(503, Retry_After="5000")
@@ -192,6 +192,7 @@ def test_retry_after_is_a_lower_bound(store: SessionStore, dispatching: Dispatch
     assert delivery.next_attempt_at > store.clock() + 4000 * backoff.SECOND_US
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("way", ["hang", "drip"])
 def test_other_webhooks_are_delivered_when_a_receiver_hangs(store: SessionStore, way: str) -> None:
     """Requests are cancelled after the timeout, and the circuit opens."""
@@ -214,6 +215,7 @@ def of(store: SessionStore, webhook_id: str) -> list[Delivery]:
     return [delivery for delivery in deliveries(store) if delivery.webhook_id == webhook_id]
 
 
+@pytest.mark.one_database
 def test_circuit_opens_after_consecutive_failures(
     store: SessionStore, dispatching: Dispatcher, receiver: Receiver
 ) -> None:
@@ -229,48 +231,7 @@ def test_circuit_opens_after_consecutive_failures(
     assert all(delivery.failed_at is None for delivery in deliveries(store))
 
 
-def test_each_event_is_delivered_once_when_two_processes_share_a_database(
-    settings: Settings, store: SessionStore, receiver: Receiver, new_store: NewStore
-) -> None:
-    """The holder of the lease delivers; the other process takes over when it stops."""
-    if settings.database_url.startswith("sqlite"):
-        pytest.skip("one server process owns a SQLite file")
-    other = new_store(settings)
-    management.add_webhook(store, receiver.url, EVENTS)
-    first, second = Dispatcher(store), Dispatcher(other)
-    first.start()
-    second.start()
-    keys = [SessionKey("phq9", f"u{number}") for number in range(60)]
-    begin(store, *keys[:20])
-    begin(other, *keys[20:40])
-    receiver.wait_for(40)
-    first.close()
-    begin(other, *keys[40:])
-    receiver.wait_for(60)
-    second.close()
-    assert set(Counter(request.id for request in receiver.received).values()) == {1}
-
-
-def test_nothing_is_sent_when_another_process_has_the_lease(
-    store: SessionStore, dispatching: Dispatcher, receiver: Receiver
-) -> None:
-    """Delivery starts when the lease is released."""
-    management.add_webhook(store, receiver.url, EVENTS)
-    store.run_transaction(
-        lambda connection: leases.acquire(
-            connection, dispatcher.LEASE, "another", store.clock(), 10 * backoff.SECOND_US
-        )
-    )
-    polled = threading.Event()
-    has_lease, dispatching._has_lease = dispatching._has_lease, lambda: polled.set() or has_lease()  # type: ignore[func-returns-value,method-assign]
-    dispatching.start()
-    begin(store, ANN)
-    assert polled.wait(20)
-    assert receiver.received == []
-    store.run_transaction(lambda connection: leases.release(connection, dispatcher.LEASE, "another"))
-    receiver.wait_for(1)
-
-
+@pytest.mark.one_database
 def test_result_is_recorded_later_when_the_database_is_unavailable(
     store: SessionStore, dispatching: Dispatcher, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,6 +253,7 @@ def test_result_is_recorded_later_when_the_database_is_unavailable(
     assert len(receiver.received) == 1
 
 
+@pytest.mark.one_database
 def test_delivery_continues_after_an_internal_error(
     store: SessionStore, dispatching: Dispatcher, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +274,7 @@ def test_delivery_continues_after_an_internal_error(
     receiver.wait_for(1)
 
 
+@pytest.mark.one_database
 def test_other_webhooks_are_delivered_when_one_causes_an_internal_error(
     store: SessionStore, dispatching: Dispatcher, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,6 +293,7 @@ def test_other_webhooks_are_delivered_when_one_causes_an_internal_error(
     receiver.wait_for(1)
 
 
+@pytest.mark.one_database
 def test_deliveries_stay_due_when_no_thread_can_be_started(
     store: SessionStore, dispatching: Dispatcher, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,35 +329,3 @@ def test_overdue_deliveries_are_given_up_in_batches(
         dispatching._clean()
         counts.append(sum(delivery.failed_at is not None for delivery in deliveries(store)))
     assert counts == [2, 4, 5, 5]
-
-
-def test_forked_child_starts_its_own_thread(store: SessionStore, dispatching: Dispatcher) -> None:
-    """With another lease holder; only if the parent had been started."""
-    dispatching.after_fork_in_child()
-    assert dispatching._thread is None
-    dispatching.start()
-    thread, holder, closing = dispatching._thread, dispatching._holder, dispatching._closing
-    dispatching.after_fork_in_child()
-    assert dispatching._thread not in {None, thread}
-    assert dispatching._holder != holder
-    closing.set()
-
-
-def test_lease_is_not_requested_at_each_poll_when_another_process_has_it(
-    store: SessionStore, dispatching: Dispatcher, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each request is a transaction, for which turns wait."""
-    store.run_transaction(
-        lambda connection: leases.acquire(
-            connection, dispatcher.LEASE, "another", store.clock(), 10 * backoff.SECOND_US
-        )
-    )
-    requests: list[bool] = []
-    real = store.run_transaction
-    monkeypatch.setattr(store, "run_transaction", lambda work: (requests.append(True), real(work))[1])
-    monkeypatch.setattr(dispatcher, "monotonic", lambda: 1000.0)
-    assert [dispatching._has_lease() for _ in range(5)] == [False] * 5
-    assert len(requests) == 1
-    monkeypatch.setattr(dispatcher, "monotonic", lambda: 1000.0 + dispatcher.LEASE_RETRY_S)
-    assert not dispatching._has_lease()
-    assert len(requests) == 2

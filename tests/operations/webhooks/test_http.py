@@ -166,6 +166,7 @@ def test_nothing_is_sent_to_private_addresses(receiver: Receiver, url: str) -> N
     assert receiver.received == []
 
 
+@pytest.mark.one_database
 def test_delivery_fails_in_production_when_the_name_resolves_to_a_private_address(
     store: SessionStore, receiver: Receiver
 ) -> None:

@@ -105,6 +105,7 @@ def of(store: SessionStore, key: SessionKey) -> Delivery:
     return delivery
 
 
+@pytest.mark.one_database
 def test_messages_have_no_values_by_default(scored: SessionStore, receiver: Receiver) -> None:
     add(scored, receiver, includes_values=False)
     complete(scored)
@@ -141,6 +142,7 @@ def test_each_completion_has_its_own_values_and_each_message_the_parameters(
         assert verifier.verify(request.body, request.headers) == request.message
 
 
+@pytest.mark.one_database
 def test_completion_has_empty_maps_when_the_survey_has_no_values(scored: SessionStore, receiver: Receiver) -> None:
     add(scored, receiver)
     key = SessionKey("plain", "ann")
@@ -153,6 +155,7 @@ def test_completion_has_empty_maps_when_the_survey_has_no_values(scored: Session
     ]
 
 
+@pytest.mark.one_database
 def test_session_that_completes_as_it_begins_has_values(scored: SessionStore, receiver: Receiver) -> None:
     """In the message of its completion only, though one event began and completed it."""
     add(scored, receiver)
@@ -164,6 +167,7 @@ def test_session_that_completes_as_it_begins_has_values(scored: SessionStore, re
     ]
 
 
+@pytest.mark.one_database
 def test_values_are_neither_in_the_outbox_nor_in_the_log(
     scored: SessionStore, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -180,6 +184,7 @@ def test_values_are_neither_in_the_outbox_nor_in_the_log(
     assert MARKER not in caplog.text
 
 
+@pytest.mark.one_database
 def test_delivery_is_retried_until_the_key_of_its_session_is_back(
     settings: Settings, surveys: Path, new_store: NewStore, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +219,7 @@ def test_delivery_is_retried_until_the_key_of_its_session_is_back(
         assert event_and_values(request)[1]["values"] == {"total": 3, "said": MARKER}
 
 
+@pytest.mark.one_database
 def test_delivery_is_retried_when_its_event_is_damaged(scored: SessionStore, receiver: Receiver) -> None:
     """The list of deliveries says so; the event may be repaired from a backup."""
     add(scored, receiver, events=["session.completed"])
@@ -228,6 +234,7 @@ def test_delivery_is_retried_when_its_event_is_damaged(scored: SessionStore, rec
     assert receiver.received == []
 
 
+@pytest.mark.one_database
 def test_delivery_stays_due_when_the_database_is_unavailable(
     scored: SessionStore, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
