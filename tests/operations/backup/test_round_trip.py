@@ -143,22 +143,21 @@ def test_restore_and_move_replace_the_audit_log_of_an_empty_database(
     fill(store, 1)
     create_backup(store, tmp_path / "file")
     expected = len(contents(store.settings.database_url)["audit_log"])
-    restored, moved, used = new_url(kind), new_url(kind), new_url(kind)
-    for url in (restored, moved, used):
-        other = opened(url)
+    restored, moved, used = (opened(new_url(kind)) for _ in range(3))
+    for other in (restored, moved, used):
         other.audit_log.record("operator", "sessions_listed")
         other.audit_log.record("operator", "backup_created")
-    opened(used).audit_log.record("operator", "session_erased")
+    used.audit_log.record("operator", "session_erased")
     with pytest.raises(InvalidInput, match=r"not empty \(it has rows in audit_log"):
-        restore_backup(opened(used), tmp_path / "file")
+        restore_backup(used, tmp_path / "file")
     with pytest.raises(InvalidInput, match=r"not empty \(it has rows in audit_log"):
-        move_database(store.settings.database_url, used)
-    restore_backup(opened(restored), tmp_path / "file")
-    newest = opened(restored).audit_log.page(limit=1).items[0].entry
+        move_database(store.settings.database_url, used.settings.database_url)
+    restore_backup(restored, tmp_path / "file")
+    newest = restored.audit_log.page(limit=1).items[0].entry
     assert (newest.action, newest.detail["replaced_audit_entries"]) == ("backup_restored", 2)
-    assert len(contents(restored)["audit_log"]) == expected + 1
-    move_database(store.settings.database_url, moved)
-    assert len(contents(moved)["audit_log"]) == expected
+    assert len(contents(restored.settings.database_url)["audit_log"]) == expected + 1
+    move_database(store.settings.database_url, moved.settings.database_url)
+    assert len(contents(moved.settings.database_url)["audit_log"]) == expected
 
 
 def test_restore_and_move_are_refused_when_a_server_uses_the_database(
