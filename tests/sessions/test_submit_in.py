@@ -11,6 +11,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import registry, scoped_session, sessionmaker
 
 from app.errors import DatabaseUnavailable, MessageIdReused, SessionFull
+from app.notifications import subscriber as subscriber_module
 from app.observability import metrics
 from app.sessions.service import SessionStore
 from app.settings import Settings
@@ -194,6 +195,7 @@ def test_database_that_fails_after_the_commit_does_not_fail_the_caller(
 ) -> None:
     """The turn is committed: other processes find it when they poll, and nothing unexpected is logged."""
     new, subscribed = SessionKey("phq9", "new"), Subscriber(program)
+    monkeypatch.setattr(subscriber_module, "SAFETY_POLL_S", 0.1)
     other = new_store(settings, notification_interval_s=0.1)
     other.subscribers.subscribe(KEY, subscribed)
     program._key_filter.fill()

@@ -97,10 +97,11 @@ def test_reload_reaches_the_other_processes_of_the_database(
     servers: Servers,
     new_store: NewStore,
     file: Path,
-    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each reads its own folder; also one that has read its files but does not poll yet when the request is made."""
-    with migrated_database(kind, servers, tmp_path) as url:
+    monkeypatch.setattr(survey_reload, "POLL_S", 0.05)
+    with migrated_database(kind, servers, file.parent) as url:
         settings = Settings(database_url=url, surveys_dir=file.parent, environment="development")
         store, other = new_store(settings), new_store(settings)
         if is_started:
