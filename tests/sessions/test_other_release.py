@@ -104,6 +104,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_unknown_definition_is_refused(
     begun: SessionStore, engine: Engine, change: Callable[[dict[str, Any]], object]
@@ -124,6 +125,7 @@ def test_damaged_definition_is_set_aside(begun: SessionStore, engine: Engine) ->
     assert (existed, snapshot.state.version) == (False, 1)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("action", "data"),
     [("paused", "{}"), ("mode_set", '{"is_audio_mode": true, "schema": 2}')],

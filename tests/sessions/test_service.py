@@ -222,6 +222,7 @@ def test_answers_are_returned_unchanged(store: SessionStore, answers: dict[str, 
     assert list(loaded["answers"]) == list(answers)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "wrong",
     [

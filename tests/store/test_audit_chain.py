@@ -148,6 +148,7 @@ def relink(connection: Connection, kept: int, ends_at: int | None = None) -> Non
     connection.execute(update(audit_head).values(entries=count, link=link, key_id=UNKEYED, mac=mac))
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("kept", range(5))
 def test_entries_linked_again_without_the_key_are_noticed(store: SessionStore, kept: int) -> None:
     """Also after a server added an entry with the key, unless the whole log was linked again: those are counted."""
@@ -207,6 +208,7 @@ def test_first_entry_with_secret_key_is_logged_if_others_were_made_without(
     assert line.startswith("the 2 entries of the audit log up to now were made without SECRET_KEY")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("name", CHANGES)
 def test_first_entry_that_was_changed_removed_or_moved_is_named(store: SessionStore, name: str) -> None:
     change, text = CHANGES[name]
@@ -311,6 +313,7 @@ def test_beginning_is_searched_a_few_entries_at_once(store: SessionStore, monkey
     assert (result.problem, result.purged, result.entries) == (None, 5, 12)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("link", "text"), [(None, "entry {1} was changed, or entries before it were removed"), ("x", "with the key None")]
 )

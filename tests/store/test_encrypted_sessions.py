@@ -182,6 +182,7 @@ def test_message_sent_again_is_recognised_by_its_encrypted_fingerprint(open_with
         store.turns.submit(KEY, Answer(at=50, message_id="m1", step="S1", value="else"))
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("column", ["answers", "drafts", "session_data"])
 def test_values_cannot_be_decrypted_when_swapped_between_participants(
     open_with_keys: OpenWithKeys, engine: Engine, column: str
@@ -213,6 +214,7 @@ def test_values_cannot_be_decrypted_when_moved_to_another_column_or_version(
         store.queries.history(KEY)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("changed", ["cut", "flipped", "no base64", "parts"])
 def test_session_is_set_aside_when_an_encrypted_value_was_changed(
     open_with_keys: OpenWithKeys, engine: Engine, changed: str
