@@ -1,7 +1,8 @@
 """Timeouts, delays and attempts of the client."""
 
-import random
 from dataclasses import dataclass
+
+from ..core.jitter import JITTER
 
 INTERNAL_ERROR = 1011
 ABNORMAL_CLOSURE = 1006
@@ -65,4 +66,4 @@ def _doubled(delay_s: float, times: int, longest_s: float) -> float:
 
 
 def _jittered(delay_s: float, least: float, most: float) -> float:
-    return delay_s * random.uniform(least, most)  # noqa: S311 - not a secret
+    return delay_s * JITTER.uniform(least, most)

@@ -4,12 +4,12 @@ A killed process or a lost connection loses notifications. So it also polls afte
 while it reconnects.
 """
 
-import random
 import threading
 from collections.abc import Callable
 from contextlib import closing
 from time import monotonic
 
+from ..core.jitter import JITTER
 from ..errors import StepkeepError
 from .transport import OutageLog, Transport, log
 
@@ -99,7 +99,7 @@ class ChangeListener:
                     self._listen(transport)
             except ConnectionError as error:
                 self._outages.begin("listening", type(error.__cause__ or error).__name__)
-                self._poll_for(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
+                self._poll_for(delay_s * JITTER.uniform(0.5, 1.0))
                 delay_s = min(delay_s * 2, RETRY_MAX_S)
             finally:
                 self.transport = None

@@ -26,8 +26,9 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar, cast
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
+from ..core.jitter import JITTER
 from ..errors import DatabaseNotWritable, DatabaseRefused, DatabaseUnavailable
 from ..observability import metrics, tracing
 from ..settings import Settings
@@ -168,11 +169,18 @@ def error_summary(error: SQLAlchemyError) -> str:
     return name if code is None else f"{name} ({code})"
 
 
+class _FullJitter(wait_exponential):
+    """Waits between nothing and the exponential delay."""
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        return JITTER.uniform(0, super().__call__(retry_state))
+
+
 def _policy(settings: Settings) -> Retrying:
     return Retrying(
         retry=retry_if_exception(is_transient),
         stop=stop_after_attempt(settings.retry_attempts),
-        wait=wait_random_exponential(multiplier=settings.retry_delay_s, max=settings.retry_delay_max_s),
+        wait=_FullJitter(multiplier=settings.retry_delay_s, max=settings.retry_delay_max_s),
         before_sleep=_count_retry,
         reraise=True,
     )

@@ -5,7 +5,6 @@ the stored state. Nothing here is acknowledged: clients resend what is lost with
 """
 
 import logging
-import random
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from ..core import strict_json
+from ..core.jitter import JITTER
 from ..errors import (
     DatabaseUnavailable,
     MessageIdReused,
@@ -292,7 +292,7 @@ class PendingQueue:
                 delay_s = FIRST_DELAY_S
                 size = min(size * GROWTH, self._settings.batch_limit)
                 continue
-            is_stuck = self._back_off(heads, delay_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
+            is_stuck = self._back_off(heads, delay_s * JITTER.uniform(0.5, 1))
             delay_s = min(delay_s * 2, MAX_STUCK_DELAY_S if is_stuck else MAX_DELAY_S)
             size = 1
 

@@ -4,11 +4,11 @@ Events of one session are sent one at a time. A failed one does not hold up the 
 """
 
 import logging
-import random
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from ...core.jitter import JITTER
 from ...errors import SessionUnreadable, StepkeepError, UnreadableHere
 from ...sessions import SessionStore
 from ...store import AttemptResult, Delivery, Webhook
@@ -25,9 +25,6 @@ MAX_CONCURRENT = 4
 
 GONE = 410
 """The receiver wants no more messages (RFC 9110, 15.5.11)."""
-
-
-_RANDOM = random.Random()  # noqa: S311 - spreads retries; a generator of its own does not disturb seeded ones
 
 
 class EndpointWorker:
@@ -137,7 +134,7 @@ class EndpointWorker:
     def _attempted(self, delivery: Delivery, result: PostResult, at: int) -> AttemptResult:
         attempts = delivery.attempts + 1
         is_last = result.succeeded or result.status == GONE or attempts >= self._settings.webhook_attempts
-        delay_us = retry_delay_us(attempts, _RANDOM.random(), result.retry_after_s)
+        delay_us = retry_delay_us(attempts, JITTER.random(), result.retry_after_s)
         return AttemptResult(
             delivery=delivery,
             at=at,

@@ -246,8 +246,6 @@ def run_schemathesis(app: App, config: SchemathesisConfig) -> tuple[set[int], li
 
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a large generated request
-# The application's threads draw their jitter in this process, sometimes while Hypothesis generates a request.
-@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @pytest.mark.parametrize(
     ("caller", "statuses"),
     [
