@@ -64,16 +64,6 @@ DEMO = {
 }
 """Modules of `flask demo fill` and of integrators' tests, which generate participants from a seed."""
 
-JITTER = frozenset(
-    {
-        "app/notifications/subscriber.py",
-        "app/writer/pending.py",
-        "app/client/timeouts.py",
-        "app/operations/webhooks/worker.py",
-    }
-)
-"""Modules that add random jitter to delays."""
-
 PAGE_SCRIPTS = sorted(
     path
     for path in (ROOT / "app" / "web" / "static").rglob("*.js")
@@ -223,7 +213,7 @@ def test_hashes_and_random_numbers_are_strong() -> None:
     of_modules = [(node.value.id, node.attr) for node in attributes if isinstance(node.value, ast.Name)]
     assert {name for module, name in of_modules if module == "hashlib"} == {"sha256", "blake2b"}
     assert not [name for _, name in imports() if name.startswith("hashlib.")]
-    assert {path for path, name in imports() if name.split(".")[0] == "random"} <= JITTER | DEMO
+    assert {path for path, name in imports() if name.split(".")[0] == "random"} <= {"app/core/jitter.py"} | DEMO
     weak = re.compile(r"\b(md5|sha1|ECB|CBC|PKCS1v15|uuid1|uuid3)\b")
     named = [(path, tree) for path, tree in sources() if weak.search((ROOT / path).read_text())]
     assert not [path for path, tree in named if weak.search(ast.unparse(tree))]  # not in a comment
