@@ -56,7 +56,7 @@ class Revocations(ForkAware):
         Raises:
             Unavailable: the database did not answer.
         """
-        self.read()
+        self._read()
         self._start_thread()
         register(self)
 
@@ -121,19 +121,15 @@ class Revocations(ForkAware):
         is_logged = False
         while not self._closing.wait(POLL_S):
             try:
-                self.read()
+                self._read()
                 is_logged = False
             except StepkeepError as error:
                 if not is_logged:
                     log.warning("Revocations can't be read; using those already known: %s", error)
                 is_logged = True
 
-    def read(self) -> None:
-        """Read the new revocations; every FULL_POLL_S all, since clocks differ and erasures revoke with past times.
-
-        Raises:
-            Unavailable: the database did not answer.
-        """
+    def _read(self) -> None:
+        """Every FULL_POLL_S all, since clocks differ and erasures revoke with past times."""
         is_full = monotonic() - self._read_all_at >= FULL_POLL_S
         oldest = max(0, self._store.clock() - self._life_us)
         keys = self._store.run_read(credentials.read_revoked_keys)

@@ -199,7 +199,7 @@ def list_surveys(*, as_json: bool) -> None:
 def _record(survey: Survey) -> Mapping[str, object]:
     return {
         "id": survey.id,
-        "title": survey.in_words.title,
+        "title": survey.without_session.title,
         "languages": list(survey.offered_languages),
         "steps": len(survey.steps),
         "revision": survey.revision,

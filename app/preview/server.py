@@ -141,7 +141,7 @@ class Preview:
             **session,
             "problem": problem,
             "survey": survey.id,
-            "title": translated.in_words.title if snapshot is None else snapshot.filled(translated.title),
+            "title": translated.without_session.title if snapshot is None else snapshot.filled(translated.title),
             "user": self._participant.key(survey).user_id,
             "language": language,
             "languages": list(survey.offered_languages),
@@ -153,7 +153,7 @@ class Preview:
                     "is_current": step.id == session["current_step"],
                     "is_on_route": step.id in session["route"],
                 }
-                for step in translated.in_words.steps
+                for step in translated.without_session.steps
             ],
             "parameters": [
                 {

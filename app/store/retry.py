@@ -169,18 +169,12 @@ def error_summary(error: SQLAlchemyError) -> str:
     return name if code is None else f"{name} ({code})"
 
 
-class _FullJitter(wait_exponential):
-    """Waits between nothing and the exponential delay."""
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        return JITTER.uniform(0, super().__call__(retry_state))
-
-
 def _policy(settings: Settings) -> Retrying:
+    delay_s = wait_exponential(multiplier=settings.retry_delay_s, max=settings.retry_delay_max_s)
     return Retrying(
         retry=retry_if_exception(is_transient),
         stop=stop_after_attempt(settings.retry_attempts),
-        wait=_FullJitter(multiplier=settings.retry_delay_s, max=settings.retry_delay_max_s),
+        wait=lambda state: JITTER.uniform(0, delay_s(state)),
         before_sleep=_count_retry,
         reraise=True,
     )

@@ -26,7 +26,7 @@ from .conditions import Conditions, compile_conditions
 from .endings import Ending
 from .expressions import RESERVED_WORDS
 from .parameters import MAX_PARAMETERS, RESERVED, Parameter
-from .piping import filled_fields, insertion_words, insertions_of
+from .piping import filled_fields, insertions_of, text_without_session
 from .step_graph import StepGraph
 from .texts import SOURCES, InLanguage, LanguageTag, OneLine, TextLanguage, with_maps
 from .types import STEP_TYPES, Expression, FieldStep, PageStep, Step, StrictModel, Value, is_absent
@@ -217,14 +217,14 @@ class Survey(StrictModel):
     def _with_texts(self, texts: Mapping[str, Any]) -> "Survey":
         shared = {name: getattr(self, name) for name in ("definition", "revision", "graph")}
         survey = self.model_copy(update={**shared, **texts})
-        for cached in ("steps_by_id", "questions", "client_steps", "insertions", "fixed_steps", "in_words"):
+        for cached in ("steps_by_id", "questions", "client_steps", "insertions", "fixed_steps", "without_session"):
             survey.__dict__.pop(cached, None)
         return survey
 
     @cached_property
-    def in_words(self) -> "Survey":
-        """The survey for readers who see it without a session, such as those of exports: with words for insertions."""
-        texts = filled_fields(self, lambda source: insertion_words(self.conditions.insertion(source)))
+    def without_session(self) -> "Survey":
+        """The survey as it is shown when there is no session, as in exports: each insertion has a fixed text."""
+        texts = filled_fields(self, lambda source: text_without_session(self.conditions.insertion(source)))
         return self._with_texts(texts) if texts else self
 
     @cached_property

@@ -159,7 +159,7 @@ def accept_invitation(parameters: Mapping[str, Parameter], values: Mapping[str, 
         elsewhere = [f" {name} has `from: {parameters[name].source}`." for name in unknown if name in parameters]
         what = ", ".join(name[:64] for name in unknown)
         problems.append(
-            f"The survey's invitations have no {_count(unknown)} {what}. They have {', '.join(own) or 'none'}."
+            f"The survey's invitations have no {_noun(unknown)} {what}. They have {', '.join(own) or 'none'}."
             + "".join(elsewhere)
         )
     if problems:
@@ -188,15 +188,13 @@ def _accept(parameters: Mapping[str, Parameter], given: Given) -> tuple[dict[str
         elif parameter.is_required:
             missing.append(name)
     if missing:
-        problems.insert(
-            0, f"The {_count(missing)} {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
-        )
+        problems.insert(0, f"The {_noun(missing)} {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.")
     if _size_bytes(sent) > MAX_COMMAND_BYTES:
-        problems.append(f"The parameters have more than {MAX_COMMAND_BYTES} bytes as JSON.")
+        problems.append(f"The parameters of a session take at most {MAX_COMMAND_BYTES} bytes as JSON; send less.")
     return accepted, problems
 
 
-def _count(names: Sequence[str]) -> str:
+def _noun(names: Sequence[str]) -> str:
     return "parameter" if len(names) == 1 else "parameters"
 
 

@@ -149,8 +149,8 @@ def insertions_of(model: BaseModel) -> Iterator[str]:
                 yield from (insertion.source for insertion in getattr(one, "insertions", ()))
 
 
-def insertion_words(expression: Expression) -> str | None:
-    """Return what stands for an insertion where no session is: its text for a missing value, or what it names.
+def text_without_session(expression: Expression) -> str | None:
+    """Return the text shown for an insertion when there is no session: that for a missing value, or the names in it.
 
     None, as of :data:`ValueText`, if it does not compile.
     """

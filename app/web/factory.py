@@ -103,13 +103,11 @@ def create_app(
 
 def _start_context(store: SessionStore, login: HostLogin | None, *, is_command: bool) -> AppContext:
     authenticator = Authenticator(store, login)
+    authenticator.credentials.revocations.start()  # in any process: `flask shell` or a site's own command may serve
     connections = ConnectionLimits(store.settings)
     webhooks = Dispatcher(store)
-    if is_command:
-        authenticator.credentials.revocations.read()
-    else:
+    if not is_command:
         store.start_background()
-        authenticator.credentials.revocations.start()
         webhooks.start()
         MaintenanceScheduler(store).start()
     threads = store.settings.rest_threads

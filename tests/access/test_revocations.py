@@ -52,10 +52,10 @@ def test_revocation_with_a_slow_commit_is_read(credentials: Credentials, open_cr
     began_at = clock()
     clock.advance(30 * 1_000_000)
     credentials.revoke_tokens(later)
-    other_process.revocations.read()
+    other_process.revocations._read()
     clock.now = began_at
     credentials.revoke_tokens(KEY)
-    other_process.revocations.read()
+    other_process.revocations._read()
     with pytest.raises(Unauthorized):
         other_process.verify_token(token)
 
@@ -66,10 +66,10 @@ def test_second_revocation_covers_newer_tokens(credentials: Credentials, open_cr
     other_process = open_credentials()
     credentials.revoke_tokens(KEY)
     token = credentials.issue_token(KEY)[0]
-    other_process.revocations.read()
+    other_process.revocations._read()
     other_process.verify_token(token)
     credentials.revoke_tokens(KEY)
-    other_process.revocations.read()
+    other_process.revocations._read()
     other_process.revocations.add_tokens(KEY, 1)
     for process in (credentials, other_process):
         with pytest.raises(Unauthorized):
@@ -83,7 +83,7 @@ def test_revocations_are_kept_for_the_life_of_a_token(
     other_process, later = open_credentials(), KEY._replace(user_id="eve")
     token = credentials.issue_token(KEY)[0]
     credentials.revoke_tokens(KEY)
-    other_process.revocations.read()
+    other_process.revocations._read()
     clock.advance(89 * DAY_US)
     credentials.revoke_tokens(later)
     read_all(other_process)
@@ -114,7 +114,7 @@ def test_full_read_is_not_repeated_when_deletion_fails(
     monkeypatch.setattr(credentials.revocations, "_delete", refuse)
     credentials.revoke_tokens(KEY)
     for _ in range(2):
-        credentials.revocations.read()
+        credentials.revocations._read()
     assert [clock.now - since > DAY_US for since in polls] == [True, False]
 
 
@@ -128,9 +128,9 @@ def test_revocation_is_read_after_one_with_a_time_in_the_future(
     clock.advance(HOUR_US)
     credentials.revoke_tokens(KEY._replace(user_id="eve"))
     clock.advance(-HOUR_US)
-    other_process.revocations.read()
+    other_process.revocations._read()
     credentials.revoke_tokens(KEY)
-    other_process.revocations.read()
+    other_process.revocations._read()
     with pytest.raises(Unauthorized):
         other_process.verify_token(token)
 
@@ -145,10 +145,10 @@ def test_backdated_revocation_is_found_by_a_full_poll(
     erased_at = clock()
     clock.advance(10 * DAY_US)
     credentials.revoke_tokens(KEY._replace(user_id="eve"))
-    other_process.revocations.read()
+    other_process.revocations._read()
     credentials._store.run_transaction(lambda connection: statements.revoke_tokens(connection, KEY, erased_at))
     other_process.revocations._read_all_at -= FULL_POLL_S
-    other_process.revocations.read()
+    other_process.revocations._read()
     with pytest.raises(Unauthorized):
         other_process.verify_token(token)
 
@@ -165,7 +165,7 @@ def test_later_revocation_stays_when_a_slower_clock_revokes_again(
     credentials.revoke_tokens(KEY)
     assert revocations(engine) == before
     restarted = open_credentials()
-    restarted.revocations.read()
+    restarted.revocations._read()
     assert not restarted.revocations.is_valid(participant, clock())
 
 
@@ -198,7 +198,7 @@ def test_forked_child_polls(credentials: Credentials, monkeypatch: pytest.Monkey
 def read_all(process: Credentials) -> None:
     """Poll as every FULL_POLL_S."""
     process.revocations._read_all_at = float("-inf")
-    process.revocations.read()
+    process.revocations._read()
 
 
 def revocations(engine: Engine) -> list[tuple[str, str, str, int]]:
@@ -269,7 +269,7 @@ def test_revocation_is_read_when_two_processes_chose_different_salts(
     with engine.begin() as connection:
         change = update(token_revocations).where(token_revocations.c.user_id == old)
         connection.execute(change.values(salt=salt, user_id=hash_user_id(salt, *eve)))
-    other_process.revocations.read()
+    other_process.revocations._read()
     assert [other_process.revocations.is_valid(participant, 0) for participant in participants] == [False, False]
     for participant in participants:
         with pytest.raises(Unauthorized):
@@ -300,7 +300,7 @@ def test_participant_is_hashed_once_for_all_checks(credentials: Credentials, mon
     """The check of each message takes no hash and no I/O."""
     participant = credentials.verify_token(credentials.issue_token(KEY._replace(user_id="once"))[0])
     credentials.revoke_tokens(KEY)
-    credentials.revocations.read()
+    credentials.revocations._read()
     hashed: list[str] = []
     monkeypatch.setattr(
         "app.access.revocations.hash_user_id", lambda *names: hashed.append(names[-1]) or hash_user_id(*names)
@@ -331,6 +331,6 @@ def test_renewed_token_is_revoked_with_the_token_that_it_renews(
     assert participant.issued_at < renewed.issued_at < again.issued_at
     with pytest.raises(Unauthorized):
         credentials.revoke_tokens(KEY, granted_at=again.granted_at)
-    credentials.revocations.read()
+    credentials.revocations._read()
     for revoked_participant in (participant, renewed, again):
         assert not credentials.revocations.is_valid(revoked_participant, clock())

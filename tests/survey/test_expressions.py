@@ -337,5 +337,5 @@ steps:
 """
     survey, _ = check_survey(text, "once.yaml")
     assert survey is not None
-    _ = survey.in_words.graph
+    _ = survey.without_session.graph
     assert len(parsed) == len(set(parsed)) == 5

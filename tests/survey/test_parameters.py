@@ -139,7 +139,7 @@ def test_parameters_are_limited_in_total() -> None:
     sent = dict.fromkeys(parameters, "s" * 9000)
     assert accept_parameters(parameters, Given(api=sent)) == sent
     sent = dict.fromkeys(parameters, "s" * 9500)
-    with pytest.raises(InvalidInput, match="more than 65536 bytes"):
+    with pytest.raises(InvalidInput, match="at most 65536 bytes"):
         accept_parameters(parameters, Given(api=sent))
 
 

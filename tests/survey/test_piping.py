@@ -221,7 +221,7 @@ def test_insertions_have_words_where_no_session_is() -> None:
     """The text that stands for a missing value, or the names of what is inserted; the revision stays the same."""
     survey = parse_definition(json.dumps(yaml.safe_load(NAMED)), "named")
     survey.questions["days"].parts()
-    worded = survey.in_words
+    worded = survey.without_session
     assert worded.revision == survey.revision
     assert worded.title == "Visit of a patient in [clinic]"
     assert worded.description == "Since [today]"
@@ -233,4 +233,4 @@ def test_insertions_have_words_where_no_session_is() -> None:
     (row,) = days.parts()
     assert (row.prompt, row.labels()) == ("Sleep [now]", {0: "Not [sum]"})
     assert worded.end[0].title == "Your value is [bmi]"
-    assert survey.in_language("de").in_words.questions["days"].labels() == {0: "Nicht [1 + 1]"}
+    assert survey.in_language("de").without_session.questions["days"].labels() == {0: "Nicht [1 + 1]"}

@@ -123,10 +123,10 @@ def test_missing_settings_are_warned_about(environment: str, url: str, proxies: 
     ] == warnings
 
 
-BACKGROUND = {"stepkeep-keys", "stepkeep-revocations", "stepkeep-webhooks"}
+BACKGROUND = {"stepkeep-keys", "stepkeep-webhooks"}
 
 
-@pytest.mark.parametrize(("command", "expected"), [("run", BACKGROUND), ("export", set()), ("invitations", set())])
+@pytest.mark.parametrize(("command", "expected"), [("run", BACKGROUND), ("serve", BACKGROUND), ("export", set())])
 def test_command_starts_none_of_the_background_work_of_a_server(
     sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch, command: str, expected: set[str]
 ) -> None:

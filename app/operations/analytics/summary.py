@@ -30,7 +30,7 @@ def compute_summary(store: SessionStore, survey_id: str, filters: Filters, progr
     newest = store.catalogue.surveys.get(survey_id)
     if newest is None and not total:
         raise NoSuchSurvey(survey_id, store.catalogue.public_ids)
-    known = [survey.in_words for survey in store.queries.known_revisions(survey_id)]
+    known = [survey.without_session for survey in store.queries.known_revisions(survey_id)]
     plan, values = plan_steps(known), plan_values(known)
     languages = list(dict.fromkeys(tag for survey in known for tag in survey.offered_languages))
     own_languages = {survey.revision: survey.language for survey in known} if len(languages) > 1 else {}

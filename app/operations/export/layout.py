@@ -124,7 +124,7 @@ class Layout:
     """
 
     def __init__(self, surveys: Sequence[Survey], *, labels: bool = False) -> None:
-        self.surveys = surveys = [survey.in_words for survey in surveys]
+        self.surveys = surveys = [survey.without_session for survey in surveys]
         self.has_labels = labels
         self.no_and_yes = tuple(
             CodedValue(code=code, value=value, label=text(surveys[0].shown_language, f"controls.{name}"))
@@ -164,17 +164,18 @@ class Layout:
         """Return a session's cells, with its status at this time, and the steps that were confirmed."""
         places = self._places.get(state.survey_revision or "", self._newest)
         skipped: list[str] = []
-        others: dict[str, object] = {}
+        others: dict[str, Any] = {}
         cells: list[Cell] = [None] * len(self.columns)
         leading = self._leading(key, state, at)
         cells[: len(leading)] = leading
-        for step, value, is_asked in self._answers(state):
-            start, to_cells = places.get(step, _UNKNOWN_STEP) if is_asked else _UNKNOWN_STEP
+        for page, name, value, is_asked in self._answers(state):
+            start, to_cells = places.get(name, _UNKNOWN_STEP) if is_asked else _UNKNOWN_STEP
             if value is None:
-                if is_asked and step not in self._without_columns:
-                    skipped.append(step)
+                if is_asked and name not in self._without_columns:
+                    skipped.append(name)
             elif (answer := to_cells(value)) is None:
-                others[step] = value
+                others_of_step = others if page is None else others.setdefault(page, {})
+                others_of_step[name] = value
             else:
                 cells[start : start + len(answer)] = answer
         if self._known:
@@ -185,8 +186,8 @@ class Layout:
             cells[-len(TRAILING) - 1] = " ".join(confirmed) or None
         return cells
 
-    def _answers(self, state: SessionState) -> Iterator[tuple[str, object, bool]]:
-        """Yield a session's answers, in place of a page's those of its fields, and whether they can be of the survey.
+    def _answers(self, state: SessionState) -> Iterator[tuple[str | None, str, object, bool]]:
+        """Yield a session's answers: the page, the step or field, the answer, and whether it can be of the survey.
 
         A saved state can have answers beside their page, and others in it.
         """
@@ -194,11 +195,9 @@ class Layout:
         pages = frozenset(owners.values())
         for step, value in state.answers.items():
             if step in pages and isinstance(value, Mapping):
-                for name, one in value.items():
-                    is_field = owners.get(name) == step
-                    yield name if is_field else f"{step}.{name}", one, is_field
+                yield from ((step, name, one, owners.get(name) == step) for name, one in value.items())
             else:
-                yield step, value, step not in owners
+                yield None, step, value, step not in owners
 
     @property
     def known_names(self) -> Sequence[str]:

@@ -124,7 +124,7 @@ def _page(template: str, principal: Integrator | Developer, *, status: int = 200
 def _survey_rows() -> list[dict[str, Any]]:
     """Return each survey's row; it has no title if the survey is no longer offered."""
     counts = {count.survey_id: count for count in store().queries.counts_by_survey()}
-    titles = {survey.id: survey.in_words.title for survey in store().catalogue.surveys.values()}
+    titles = {survey.id: survey.without_session.title for survey in store().catalogue.surveys.values()}
     ids = {**titles, **counts}
     return [{"survey_id": id_, "title": titles.get(id_), "count": counts.get(id_)} for id_ in ids]
 

@@ -63,7 +63,9 @@ def docs() -> str:
 
 
 @lru_cache(maxsize=4)
-def _reference(_root: str, _assets: str, *, is_signed_in: bool) -> str:  # noqa: ARG001 - what the template reads of a request
+def _reference(_root: str, _assets: str, *, is_signed_in: bool) -> str:
     rest, socket = openapi_document(), asyncapi_document()
     schemas = socket["components"]["schemas"] | rest["components"]["schemas"]
-    return flask.render_template("reference.html", rest=rest, socket=socket, schemas=schemas)
+    return flask.render_template(
+        "reference.html", rest=rest, socket=socket, schemas=schemas, is_signed_in=lambda: is_signed_in
+    )

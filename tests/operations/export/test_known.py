@@ -191,7 +191,12 @@ steps:
     [
         ({"values.bmi": 99, "body": {"weight": 4}}, (4, None, 2), {"values.bmi": 99}),
         ({"weight": 5}, (None, None, None), {"weight": 5}),
-        ({"body": {"weight": 4, "age": 5, "values.bmi": 6}}, (4, None, 2), {"body.age": 5, "body.values.bmi": 6}),
+        ({"body": {"weight": 4, "age": 5, "values.bmi": 6}}, (4, None, 2), {"body": {"age": 5, "values.bmi": 6}}),
+        (
+            {"body.age": 1, "weight": 2, "body": {"weight": "x", "age": 3}},
+            (None, None, None),
+            {"body.age": 1, "weight": 2, "body": {"weight": "x", "age": 3}},
+        ),
         ({"body": {"age": None}}, (None, None, None), None),
     ],
 )

@@ -78,7 +78,7 @@ def test_each_field_and_row_has_a_column(store: SessionStore) -> None:
     assert [ann[f"helped_{name}"] for name in ("pain_1", "pain_2", "cough_1", "cough_2")] == ["0", "1", None, None]
     assert (ann["skipped"], ann["other_answers"]) == ("smokes", None)
     assert (ben["weight"], ben["days_sleep"], ben["skipped"]) == (None, None, "helped")
-    assert ben["other_answers"] == '{"weight":"much","body.gone":1,"days":{"sleep":7}}'
+    assert ben["other_answers"] == '{"body":{"weight":"much","gone":1},"days":{"sleep":7}}'
 
 
 def test_formats_with_types_and_labels_have_them(store: SessionStore, tmp_path: Path) -> None:
