@@ -165,7 +165,6 @@ def test_adopted_sessions_are_checked_except_their_start(adopted: SessionStore) 
     assert "current_step" in results["bob"].differing
 
 
-@pytest.mark.one_database
 def test_session_is_checked_again_when_it_changed_meanwhile(
     store: SessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -205,7 +205,6 @@ def test_expiry_notifies_subscribers_and_allows_a_restart(expiring: SessionStore
     assert expire(expiring).expired == {}
 
 
-@pytest.mark.one_database
 def test_session_stays_open_when_an_answer_is_committed_first(
     expiring: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,7 +224,6 @@ def test_session_stays_open_when_an_answer_is_committed_first(
     assert listed(expiring, "expired") == set(others)
 
 
-@pytest.mark.one_database
 def test_deadline_is_not_updated_when_the_row_changed(
     expiring: SessionStore, plain: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

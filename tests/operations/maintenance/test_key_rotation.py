@@ -106,7 +106,6 @@ def test_every_value_is_encrypted_with_the_first_key_and_nothing_else_changes(op
     assert not done.is_complete
 
 
-@pytest.mark.one_database
 def test_second_run_takes_no_lock(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Converted rows are skipped by the query."""
     store = opened(keys_of(NEW))

@@ -183,7 +183,6 @@ def test_subscribers_of_erased_sessions_are_notified(keeping: SessionStore) -> N
     assert {user: listener.times for user, listener in told.items()} == {"ann": 1, "bob": 0}
 
 
-@pytest.mark.one_database
 def test_session_stays_when_it_changes_after_the_scan(keeping: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The age is checked again under the lock."""
     keys = [SessionKey("phq9", f"user{number}") for number in range(4)]

@@ -56,7 +56,6 @@ def test_round_expires_archives_and_erases(opened: Open, tmp_path: Path, caplog:
     ]
 
 
-@pytest.mark.one_database
 def test_one_server_runs_the_round(opened: Open) -> None:
     """Another one takes over when it is closed."""
     first, second = MaintenanceScheduler(opened()), MaintenanceScheduler(opened())

@@ -200,7 +200,6 @@ def test_history_is_complete_for_any_page_size(store: SessionStore, steps: list[
     )
 
 
-@pytest.mark.one_database
 def test_events_during_an_export_are_not_included(store: SessionStore) -> None:
     """A session is exported at one version."""
     begin(store, KEY)
@@ -213,7 +212,6 @@ def test_events_during_an_export_are_not_included(store: SessionStore) -> None:
     assert [len(session["history"]) for session in document["sessions"]] == [document["sessions"][0]["version"]] == [3]
 
 
-@pytest.mark.one_database
 @pytest.mark.parametrize(("taken", "sessions"), [(1, []), (3, [[]])])
 def test_export_is_valid_json_when_a_session_is_erased_meanwhile(
     store: SessionStore, taken: int, sessions: list[list[object]]

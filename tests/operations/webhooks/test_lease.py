@@ -38,7 +38,6 @@ def test_each_event_is_delivered_once_when_two_processes_share_a_database(
     assert set(Counter(request.id for request in receiver.received).values()) == {1}
 
 
-@pytest.mark.one_database
 def test_nothing_is_sent_when_another_process_has_the_lease(
     store: SessionStore, dispatching: Dispatcher, receiver: Receiver
 ) -> None:
