@@ -5,7 +5,6 @@ environment, ``.venv-autobahn``.
 """
 
 import json
-import os
 import shutil
 import subprocess
 from collections import Counter
@@ -13,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.certificates import public_environment
 from tests.conformance.server import EchoServer
-from tests.conftest import ROOT
+from tests.forked import ROOT
 
 ENVIRONMENT = ROOT / ".venv-autobahn"
 CASES = ("1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*")
@@ -107,7 +107,12 @@ def _python_2() -> str:
 
 def _run(command: list[str], **environment: str) -> None:
     done = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False
+        command,
+        env={**public_environment(), **environment},
+        capture_output=True,
+        text=True,
+        timeout=TIME_LIMIT_S,
+        check=False,
     )
     if done.returncode:
         raise NoAutobahn(f"{' '.join(command)}: {done.stderr.strip()}")

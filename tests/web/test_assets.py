@@ -12,6 +12,7 @@ import pytest
 from werkzeug.exceptions import NotFound
 
 from app.web.assets import Assets
+from tests.certificates import public_environment
 from tests.conftest import ROOT, skip_or_fail
 from tests.web.production import App
 
@@ -139,7 +140,14 @@ def test_bundles_are_what_the_tool_makes(tmp_path: Path) -> None:
     (tmp_path / "app").symlink_to(ROOT / "app")
     options = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
     try:
-        subprocess.run(["npm", "ci", *options], cwd=tmp_path / "bundle", check=True, capture_output=True, timeout=120)
+        subprocess.run(
+            ["npm", "ci", *options],
+            cwd=tmp_path / "bundle",
+            env=public_environment(),
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
     except FileNotFoundError:
         skip_or_fail("npm was not found (Debian: apt install npm)")
     made = tmp_path / "made"
