@@ -319,6 +319,7 @@ def test_function_of_any_answers_has_a_value_or_none(name: str, values: tuple[An
 
 def test_each_expression_of_a_file_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though the survey compiles it, and the checks with more names: that took a third of a large file's check."""
+    parser.parse.cache_clear()  # of other tests, or an earlier run of this one
     parsed: list[str] = []
     monkeypatch.setattr(parser, "tokens", lambda source: parsed.append(source) or tokens(source))
     text = """
