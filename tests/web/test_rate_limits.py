@@ -231,7 +231,7 @@ def test_unauthenticated_sockets_leave_room_for_others(
 ) -> None:
     """At most a tenth of STEPKEEP_MAX_CONNECTIONS, but at least 4, may wait for their first frame; half of one address."""
     with (
-        production_app(sqlite_settings, max_connections=connections, auth_timeout_s=600) as app,
+        production_app(sqlite_settings, max_connections=connections, auth_timeout_s=60) as app,
         listening(app.flask) as port,
         ExitStack() as stack,
     ):
