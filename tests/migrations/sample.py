@@ -153,7 +153,10 @@ def dump(url: str) -> Rows:
     """Return the rows of each table except Alembic's, ordered by primary key."""
     engine = _engine(url)
     with engine.begin() as connection:
-        tables = {table: _rows(connection, table) for table in inspect(connection).get_table_names()}
+        primary_keys = inspect(connection).get_multi_pk_constraint()  # of all tables at once
+        tables = {
+            table: _rows(connection, table, key["constrained_columns"]) for (_, table), key in primary_keys.items()
+        }
     engine.dispose()
     return {name: rows for name, rows in tables.items() if name != "alembic_version"}
 
@@ -178,9 +181,8 @@ def shape(url: str) -> dict[str, Any]:
     return tables
 
 
-def _rows(connection: Connection, table: str) -> list[dict[str, Any]]:
-    # The columns of the primary key come first. Tables are not reflected for it, which takes ten times as long.
-    order = "1" if table == "alembic_version" else "1, 2"
+def _rows(connection: Connection, table: str, primary_key: list[str]) -> list[dict[str, Any]]:
+    order = ", ".join(map(connection.dialect.identifier_preparer.quote, primary_key))
     rows = connection.exec_driver_sql(f"SELECT * FROM {table} ORDER BY {order}").mappings()  # noqa: S608 - a table's name
     # Without the ids of history: a rollback leaves a gap in them.
     return [{name: _parsed(value) for name, value in row.items() if name != "id"} for row in rows]
