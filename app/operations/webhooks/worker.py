@@ -7,11 +7,12 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ...core.jitter import JITTER
 from ...errors import SessionUnreadable, StepkeepError, UnreadableHere
 from ...sessions import SessionStore
-from ...store import AttemptResult, Delivery, Webhook
+from ...store import AttemptResult, Delivery, Webhook, outbox
 from ...survey import SessionKey
 from .backoff import CircuitBreaker, retry_delay_us
 from .http import PostResult, post_signed
@@ -36,6 +37,7 @@ class EndpointWorker:
 
     def __init__(self, webhook_id: str, store: SessionStore, on_attempt: Callable[[AttemptResult, bool], None]) -> None:
         self._webhook_id = webhook_id
+        self._run_read = store.run_read
         self._queries = store.queries
         self._settings = store.settings
         self._clock = store.clock
@@ -110,7 +112,7 @@ class EndpointWorker:
             del self._in_flight[delivery.key]
 
     def _try_post(self, delivery: Delivery) -> tuple[PostResult | None, bool]:
-        """Return the result, and whether it tells how the receiver is; None if the database is unavailable."""
+        """Return the result, and whether it tells how the receiver is; None if nothing was attempted."""
         try:
             return self._post(delivery), True
         except (UnreadableHere, SessionUnreadable) as error:
@@ -121,9 +123,12 @@ class EndpointWorker:
             log.exception("internal error while sending a webhook", extra={"webhook_id": self._webhook_id})
             return PostResult(status=None, error=type(error).__name__), True
 
-    def _post(self, delivery: Delivery) -> PostResult:
-        assert self._webhook is not None  # noqa: S101 - set before its deliveries
-        webhook = self._webhook
+    def _post(self, delivery: Delivery) -> PostResult | None:
+        """Send a delivery; return None if the webhook is disabled or removed."""
+        # Read for each message: the webhook may have changed while the delivery was waiting.
+        webhook = self._run_read(partial(outbox.read_webhook, webhook_id=self._webhook_id))
+        if webhook is None or webhook.disabled_at is not None:
+            return None
         if webhook.includes_values:
             recorded = self._queries.recorded_values(delivery.key, delivery.version, delivery.occurred_at)
             body = message_body_with_values(delivery, recorded)

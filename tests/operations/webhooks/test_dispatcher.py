@@ -2,6 +2,8 @@
 
 import threading
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -291,6 +293,23 @@ def test_other_webhooks_are_delivered_when_one_causes_an_internal_error(
     dispatching.start()
     begin(store, ANN)
     receiver.wait_for(1)
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("stop", [partial(management.set_enabled, enabled=False), management.remove_webhook])
+def test_waiting_delivery_is_not_sent_when_its_webhook_is_disabled_or_removed(
+    store: SessionStore, receiver: Receiver, stop: Callable[[SessionStore, str], None]
+) -> None:
+    """That takes no attempt."""
+    webhook = management.add_webhook(store, receiver.url, EVENTS).webhook
+    begin(store, ANN)
+    attempts: list[object] = []
+    sender = worker.EndpointWorker(webhook.id, store, lambda *attempted: attempts.append(attempted))
+    waiting, secrets = deliveries(store), management.read_secrets(store, webhook)
+    stop(store, webhook.id)
+    sender.send(webhook, secrets, waiting)
+    wait_for(lambda: not sender.delivery_ids(), "the delivery still waits", 40)
+    assert (receiver.received, attempts) == ([], [])
 
 
 @pytest.mark.one_database

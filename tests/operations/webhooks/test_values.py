@@ -168,6 +168,25 @@ def test_session_that_completes_as_it_begins_has_values(scored: SessionStore, re
 
 
 @pytest.mark.one_database
+@pytest.mark.parametrize("includes_values", [True, False])
+def test_change_applies_to_deliveries_that_wait_for_a_slow_receiver(
+    scored: SessionStore, receiver: Receiver, *, includes_values: bool
+) -> None:
+    """Only the request that is being sent is as before."""
+    receiver.behaviours = [receiver.hang]
+    add(scored, receiver, includes_values=includes_values)
+    complete(scored)
+    Dispatcher(scored).start()
+    receiver.wait_for(1)
+    (webhook,) = management.list_webhooks(scored)
+    management.set_includes_values(scored, webhook.id, includes_values=not includes_values)
+    receiver.released.set()
+    started, completed = (event_and_values(request)[1] for request in receiver.wait_for(2))
+    assert ("parameters" in started, "parameters" in completed) == (includes_values, not includes_values)
+    assert ("values" in completed) is not includes_values
+
+
+@pytest.mark.one_database
 def test_values_are_neither_in_the_outbox_nor_in_the_log(
     scored: SessionStore, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
