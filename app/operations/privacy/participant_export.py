@@ -10,12 +10,14 @@ The document (a later version gets another ``format``)::
      "set_aside": [{every column of the session's row, "history": [{every column of the event's row}]}],
      "token_revocations": [{"survey_id", "revoked_at"}],
      "erasures": [{"survey_id", "sessions", "erased_at"}],
-     "webhook_deliveries": [{"to", "includes_values", "event", "survey_id", "version", "occurred_at", "delivered_at"}],
+     "webhook_deliveries": [{"to", "includes_values_now", "event", "survey_id", "version", "occurred_at",
+                             "delivered_at"}],
      "audit": [{"id", "at", "actor", "action", "survey_id", "detail"}],
      "counts": {"sessions", "events", "set_aside", "token_revocations", "erasures", "webhook_deliveries", "audit"}}
 
-``set_aside`` includes unreadable sessions; values that are not JSON are text. ``to`` is a webhook's URL without path;
-``includes_values``: it gets computed values and parameters.
+``set_aside`` includes unreadable sessions; values that are not JSON are text. ``to`` is a webhook's URL without path.
+``includes_values_now``: whether the webhook gets computed values and parameters as it is set at ``exported_at``. It can
+have been set otherwise when the message was sent: see ``webhook_changed`` in the audit log.
 """
 
 from collections import Counter
@@ -193,7 +195,7 @@ def _session_to_dict(snapshot: Snapshot, at: int) -> dict[str, Any]:
 def _delivery_to_dict(delivery: Delivery, webhook: Webhook) -> dict[str, Any]:
     return {
         "to": origin(webhook.url),
-        "includes_values": webhook.includes_values,
+        "includes_values_now": webhook.includes_values,
         "event": delivery.event,
         "survey_id": delivery.key.survey_id,
         "version": delivery.version,
