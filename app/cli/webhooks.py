@@ -114,7 +114,7 @@ def disable_webhook(webhook: str) -> None:
       %(prog)s webhooks disable wh_0123456789abcdef
     """
     operations.set_enabled(store(), webhook, enabled=False)
-    audit("webhook_changed", webhook=webhook, enabled=0)
+    audit("webhook_changed", webhook=webhook, enabled=False)
     click.echo(f"{webhook} is disabled.")
 
 
@@ -128,7 +128,7 @@ def enable_webhook(webhook: str) -> None:
       %(prog)s webhooks enable wh_0123456789abcdef
     """
     operations.set_enabled(store(), webhook, enabled=True)
-    audit("webhook_changed", webhook=webhook, enabled=1)
+    audit("webhook_changed", webhook=webhook, enabled=True)
     click.echo(f"{webhook} is enabled.")
 
 

@@ -91,11 +91,12 @@ def authorize_all(scope: Scope, action: Action) -> None:
 
 
 def authorize_some(
-    scope: Scope, action: Action, survey_id: str | None = None, **detail: str | int
+    scope: Scope, action: Action | None, survey_id: str | None = None, **detail: str | int
 ) -> frozenset[str] | None:
     """Return the ids of the surveys to which the principal may do this, None for all; raise if there is none.
 
     Args:
+        action: None: the caller audits it.
         survey_id: the only one that is requested; None for all.
 
     Raises:
@@ -106,7 +107,8 @@ def authorize_some(
     if survey_id is not None:
         require_scope(principal, scope, survey_id)
     current_operation().require_known_query()
-    audit(principal, action, None, **detail)
+    if action is not None:
+        audit(principal, action, None, **detail)
     return surveys if survey_id is None else frozenset({survey_id})
 
 

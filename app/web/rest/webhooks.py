@@ -190,15 +190,18 @@ def get_webhook(webhook_id: str) -> flask.Response:
 def change_webhook(webhook_id: str) -> flask.Response:
     """Disable or enable a webhook, change whether it gets values, or give it a new secret.
 
-    Retries and replays of earlier events have values too, or no more. Both secrets sign for 24 hours.
+    Whether it gets values applies to waiting deliveries, retries and replays too. Both secrets sign for 24 hours.
     """
-    webhook = _authorized("webhook_changed", webhook_id)
+    webhook = _authorized(None, webhook_id)  # audited below, with what changes
     change = parse_body(WebhookChange)
+    principal = authenticator().principal()
+    if change.includes_values:
+        require_scope(principal, "sessions:read", webhook.survey_id)
+    detail = change.model_dump(exclude_unset=True, exclude={"rotate_secret"})
+    if change.rotate_secret:
+        detail["secret"] = "rotated"  # noqa: S105 - not a secret
+    audit(principal, "webhook_changed", None, webhook=webhook_id, **detail)
     if "includes_values" in change.model_fields_set:
-        principal = authenticator().principal()
-        if change.includes_values:
-            require_scope(principal, "sessions:read", webhook.survey_id)
-        audit(principal, "webhook_changed", None, webhook=webhook_id, includes_values=change.includes_values)
         service.set_includes_values(store(), webhook_id, includes_values=change.includes_values)
     if "enabled" in change.model_fields_set:
         service.set_enabled(store(), webhook_id, enabled=change.enabled)
@@ -253,7 +256,7 @@ def replay(webhook_id: str) -> flask.Response:
     return success(replayed=count)
 
 
-def _authorized(action: Action, webhook_id: str) -> StoredWebhook:
+def _authorized(action: Action | None, webhook_id: str) -> StoredWebhook:
     """Return the webhook; one of a survey that is not the API key's is as unknown as one that does not exist."""
     surveys = authorize_some("webhooks", action, webhook=webhook_id[:40])
     webhook = service.get_webhook(store(), webhook_id)

@@ -122,7 +122,8 @@ def test_values_are_turned_on_only_by_a_key_that_may_read_sessions(app: App) -> 
     assert changed(None, "webhooks").status_code == 422
     entries = app.request("GET", "/api/audit?limit=20", app.create_key("admin")).json["entries"]
     details = [entry["detail"] for entry in entries if entry["action"] == "webhook_changed"]
-    assert [detail["includes_values"] for detail in details if "includes_values" in detail] == [False, True]
+    name = path.rpartition("/")[2]
+    assert details == [{"webhook": name, "includes_values": value, "enabled": False} for value in (False, True)]
 
 
 def test_webhook_is_disabled_enabled_and_its_secret_rotated(app: App) -> None:
@@ -208,16 +209,22 @@ def test_unknown_webhook_is_not_found(app: App, method: str, path: str) -> None:
 
 
 def test_webhook_changes_are_in_the_audit_log(app: App) -> None:
-    """Without secrets and addresses."""
+    """One entry a request, without secrets and addresses."""
     created = add_webhook(app)
     path = f"/api/webhooks/{created['webhook']['id']}"
     request_model(app, "POST", f"{path}/replay", models.ReplayResponse)
-    assert app.request("PATCH", path, app.create_key("webhooks"), json={"enabled": False}).status_code == 200
+    change = {"enabled": False, "includes_values": False, "rotate_secret": True}
+    changed = app.request("PATCH", path, app.create_key("webhooks"), json=change)
+    assert changed.status_code == 200
     request_model(app, "DELETE", path, Done)
     entries = app.request("GET", "/api/audit?limit=20", app.create_key("admin")).json["entries"]
     actions = [entry["action"] for entry in entries if entry["action"].startswith("webhook")]
     assert actions[:4] == ["webhook_removed", "webhook_changed", "webhooks_replayed", "webhook_added"]
+    (detail,) = (entry["detail"] for entry in entries if entry["action"] == "webhook_changed")
+    webhook = created["webhook"]["id"]
+    assert detail == {"webhook": webhook, "enabled": False, "includes_values": False, "secret": "rotated"}
     assert created["secret"] not in str(entries)
+    assert changed.json["secret"] not in str(entries)
 
 
 def test_number_of_webhooks_is_limited(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
