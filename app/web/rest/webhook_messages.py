@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic.json_schema import SkipJsonSchema
 
 from ...operations.webhooks import ID_PATTERN, WebhookEvent
 from .models import Model, Status, SurveyId, Time, UserId, Version, drop_defaults
@@ -31,9 +32,9 @@ class SessionNotified(BaseModel):
         Field(description="with `includes_values`, of `session.completed`: those that the completion recorded"),
     ] = {}
     omitted: Annotated[
-        Literal["too_large", "no_such_session"],
+        Literal["too_large", "no_such_session"] | SkipJsonSchema[None],
         Field(description="with `includes_values`: why neither parameters nor values are sent"),
-    ] = "too_large"
+    ] = None
 
 
 class SessionMessage(Model):
@@ -83,7 +84,7 @@ _HEADERS = {
 _RESPONSES = {
     "2XX": "Delivered",
     "410": "Not delivered, and the webhook is disabled",
-    "default": "Not delivered, and tried again later",
+    "default": "Not delivered, and retried later",
 }
 
 

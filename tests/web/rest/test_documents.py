@@ -1,5 +1,6 @@
 """The OpenAPI and AsyncAPI documents, and the page that shows them."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -84,6 +85,7 @@ def test_every_message_of_a_webhook_fits_the_document() -> None:
         for body in (message_body(delivery), *bodies):
             message = SessionMessage.model_validate_json(body)
             assert (message.type, message.data.model_extra) == (event, {})
+            assert message.data.omitted == json.loads(body)["data"].get("omitted")
     WebhookTest.model_validate_json(encode_message("webhook.test", 0, {"webhook_id": DELIVERY.webhook_id}))
 
 
