@@ -31,9 +31,10 @@ run: .venv/.run-stamp ## serve on http://127.0.0.1:8000 (PORT, HOST, DATABASE_UR
 
 # Without column ranges in tracebacks: CPython parses a line's syntax for them, and fails with a SystemError when a
 # garbage collection meanwhile lets another thread parse something.
-# In CI a failed test runs up to twice more. One that then passes is listed as RERUN: it is flaky, and has a fault to find.
+# In CI a failed test runs up to twice more. One that then passes is listed as RERUN, with its traceback: it is flaky, and
+# has a fault to find.
 PYTEST = PYTHONNODEBUGRANGES=1 $(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadgroup \
-	$(if $(filter true,$(CI)),--reruns 2 -rR) $(if $(COVERAGE),--cov --cov-report=)
+	$(if $(filter true,$(CI)),--reruns 2 --rerun-show-tracebacks) $(if $(COVERAGE),--cov --cov-report=)
 
 .PHONY: test test-all find-chromium
 test: .venv/.dev-stamp find-chromium ## run the tests (ARGS='tests/survey -k back' for some, WORKERS=0 for no parallel runs)
