@@ -183,7 +183,7 @@ def test_revoked_token_is_rejected(credentials: Credentials, open_credentials: O
     for token in (*others, credentials.issue_token(KEY)[0]):
         credentials.verify_token(token)
     restarted = open_credentials()
-    restarted.revocations.read()
+    restarted.revocations._read()
     with pytest.raises(Unauthorized):
         restarted.verify_token(laptop)
 
