@@ -17,7 +17,7 @@ def free_port() -> int:
     before the caller's server binds it.
     """
     while True:
-        port = secrets.SystemRandom().randrange(10_000, 30_000)
+        port = secrets.SystemRandom().randrange(10_100, 30_000)  # browsers refuse 10080
         with socket.socket() as trial, contextlib.suppress(OSError):
             trial.bind(("127.0.0.1", port))
             return port
