@@ -1,8 +1,10 @@
 """The layout rules of docs/architecture.md."""
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,25 @@ def test_package_has_a_face_without_logic(package: str) -> None:
     assert ast.get_docstring(tree)
     assert "__all__" in {target.id for target in assigned if isinstance(target, ast.Name)}
     assert not [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+
+
+API_MODULES = ("", "aio", "database", "errors", "flask", "testing")
+"""Beside the packages, what programs import: app itself and these modules."""
+
+
+@pytest.mark.parametrize("module", [*API_MODULES, *packages()])
+def test_public_functions_and_classes_have_docstrings(module: str) -> None:
+    face = import_module(".".join(filter(None, ("app", *Path(module).parts))))
+    public = getattr(face, "__all__", [name for name in vars(face) if not name.startswith("_")])
+    members = {name: getattr(face, name) for name in public}
+    wrong = [
+        name
+        for name, member in members.items()
+        if (inspect.isfunction(member) or inspect.isclass(member))
+        and member.__module__.startswith("app.")
+        and (not member.__doc__ or member.__doc__.startswith(f"{name}("))  # as a dataclass without its own
+    ]
+    assert not wrong
 
 
 def scripts() -> list[Path]:
