@@ -24,7 +24,6 @@ The packages, from the interfaces down to the core; imports go this way only (``
 ``survey/``        the pure core: surveys, step types, commands, events, and what a command does to a session
 ``core/``          small mechanisms: JSON, timestamps, files, deadlines
 ``errors``         every error
-``installation``   from the wheel, as ``stepkeep``, or as a clone, as ``app``
 =================  ================================================================================================
 
 docs/architecture.md follows an answer through them.

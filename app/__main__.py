@@ -12,7 +12,7 @@ from sqlalchemy import URL
 
 from . import __version__
 from .core.commands import Command
-from .core.extras import MissingExtra, needs_extra
+from .core.installation import MissingExtra, needs_extra
 from .project import create_project
 from .sessions import check_store
 from .settings import read_settings

@@ -6,8 +6,6 @@ Only ``app/store`` translates driver errors. The Python client has its own (``ap
 
 from typing import ClassVar
 
-from .installation import DOWNGRADE, UPGRADE
-
 
 class StepkeepError(Exception):
     """The root of all errors raised on purpose."""
@@ -41,16 +39,6 @@ class SchemaMismatch(ConfigurationError):
     """The database's schema belongs to another release."""
 
     code = "schema_mismatch"
-
-    def __init__(self, found: str | None, needed: str, *, is_newer: bool = False) -> None:
-        self.found = found
-        self.needed = needed
-        self.is_newer = is_newer
-        state = f"Database schema is at revision {found}" if found else "Database has no schema"
-        remedy = f"Run `{UPGRADE}` with the same DATABASE_URL."
-        if is_newer:
-            remedy = f"It was upgraded by a newer release: install that, or run `{DOWNGRADE} {needed}` with it."
-        super().__init__(f"{state}; this release needs {needed}. {remedy}")
 
 
 class StoreInUse(ConfigurationError):

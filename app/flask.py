@@ -17,7 +17,7 @@ from typing import Any, cast
 from filelock import FileLock
 from pydantic import SecretStr
 
-from .core.extras import needs_extra
+from .core.installation import needs_extra
 from .errors import ConfigurationError
 from .sessions import SessionStore
 from .settings import PREFIX, Settings, is_set, read_settings

@@ -102,7 +102,7 @@ def test_no_module_is_too_long(paths: list[Path]) -> None:
 COMMANDS_OF_A_CLONE = re.compile(
     r"(?<!`)`flask |^ +(\w+=\S+ )?flask |\balembic (upgrade|downgrade|stamp|-x)|`pip install", re.MULTILINE
 )
-NAMES_COMMANDS = {APP / "installation.py", APP / "store" / "migrations.py"}
+NAMES_COMMANDS = {APP / "core" / "installation.py", APP / "store" / "migrations.py"}
 
 
 def test_messages_name_commands_by_the_constants_of_their_installation() -> None:

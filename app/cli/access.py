@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from ..access import DAY_US, INVITATION, SCOPES, StoredKey, new_user_id
+from ..core.installation import COMMAND
 from ..core.timestamps import format_timestamp
 from ..errors import InvalidInput, NotFound
-from ..installation import COMMAND
 from ..operations.integrity import verify_audit_log
 from ..operations.maintenance import purge_audit_log
 from ..survey import Survey, accept_invitation, parse_parameters

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ..installation import COMMAND
+from ..core.installation import COMMAND
 from ..operations.backup import (
     ReplayCounts,
     Verified,

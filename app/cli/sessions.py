@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from ..core.installation import COMMAND
 from ..errors import NoSuchSession, NotFound
-from ..installation import COMMAND
 from ..operations.integrity import (
     is_set_aside,
     list_set_aside,

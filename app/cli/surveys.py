@@ -14,8 +14,8 @@ import click
 from ..catalogue import check_files, survey_files
 from ..core.commands import Command
 from ..core.formats import SURVEY_ID, validation_message
+from ..core.installation import COMMAND
 from ..errors import InvalidInput
-from ..installation import COMMAND
 from ..settings import read_settings
 from ..survey import Survey
 from .group import commands

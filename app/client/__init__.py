@@ -6,7 +6,7 @@ applied once. A refused token stops the client; a new client with a valid one de
 It imports only ``app.errors`` and ``app.core`` of the server.
 """
 
-from ..core.extras import needs_extra
+from ..core.installation import needs_extra
 
 with needs_extra("client", "The Python client"):
     from .async_client import AsyncSurveyClient

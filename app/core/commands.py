@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ..errors import DatabaseUnavailable, DatabaseUnreachable, NotFound, Overloaded, StepkeepError
-from ..installation import COMMAND, UPGRADE
+from .installation import COMMAND, UPGRADE
 
 NOT_FOUND = 3
 UNAVAILABLE = 4

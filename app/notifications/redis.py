@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import URL
 
+from ..core.installation import install_extra
 from ..errors import ConfigurationError
-from ..installation import install_extra
 from .transport import Transport, translated
 
 CONNECT_S = 1.0

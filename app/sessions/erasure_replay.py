@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from ..installation import COMMAND
+from ..core.installation import COMMAND
 from ..store import (
     ErasureJournal,
     ErasureRecord,

@@ -13,8 +13,8 @@ from ..catalogue import Catalogue, read_catalogue
 from ..core.clock import ForwardClock
 from ..core.deadline import DeadlineThreads
 from ..core.fork_hooks import ForkAware, register
+from ..core.installation import COMMAND
 from ..errors import ConfigurationError, DatabaseFileLost, MissingKey, ReadOnlyDatabase, Unavailable
-from ..installation import COMMAND
 from ..languages import use_directory
 from ..notifications import ChangeNotifier
 from ..settings import Settings

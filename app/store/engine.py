@@ -11,9 +11,9 @@ from filelock import FileLock, Timeout
 from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
-from ..core.extras import require
 from ..core.files import OWNER_ONLY
 from ..core.formats import SCHEMA, validation_message
+from ..core.installation import require
 from ..errors import ConfigurationError, StoreInUse
 from ..settings import Settings
 from .drivers import TurnStatements, in_use_mark, mysql, postgresql, sqlite

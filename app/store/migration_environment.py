@@ -11,8 +11,8 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, inspect, text
 
 from ..catalogue import read_catalogue
+from ..core.installation import STAMP, UPGRADE
 from ..errors import ConfigurationError
-from ..installation import STAMP, UPGRADE
 from ..settings import read_settings
 from . import tables
 from .engine import migration_engine, migration_url, normalise_url

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
+from ..core.installation import DOWNGRADE, LOSSY_DOWNGRADE, STAMP, UPGRADE
 from ..errors import ConfigurationError, OtherRelease, SchemaMismatch
-from ..installation import LOSSY_DOWNGRADE, STAMP, UPGRADE
 from .drivers import REVISION, in_use_mark
 from .engine import migration_engine
 from .requirements import startup_errors
@@ -50,20 +50,26 @@ class SchemaGuard:
         if monotonic() >= self._check_at:
             self._check_at = monotonic() + CHECK_S  # first: other threads need not read it too
             revision = next((row[0] for row in read_revision()), None)
-            is_own = revision == head_revision()
-            self._mismatch = (
-                None if is_own else SchemaMismatch(revision, head_revision(), is_newer=_is_unknown(revision)).message
-            )
+            self._mismatch = None if revision == head_revision() else schema_mismatch(revision).message
         if self._mismatch is not None:
             raise OtherRelease(self._mismatch)
 
 
 def check_schema(engine: Engine) -> None:
-    """Raise SchemaMismatch, naming the command to run, unless the schema is this release's."""
+    """Raise SchemaMismatch unless the schema is this release's."""
     with engine.connect() as connection:
         revision = stored_revision(connection)
     if revision != head_revision():
-        raise SchemaMismatch(revision, head_revision(), is_newer=_is_unknown(revision))
+        raise schema_mismatch(revision)
+
+
+def schema_mismatch(found: str | None) -> SchemaMismatch:
+    """Return the error for a database with another revision than this release's, which names the command to run."""
+    state = f"Database schema is at revision {found}" if found else "Database has no schema"
+    remedy = f"Run `{UPGRADE}` with the same DATABASE_URL."
+    if _is_unknown(found):
+        remedy = f"It was upgraded by a newer release: install that, or run `{DOWNGRADE} {head_revision()}` with it."
+    return SchemaMismatch(f"{state}; this release needs {head_revision()}. {remedy}")
 
 
 def upgrade_schema(url: URL, default_survey: str | None = None) -> None:
@@ -142,7 +148,7 @@ def require_revision(url: URL) -> None:
     """Raise SchemaMismatch unless the database has this release's schema."""
     revision = schema_revision(url)
     if revision != head_revision():
-        raise SchemaMismatch(revision, head_revision(), is_newer=_is_unknown(revision))
+        raise schema_mismatch(revision)
 
 
 def needs_upgrade(url: URL) -> bool:
@@ -165,7 +171,7 @@ def known_revision(connection: Connection) -> str | None:
     """
     revision = stored_revision(connection)
     if _is_unknown(revision):
-        raise SchemaMismatch(revision, head_revision(), is_newer=True)
+        raise schema_mismatch(revision)
     return revision
 
 

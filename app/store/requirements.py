@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import URL, Connection, Dialect, Engine, String, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..core.installation import COMMAND, STAMP, UPGRADE
 from ..errors import (
     ConfigurationError,
     DatabaseFileLost,
@@ -16,7 +17,6 @@ from ..errors import (
     DatabaseUnreachable,
     ReadOnlyDatabase,
 )
-from ..installation import COMMAND, STAMP, UPGRADE
 from .drivers import sqlite
 from .tables import Key, metadata
 

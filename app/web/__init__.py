@@ -1,6 +1,6 @@
 """The web interfaces: REST, the WebSocket and the pages."""
 
-from ..core.extras import needs_extra
+from ..core.installation import needs_extra
 
 with needs_extra("server", "The server"):
     from .context import EXTENSION, AppContext

@@ -13,8 +13,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from .. import __version__
 from ..core.formats import MAX_COMMAND_BYTES, is_loopback
+from ..core.installation import COMMAND
 from ..errors import ConfigurationError
-from ..installation import COMMAND
 from ..observability import metrics, tracing
 from ..observability.logging import configure_logging, resolve_log_format
 from ..operations.analytics import SummaryCache

@@ -101,11 +101,12 @@ def test_operators_commands_use_the_settings_of_the_project(served: Environment,
 
 
 MESSAGES = """
-from stepkeep.core.extras import MissingExtra
-from stepkeep.errors import ConfigurationError, SchemaMismatch
+from stepkeep.core.installation import MissingExtra
+from stepkeep.errors import ConfigurationError
+from stepkeep.store import schema_mismatch
 
-print(SchemaMismatch("0001", "0002"))
-print(SchemaMismatch("0003", "0002", is_newer=True))
+print(schema_mismatch("0001"))
+print(schema_mismatch("9999"))
 print(MissingExtra("A test", "redis", "redis"))
 print(ConfigurationError("not a flask extension: 'flask of whisky'; run alembic upgrade head"))
 """
@@ -113,11 +114,12 @@ print(ConfigurationError("not a flask extension: 'flask of whisky'; run alembic 
 
 def test_messages_name_the_commands_of_the_wheel(core: Environment, tmp_path: Path) -> None:
     """And leave values as they are."""
+    head = head_revision()
     assert core.does("python", "-c", MESSAGES, cwd=tmp_path) == (
-        "Database schema is at revision 0001; this release needs 0002. Run `stepkeep db upgrade` with the same "
+        f"Database schema is at revision 0001; this release needs {head}. Run `stepkeep db upgrade` with the same "
         "DATABASE_URL.\n"
-        "Database schema is at revision 0003; this release needs 0002. It was upgraded by a newer release: install "
-        "that, or run `stepkeep db downgrade 0002` with it.\n"
+        f"Database schema is at revision 9999; this release needs {head}. It was upgraded by a newer release: install "
+        f"that, or run `stepkeep db downgrade {head}` with it.\n"
         "A test needs the library redis, which is not installed. Run `pip install 'stepkeep[redis]'`.\n"
         "not a flask extension: 'flask of whisky'; run alembic upgrade head\n"
     )

@@ -6,9 +6,9 @@ from pathlib import Path
 from ...core.files import create_file
 from ...core.progress import Progress, no_progress
 from ...core.timestamps import format_timestamp
-from ...errors import BackupBroken, InvalidInput, SchemaMismatch
+from ...errors import BackupBroken, InvalidInput
 from ...sessions import SessionStore
-from ...store import database_url, head_revision, stored_revision
+from ...store import database_url, head_revision, schema_mismatch, stored_revision
 from .bulk import snapshot
 from .row_format import RowCounter
 from .zip_archive import write_archive
@@ -37,7 +37,7 @@ def create_backup(store: SessionStore, path: Path, *, progress: Progress = no_pr
     with create_file(path) as unfinished, snapshot(url) as database:
         revision = stored_revision(database.connection)
         if revision != head_revision():
-            raise SchemaMismatch(revision, head_revision())
+            raise schema_mismatch(revision)
         counter = RowCounter(progress, database.count_all())
         try:
             with unfinished.open("r+b") as file:

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...core.installation import UPGRADE
 from ...core.progress import Progress, no_progress
 from ...errors import BackupBroken, InvalidInput, SchemaMismatch
-from ...installation import UPGRADE
 from ...store import Cipher, head_revision, tables
 from .replay_check import ReplayCounts, check_replays, pair_with_history
 from .row_format import TABLES, RowCounter
@@ -66,7 +66,11 @@ def open_backup(path: Path) -> Iterator[Archive]:
     with file:
         archive = Archive(file)
         if archive.manifest.schema_revision != head_revision():
-            raise BackupSchemaMismatch(archive.manifest.schema_revision, head_revision())
+            raise SchemaMismatch(
+                f"the backup has schema revision {archive.manifest.schema_revision}, this release needs "
+                f"{head_revision()}: restore it with the release that created it, into an empty database on which that "
+                f"release ran `{UPGRADE}`; then run `{UPGRADE}` with this one"
+            )
         archive.require_tables()
         yield archive
 
@@ -79,16 +83,3 @@ def require_matching_history(counts: ReplayCounts) -> None:
             f"{counts.differing} sessions differ from the replay of their history: {sample}"
             f"{' and others' if counts.differing > len(counts.sample) else ''}"
         )
-
-
-class BackupSchemaMismatch(SchemaMismatch):
-    """The backup has another schema."""
-
-    def __init__(self, found: str, needed: str) -> None:
-        super().__init__(found, needed)
-        problem = (
-            f"the backup has schema revision {found}, this release needs {needed}: restore it with the release that "
-            f"created it, into an empty database on which that release ran `{UPGRADE}`; then run "
-            f"`{UPGRADE}` with this one"
-        )
-        self.args = (problem,)

@@ -11,9 +11,9 @@ from functools import partial
 
 from sqlalchemy import Connection, and_, not_, select
 
+from ...core.installation import COMMAND
 from ...core.progress import Progress, no_progress
 from ...errors import InvalidInput
-from ...installation import COMMAND
 from ...sessions import SessionStore
 from ...store import history, keyset, owner_of, tables
 from ...survey import AnyCommand, SessionKey, Survey

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
+from ...core.installation import install_extra
 from ...errors import InvalidInput
-from ...installation import install_extra
 from ...survey import Status
 
 Format = Literal["csv", "long", "jsonl", "parquet", "xlsx", "sav", "dta"]

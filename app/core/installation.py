@@ -1,13 +1,27 @@
-"""Libraries that only some programs need: the extras of the package."""
+"""How this program is installed: as the package ``stepkeep`` or a clone, and with which extras."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
 from ..errors import ConfigurationError
-from ..installation import install_extra
 
 _OWN_PACKAGE = __name__.partition(".")[0]
+
+_IS_WHEEL = _OWN_PACKAGE != "app"
+
+COMMAND = "stepkeep" if _IS_WHEEL else "flask"
+"""Before the operators' commands, such as ``sessions list``."""
+
+UPGRADE = "stepkeep db upgrade" if _IS_WHEEL else "alembic upgrade head"
+DOWNGRADE = "stepkeep db downgrade" if _IS_WHEEL else "alembic downgrade"
+LOSSY_DOWNGRADE = "stepkeep db downgrade --lossy" if _IS_WHEEL else "alembic -x lossy=yes downgrade"
+STAMP = "stepkeep db stamp" if _IS_WHEEL else "alembic stamp --purge"
+
+
+def install_extra(extra: str) -> str:
+    """Return what to run to install an extra's libraries, as the end of a sentence without its full stop."""
+    return f"`pip install 'stepkeep[{extra}]'`" if _IS_WHEEL else f"`pip install '.[{extra}]'` in the program's folder"
 
 
 class MissingExtra(ConfigurationError, ImportError):

@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-from app.core.extras import MissingExtra, needs_extra
+from app.core.installation import MissingExtra, needs_extra
 
 
 def test_missing_library_names_its_extra() -> None:
