@@ -4,4 +4,6 @@ from importlib import import_module
 
 from alembic import context
 
-import_module(f"{context.config.attributes.get('package', 'app')}.store.migration_environment").run()
+package = context.config.attributes.get("package", "app")
+environment = import_module(f"{package}.store.migration_environment")
+environment.run(import_module(f"{package}.catalogue").default_survey_id)

@@ -32,6 +32,8 @@ docs/architecture.md follows an answer through them.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .core.installation import __version__
+
 if TYPE_CHECKING:
     from .core.session_dicts import EventDict, HistoryDict, SessionDict, SessionFields
     from .database import Database, get_database
@@ -95,8 +97,6 @@ __all__ = [
     "open_store",
     "read_settings",
 ]
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Answer": "survey",

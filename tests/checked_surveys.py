@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from pathlib import Path
 
-from app import catalogue
+from app.catalogue import catalogue
 from app.survey import Finding, Survey
 from app.survey.checks import FindMore
 

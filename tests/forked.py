@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from app import catalogue
+from app.catalogue import catalogue
 from app.observability.multiprocess import VARIABLE
 from tests.checked_surveys import check_files_once
 

@@ -10,10 +10,10 @@ from app.database import Database
 from app.errors import InvalidInput, InvalidUserId
 from app.settings import Settings
 from tests.asynchronous import run
+from tests.catalogue.test_catalogue import CLOSED, VISIT
 from tests.conftest import ROOT, NewStore
 from tests.databases import create_sqlite
 from tests.forked import run_module
-from tests.test_catalogue import CLOSED, VISIT
 
 
 @pytest.fixture

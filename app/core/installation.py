@@ -6,6 +6,8 @@ from importlib.util import find_spec
 
 from ..errors import ConfigurationError
 
+__version__ = "0.1.0"
+
 _OWN_PACKAGE = __name__.partition(".")[0]
 
 _IS_WHEEL = _OWN_PACKAGE != "app"

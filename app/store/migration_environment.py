@@ -5,12 +5,12 @@
 
 import sys
 import zlib
+from collections.abc import Callable
 
 from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, inspect, text
 
-from ..catalogue import read_catalogue
 from ..core.installation import STAMP, UPGRADE
 from ..errors import ConfigurationError
 from ..settings import read_settings
@@ -23,12 +23,17 @@ LOCK_WAIT_S = 60
 LOCK_KEY = 7_376_532_001  # arbitrary key of pg_advisory_lock
 
 
-def run() -> None:
-    """Run Alembic's command."""
+def run(default_survey: Callable[[], str]) -> None:
+    """Run Alembic's command.
+
+    Args:
+        default_survey: returns to which survey adopted sessions belong, unless the calling program has said so.
+    """
     try:
         if context.is_offline_mode():
             refuse_sql()
-        set_default_survey()
+        if "default_survey" not in context.config.attributes:
+            context.config.attributes["default_survey"] = default_survey()
         run_online()
     except (ConfigurationError, CommandError) as error:
         if not hasattr(context.config.cmd_opts, "cmd"):  # called by a program, which handles its own errors
@@ -43,12 +48,6 @@ def database_url() -> URL:
         return url
     settings = read_settings()
     return migration_url(settings) if url is None else normalise_url(url, settings.database_schema)
-
-
-def set_default_survey() -> None:
-    """Tell the revisions to which survey adopted sessions belong."""
-    if "default_survey" not in context.config.attributes:
-        context.config.attributes["default_survey"] = read_catalogue(read_settings()).default_id
 
 
 def lock(connection: Connection) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import flask
 
-from .. import __version__
+from ..core.installation import __version__
 from ..operations.analytics import SummaryCache
 from ..operations.webhooks import Dispatcher
 from ..sessions import CommandStream, SessionStore

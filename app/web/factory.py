@@ -11,9 +11,8 @@ import flask
 from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from .. import __version__
 from ..core.formats import MAX_COMMAND_BYTES, is_loopback
-from ..core.installation import COMMAND
+from ..core.installation import COMMAND, __version__
 from ..errors import ConfigurationError
 from ..observability import metrics, tracing
 from ..observability.logging import configure_logging, resolve_log_format

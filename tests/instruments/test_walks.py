@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from app.catalogue import check_survey
+from app.survey import check_survey
 from tests.instruments.oracle import FOLDER, NAMES, original
 from tests.instruments.serving import TODAY
 from tests.instruments.walks import covering_walks, goals

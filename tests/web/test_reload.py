@@ -137,7 +137,7 @@ def installed(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) 
 def test_reload_serves_the_installed_release_and_surveys_and_loses_no_answer(installed: InstalledServer) -> None:
     """Participants stay under way, also those who connect while the server is replaced."""
     release = install(installed.folder / "two")
-    module = release / "app/__init__.py"
+    module = release / "app/core/installation.py"
     module.write_text(module.read_text() + '\n__version__ = "2.0-test"\n')
     point(installed.link, release)
     more = (installed.surveys / "phq9.yaml").read_text().replace("id: phq9", "id: added", 1)

@@ -3,7 +3,7 @@
 import flask
 from werkzeug import Response
 
-from ...media import FOLDER, TYPES, media_problem
+from ...catalogue import FOLDER, TYPES, media_problem
 from ..context import store
 
 media = flask.Blueprint("media", __name__)

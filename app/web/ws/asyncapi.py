@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from ... import __version__
 from ...core.formats import SURVEY_ID
+from ...core.installation import __version__
 from ..rest.models import Progress, Status, StepSent, SurveyId, UserId
 from ..rest.openapi.document import SECURITY_SCHEMES
 from ..rest.openapi.examples import example_of

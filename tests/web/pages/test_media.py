@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from app.media import MAX_BYTES
+from app.catalogue.media import MAX_BYTES
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.web.factory import create_app

@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from .... import __version__
 from ....access import SCOPES
+from ....core.installation import __version__
 from ...ws.messages import RejectCode
 from ..models import Problem
 from ..webhook_messages import MESSAGE_MODELS, webhooks_document

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.media import MAX_BYTES, TYPES, media_problem, media_problems
+from app.catalogue.media import MAX_BYTES, TYPES, media_problem, media_problems
 
 SURVEY = """
 id: visit

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import NoSuchSurvey, SurveyFileError
+from ..errors import NoSuchSurvey, SurveyFileError
+from ..settings import Settings, read_settings
+from ..survey import Finding, Survey, check_survey, file_error
 from .media import media_problems
-from .settings import Settings
-from .survey import Finding, Survey, check_survey, file_error
 
 UNNAMED_SURVEY = "default"
 """The id of sessions without one, if there is no default survey."""
@@ -142,6 +142,11 @@ def read_catalogue(settings: Settings) -> Catalogue:
     if settings.default_survey is not None and checked.surveys and settings.default_survey not in checked.surveys:
         raise SurveyFileError(str(settings.surveys_dir), "", _no_default(settings))
     return _catalogue(settings, checked.surveys, checked.files, ())
+
+
+def default_survey_id() -> str:
+    """Return the id of the default survey, by the settings and survey files."""
+    return read_catalogue(read_settings()).default_id
 
 
 def reread_catalogue(before: Catalogue, settings: Settings) -> tuple[Catalogue, tuple[Finding, ...]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .core.formats import MEDIA_FILE
+from ..core.formats import MEDIA_FILE
 
 FOLDER = "media"
 

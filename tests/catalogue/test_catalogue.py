@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app import catalogue
-from app.catalogue import UNNAMED_SURVEY, accept, read_catalogue, reread_catalogue
+from app.catalogue import UNNAMED_SURVEY, accept, catalogue, read_catalogue, reread_catalogue
 from app.errors import NoSuchSurvey, SurveyFileError
 from app.settings import Settings
 from tests.conftest import SURVEYS, NewStore
