@@ -1,4 +1,4 @@
-"""Whether a survey file is right: every finding at once, with its place and in an author's words."""
+"""Check a survey file: all findings at once, each with its place."""
 
 from .answers import ValueFacts, ValueKind, value_facts
 from .check import FindMore, check_survey, file_error, parse_survey

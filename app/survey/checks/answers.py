@@ -1,4 +1,4 @@
-"""What answers, parameters and values can be, for expressions, exports and analytics."""
+"""What answers, parameters and values can be."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,11 +14,7 @@ ValueKind = Literal["number", "boolean", "text"]
 
 
 class ValueFacts(NamedTuple):
-    """What is known of a computed value that is not null.
-
-    Attributes:
-        texts: those that the survey names, never what participants wrote.
-    """
+    """What is known of a computed value that is not null; its texts are never those that participants wrote."""
 
     kind: ValueKind
     texts: tuple[str, ...] = ()
@@ -28,10 +24,7 @@ _KINDS: dict[frozenset[type], ValueKind] = {frozenset({float}): "number", frozen
 
 
 class Possibilities:
-    """What the members of ``answers``, ``parameters`` and ``values`` can be; those that are wrong can be anything.
-
-    Answers are those to steps that are answered.
-    """
+    """What answers, parameters and values can be; anything if they are wrong."""
 
     def __init__(self, steps: Mapping[str, BaseStep], parameters: Mapping[str, Parameter]) -> None:
         self._steps = steps
@@ -39,7 +32,6 @@ class Possibilities:
         self._known: dict[tuple[str, str], Possible] = {}
 
     def of(self, mapping: str, name: str) -> Possible:
-        """Return what a member can be."""
         if (mapping, name) not in self._known:
             self._known[mapping, name] = self._find(mapping, name)
         return self._known[mapping, name]
@@ -60,7 +52,6 @@ class Possibilities:
 
 
 def _possible_parameter(parameter: Parameter, name: str) -> Possible:
-    """Return what a parameter can be: a value that its step accepts, or a default that is null or an empty text."""
     has_empty = not parameter.is_required and parameter.step.is_empty(parameter.default)
     empty = (_named_constant(parameter.default, parameter.step, name),) if has_empty else ()
     return (*empty, possible_answer(parameter.step, name))
@@ -71,11 +62,6 @@ def _named_constant(value: object, source: object, name: str) -> Alternative:
 
 
 def possible_answer(step: BaseStep, name: str) -> Alternative:
-    """Return what the answer of a step can be.
-
-    Args:
-        name: as expressions write it.
-    """
     if isinstance(step, PageStep | GridStep):
         fields = map_of({part.id: (possible_answer(part, f"{name}.{part.id}"),) for part in step.parts()})
         return replace(fields, name=name)
@@ -95,7 +81,6 @@ def possible_answer(step: BaseStep, name: str) -> Alternative:
 
 
 def _can_be_empty(step: BaseStep) -> bool:
-    """Return whether a list can be empty; it can if options are hidden, or bounds computed."""
     is_fixed = not step.computed and all(option.show_if is None for option in getattr(step, "options", ()))
     return step.accepts([]) or not is_fixed
 

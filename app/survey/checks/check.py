@@ -1,4 +1,4 @@
-"""Checks a survey file."""
+"""The check of a survey file."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -21,18 +21,13 @@ _NO_MAPPING = "a survey file begins with id, title, language and steps, such as 
 
 
 FindMore = Callable[[Mapping[str, Any]], Iterable[tuple[Path, str]]]
-"""Yields errors in a file's data, right or wrong: the keys and indexes that lead there, and the message."""
+"""Yields the path and the message of further errors in a file's data, which may itself be wrong."""
 
 
 def check_survey(
     text: str, file: str, find_more: FindMore = lambda _data: ()
 ) -> tuple[Survey | None, tuple[Finding, ...]]:
-    """Return the survey of a file, None if there is an error, and all findings in the order of the file.
-
-    Args:
-        text: YAML, or JSON if the name ends with ``.json``.
-        find_more: what depends on more than the file.
-    """
+    """Return the survey, None if there is an error, and all findings in the order of the file."""
     try:
         document = read_document(text, file)
     except InvalidText as error:
@@ -46,11 +41,7 @@ def check_survey(
 
 
 def parse_survey(text: str, file: str) -> Survey:
-    """Return the survey of a file, whatever its warnings.
-
-    Raises:
-        SurveyFileError: with all errors.
-    """
+    """Return the survey of a file; raise SurveyFileError with all errors."""
     survey, findings = check_survey(text, file)
     if survey is None:
         raise file_error(findings)
@@ -58,7 +49,7 @@ def parse_survey(text: str, file: str) -> Survey:
 
 
 def file_error(findings: tuple[Finding, ...]) -> SurveyFileError:
-    """Return the error that names all errors among the findings, of which there is one at least."""
+    """Return one error for all errors among the findings; there must be one."""
     errors = [finding for finding in findings if finding.level == "error"]
     first = errors[0]
     return SurveyFileError(

@@ -1,4 +1,4 @@
-"""Comparisons of an expression that no answer can make true, such as with a label instead of a value."""
+"""Comparisons that no answer can make true."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -18,11 +18,6 @@ Scalar = float | str | bool
 
 
 def impossible_comparisons(comparisons: Iterable[tuple[Possible, Possible]], findings: Findings) -> Iterator[str]:
-    """Yield why comparisons can never be true.
-
-    Args:
-        findings: of the file, which suggest what may be meant.
-    """
     for left, right in comparisons:
         pairs = [(one, other) for one in left for other in right]
         if not any(_can_be_equal(one, other) for one, other in pairs):
@@ -31,7 +26,7 @@ def impossible_comparisons(comparisons: Iterable[tuple[Possible, Possible]], fin
 
 
 def _can_be_equal(one: Alternative, other: Alternative) -> bool:
-    """Return whether values can be equal; if in doubt, and for null that is written, they can."""
+    """If in doubt, and for a null that is written, they can be equal."""
     kinds, others = types((one,)), types((other,))
     if kinds is None or others is None or _is_null(one) or _is_null(other):
         return True
@@ -53,7 +48,6 @@ def _is_null(one: Alternative) -> bool:
 
 
 def _problem(one: Alternative, other: Alternative, findings: Findings) -> str | None:
-    """Return what is wrong; None if neither is an answer nor of any value of a type."""
     if other.fields is not None or (one.source is None and (other.source is not None or one.is_exact)):
         one, other = other, one
     step, value = one.source, _value(other)
@@ -74,7 +68,6 @@ def _problem(one: Alternative, other: Alternative, findings: Findings) -> str | 
 
 
 def _computed_never_is(name: str, results: tuple[object, ...], value: Scalar, findings: Findings) -> str:
-    """Return what is wrong with the comparison of a computed value, of which some results are known."""
     meant = (
         findings.nearest(value, [one for one in results if isinstance(one, str)]) if isinstance(value, str) else None
     )
@@ -112,7 +105,6 @@ def _never_is(one: Alternative, step: BaseStep, value: Scalar, findings: Finding
 
 
 def _refused(name: str, step: BaseStep, value: Scalar) -> str | None:
-    """Return why a step that has too many answers to name them has not this one."""
     shown = _show(value)
     if step.is_empty(value):
         return f"{name} is never {shown}: an empty answer is null; compare with null"

@@ -1,4 +1,4 @@
-"""Compiles the expressions of a survey file: what is not CEL, or names what does not exist, in an author's words."""
+"""Mistakes in the words and names of expressions."""
 
 import re
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _CONSTANTS = {"True": "true", "False": "false", "None": "null", "NULL": "null", 
 
 
 class Compiler:
-    """Compiles the expressions of a file, and adds what is wrong with their words and names."""
+    """Compiles the expressions of a file."""
 
     def __init__(self, document: Document, findings: Findings) -> None:
         self._document = document
@@ -29,7 +29,7 @@ class Compiler:
         self._names = names_in(document)
 
     def compile(self, place: Place) -> Expression | None:
-        """Return the compiled expression; add what is wrong with it. What is not in the survey may be in it."""
+        """Return even an expression that names what is not in the survey."""
         try:
             return compile_expression(
                 place.source, replace(self._names, answer=place.has_answer, texts=place.offset is not None)
@@ -106,7 +106,6 @@ class Compiler:
 
 
 def _parts_of(name: str, document: Document) -> str | None:
-    """Return what to write instead of the answer of a page, or of a row of a grid; None if there is none."""
     index = step_indexes(document).get(name)
     names = [] if index is None else [f"answers.{field}" for field in _ids(document.fields(index))]
     if names:
@@ -118,6 +117,5 @@ def _parts_of(name: str, document: Document) -> str | None:
 
 
 def _ids(parts: object) -> list[str]:
-    """Return the ids of fields or rows, of those that are right."""
     ids = [part.get("id") for part in (parts if isinstance(parts, list) else ()) if isinstance(part, Mapping)]
     return [one for one in ids if isinstance(one, str)]

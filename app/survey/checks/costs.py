@@ -1,4 +1,4 @@
-"""Whether the expressions that one command evaluates take too many steps together."""
+"""Whether one command would evaluate too much."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ MAX_STEPS_OF_COMMAND = 5_000_000
 
 @dataclass(slots=True)
 class Costs:
-    """Counts the steps of expressions with all their branches, evaluated on long answers."""
+    """Counts the steps of all branches of expressions, on long answers."""
 
     valid: ValidParts
     possible: Possibilities
@@ -27,13 +27,9 @@ class Costs:
     def problem(
         self, expression: Expression, own: BaseStep | None, *, kind: str, step: object, value: str | None = None
     ) -> str | None:
-        """Return what is wrong if an expression is the first that is too much for those that one command evaluates.
+        """Return what is wrong if an expression is the first that exceeds the steps of one command.
 
-        Args:
-            own: the step whose expression it is.
-            kind, step: what the command evaluates, and for which step or text, if not for all. As there can be many,
-                their expressions are not counted once the budget of the file is used up.
-            value: that it computes.
+        As steps and texts can be many, theirs are not counted once the budget of the file is used up.
         """
         left = self._left.get((kind, step), MAX_STEPS_OF_COMMAND)
         if left < 0 or (step is not None and self.valid.budget.left <= 0):
@@ -70,7 +66,6 @@ class Costs:
                 branch.value(scope, steps)
 
     def _read_values(self, expression: Expression) -> set[str]:
-        """Return the values that an evaluation computes."""
         found: set[str] = set()
         pending = set(expression.value_names)
         while pending:

@@ -1,4 +1,4 @@
-"""A survey file as plain data, with the line and column of each part."""
+"""A survey file as data, with the position of each part."""
 
 import re
 from collections.abc import Mapping
@@ -23,8 +23,6 @@ class Document:
     """What a survey file contains.
 
     Attributes:
-        data: JSON data; the file's texts in all languages.
-        refusals: what a survey file must not contain, though it is YAML.
         renamed: the names that the file has instead of the last ones of these paths.
     """
 
@@ -35,7 +33,6 @@ class Document:
     renamed: Mapping[Path, str] = field(default_factory=dict)
 
     def at(self, path: Path) -> Any:  # noqa: ANN401 - a part of the file
-        """Return a part of the data; None if there is none."""
         value = self.data
         for part in path:
             value = _child(value, part)
@@ -43,17 +40,14 @@ class Document:
 
     @property
     def steps(self) -> list[Any]:
-        """The steps, right or wrong."""
         steps = self.at(("steps",))
         return steps if isinstance(steps, list) else []
 
     def fields(self, index: int) -> list[Any]:
-        """Return the fields of a page, right or wrong; none of another step."""
         fields = self.at(("steps", index, "fields")) if self.at(("steps", index, "type")) == "page" else None
         return fields if isinstance(fields, list) else []
 
     def step_id(self, path: Path) -> str | None:
-        """Return the id of the step that contains a part."""
         if len(path) > 1 and path[0] == "steps":
             step = self.at(path[:2])
             step_id = step.get("id") if isinstance(step, Mapping) else None
@@ -61,7 +55,7 @@ class Document:
         return None
 
     def written(self, path: Path) -> str | None:
-        """Return a text, number or other scalar as the file spells it, without quotes; None for another part."""
+        """Return a scalar as the file spells it, without quotes."""
         node = self.root
         for depth in range(len(path)):
             found = self._child_node(node, path[: depth + 1])
@@ -91,7 +85,7 @@ class Document:
         return place
 
     def _within(self, node: yaml.ScalarNode, offset: int) -> tuple[int, int]:
-        """Return where the file has a character of a text; where the text begins if its spelling hides it."""
+        """Return where the text begins if its spelling hides the character."""
         start, end = node.start_mark.index, node.end_mark.index
         word, before = _WORD.match(node.value, offset), node.value[:offset]
         if word is None:
@@ -103,11 +97,7 @@ class Document:
 
 
 def read_document(text: str, file: str) -> Document:
-    """Return what the file contains.
-
-    Raises:
-        InvalidText: not YAML or JSON, or nothing that JSON can express.
-    """
+    """Raise InvalidText if a text is no plain data."""
     document = _read_json(text) if file.endswith(".json") else Document(text, *read_yaml(text))
     try:
         strict_json.check(document.data, "")
@@ -130,7 +120,7 @@ def _read_json(text: str) -> Document:
 
 
 def _compose(text: str) -> yaml.Node | None:
-    """Return the nodes of a JSON text, most of which YAML can read too; tabs can't be within strings."""
+    """YAML can read most of JSON; tabs can't be within strings."""
     try:
         return yaml.compose(text.replace("\t", " "), yaml.SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError):
@@ -138,7 +128,7 @@ def _compose(text: str) -> yaml.Node | None:
 
 
 def _find(document: Document, place: str) -> tuple[int, int]:
-    """Return the position of a place in words, such as ``.steps[2].next``."""
+    """Return the position of a place such as ``.steps[2].next``."""
     path: Path = ()
     rest = place.removeprefix("a key of ")
     while True:
@@ -160,7 +150,6 @@ def _find(document: Document, place: str) -> tuple[int, int]:
 
 
 def _parts(node: yaml.Node | None) -> list[str | int]:
-    """Return the keys, longest first, or the indexes."""
     if isinstance(node, yaml.MappingNode):
         keys = sorted((str(key.value) for key, _ in node.value), key=len, reverse=True)
         return [*keys]
@@ -176,7 +165,6 @@ def _child(value: object, part: str | int) -> object:
 
 
 def _child_node(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node | None, yaml.Node] | None:
-    """Return the nodes of the key, if any, and of the value."""
     if isinstance(node, yaml.MappingNode):
         return next(((key, value) for key, value in node.value if key.value == part), None)
     if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):

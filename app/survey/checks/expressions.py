@@ -1,4 +1,4 @@
-"""Whether the expressions of a survey file compile, name what is known where they are evaluated, and make sense."""
+"""Whether the expressions of a survey file make sense."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -48,7 +48,6 @@ _NOUNS = {"parameters": "parameter", "values": "value"}
 def check_expressions(
     document: Document, structure: Structure, models: Mapping[Path, Model], findings: Findings
 ) -> None:
-    """Add what is wrong with expressions, and warn of steps without options and insertions without a value."""
     paths = answer_places(document)
     right = dict(with_fields(structure.steps))
     by_id = {one.id: one for path, one in right.items() if paths.get(one.id) == path}
@@ -104,7 +103,6 @@ def _can_avoid(jumps: Jumps, paths: Mapping[str, Path], place: int, name: str) -
 def _right_ones(
     places: Iterable[Place], problems: "_Problems", findings: Findings
 ) -> Iterator[tuple[Place, Expression]]:
-    """Yield the expressions that have no problem; add the problems of the others."""
     compiler = Compiler(findings.document, findings)
     for place in places:
         expression = compiler.compile(place)
@@ -152,7 +150,6 @@ class _Problems:
     findings: Findings
 
     def of(self, place: Place, expression: Expression) -> Iterator[str]:
-        """Yield what is wrong with an expression that compiles."""
         if place.before is not None and expression.step_ids is None:
             yield "must name the answers that it reads, such as answers.a"
             return
@@ -184,7 +181,6 @@ class _Problems:
             yield problem
 
     def _later_values(self, place: Place, expression: Expression) -> Iterator[str]:
-        """Yield which values a value reads that are not computed before it."""
         if place.value is None:
             return
         order = names_of(self.findings.document, "values")
@@ -197,7 +193,6 @@ class _Problems:
             yield f"values.{name} {which}; a value can read only those before it"
 
     def _later(self, place: Place, expression: Expression) -> Iterator[str]:
-        """Yield which answers decide how a step is shown, and are not known before it."""
         if place.before is None:
             return
         for step_id in self._not_before(place, expression):

@@ -1,4 +1,4 @@
-"""Whether an expression has a value for any well-typed answers."""
+"""Whether an expression has a value for any answers."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -31,15 +31,7 @@ def failure(
     *,
     is_condition: bool = True,
 ) -> str | None:
-    """Return why an expression fails for all answers; None if it does not, or if that is not known.
-
-    Args:
-        expression: with what the values that it reads do.
-        outcome: what was inferred for all answers.
-        field: whose value it computes, if any.
-        own: the step whose expression it is; None outside of steps, and where the step is wrong.
-        is_condition: whether it must be true or false.
-    """
+    """Return why an expression fails for all answers; None if it does not, or if that is not known."""
     if isinstance(outcome, EvaluationError):
         return _in_words(str(outcome))
     if field is not None and own is None:
@@ -78,7 +70,6 @@ def _can_fit(one: Alternative, field: str, own: BaseStep) -> bool:
 def _of_all_answers(
     expression: Expression, field: str | None, own: BaseStep | None, valid: ValidParts, *, is_condition: bool
 ) -> str | None:
-    """Return why an expression fails for each of all answers, if there are not too many."""
     reason = None
     is_open = expression.reads_time or expression.parameter_names or not valid.have_all_of(expression)
     for answers in () if is_open else _all_answers(expression, own, valid):
@@ -98,7 +89,7 @@ def _of_all_answers(
 
 
 def _all_answers(expression: Expression, own: BaseStep | None, valid: ValidParts) -> Iterator[Mapping[str, object]]:
-    """Yield all answers to the steps that an expression reads; none if there are too many, or some are not valid."""
+    """Yield nothing if there are too many answers, or if some are not valid."""
     read = set(valid.ids if expression.step_ids is None else expression.step_ids)
     if own is not None and expression.reads_answer:
         read.add(own.id)

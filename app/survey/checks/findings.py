@@ -1,4 +1,4 @@
-"""What a check found in a survey file, and where."""
+"""What a check found in a survey file."""
 
 import dataclasses
 import difflib
@@ -22,8 +22,6 @@ class Finding:
     Attributes:
         level: an error refuses the file, a warning does not.
         line, column: from 1.
-        step_id: of the step in which it is, if any.
-        message: for the author.
     """
 
     level: Level
@@ -39,11 +37,7 @@ class Finding:
 
 
 class Findings:
-    """Collects the findings of one file.
-
-    Attributes:
-        document: to which the paths lead.
-    """
+    """Collects the findings of one file."""
 
     def __init__(self, file: str, document: Document) -> None:
         self._file = file
@@ -57,13 +51,7 @@ class Findings:
     def add(
         self, path: Path, message: str, *, level: Level = "error", is_key: bool = False, offset: int | None = None
     ) -> None:
-        """Add a finding.
-
-        Args:
-            path: keys and indexes that lead to the value; a missing one stands for what should contain it.
-            is_key: it is about the key, not about the value.
-            offset: of the character within the text that is the value.
-        """
+        """Add a finding; a missing part of its path stands for what should contain it."""
         line, column = self.document.position(path, is_key=is_key, offset=offset)
         if (line, column) not in self._refused:  # what follows from that is no finding of its own
             self.add_at(line, column, message, step_id=self.document.step_id(path), level=level)
@@ -71,7 +59,6 @@ class Findings:
     def add_at(
         self, line: int, column: int, message: str, *, step_id: str | None = None, level: Level = "error"
     ) -> None:
-        """Add a finding at a position of the file."""
         finding = Finding(
             level=level,
             file=self._file,
@@ -87,14 +74,14 @@ class Findings:
         return any(finding.level == "error" for finding in self._found)
 
     def nearest(self, name: str, names: Iterable[str]) -> str | None:
-        """Return the name that an author may have meant; None after many such mistakes."""
+        """Return the name that may be meant; None after many such mistakes."""
         if self._suggestions == 0:
             return None
         self._suggestions -= 1
         return nearest(name, names)
 
     def sorted(self) -> tuple[Finding, ...]:
-        """Return the findings in the order of the file; of many the first errors, and how many more there are."""
+        """Of many return the first errors, and how many more there are."""
         ordered = sorted(self._found, key=_position)
         if len(ordered) <= MAX_SHOWN:
             return tuple(ordered)
@@ -105,7 +92,6 @@ class Findings:
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Return the most similar of some names, if it is similar."""
     by_lower_case = {one.lower(): one for one in names}
     close = difflib.get_close_matches(name.lower(), list(by_lower_case), n=1)
     return by_lower_case[close[0]] if close else None

@@ -1,4 +1,4 @@
-"""What an author may have meant by a wrong value or expression."""
+"""What an author may have meant."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,6 @@ from .document import Document, Path
 from .places import names_in
 
 _SHOWN = 5
-"""Names that a message lists."""
 
 _LISTS: Mapping[str, tuple[str, str, str]] = {
     "steps": ("a list of steps", "a step", "{id: S1, type: info, prompt: Hello}"),
@@ -51,12 +50,6 @@ _BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
 def wrong_type(path: Path, place: str, kinds: Sequence[str], document: Document) -> str:
-    """Return what a value of another type must be.
-
-    Args:
-        place: the path, as the message shows it.
-        kinds: what the models accept, in words.
-    """
     value, written = document.at(path), document.written(path)
     if value is None and written == "":
         return f"{place}: must not be empty"
@@ -107,7 +100,6 @@ def _or(kinds: Sequence[str]) -> str:
 
 
 def missing_braces(path: Path, document: Document) -> str:
-    """Return how to write an expression that stands for a value without its braces; empty if it is none."""
     value = document.at(path)
     step_type = STEP_TYPES.get(str(document.at((*path[:-1], "type"))))
     if step_type is None or path[-1] not in step_type.computable or not isinstance(value, str):
@@ -123,13 +115,6 @@ def missing_braces(path: Path, document: Document) -> str:
 
 
 def calculation(tree: Node, field: str | None, own: BaseStep | None, steps: Mapping[str, BaseStep]) -> str:
-    """Return what to write instead of what fails; empty if that is not known.
-
-    Args:
-        field: whose value it computes; None for a condition.
-        own: the step whose expression it is, and of which ``answer`` is the answer.
-        steps: those that are right, by id.
-    """
     for node in nodes(tree):
         for part in node.parts if not isinstance(node, Select | Index | Loop) else ():
             step = _step(part, own, steps)
@@ -157,7 +142,6 @@ def _parts(node: Node, shown: str, step: BaseStep) -> str:
 
 
 def first_of(names: Sequence[str]) -> str:
-    """Return the names that a message shows of many."""
     return ", ".join([*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])])
 
 
@@ -170,12 +154,10 @@ def _is_date(node: Node, own: BaseStep | None, steps: Mapping[str, BaseStep]) ->
 
 
 def _step(node: Node, own: BaseStep | None, steps: Mapping[str, BaseStep]) -> BaseStep | None:
-    """Return the step whose answer a node is."""
     return own if node == Name("answer") else steps.get(answer_name(node) or "")
 
 
 def answer_name(node: Node) -> str | None:
-    """Return the id of the step whose answer a node is; None if it is no answer."""
     match node:
         case Select(Name("answers"), name, False) | Index(Name("answers"), Literal(str() as name)):
             return name
@@ -184,11 +166,6 @@ def answer_name(node: Node) -> str | None:
 
 
 def misused_answers(tree: Node, own: BaseStep | None, steps: Mapping[str, BaseStep]) -> Iterator[str]:
-    """Yield what has a value, but none that is meant: labels and other texts of answers without any, and no dates.
-
-    Args:
-        own, steps: as of :func:`calculation`.
-    """
     for node in nodes(tree):
         for date, text in _ordered(node):
             if _is_date(date, own, steps) and isinstance(text, str) and not _BEGIN_OF_DATE.match(text):
@@ -204,7 +181,6 @@ def misused_answers(tree: Node, own: BaseStep | None, steps: Mapping[str, BaseSt
 
 
 def _ordered(node: Node) -> Iterator[tuple[Node, object]]:
-    """Yield what is compared by `<` or `>` with which constant."""
     match node:
         case Binary(one, ((operator, other),)) if operator in _ORDER:
             for left, right in ((one, other), (other, one)):

@@ -1,4 +1,4 @@
-"""The insertions in the texts of a survey file: where they are, and whether they end."""
+"""The insertions in the texts of a survey file."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,6 @@ _SINGLE_BRACES = re.compile(r"(?<!\{)\{ *((?:answers|parameters|values)\.\w[^{}]
 
 
 def check_insertions(document: Document, models: Mapping[Path, Model], findings: Findings) -> None:
-    """Add insertions without an end, those where none can be, and those in single braces."""
     is_markdown = document.at(("markdown",)) is True
     for path, _, text in _texts(document, models):
         place = document.place(path)
@@ -43,11 +42,6 @@ def check_insertions(document: Document, models: Mapping[Path, Model], findings:
 def places_of_insertions(
     document: Document, models: Mapping[Path, Model], right: Mapping[Path, BaseStep]
 ) -> Iterator[Place]:
-    """Yield the places of insertions, but for those of texts where one has no end.
-
-    Args:
-        right: the steps and fields that are right.
-    """
     for path, language, text in _texts(document, models):
         index = path[1] if path[0] in {"steps", "end"} and isinstance(path[1], int) else 0
         step = right.get(path[:4], right.get(path[:2]))
@@ -60,7 +54,6 @@ def places_of_insertions(
 
 
 def text_place(document: Document, place: Place) -> TextPlace:
-    """Return where the text is shown."""
     if place.path[0] == "end":
         endings = [*_sources(document, [("end", number) for number in range(place.index + 1)], "when")]
         own = _sources(document, [("end", place.index)], "when")
@@ -79,7 +72,7 @@ def _sources(document: Document, parts: list[Path], name: str) -> tuple[str, ...
 
 
 def _texts(document: Document, models: Mapping[Path, Model]) -> Iterator[tuple[Path, str, str]]:
-    """Yield the path, the language (empty for a plain one) and the text of each that may have insertions."""
+    """Yield the path, the language (empty for a plain one) and the text."""
     redirects: list[Path] = [(*path, "redirect") for path, model in models.items() if "redirect" in model.model_fields]
     for path in (*texts(models, document), *bare_options(models, document), *redirects):
         text = document.at(path)

@@ -1,4 +1,4 @@
-"""Which steps a route may leave out on its way: where the rules of a survey file jump."""
+"""Where the rules of a survey file jump over steps."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,7 @@ _MAX_ROUNDS = 20
 
 @dataclass(frozen=True, slots=True)
 class Jumps:
-    """Where rules lead. Places are the indexes of steps; the end's is behind the last one.
-
-    Attributes:
-        rules: by index, the condition of each rule (None always holds) and the place where it leads.
-    """
+    """Where rules lead. Places are the indexes of steps; the end's is behind the last one."""
 
     rules: Mapping[int, Sequence[tuple[str | None, int]]]
     _longest: Sequence[tuple[int, int]]
@@ -29,13 +25,7 @@ class Jumps:
 
     @classmethod
     def of(cls, steps: Mapping[int, BaseStep], indexes: Mapping[str, int], count: int) -> "Jumps":
-        """Return the jumps of a file.
-
-        Args:
-            steps: those that are right; others lead to the next one.
-            indexes: of all steps, by id.
-            count: of the steps.
-        """
+        """Return the jumps of a file; wrong steps lead to the next one."""
         places = {**indexes, END: count}
         rules = {
             index: tuple((rule.when, places[rule.go]) for rule in step.next if rule.go in places)
@@ -53,19 +43,14 @@ class Jumps:
         return cls(rules, [(index, to) for index, to in longest if to > index + 1], _always_before(sources))
 
     def can_avoid(self, index: int, place: int) -> bool:
-        """Return whether a route may lead to a place without coming to a step."""
         return not self._always[place] >> index & 1
 
     def over(self, index: int) -> Iterator[int]:
-        """Yield the steps before a step whose rules lead over it."""
         return (before for before, target in self._longest if before < index < target)
 
 
 def _always_before(sources: Sequence[Sequence[int]]) -> Sequence[int]:
-    """Return for each place the steps that every route to it comes to, its own too: its dominators.
-
-    Without enough rounds they are too many.
-    """
+    """Return each place's dominators, itself included; after too many rounds there may be more."""
     always = [1, *[-1] * (len(sources) - 1)]
     for _ in range(_MAX_ROUNDS):
         found = [1]

@@ -1,4 +1,4 @@
-"""Whether a survey file's languages differ, and its time zone is known."""
+"""The languages and the time zone of a survey file."""
 
 import zoneinfo
 
@@ -8,7 +8,6 @@ from .findings import Findings
 
 
 def check_locales(document: Document, findings: Findings) -> None:
-    """Add a language that is too long, languages that are listed twice, and an unknown time zone."""
     language = document.at(("language",))
     if isinstance(language, str) and len(language) > MAX_LANGUAGE_LENGTH:
         findings.add(("language",), f"language: must have at most {MAX_LANGUAGE_LENGTH} characters")

@@ -1,4 +1,4 @@
-"""Which answers and parameters may be missing where a text is shown, so that what it inserts has no value."""
+"""Which answers may be missing where a text inserts them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,8 +22,7 @@ class TextPlace:
 
     Attributes:
         index: of the step; that behind the last one is the end.
-        conditions: that hold there.
-        others: conditions that do not.
+        conditions, others: those that hold there, and those that do not.
         failed: the check that is false there.
         checked: the step or field that has this check.
     """
@@ -36,20 +35,19 @@ class TextPlace:
 
 
 class _Given(NamedTuple):
-    """What a participant has answered, and the parameters of the session."""
+    """The answers of a participant, and the parameters of the session."""
 
     answers: dict[str, object]
     parameters: dict[str, object]
 
     def member(self, written: str) -> tuple[dict[str, object], str]:
-        """Return the mapping and the name of e.g. ``answers.a``."""
         mapping, _, name = written.partition(".")
         return (self.answers if mapping == "answers" else self.parameters), name
 
 
 @dataclass(frozen=True, slots=True)
 class _Relevant:
-    """On what it depends whether an insertion has a value: answers, by the index of their step, and conditions."""
+    """On what it depends whether an insertion has a value."""
 
     expressions: list[Expression]
     answers: dict[int, set[str]] = field(default_factory=dict)
@@ -57,13 +55,7 @@ class _Relevant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingAnswers:
-    """Searches for answers that participants can give, and with which an insertion has no value.
-
-    Attributes:
-        steps: all, in order.
-        indexes: the index of the step of each answer, by name.
-        names: what conditions can name.
-    """
+    """Searches for answers with which an insertion has no value."""
 
     valid: ValidParts
     steps: Sequence[BaseStep]
@@ -74,10 +66,7 @@ class MissingAnswers:
     _found: dict[tuple[str, TextPlace], str | None] = field(default_factory=dict)
 
     def find(self, expression: Expression, place: TextPlace) -> str | None:
-        """Return what may be missing, as an expression writes it; None if the insertion has a value even so.
-
-        Nothing is said where too many answers play a part.
-        """
+        """Return nothing where too many answers play a part."""
         key = (expression.source, place)
         if key not in self._found:
             self._found[key] = self._find(expression, place)
@@ -109,7 +98,6 @@ class MissingAnswers:
         return _is_optional(asked) or has_condition or self._can_be_avoided(index, place)
 
     def _can_be_avoided(self, index: int, place: TextPlace) -> bool:
-        """Return whether a step may be unanswered at a place: a route leads around it, or has not passed it yet."""
         return place.failed is None if index == place.index else self.jumps.can_avoid(index, place.index)
 
     def _has_value(self, expression: Expression, given: _Given) -> bool:
@@ -122,7 +110,6 @@ class MissingAnswers:
         return self.valid.scope(given.answers, answer=answer, parameters=given.parameters)
 
     def _filled(self, given: _Given, absent: list[str]) -> Iterator[_Given]:
-        """Yield the same with values for what is missing."""
         for number in range(3):
             filled = _Given(dict(given.answers), dict(given.parameters))
             for written in absent:
@@ -133,7 +120,7 @@ class MissingAnswers:
             yield filled
 
     def _relevant(self, whole: Expression, place: TextPlace) -> _Relevant | None:
-        """Return on what it depends whether the answers that an expression reads are missing; None if on too much."""
+        """Return None if it depends on too much."""
         found = _Relevant([whole, *self._compiled(*place.conditions, *place.others, place.failed)])
         self._add_answers(found, _own_names(self._checked(place)), place)
         for expression in found.expressions:  # which grow
@@ -145,7 +132,6 @@ class MissingAnswers:
         return found
 
     def _add_answers(self, found: _Relevant, names: Iterable[str], place: TextPlace) -> None:
-        """Add answers with what decides whether they are given: conditions, and rules that lead around them."""
         for name in names:
             index = self.indexes[name]
             if name not in found.answers.get(index, ()):
@@ -165,11 +151,9 @@ class MissingAnswers:
             found.answers[index] = {*names}
 
     def _checked(self, place: TextPlace) -> BaseStep | None:
-        """Return the step or field whose check is false."""
         return None if place.failed is None else self.valid.steps.get(place.checked, self.steps[place.index])
 
     def _routes_to(self, relevant: _Relevant, place: TextPlace) -> Iterator[_Given]:
-        """Yield what may be given where a route comes to a place."""
         near = [*constants_near(relevant.expressions)]
         names = sorted(frozenset().union(*(one.parameter_names for one in relevant.expressions)))
         parameters = [parameter_values(self.valid.parameters[name], near) for name in names]
@@ -186,7 +170,7 @@ class MissingAnswers:
     def _ways(
         self, index: int, relevant: _Relevant, near: Sequence[object], place: TextPlace
     ) -> tuple[Mapping[str, object] | None, ...]:
-        """Return the ways to answer a step; None if it may be passed by steps that play no part."""
+        """Include None if the step may be passed by others that play no part."""
         names = [name for name in self.valid.ids if name in relevant.answers[index]]
         steps = [self.valid.steps[name] for name in names]
         values = [(*(samples_near(one, near) or (None,)), *((None,) * _is_optional(one))) for one in steps]
@@ -199,7 +183,7 @@ class MissingAnswers:
     def _leads_to(
         self, place: TextPlace, given: _Given, ways: Iterable[tuple[int, Mapping[str, object] | None]]
     ) -> bool:
-        """Return whether a route comes to a place; set the answers that are then given."""
+        """Return whether a route comes to a place; set its answers."""
         landing = 0
         for index, way in ways:
             step = self.steps[index]
@@ -226,11 +210,7 @@ class MissingAnswers:
         return source is None or self._outcome(source, given) is True
 
     def _outcome(self, source: str, given: _Given, asked: BaseStep | None = None) -> bool | None:
-        """Return the result of a condition; None if it has none.
-
-        Args:
-            asked: the step or field whose answer is ``answer``.
-        """
+        """Return None if the condition fails."""
         answer: object = None if asked is None else given.answers.get(asked.id)
         if isinstance(asked, PageStep):
             answer = {name: given.answers.get(name) for name in _own_names(asked)}
@@ -243,7 +223,7 @@ class MissingAnswers:
         return [self._condition(source) for source in sources if source is not None]
 
     def _condition(self, source: str) -> Expression:
-        """Return a condition; one that is wrong counts as one that always holds."""
+        """A condition that is wrong counts as one that always holds."""
         if source not in self._conditions:
             expression = compile_expression("true", self.names)
             with suppress(InvalidExpression):
@@ -259,7 +239,6 @@ def _value(given: _Given, written: str) -> object:
 
 
 def _own_names(asked: BaseStep | None) -> Sequence[str]:
-    """Return the names of the answers that ``answer`` is made of."""
     if isinstance(asked, PageStep):
         return [part.id for part in asked.fields]
     return () if asked is None else (asked.id,)

@@ -1,4 +1,4 @@
-"""Which model describes which part of a survey file, and names in it that no model has."""
+"""Which model describes which part of a survey file."""
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
@@ -20,7 +20,7 @@ Model = type[BaseModel]
 def correct_names(document: Document, findings: Findings) -> tuple[Document, Mapping[Path, Model]]:
     """Add unknown fields and types; return the document without them, and the models of its mappings by path.
 
-    The document has the name that is meant instead, if that is known, so that mistakes behind it are found too.
+    A name that is meant replaces the unknown one, so that mistakes behind it are found too.
     """
     names = _Names(document, findings)
     data = names.correct((), document.data, Survey)
@@ -28,7 +28,6 @@ def correct_names(document: Document, findings: Findings) -> tuple[Document, Map
 
 
 def texts(models: Mapping[Path, Model], document: Document) -> Iterator[Path]:
-    """Yield the path of each text that the file may write in several languages."""
     for path, model in models.items():
         for name in document.at(path):
             if name in model.model_fields and is_text_field(model.model_fields[name]):
@@ -36,7 +35,6 @@ def texts(models: Mapping[Path, Model], document: Document) -> Iterator[Path]:
 
 
 def fields_by_name(model: Model) -> dict[str, FieldInfo]:
-    """Return a model's fields as a file names them."""
     return {info.alias or name: info for name, info in model.model_fields.items()}
 
 
@@ -67,7 +65,6 @@ class _Names:
         findings.document = dataclasses.replace(document, renamed=self.renamed)
 
     def correct(self, path: Path, part: Mapping[str, Any], model: Model) -> dict[str, Any]:
-        """Return a mapping with the names of its model."""
         fields = fields_by_name(model)
         corrected = {name: value for name, value in part.items() if name in fields}
         for name in [name for name in part if name not in fields]:
@@ -87,7 +84,6 @@ class _Names:
         }
 
     def _meant(self, name: str, fields: Mapping[str, FieldInfo]) -> tuple[str | None, str]:
-        """Return the field that is meant, if that is known, and what to write."""
         if name in known_languages(self._document):
             text = next((field for field, info in fields.items() if is_text_field(info)), "prompt")
             return None, f'write {text}: {{{name}: "..."}}'
@@ -118,7 +114,6 @@ class _Names:
         return self.correct(path, step, model)
 
     def _with_type(self, path: Path, step: Mapping[str, Any], known: Collection[str]) -> Mapping[str, Any]:
-        """Return the step with the type that is meant, if that is known."""
         types = ", ".join(known)
         place = self._document.place(path)
         within = f"{place}: " if "fields" in path else ""

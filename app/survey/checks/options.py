@@ -13,13 +13,7 @@ def hides_all_options(
     can_be_avoided: Callable[[str], bool],
     valid: ValidParts,
 ) -> bool:
-    """Return whether answers exist for which the step is shown without an option, as far as samples show.
-
-    Args:
-        conditions: one for each option, with what the values that they read do; they name the answers that they read.
-        shown: the conditions of the step, and of its page.
-        can_be_avoided: returns whether a route may lead around a step to the options.
-    """
+    """Return whether samples of answers show the step without an option."""
     if not all(map(valid.have_all_of, conditions)):
         return False
     shown = [condition for condition in shown if valid.have_all_of(condition)]

@@ -1,4 +1,4 @@
-"""The parts of a survey file that are right, and what its expressions are evaluated on."""
+"""What expressions of a survey file are evaluated on."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,15 +17,7 @@ NOW = "2026-01-15T10:30"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidParts:
-    """The parts of a file that are right.
-
-    Attributes:
-        steps: by id, with fields in place of pages.
-        ids: of all steps and fields, right or wrong.
-        budget: of the file.
-        parameters: by name.
-        values: by name, each with what the values that it reads do.
-    """
+    """What of a file is right: pages as their fields, and values with the reads of those that they read."""
 
     steps: Mapping[str, BaseStep]
     ids: Sequence[str]
@@ -34,7 +26,6 @@ class ValidParts:
     values: dict[str, Expression] = field(default_factory=dict)
 
     def have_all_of(self, expression: Expression) -> bool:
-        """Return whether all that an expression reads is right, so that it can be evaluated."""
         answers = expression.step_ids or frozenset()
         others = (expression.parameter_names <= self.parameters.keys(), expression.value_names <= self.values.keys())
         return answers <= self.steps.keys() and all(others)
@@ -47,7 +38,6 @@ class ValidParts:
         parameters: Mapping[str, object],
         now: str | None = NOW,
     ) -> Scope:
-        """Return what expressions are evaluated on."""
         given = ExpressionContext(now, now, parameters)
         values = ComputedValues(self.values, self.ids, answers, given, self.budget)
         return Scope(answers, answer, self.ids, now, parameters, values, self._label)
@@ -58,7 +48,6 @@ class ValidParts:
 
 
 def with_fields(steps: Mapping[int, BaseStep]) -> Iterator[tuple[Path, BaseStep]]:
-    """Yield steps, and after a page its fields, each with its path."""
     for index, step in steps.items():
         yield ("steps", index), step
         if isinstance(step, PageStep):

@@ -18,14 +18,10 @@ class Place:
     """Where an expression stands.
 
     Attributes:
-        step: whose expression it is; None outside of steps, and where the step is wrong.
-        index: of the step.
-        field: whose value it computes; None for a condition.
+        step: None outside of steps, and where the step is wrong.
         value: which value of the survey it computes.
-        offset: of the expression in the text that inserts its value; None for other expressions.
-        language: of the text, if it is written in several.
-        has_answer: whether there is ``answer``.
-        before: if it decides how the step is shown, where the answers that it may read, by their names, end.
+        offset: of the expression in the text that inserts its value.
+        before: the path at which the answers end that may decide how the step is shown.
     """
 
     path: Path
@@ -45,12 +41,11 @@ class Place:
 
     @property
     def is_before_answers(self) -> bool:
-        """Whether it stands in a text that is shown before the first question."""
         return self.path[0] in {"title", "description"}
 
     @property
     def evaluated_with(self) -> tuple[str, object]:
-        """What one command evaluates together with this, and for which step or text, if not for all."""
+        """Return what one command evaluates together, and for which step or text."""
         if self.value is not None:
             return "values", None
         if self.offset is not None:
@@ -63,13 +58,12 @@ class Place:
 
 
 def names_of(document: Document, field: str) -> tuple[str, ...]:
-    """Return the names of the file's parameters or values, right or wrong."""
     part = document.at((field,))
     return tuple(part) if isinstance(part, Mapping) else ()
 
 
 def step_indexes(document: Document) -> dict[str, int]:
-    """Return the first index of each step id, also of steps that are wrong otherwise."""
+    """Return the first index of each step id."""
     indexes: dict[str, int] = {}
     for index, step in enumerate(document.steps):
         if isinstance(step, dict) and isinstance(step.get("id"), str):
@@ -78,7 +72,7 @@ def step_indexes(document: Document) -> dict[str, int]:
 
 
 def answer_places(document: Document) -> dict[str, Path]:
-    """Return the path of each step or field that has an answer of its own, by id, in order."""
+    """Return the path of each step or field that has an answer of its own."""
     places: dict[str, Path] = {}
     for step_id, index in step_indexes(document).items():
         fields = document.fields(index)
@@ -91,7 +85,6 @@ def answer_places(document: Document) -> dict[str, Path]:
 
 
 def names_in(document: Document) -> Names:
-    """Return what the file's expressions can name but ``answer``, right or wrong."""
     return Names(
         answers=frozenset(answer_places(document)),
         parameters=frozenset(names_of(document, "parameters")),
@@ -100,14 +93,12 @@ def names_in(document: Document) -> Names:
 
 
 def places_of_values(document: Document) -> Iterator[Place]:
-    """Yield the places of values, in order."""
     for name in names_of(document, "values"):
         for path, source in conditions_at(document, ("values",), name):
             yield Place(path=path, source=source, value=name)
 
 
 def places_of_steps(document: Document, right: Mapping[Path, BaseStep]) -> Iterator[Place]:
-    """Yield the places of conditions and computed fields, of steps and of the fields of pages."""
     for index, step in enumerate(document.steps):
         path: Path = ("steps", index)
         if isinstance(step, Mapping):
@@ -135,20 +126,17 @@ def _of_step(document: Document, path: Path, step: Mapping[str, Any], right: Bas
 
 
 def places_of_endings(document: Document) -> Iterator[Place]:
-    """Yield the places of the conditions of the end."""
     for path, source in _listed(document, ("end",), "when"):
         yield Place(path=path, source=source)
 
 
 def _listed(document: Document, path: Path, name: str) -> Iterator[tuple[Path, str]]:
-    """Yield the conditions of the items of a list."""
     items = document.at(path)
     for number in range(len(items) if isinstance(items, list) else 0):
         yield from conditions_at(document, (*path, number), name)
 
 
 def conditions_at(document: Document, path: Path, name: str) -> Iterator[tuple[Path, str]]:
-    """Yield the condition with this name of a part, if it has one."""
     condition = document.at((*path, name))
     if isinstance(condition, str | bool):
         yield (*path, name), str(condition).lower() if isinstance(condition, bool) else condition

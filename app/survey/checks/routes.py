@@ -1,4 +1,4 @@
-"""Whether the steps of a survey file have different ids, and lead to each other and to the end."""
+"""Whether steps lead to each other and to the end."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,6 @@ from .places import answer_places, step_indexes
 
 
 def check_routes(document: Document, survey: Survey | None, findings: Findings) -> None:
-    """Add duplicate ids, rules that lead to no step, steps that cannot be reached and steps without an end."""
     indexes = step_indexes(document)
     is_complete = _check_ids(document, indexes, findings)
     is_complete = _check_targets(document, indexes, findings) and is_complete
@@ -39,7 +38,6 @@ def check_routes(document: Document, survey: Survey | None, findings: Findings) 
 
 
 def _warn_of_last_ones(document: Document, findings: Findings) -> None:
-    """Warn of rules and endings behind one that always applies."""
     for path in (("end",), *(("steps", index, "next") for index in range(len(document.steps)))):
         items = document.at(path)
         conditions = [isinstance(one, dict) and "when" in one for one in (items if isinstance(items, list) else ())]
@@ -50,7 +48,7 @@ def _warn_of_last_ones(document: Document, findings: Findings) -> None:
 
 
 def _graph(document: Document, survey: Survey | None) -> StepGraph | None:
-    """Return where the steps can lead, whatever else of them is wrong; None if that is not known."""
+    """Return the graph of steps that may be wrong otherwise, if that is known."""
     if survey is not None:
         return survey.graph
     steps = []
@@ -81,7 +79,6 @@ def _check_ids(document: Document, indexes: dict[str, int], findings: Findings) 
 
 
 def _check_fields(document: Document, indexes: Mapping[str, int], findings: Findings) -> None:
-    """Add fields with the id of a step or of another field, whose answers would be one."""
     seen: dict[str, Path] = {step_id: ("steps", index, "id") for step_id, index in indexes.items()}
     for index in range(len(document.steps)):
         for number, field in enumerate(document.fields(index)):

@@ -1,4 +1,4 @@
-"""Sample answers of steps and values of parameters, and combinations of them."""
+"""Sample answers of steps and values of parameters."""
 
 import datetime
 import itertools
@@ -43,13 +43,11 @@ def sample_answers(step: BaseStep) -> tuple[object, ...]:
 
 
 def parameter_values(parameter: Parameter, near: Iterable[object]) -> tuple[object, ...]:
-    """Return values that a parameter can have, null where it can."""
     is_absent = not parameter.is_required
     return (*samples_near(parameter.step, near), *([parameter.default] if is_absent else []))
 
 
 def samples_near(step: BaseStep, near: Iterable[object] = ()) -> tuple[object, ...]:
-    """Return answers of a step, without null, and those of the values near constants that it accepts."""
     found = [*sample_answers(step), *(value for value in near if not step.is_empty(value) and step.accepts(value))]
     return tuple({(type(value), str(value)): value for value in found}.values())
 
@@ -84,7 +82,7 @@ def _days_beside(text: str) -> Iterator[str]:
 
 
 def combinations(known: Sequence[tuple[T, ...]]) -> Iterator[tuple[T, ...]]:
-    """Yield all combinations, or some if there are many; none if one part has no value."""
+    """Yield all combinations, or some if there are many."""
     if math.prod(map(len, known)) <= MAX_ASSIGNMENTS:
         yield from itertools.product(*known)
         return

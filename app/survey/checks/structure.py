@@ -1,4 +1,4 @@
-"""Whether a survey file has the structure that the models define."""
+"""Whether a survey file has the structure of the models."""
 
 import re
 from collections import defaultdict
@@ -43,13 +43,7 @@ _STEP: TypeAdapter[BaseStep] = TypeAdapter(Step)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Structure:
-    """What of a file has the right structure.
-
-    Attributes:
-        survey: None if any part of it is wrong.
-        steps: by their index, without fields that are wrong; only where the others make a step.
-        parameters: by name.
-    """
+    """What of a file has the right structure: steps without wrong fields, and no survey if any part of it is wrong."""
 
     survey: Survey | None
     steps: Mapping[int, BaseStep]
@@ -57,7 +51,6 @@ class Structure:
 
 
 def check_structure(document: Document, findings: Findings) -> Structure:
-    """Add what the models refuse, in any language."""
     definition = strict_json.encode(document.data)
     messages = _Messages(document, findings)
     parsed: dict[str | None, Survey] = {}
@@ -79,7 +72,6 @@ def check_structure(document: Document, findings: Findings) -> Structure:
 
 
 def _errors_of_any_type(place: Path, document: Document, tag: str | None) -> list[ErrorDetails]:
-    """Return the errors of a step whose type is not known, in the fields that steps of all types have."""
     fields = {name: value for name, value in document.at(place).items() if name in BaseStep.model_fields}
     try:
         InfoStep.model_validate_json(
@@ -129,7 +121,6 @@ class _Messages:
         self.added.update(by_path)
 
     def path(self, error: ErrorDetails) -> Path:
-        """Return the path of an error, whose location also names members of unions."""
         path: Path = ()
         value = self.document.data
         for part in error["loc"]:

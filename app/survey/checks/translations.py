@@ -16,16 +16,12 @@ _WITHOUT_WORDS = re.compile(r"[\d\W_]*")
 """Needs no translation."""
 
 _SHOWN = 4
-"""Texts that a warning names."""
 
 _LONGEST_EXAMPLE = 80
 
 
 def check_translations(document: Document, models: Mapping[Path, Model], findings: Findings) -> None:
-    """Add texts that are missing in every language, and warn of missing translations and of unknown languages.
-
-    One warning names all texts of a step that lack the same languages, and one all texts in an unknown language.
-    """
+    """Add one warning for all texts of a step that lack the same languages, and one for all in an unknown language."""
     languages = known_languages(document)
     if not languages:
         return
@@ -49,7 +45,7 @@ def check_translations(document: Document, models: Mapping[Path, Model], finding
 
 
 def _lacking(path: Path, text: object, languages: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the languages in which there is no text. A unit is the same in all; no page shows parameters."""
+    """A unit is the same in all languages; no page shows parameters."""
     is_shared = path[-1] == "unit" or path[0] == "parameters"
     if isinstance(text, str) and not is_shared and _has_words(text):
         return languages[1:]

@@ -1,4 +1,4 @@
-"""Values that the models accept, since stored surveys may have them, and that no participant could use."""
+"""Values that the models accept, but no participant could use."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -19,7 +19,6 @@ _OTHER_BYTES = 260
 
 
 def check_unusable(document: Document, steps: Mapping[int, BaseStep], findings: Findings) -> None:
-    """Add defaults that are no answer, choices that can't be made, and redirects that lead nowhere."""
     for path, step in with_fields(steps):
         if isinstance(step, PageStep | GridStep):
             _check_size(path, step, findings)
@@ -35,7 +34,6 @@ def check_unusable(document: Document, steps: Mapping[int, BaseStep], findings: 
 
 
 def _check_size(path: Path, step: PageStep | GridStep, findings: Findings) -> None:
-    """Add a page or a grid whose answer could be longer than a command."""
     size_bytes = most_bytes(step)
     if size_bytes > MAX_COMMAND_BYTES:
         name = "fields" if isinstance(step, PageStep) else "rows"
@@ -47,7 +45,6 @@ def _check_size(path: Path, step: PageStep | GridStep, findings: Findings) -> No
 
 
 def most_bytes(step: BaseStep) -> int:
-    """Return how many bytes an answer can have as JSON, about and at most."""
     if isinstance(step, PageStep):
         return sum(len(field.id) + 4 + most_bytes(field) for field in step.fields)
     options = [_option_bytes(option) for option in _options(step)]
@@ -65,7 +62,7 @@ def _option_bytes(option: Option) -> int:
 
 
 def default_problem(step: BaseStep, default: object) -> str | None:
-    """Return why no participant could send a default, whichever options are shown; None if one could."""
+    """Return why no participant could send a default, whichever options are shown."""
     if not step.takes_answer:
         return "this step takes no answer, so leave out the default"
     named = [chosen_value(item) for item in (default if isinstance(default, list) else [default])]

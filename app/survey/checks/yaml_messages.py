@@ -45,7 +45,6 @@ _MESSAGES = (
 
 
 def explain(error: yaml.MarkedYAMLError) -> tuple[str, yaml.Mark | None]:
-    """Return what the author should change, and where."""
     problem = str(error.problem or error.context)
     if problem in {NO_KEY, NO_QUESTION_MARK}:
         return problem, error.problem_mark

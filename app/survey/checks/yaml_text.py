@@ -42,15 +42,10 @@ _SCALARS: dict[str, tuple[re.Pattern[str], str, Callable[[str], object]]] = {
 
 
 _NAME = re.compile(r"[A-Za-z][\w-]*|<<")
-"""Of a field, or a language."""
 
 
 class InvalidText(ValueError):
-    """A text is not YAML or JSON, or is not plain data; the message is for the author.
-
-    Attributes:
-        line, column: from 1.
-    """
+    """A text is not YAML or JSON, or is not plain data."""
 
     def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
         super().__init__(message)
@@ -61,7 +56,7 @@ class InvalidText(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """It is YAML, but a survey file must not contain it; a warning if it may."""
+    """What a survey file must not contain, or may with a warning."""
 
     message: str
     line: int
@@ -112,7 +107,7 @@ class _Loader(yaml.SafeLoader):
         node.value = [pair for pair in node.value if pair[0] not in rests]
 
     def _check_options(self, node: yaml.MappingNode) -> None:
-        """Refuse numbers such as ``1.10`` and ``012`` where a text is allowed too: it would silently change."""
+        """Refuse ``1.10`` and ``012``, which would silently change."""
         for key, value in node.value:
             items = value.value if key.value == "options" and isinstance(value, yaml.SequenceNode) else [value]
             for item in items if key.value in {"options", "value"} else ():
@@ -149,11 +144,7 @@ for _name, (_pattern, _first, _) in _SCALARS.items():
 
 
 def read_yaml(text: str) -> tuple[Any, yaml.Node | None, tuple[Refusal, ...]]:
-    """Return the one document in the text, its node, and what is refused in it.
-
-    Raises:
-        InvalidText: it is not YAML, or no plain data.
-    """
+    """Raise InvalidText if a text is not YAML, or no plain data."""
     loader: _Loader | None = None
     try:
         loader = _Loader(text)
@@ -179,7 +170,7 @@ def read_yaml(text: str) -> tuple[Any, yaml.Node | None, tuple[Refusal, ...]]:
 
 
 def _check_size(root: yaml.Node) -> None:
-    """Raise InvalidText if the document is too large once its aliases are replaced, before they are."""
+    """Raise InvalidText for a document that would be too large with its aliases replaced."""
     sizes: dict[int, int] = {}
     pending = [(root, False)]
     while pending:
@@ -202,13 +193,13 @@ def _parts(node: yaml.Node) -> list[yaml.Node]:
 
 
 def position_of(text: str, index: int) -> tuple[int, int]:
-    """Return the line and column of a character, from 1."""
+    """Return the line and column, from 1."""
     before = text[:index]
     return before.count("\n") + 1, index - before.rfind("\n")
 
 
 def _is_rest(key: yaml.Node, value: yaml.Node) -> bool:
-    """Return whether a key without a value is the rest of a text with a comma: no field can have its name."""
+    """Return whether a key without a value cannot be a field."""
     is_empty = value.start_mark.index == value.end_mark.index
     return is_empty and isinstance(key, yaml.ScalarNode) and key.style is None and not _NAME.fullmatch(key.value)
 

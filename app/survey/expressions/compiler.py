@@ -1,4 +1,4 @@
-"""A tree of nodes to a Python function that evaluates it, and what it reads."""
+"""The compiler from trees of nodes to Python functions."""
 
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -42,13 +42,7 @@ _OTHER_NAMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """What an expression may name; ``today`` and ``now`` always.
-
-    Attributes:
-        answers: ids of steps.
-        answer: whether there is ``answer``.
-        texts: whether there is ``label()``.
-    """
+    """What an expression may name; ``today`` and ``now`` always."""
 
     answers: frozenset[str]
     answer: bool = False
@@ -75,11 +69,6 @@ class Reads:
 
 
 def compile_tree(tree: Node, names: Names) -> tuple[Evaluate, Reads]:
-    """Return the function that evaluates a tree, and what it reads.
-
-    Raises:
-        InvalidExpression: unknown names or functions, or wrong arguments.
-    """
     compiler = _Compiler(names)
     evaluate = compiler.compile(tree, ())
     if compiler.problems:
@@ -88,14 +77,14 @@ def compile_tree(tree: Node, names: Names) -> tuple[Evaluate, Reads]:
 
 
 def count_steps(tree: Node) -> int:
-    """Return the steps that all parts of a tree take, without those that depend on data."""
+    """Count the steps that do not depend on data."""
     calls = [node.function for node in nodes(tree) if isinstance(node, Call)]
     own = [function.steps for name in calls if (function := STANDARD.get(name) or SURVEY.get(name))]
     return sum(1 for _ in nodes(tree)) + sum(own)
 
 
 class _Compiler:
-    """Compiles each node inside ``bound``, the variables of the loops around it."""
+    """Compiles nodes inside ``bound``, the variables of loops."""
 
     def __init__(self, names: Names) -> None:
         self._names = names
@@ -105,7 +94,7 @@ class _Compiler:
         self.problems: dict[str, None] = {}
 
     def compile(self, node: Node, bound: tuple[str, ...]) -> Evaluate:
-        """Return what evaluates a node; add to ``problems`` if it is wrong."""
+        """Add to ``problems`` if a node is wrong."""
         try:
             return self._compile(node, bound)
         except InvalidExpression as error:
@@ -185,7 +174,6 @@ class _Compiler:
                 return evaluation.looked_up(self.compile(operand, bound), self.compile(key, bound))
 
     def _mapping(self, node: Node, bound: tuple[str, ...]) -> str | None:
-        """Return which of ``answers``, ``parameters`` and ``values`` a node is, if any."""
         if isinstance(node, Name) and node.name in self._members and node.name not in bound:
             return node.name if node.name in self._variables else None
         return None

@@ -8,7 +8,6 @@ from .values import OPERATORS, SCALARS, EvaluationError, from_json, is_other, it
 
 
 def member(mapping: str, name: str) -> Evaluate:
-    """Read ``answers.Q1``, null where it is absent."""
     index = Scope._fields.index(mapping)
 
     def read(frame: Frame) -> Any:  # noqa: ANN401 - any value
@@ -18,7 +17,7 @@ def member(mapping: str, name: str) -> Evaluate:
 
 
 def _converted(frame: Frame, key: object, value: Any) -> Any:  # noqa: ANN401 - any value
-    """Return the value of JSON data; a list is converted once an evaluation."""
+    """Convert JSON data, a list once an evaluation."""
     if value is None or type(value) in SCALARS:
         return value
     made = frame[MADE]
@@ -57,13 +56,10 @@ VARIABLES_OF_SCOPE: Mapping[str, Evaluate] = {
 
 
 def selected(operand: Evaluate, field: str) -> Evaluate:
-    """``operand.field``."""
     return lambda frame: item_at(operand(frame), field)
 
 
 def looked_up(operand: Evaluate, key: Evaluate) -> Evaluate:
-    """``operand[key]``."""
-
     def evaluate(frame: Frame) -> Any:  # noqa: ANN401 - any value
         return _found(frame, operand(frame), key(frame))
 
@@ -77,7 +73,6 @@ def _found(frame: Frame, collection: object, key: object) -> Any:  # noqa: ANN40
 
 
 def called(function: Callable[..., Any], arguments: list[Evaluate], *, reads_all: bool) -> Evaluate:
-    """``function(arguments)``; ``reads_all`` unless the time does not depend on the length of the values."""
     if len(arguments) == 1 and not reads_all:
         (argument,) = arguments
         return lambda frame: function(argument(frame))
@@ -93,8 +88,6 @@ def called(function: Callable[..., Any], arguments: list[Evaluate], *, reads_all
 
 
 def conditional(cases: list[tuple[Evaluate, Evaluate]], otherwise: Evaluate) -> Evaluate:
-    """``when ? then : otherwise``, with more cases before the last."""
-
     def evaluate(frame: Frame) -> Any:  # noqa: ANN401 - any value
         for when, then in cases:
             if _boolean(when(frame)):
@@ -105,7 +98,6 @@ def conditional(cases: list[tuple[Evaluate, Evaluate]], otherwise: Evaluate) -> 
 
 
 def chained(first: Evaluate, rest: list[tuple[str, Evaluate]]) -> Evaluate:
-    """Operators of one precedence, from the left."""
     steps = [(OPERATORS[operator], OPERATOR_STEPS.get(operator), operand) for operator, operand in rest]
     if len(steps) == 1 and steps[0][1] is None:
         ((apply_one, _, second),) = steps
@@ -124,8 +116,6 @@ def chained(first: Evaluate, rest: list[tuple[str, Evaluate]]) -> Evaluate:
 
 
 def has_field(operand: Evaluate, field: str) -> Evaluate:
-    """``has(operand.field)``."""
-
     def test(frame: Frame) -> bool:
         collection = operand(frame)
         if type(collection) is dict:
@@ -136,7 +126,7 @@ def has_field(operand: Evaluate, field: str) -> Evaluate:
 
 
 def indexed(operand: Evaluate, number: float) -> Evaluate:
-    """``operand[0]``: of a list, or a map with numbers as keys."""
+    """The operand is a list, or a map with numbers as keys."""
     index = int(number)
 
     def evaluate(frame: Frame) -> Any:  # noqa: ANN401 - any value
@@ -159,8 +149,6 @@ def _boolean(value: object) -> bool:
 
 
 def negated(operand: Evaluate) -> Evaluate:
-    """``-operand``."""
-
     def evaluate(frame: Frame) -> float:
         value = operand(frame)
         if type(value) is float:
@@ -171,12 +159,10 @@ def negated(operand: Evaluate) -> Evaluate:
 
 
 def inverted(operand: Evaluate) -> Evaluate:
-    """``!operand``."""
     return lambda frame: not _boolean(operand(frame))
 
 
 def compared(operand: Evaluate, constant: object, *, is_equal: bool) -> Evaluate:
-    """``operand == constant`` and ``operand != constant``."""
     kind = type(constant)
 
     def evaluate(frame: Frame) -> bool:
@@ -207,13 +193,10 @@ def _decided(frame: Frame, operands: Iterable[Evaluate], *, decisive: bool) -> b
 
 
 def list_of(items: list[Evaluate]) -> Evaluate:
-    """``[items]``."""
     return lambda frame: [item(frame) for item in items]
 
 
 def map_of(entries: list[tuple[Evaluate, Evaluate]]) -> Evaluate:
-    """``{key: value}``."""
-
     def evaluate(frame: Frame) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
         for key, value in entries:
@@ -233,8 +216,6 @@ Passes = Callable[[Frame], Iterator[Any]]
 
 
 def passes(operand: Evaluate, slot: int, steps: int) -> Passes:
-    """Return the passes of a loop; each takes ``steps``."""
-
     def each(frame: Frame) -> Iterator[Any]:
         collection = operand(frame)
         if type(collection) not in {list, dict}:
@@ -250,7 +231,6 @@ def passes(operand: Evaluate, slot: int, steps: int) -> Passes:
 
 
 def loop(macro: str, each: Passes, body: list[Evaluate]) -> Evaluate:
-    """Return the function of a macro; ``all`` is ``&&`` of all items, and ``exists`` ``||``."""
     first, last = body[0], body[-1]
     match macro:
         case "all" | "exists":
@@ -267,8 +247,6 @@ def loop(macro: str, each: Passes, body: list[Evaluate]) -> Evaluate:
 
 
 def coalesced(arguments: list[Evaluate]) -> Evaluate:
-    """The first argument that has a value which is not null."""
-
     def evaluate(frame: Frame) -> Any:  # noqa: ANN401 - any value
         for argument in arguments:
             try:
@@ -283,8 +261,6 @@ def coalesced(arguments: list[Evaluate]) -> Evaluate:
 
 
 def answered(argument: Evaluate) -> Evaluate:
-    """Whether an argument has a value which is neither null nor empty."""
-
     def evaluate(frame: Frame) -> bool:
         try:
             value = argument(frame)
@@ -296,8 +272,6 @@ def answered(argument: Evaluate) -> Evaluate:
 
 
 def label(step: str) -> Evaluate:
-    """``label(answers.Q1)``: the labels of a list with commas."""
-
     def evaluate(frame: Frame) -> str | None:
         scope: Scope = frame[SCOPE]
         answer = scope.answers.get(step)
@@ -314,8 +288,6 @@ def label(step: str) -> Evaluate:
 
 
 def other_text(step: str) -> Evaluate:
-    """``other_text(answers.Q1)``: the participant's own text; null if no such option is chosen."""
-
     def evaluate(frame: Frame) -> str | None:
         answer = frame[SCOPE].answers.get(step)
         return next((str(one["text"]) for one in _listed(frame, answer) if is_other(one)), None)

@@ -1,7 +1,4 @@
-"""Compiled expressions: CEL (https://cel.dev) with numbers of one kind and more functions.
-
-Everything that does not depend on answers is checked when an expression is compiled.
-"""
+"""Compiled expressions: CEL (https://cel.dev) with numbers of one kind and more functions."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -16,16 +13,7 @@ from .values import EvaluationError, to_json, type_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expression:
-    """One compiled expression.
-
-    Attributes:
-        tree: None if it does not compile.
-        step_ids: whose answers it reads; None for all.
-        reads_answer: whether it reads ``answer``.
-        reads_time: whether it reads ``today`` or ``now``.
-        parameter_names: which parameters it reads.
-        value_names: which computed values it reads.
-    """
+    """One compiled expression; no ``tree`` if it does not compile, no ``step_ids`` if it reads all answers."""
 
     source: str
     tree: Node | None = None
@@ -39,45 +27,26 @@ class Expression:
 
     @property
     def reads_only_answer(self) -> bool:
-        """Whether the value depends on nothing but ``answer``."""
         return self.reads_only(frozenset())
 
     def reads_only(self, step_ids: Collection[str]) -> bool:
-        """Return whether the value depends on no more than the answers to these steps, and ``answer``."""
+        """Return whether the value depends on no more than these answers, and ``answer``."""
         others = (self.reads_time, self.parameter_names, self.value_names)
         return self.step_ids is not None and self.step_ids <= set(step_ids) and not any(others)
 
     def holds(self, scope: Scope, budget: StepBudget | None = None) -> bool:
-        """Return whether a condition is true.
-
-        Args:
-            budget: from which the steps of the evaluation are taken.
-
-        Raises:
-            EvaluationError: it has no boolean value.
-        """
+        """Raise EvaluationError if there is no boolean value; take the steps from a budget."""
         result = self._result(scope, budget, self._evaluate)
         if type(result) is not bool:
             raise EvaluationError(f"the result is a {type_name(result)}, not true or false")
         return result
 
     def value(self, scope: Scope, budget: StepBudget | None = None) -> Any:  # noqa: ANN401 - JSON of any kind
-        """Return the value, as JSON has it.
-
-        Args:
-            budget: from which the steps of the evaluation are taken.
-
-        Raises:
-            EvaluationError: it has no value.
-        """
+        """Return the value as JSON has it; raise EvaluationError if there is none."""
         return self._result(scope, budget, self._json)
 
     def raw_value(self, scope: Scope) -> Any:  # noqa: ANN401 - any value
-        """Return the value, of any type that expressions have.
-
-        Raises:
-            EvaluationError: it has no value.
-        """
+        """Return the value of any type; raise EvaluationError if there is none."""
         return self._result(scope, None, self._evaluate)
 
     def _json(self, frame: Frame) -> Any:  # noqa: ANN401 - JSON of any kind
@@ -99,7 +68,7 @@ class Expression:
 
 
 def without_value(source: str) -> Expression:
-    """Return what stands for an expression of a stored survey that does not compile."""
+    """Return what stands for an expression that does not compile."""
 
     def evaluate(_frame: Frame) -> object:
         raise EvaluationError("the expression does not compile")
@@ -108,16 +77,12 @@ def without_value(source: str) -> Expression:
 
 
 def compile_expression(source: str, names: Names) -> Expression:
-    """Return the compiled expression.
-
-    Raises:
-        InvalidExpression: too long, too deep, not CEL, or an unknown name.
-    """
+    """Raise InvalidExpression if it is too long, too deep, not CEL, or has an unknown name."""
     return compile_node(parse(source), source, names)
 
 
 def branches(expression: Expression, names: Names) -> tuple[Expression, ...]:
-    """Return the parts of which an evaluation may skip some, as after ``&&`` and ``?``; else the expression itself."""
+    """Return the parts of which an evaluation may skip some."""
     trees = [] if expression.tree is None else [*_branches(expression.tree)]
     return tuple(compile_node(tree, expression.source, names) for tree in trees) if len(trees) > 1 else (expression,)
 
@@ -131,11 +96,6 @@ def _branches(tree: Node) -> Iterator[Node]:
 
 
 def compile_node(tree: Node, source: str, names: Names) -> Expression:
-    """Return the compiled expression of a tree.
-
-    Raises:
-        InvalidExpression: an unknown name.
-    """
     evaluate, reads = compile_tree(tree, names)
     return Expression(
         source=source,

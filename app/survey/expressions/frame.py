@@ -1,7 +1,6 @@
 """What an evaluation is given, and how many steps it may take.
 
-Steps are counted, not measured, so that an expression has the same result on any machine. The parts of an expression
-are counted before it is evaluated, those of a loop's body before each pass, and data where it is read.
+Steps are counted, not measured, so that an expression has the same result on any machine.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +18,8 @@ class Scope(NamedTuple):
     """What an expression is evaluated on.
 
     Attributes:
-        answers: by step.
-        answer: the answer of the step whose rule or check it is.
         all_ids: what ``answers`` as a whole has.
-        now: local time as YYYY-MM-DDTHH:MM; its date is today.
-        labels: the label of a step's value, in the participant's language.
+        now: local time as YYYY-MM-DDTHH:MM.
     """
 
     answers: Mapping[str, Any]
@@ -37,7 +33,7 @@ class Scope(NamedTuple):
 
 @dataclass(slots=True)
 class StepBudget:
-    """How many steps are left to several evaluations together."""
+    """The steps that are left to several evaluations together."""
 
     left: int
 
@@ -55,23 +51,17 @@ Evaluate = Callable[[Frame], Any]
 
 
 def new_frame(scope: Scope, steps: int = MAX_STEPS) -> Frame:
-    """Return what a compiled expression is called with."""
     return [scope, {}, steps, None, None]
 
 
 def spend(frame: Frame, steps: int) -> None:
-    """Take steps.
-
-    Raises:
-        OutOfSteps: there are fewer.
-    """
     frame[STEPS] -= steps
     if frame[STEPS] < 0:
         raise OutOfSteps
 
 
 def length(value: Any) -> int:  # noqa: ANN401 - any value
-    """Return the steps that it takes to read or copy a value, without what its items contain."""
+    """Return the steps that it takes to read a value without its items."""
     kind = type(value)
     if kind in {str, bytes}:
         return len(value) // _CHARACTERS_OF_A_STEP
@@ -79,7 +69,7 @@ def length(value: Any) -> int:  # noqa: ANN401 - any value
 
 
 def weight(frame: Frame, value: Any) -> int:  # noqa: ANN401 - any value
-    """Return the steps that it takes to read a value with all that it contains, or one more than are left."""
+    """Return the steps that it takes to read a value with all its items, at most one more than are left."""
     steps, pending = 0, [value]
     while pending:
         one = pending.pop()

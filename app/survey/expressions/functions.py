@@ -1,4 +1,4 @@
-"""The functions of expressions: CEL's, and those that surveys have beside them."""
+"""The functions of expressions."""
 
 import datetime
 import math
@@ -34,10 +34,7 @@ class Function:
 
     Attributes:
         counts: how many arguments it takes, with the target of a method.
-        is_method: whether it is called as ``target.function()``.
-        is_global: whether it is called as ``function()``.
         reads_all: whether the time of a call depends on the length of its values.
-        steps: of a call, with values of any length.
     """
 
     call: Callable[..., Any]
@@ -67,11 +64,6 @@ def _size(value: Any) -> float:  # noqa: ANN401 - any value
 
 
 def matching(pattern: str) -> Callable[[object], bool]:
-    """Return ``matches()`` of one pattern.
-
-    Raises:
-        InvalidExpression: RE2 does not compile it.
-    """
     try:
         compiled = re2.compile(pattern, _PATTERN_OPTIONS)
     except re2.error as error:

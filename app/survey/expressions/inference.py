@@ -1,7 +1,7 @@
-"""What an expression can be for all answers together: whether it always fails, and what it compares.
+"""What an expression can be for all answers together.
 
-An expression is evaluated on all that its parts can be, instead of on values. Parts that read the same answer are taken
-for independent: a result that is not possible may be taken for possible, never the other way.
+Parts that read the same answer are taken for independent: a result that is not possible may be taken for possible,
+never the other way.
 """
 
 import itertools
@@ -26,25 +26,14 @@ _Outcome = Possible | EvaluationError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inferred:
-    """What is known of an expression.
-
-    Attributes:
-        outcome: what it can be, or why it always fails.
-        comparisons: the two sides of each that should be able to be equal.
-    """
+    """What an expression can be, or why it always fails, and the two sides of its comparisons."""
 
     outcome: _Outcome
     comparisons: tuple[tuple[Possible, Possible], ...]
 
 
 def infer(tree: Node, member: Members, own: Possible, budget: StepBudget | None = None) -> Inferred:
-    """Return what is known of an expression.
-
-    Args:
-        member: returns what an answer, a parameter or a value can be.
-        own: what ``answer`` can be.
-        budget: from which the steps are taken; without more of them, a part can be anything.
-    """
+    """Take the steps from a budget; once it is used up, a part can be anything."""
     inference = _Inference(member, StepBudget(MAX_STEPS) if budget is None else budget)
     outcome = inference.attempt(tree, {"answer": own, "today": (TODAY,), "now": (NOW,)})
     return Inferred(outcome=outcome, comparisons=tuple(inference.comparisons))
@@ -119,7 +108,7 @@ class _Inference:
                 raise TypeError(node)
 
     def _apply(self, function: Callable[..., object], arguments: Sequence[Possible]) -> Possible:
-        """Apply a function, once to the same samples: a sum of many numbers has one outcome throughout."""
+        """Apply a function once to the same samples."""
         key = (function, *(tuple((id(one.samples), one.is_exact, one.is_any) for one in part) for part in arguments))
         if key not in self._applied:
             self._applied[key] = (arguments, applied(function, arguments, self.budget))  # with them: ids are used again
@@ -170,14 +159,12 @@ class _Inference:
 
 
 def _fields(outcome: _Outcome) -> Mapping[str, Possible]:
-    """Return the fields of a map, by name; empty if they are not known."""
     if isinstance(outcome, EvaluationError) or len(outcome) > 1:
         return {}
     return outcome[0].fields or {}
 
 
 def _keys(collection: Possible) -> Possible:
-    """Return the names of the fields of a map; nothing if they are not known."""
     return tuple(map(constant, _fields(collection)))
 
 
@@ -211,7 +198,6 @@ def _type_name(possible: Possible) -> str:
 
 
 def _items(possible: Possible, problem: str) -> Possible:
-    """Return the items of lists, or of what may be one."""
     lists = [one for one in possible if one.items is not None or one.is_any]
     if not lists:
         raise EvaluationError(problem)
@@ -230,7 +216,6 @@ def _decided(outcomes: list[_Outcome], *, decisive: bool) -> Possible:
 
 
 def _chosen(outcomes: list[_Outcome]) -> Possible:
-    """Return what a conditional can be, of its conditions and values in turn and the last value."""
     *cases, otherwise = outcomes
     reached: list[_Outcome] = []
     for when, then in zip(cases[::2], cases[1::2], strict=True):
@@ -248,13 +233,11 @@ def _chosen(outcomes: list[_Outcome]) -> Possible:
 
 
 def _first_value(outcomes: list[_Outcome]) -> Possible:
-    """Return what ``coalesce()`` can give, as any of its values can be null."""
     found = union(one for outcome in outcomes if not isinstance(outcome, EvaluationError) for one in outcome)
     return tuple(one for one in found if tuple(one.samples) != (None,)) or (constant(None),)
 
 
 def _compared(left: Possible, right: Possible) -> list[tuple[Possible, Possible]]:
-    """Return the comparisons of the items too where a list is compared with a literal."""
     for one, other in ((left, right), (right, left)):
         if len(other) == 1 and other[0].parts is not None and all(part.items is not None for part in one):
             return [(_items(one, ""), part) for part in other[0].parts]
@@ -262,7 +245,6 @@ def _compared(left: Possible, right: Possible) -> list[tuple[Possible, Possible]
 
 
 def _searched(left: Possible, right: Possible) -> list[tuple[Possible, Possible]]:
-    """Return the comparison with all items, and that with each constant of a literal."""
     parts = [part for one in right for part in one.parts or ()]
     constants = [part for part in parts if all(one.is_exact and one.source is None for one in part)]
     return [*((left, part) for part in constants), (left, _items(right, ""))]

@@ -11,7 +11,7 @@ MAX_DEPTH = 120
 
 
 class InvalidExpression(ValueError):
-    """Each argument is a message for the author of the survey."""
+    """Each argument is a message for the author."""
 
     def __str__(self) -> str:
         return "; ".join(self.args)
@@ -28,7 +28,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Literal(Node):
-    """A constant; ``is_whole`` if it is a number without point and exponent."""
+    """A constant; ``is_whole`` without point and exponent."""
 
     value: float | str | bytes | bool | None
     is_whole: bool = False
@@ -164,7 +164,7 @@ class MapOf(Node):
 
 
 def nodes(tree: Node) -> Iterator[Node]:
-    """Yield all nodes of a tree, each before its parts."""
+    """Yield each node before its parts."""
     pending = [tree]
     while pending:
         node = pending.pop()
@@ -173,7 +173,6 @@ def nodes(tree: Node) -> Iterator[Node]:
 
 
 def check_depth(tree: Node) -> None:
-    """Raise InvalidExpression if a tree is too deep for Python's stack, or has loops in loops in loops."""
     pending = [(tree, 1, 0)]
     while pending:
         node, depth, loops = pending.pop()

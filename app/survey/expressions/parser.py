@@ -42,11 +42,7 @@ _BINARY: tuple[frozenset[str], ...] = (_RELATIONS, frozenset("+-"), frozenset("*
 
 @lru_cache(maxsize=1024)  # the checks of a file compile the same expressions as its survey, with other names
 def parse(source: str) -> Node:
-    """Return the tree of an expression.
-
-    Raises:
-        InvalidExpression: too long, too deep, or not CEL.
-    """
+    """Raise InvalidExpression if a text is too long, too deep, or not CEL."""
     if len(source) > MAX_LENGTH:
         raise InvalidExpression(f"the expression has {len(source)} characters; at most {MAX_LENGTH} are allowed")
     tree = _Parser(source).parse()
@@ -55,7 +51,7 @@ def parse(source: str) -> Node:
 
 
 class _Parser:
-    """Reads tokens from left to right, with one function a rule of the grammar."""
+    """Has one function a rule of the grammar."""
 
     def __init__(self, source: str) -> None:
         self._tokens = list(tokens(source))
@@ -78,7 +74,6 @@ class _Parser:
         return token
 
     def _takes(self, mark: str) -> bool:
-        """Skip a mark or operator if it is next."""
         is_next = self._token.text == mark and self._token.kind in {"mark", "name"}
         self._position += is_next
         return is_next

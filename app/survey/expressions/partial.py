@@ -1,4 +1,4 @@
-"""Expressions of which a part is known, written out for an engine that knows the rest."""
+"""Expressions of which one engine knows a part, written out for another."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,6 @@ from .nodes import (
 from .values import EvaluationError, number_text
 
 NO_VALUE = "(1 / 0)"
-"""An expression without a value."""
 
 MAX_LITERAL = 1000
 """Characters of a value that is written out; a longer one stays as its expression."""
@@ -37,21 +36,16 @@ Variables = frozenset[str]
 
 @dataclass(frozen=True, slots=True)
 class PartialExpression:
-    """An expression in pieces: source text, and the parts that read no unknown answer."""
+    """Source text, and the parts that read no unknown answer."""
 
     pieces: tuple[str | Expression, ...]
 
     def source(self, scope: Scope) -> str:
-        """Return the expression with the values of what is known."""
         return "".join(piece if isinstance(piece, str) else _value_source(piece, scope) for piece in self.pieces)
 
 
 def divide(expression: Expression, names: Names, unknown: frozenset[str]) -> PartialExpression:
-    """Return an expression in pieces.
-
-    Args:
-        unknown: the ids whose answers only the other engine knows.
-    """
+    """Only the other engine knows the answers to the steps ``unknown``."""
     if expression.tree is None or expression.step_ids is None:
         return PartialExpression((expression.source,))
     pieces = tuple(_Writer(names, unknown).write(expression.tree, frozenset()))
@@ -67,7 +61,6 @@ def _value_source(expression: Expression, scope: Scope) -> str:
 
 
 def _literal(value: Any) -> str | None:  # noqa: ANN401 - any value
-    """Return a value as an expression; None for maps and what JSON does not have."""
     match value:
         case None | bool() | str():
             return json.dumps(value, ensure_ascii=False).replace("\\b", "\\u0008").replace("\\f", "\\u000c")
@@ -81,7 +74,7 @@ def _literal(value: Any) -> str | None:  # noqa: ANN401 - any value
 
 
 class _Writer:
-    """Writes nodes as pieces, with brackets around whatever has operators."""
+    """Writes nodes with brackets around whatever has operators."""
 
     def __init__(self, names: Names, unknown: frozenset[str] | None) -> None:
         self._names = names

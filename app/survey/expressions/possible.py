@@ -1,4 +1,4 @@
-"""What a part of an expression can be, as far as it is known without answers."""
+"""What a part of an expression can be, without answers."""
 
 import datetime
 import itertools
@@ -26,11 +26,8 @@ class Alternative:
     Attributes:
         samples: if a function has a result of a type for any of the values, it has one of this type for a sample.
         is_exact: whether the samples are all the values.
-        items: of a list; None if it is none.
         parts: of a list with one item for each of them.
-        fields: of a map, by name.
         is_any: whether nothing is known, or nothing of an item.
-        source, name: where the values come from, and how that is written; for the caller.
     """
 
     samples: Sequence[Any]
@@ -78,12 +75,11 @@ NOW = Alternative(samples=("2026-01-15T10:30",))
 
 
 def constant(value: object) -> Alternative:
-    """Return what is exactly one value."""
     return TYPED[type(None)] if value is None else Alternative(samples=(value,), is_exact=True)
 
 
 def list_of(items: Iterable[Alternative], *, may_be_empty: bool) -> Alternative:
-    """Return lists with any of these items, any number of times."""
+    """Return lists with any of these items."""
     possible = union(items)
     singles = [[sample] for item in possible for sample in item.samples]
     samples = [*([[]] if may_be_empty else []), *singles]
@@ -91,7 +87,6 @@ def list_of(items: Iterable[Alternative], *, may_be_empty: bool) -> Alternative:
 
 
 def map_of(fields: Mapping[str, Possible]) -> Alternative:
-    """Return maps that have each of these fields."""
     columns = [[sample for one in possible for sample in one.samples] for possible in fields.values()]
     if not all(columns):
         return replace(ANY, fields=fields)
@@ -104,7 +99,6 @@ def map_of(fields: Mapping[str, Possible]) -> Alternative:
 
 
 def literal_list(parts: Sequence[Possible]) -> Alternative:
-    """Return lists with one item for each of these parts."""
     found = list_of(itertools.chain.from_iterable(parts), may_be_empty=not parts)
     by_type = [{type(sample): sample for item in part for sample in item.samples}.values() for part in parts]
     lists = [list(samples) for samples in itertools.islice(itertools.product(*by_type), _MAX_TRIED + 1)]
@@ -113,7 +107,6 @@ def literal_list(parts: Sequence[Possible]) -> Alternative:
 
 
 def union(alternatives: Iterable[Alternative]) -> Possible:
-    """Return each alternative once, where constants that are equal are one."""
     found: dict[object, Alternative] = {}
     for one in alternatives:
         is_constant = one.is_exact and one.source is None and len(one.samples) == 1
@@ -122,14 +115,7 @@ def union(alternatives: Iterable[Alternative]) -> Possible:
 
 
 def applied(function: Callable[..., Any], arguments: Sequence[Possible], budget: StepBudget) -> Possible:
-    """Return what a function of values can give.
-
-    Args:
-        budget: without it, the result can be anything.
-
-    Raises:
-        EvaluationError: it always fails.
-    """
+    """Raise EvaluationError if a function always fails."""
     if any(one.is_any for argument in arguments for one in argument):
         return (ANY,)
     results, failure = [], EvaluationError("a list is always empty")
@@ -150,7 +136,7 @@ def applied(function: Callable[..., Any], arguments: Sequence[Possible], budget:
 
 
 def types(possible: Possible) -> frozenset[type] | None:
-    """Return the types of the values; None if they can be any."""
+    """Return None if any type is possible."""
     if any(one.is_any and one.items is None for one in possible):
         return None
     lists = {list for one in possible if one.items is not None}
@@ -158,7 +144,6 @@ def types(possible: Possible) -> frozenset[type] | None:
 
 
 def can_be(possible: Possible, value: object) -> bool:
-    """Return whether a boolean can be this one."""
     return any(one.is_any or any(sample is value for sample in one.samples) for one in possible)
 
 

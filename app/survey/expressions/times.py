@@ -20,18 +20,16 @@ _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9
 
 
 def age(birth: object, on: object) -> float:
-    """Return the full years from one date to another; the birthday of 29 February is 1 March in other years."""
+    """The birthday of 29 February is 1 March in other years."""
     (born, _), (day, _) = _date(birth), _date(on)
     return float(day.year - born.year - ((day.month, day.day) < (born.month, born.day)))
 
 
 def days_between(first: object, second: object) -> float:
-    """Return the days from the first date to the second."""
     return float((_date(second)[0] - _date(first)[0]).days)
 
 
 def add_days(date: object, count: object) -> str:
-    """Return the date some days later."""
     day, time = _date(date)
     try:
         return (day + datetime.timedelta(days=_whole(count))).isoformat() + time
@@ -40,12 +38,11 @@ def add_days(date: object, count: object) -> str:
 
 
 def add_months(date: object, count: object) -> str:
-    """Return the date some months later, or the last day of its month: 31 January, 28 February."""
+    """The last day of a shorter month: 31 January, 28 February."""
     return _months_later(date, _whole(count))
 
 
 def add_years(date: object, count: object) -> str:
-    """Return the date some years later; 28 February for 29 February where there is none."""
     return _months_later(date, 12 * _whole(count))
 
 
@@ -59,7 +56,7 @@ def _months_later(date: object, count: int) -> str:
 
 
 def _date(value: object) -> tuple[datetime.date, str]:
-    """Return the day of YYYY-MM-DD or YYYY-MM-DDTHH:MM, and the rest."""
+    """Return the day and the time of day."""
     match = _DATE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise EvaluationError("a date is written as YYYY-MM-DD")
@@ -76,7 +73,6 @@ def _whole(value: object) -> int:
 
 
 def timestamp(value: object) -> datetime.datetime:
-    """Return the time of RFC 3339 text or of seconds since 1970, in UTC."""
     if isinstance(value, datetime.datetime):
         return value
     try:
@@ -93,7 +89,6 @@ def timestamp(value: object) -> datetime.datetime:
 
 
 def duration(value: object) -> datetime.timedelta:
-    """Return the duration of text such as 1h30m."""
     if isinstance(value, datetime.timedelta):
         return value
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
@@ -108,12 +103,10 @@ def duration(value: object) -> datetime.timedelta:
 
 
 def timestamp_text(value: datetime.datetime) -> str:
-    """Return a timestamp as RFC 3339 writes it."""
     return value.isoformat().replace("+00:00", "Z")
 
 
 def duration_text(value: datetime.timedelta) -> str:
-    """Return a duration in seconds, such as 5400s."""
     seconds = value.total_seconds()
     return f"{seconds:f}".rstrip("0").rstrip(".") + "s"
 

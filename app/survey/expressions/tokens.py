@@ -57,11 +57,6 @@ class Token(NamedTuple):
 
 
 def tokens(source: str) -> Iterator[Token]:
-    """Yield the tokens of an expression, without spaces and comments.
-
-    Raises:
-        InvalidExpression: a character that is not CEL's.
-    """
     at = 0
     while at < len(source):
         match = _TOKEN.match(source, at)
@@ -80,11 +75,6 @@ def tokens(source: str) -> Iterator[Token]:
 
 
 def number(token: Token) -> Literal:
-    """Return the value of a number: a double.
-
-    Raises:
-        InvalidExpression: it is too large.
-    """
     text = token.text.rstrip("uU") if token.kind == "whole" else token.text
     try:
         value = float(int(text, 16)) if text.startswith("0x") else float(text)
@@ -96,11 +86,6 @@ def number(token: Token) -> Literal:
 
 
 def string(token: Token) -> str | bytes:
-    """Return the value of a text in quotes.
-
-    Raises:
-        InvalidExpression: an unknown escape sequence.
-    """
     prefix = re.match("[a-zA-Z]*", token.text)
     letters = prefix.group().lower() if prefix is not None else ""
     text = token.text[len(letters) :]

@@ -1,4 +1,4 @@
-"""Values of expressions: null, booleans, doubles, texts, bytes, lists, maps, timestamps, durations and types.
+"""Values of expressions.
 
 Python's ``True == 1`` and ``1 == 1.0`` are not CEL's: every number is a float, and types are compared first.
 """
@@ -48,11 +48,7 @@ def type_name(value: object) -> str:
 
 
 def from_json(value: Any) -> Any:  # noqa: ANN401 - JSON of any kind
-    """Return the value of JSON data: all numbers as doubles, an answer with another text as its value.
-
-    Raises:
-        EvaluationError: a number is too large.
-    """
+    """Convert all numbers to doubles, and an answer with another text to its value."""
     kind = type(value)
     if kind in SCALARS:
         return value
@@ -76,11 +72,7 @@ def is_other(value: object) -> bool:
 
 
 def to_json(value: Any) -> Any:  # noqa: ANN401 - JSON of any kind
-    """Return a value as JSON data: a whole number as an int, so that it is written without a point.
-
-    Raises:
-        EvaluationError: JSON has no such value.
-    """
+    """Convert whole numbers to int, so that they have no point."""
     if type(value) in SCALARS:
         return whole_number(value)
     if type(value) is list:
@@ -91,7 +83,7 @@ def to_json(value: Any) -> Any:  # noqa: ANN401 - JSON of any kind
 
 
 def whole_number(value: object) -> object:
-    """Return a number of an expression as JSON has it: an int where it is whole, unless that would be too large."""
+    """Return an int where a number is whole and not too large for JSON."""
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_INTEGER else value
 
 
@@ -116,18 +108,12 @@ def number_text(number: float) -> str:
 
 
 def finite(number: float) -> float:
-    """Return a number.
-
-    Raises:
-        EvaluationError: it is infinite or not a number, as after a division by zero.
-    """
     if isfinite(number):
         return number
     raise EvaluationError("the result is not a finite number")
 
 
 def equal(left: Any, right: Any) -> bool:  # noqa: ANN401 - any two values
-    """Return whether two values are equal; those of different types never are."""
     if type(left) is not type(right):
         return False
     if type(left) is list:
@@ -140,18 +126,12 @@ def equal(left: Any, right: Any) -> bool:  # noqa: ANN401 - any two values
 
 
 def has_key(entries: Mapping[Any, Any], key: Any) -> bool:  # noqa: ANN401 - any value
-    """Return whether a map has a key; true is not 1."""
     if type(key) is str:
         return key in entries
     return any(equal(key, name) for name in entries)
 
 
 def contains(collection: Any, item: Any) -> bool:  # noqa: ANN401 - any two values
-    """Return whether a list has an item, or a map a key.
-
-    Raises:
-        EvaluationError: it is neither.
-    """
     if type(collection) is list:
         return item in collection if type(item) is str else any(equal(item, one) for one in collection)
     if type(collection) is dict:
@@ -160,11 +140,6 @@ def contains(collection: Any, item: Any) -> bool:  # noqa: ANN401 - any two valu
 
 
 def item_at(collection: Any, key: Any) -> Any:  # noqa: ANN401 - any two values
-    """Return the value of a map's key.
-
-    Raises:
-        EvaluationError: there is none, or it is not a map.
-    """
     if type(collection) is dict and has_key(collection, key):
         return collection[key]
     if type(collection) is list:
