@@ -3,7 +3,7 @@
 The packages, from the interfaces down to the core; imports go this way only (``make check`` enforces it):
 
 =================  ================================================================================================
-``__main__``       the command ``stepkeep``; ``project`` has what ``stepkeep new`` writes
+``__main__``       the command ``stepkeep``
 ``serve``          starts the server: ``python -m app.serve``; ``gunicorn_config`` configures it
 ``flask``          a Flask extension: Stepkeep in an existing application
 ``testing``        pytest fixtures for programs that use Stepkeep

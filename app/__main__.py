@@ -3,6 +3,8 @@
 The operator's groups, such as ``stepkeep sessions``, need the extra ``server``; they are imported when they are named.
 """
 
+import base64
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +12,9 @@ import click
 from dotenv import load_dotenv
 from sqlalchemy import URL
 
-from . import __version__
 from .core.commands import Command
-from .core.installation import MissingExtra, needs_extra
-from .project import create_project
+from .core.installation import MissingExtra, __version__, needs_extra
+from .errors import InvalidInput
 from .sessions import check_store
 from .settings import read_settings
 from .store import (
@@ -28,6 +29,12 @@ from .store import (
 
 if TYPE_CHECKING:
     from flask.cli import ScriptInfo
+
+
+_PACKAGE = Path(__file__).resolve().parent
+
+_PROJECT_FILES = {"env": ".env", "compose.yaml": "compose.yaml", "gitignore": ".gitignore"}
+"""The files of a new project by their templates in ``new_project/``."""
 
 
 class _Group(click.Group):
@@ -93,8 +100,30 @@ def new(folder: Path) -> None:
     Examples:
       stepkeep new myproject && cd myproject && stepkeep serve
     """
-    create_project(folder)
+    _create_project(folder)
     click.echo(f"{folder} has an example survey and settings. Run `stepkeep serve` in it.")
+
+
+def _create_project(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise InvalidInput(f"{folder} is not empty; choose another folder")
+        (folder / ".env").touch(0o600)  # first, because the file has secrets
+        values = {
+            "secret_key": secrets.token_urlsafe(32),
+            "answers_key": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "version": __version__,
+        }
+        for template, name in _PROJECT_FILES.items():
+            text = (_PACKAGE / "new_project" / template).read_text(encoding="utf-8")
+            (folder / name).write_text(text.format_map(values), encoding="utf-8")
+        surveys = _PACKAGE / "surveys"  # of the wheel
+        example = (surveys if surveys.is_dir() else _PACKAGE.parent / "surveys") / "phq9.yaml"
+        (folder / "surveys").mkdir()
+        (folder / "surveys" / "phq9.yaml").write_bytes(example.read_bytes())
+    except OSError as error:
+        raise InvalidInput(f"{error.filename or folder} can't be written: {error.strerror}") from error
 
 
 @main.command()

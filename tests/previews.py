@@ -76,7 +76,7 @@ def run_preview(folder: Path, survey: str = SURVEY, *, by_command: bool = False)
     database = folder / "server.db"
     log = folder / "preview.log"
     environment = {"PATH": os.environ["PATH"], "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
-    command = ["app.preview"]
+    command = ["app.web.preview"]
     if by_command:
         command = ["flask", "surveys", "preview"]
         environment |= {

@@ -169,7 +169,7 @@ def preview_survey(*, file: Path) -> None:
     Examples:
       %(prog)s surveys preview surveys/visit.yaml
     """
-    program = f"{__package__.partition('.')[0]}.preview"
+    program = f"{__package__.partition('.')[0]}.web.preview"
     environment = {name: value for name, value in os.environ.items() if name in _OF_THE_SYSTEM}
     os.execve(sys.executable, [sys.executable, "-m", program, str(file)], environment)  # noqa: S606 - this Python
 

@@ -14,8 +14,8 @@ from ..core.clock import ForwardClock
 from ..core.deadline import DeadlineThreads
 from ..core.fork_hooks import ForkAware, register
 from ..core.installation import COMMAND
+from ..core.languages import use_directory
 from ..errors import ConfigurationError, DatabaseFileLost, MissingKey, ReadOnlyDatabase, Unavailable
-from ..languages import use_directory
 from ..notifications import ChangeNotifier
 from ..settings import Settings
 from ..store import (

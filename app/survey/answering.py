@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ..languages import text
+from ..core.languages import text
 from .commands import Answer
 from .conditions import read_ids
 from .definition import Survey

@@ -19,8 +19,8 @@ from ..core.formats import (
     duration_us,
     validation_message,
 )
+from ..core.languages import best_match
 from ..errors import InvalidJson, SurveyFileError
-from ..languages import best_match
 from .client_steps import ClientSteps
 from .conditions import Conditions, compile_conditions
 from .endings import Ending

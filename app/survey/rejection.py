@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ..languages import text
+from ..core.languages import text
 from .definition import Survey
 
 RejectCode = Literal[

@@ -22,7 +22,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ..core.formats import LANGUAGE, MAX_LANGUAGE_LENGTH
-from ..languages import parents
+from ..core.languages import parents
 from .markdown import MarkdownText, source_of
 from .piping import PipedText
 

@@ -3,7 +3,7 @@
 import flask
 
 from ..core.formats import is_language
-from ..languages import best_match, languages
+from ..core.languages import best_match, languages
 from ..survey import SessionState, Survey, with_filled_heading
 from .context import store
 

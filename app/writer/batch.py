@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol
 
 import orjson
 
+from ..core.languages import text
 from ..errors import MessageIdReused, MissingKey, SessionFull, StepkeepError, UnreadableHere
-from ..languages import text
 from ..store import StoredSession, WebhookEvent, rows
 from ..store.drivers import Changes, TurnStatements
 from ..survey import (

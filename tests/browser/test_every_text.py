@@ -1,4 +1,4 @@
-"""The survey's page shows no text of its own that is not in the language file (tests/languages/pseudo.py)."""
+"""The survey's page shows no text of its own that is not in the language file (tests/core/languages/pseudo.py)."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from tests.browser.participant import Participant
 from tests.browser.test_audio import EAR, VOICE, hear
 from tests.browser.test_survey_page import double_text
 from tests.conftest import Server
-from tests.languages.pseudo import PSEUDO, is_english, write_pseudo_catalogue
+from tests.core.languages.pseudo import PSEUDO, is_english, write_pseudo_catalogue
 
 pytestmark = pytest.mark.browser
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from app.languages import languages
+from app.core.languages import languages
 from tests.browser.accessibility import PHONE, overflow, small_targets
 from tests.browser.participant import Participant
 from tests.browser.test_survey_page import double_text

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from app.languages import languages, page_texts
+from app.core.languages import languages, page_texts
 from tests.browser.participant import Participant, RunningServer
 from tests.browser.test_speech import BOOLEAN, DATE, NUMBER, REMEDY, SCALE, SOME, TEXT, WEIGHT, interpret, options
 

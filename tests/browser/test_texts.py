@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route
 
-from app.languages import page_texts
+from app.core.languages import page_texts
 from tests.browser.participant import Participant, RunningServer
 
 pytestmark = pytest.mark.browser

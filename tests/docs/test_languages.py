@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from app.languages import text, use_directory
+from app.core.languages import text, use_directory
 from tests.conftest import ROOT
 from tests.docs.pages import blocks, first_column
 
@@ -25,5 +25,5 @@ def test_files_of_the_page_are_accepted(tmp_path: Path) -> None:
 
 def test_every_section_is_explained() -> None:
     """The sections of the English language file."""
-    english = json.loads((ROOT / "app" / "languages" / "en.json").read_text(encoding="utf-8"))
+    english = json.loads((ROOT / "app" / "core" / "languages" / "en.json").read_text(encoding="utf-8"))
     assert first_column(PAGE, "Section") == english.keys()

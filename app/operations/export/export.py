@@ -10,9 +10,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from ...core.languages import best_match
 from ...core.progress import Progress, no_progress
 from ...errors import InvalidInput, NoSuchSurvey
-from ...languages import best_match
 from ...sessions import SessionStore
 from ...survey import Survey
 from .excel import write_xlsx

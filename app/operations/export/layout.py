@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, TypeVar
 
+from ...core.languages import text
 from ...core.timestamps import to_datetime
-from ...languages import text
 from ...store import rows
 from ...survey import Parameter, SessionKey, SessionState, Snapshot, Survey, ValueKind, status_at, value_facts
 from ...survey.types import (

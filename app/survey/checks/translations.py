@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from ...core.formats import is_language
-from ...languages import parents
+from ...core.languages import parents
 from ..piping import mark
 from .document import Document, Path
 from .findings import Findings

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from ...languages import Month
+from ...core.languages import Month
 from .columns import AnswerColumn, AnswerColumns, Cell, ColumnKind
 from .step import BaseStep, InvalidAnswer, SampleRequest, newest, require_ordered
 

@@ -20,7 +20,7 @@ from pydantic import (
 
 from ...core import strict_json
 from ...core.formats import MEDIA_FILE, STEP_ID
-from ...languages import Message
+from ...core.languages import Message
 from ..state import END
 from ..texts import InLanguage, OneLine, computed
 from .columns import AnswerColumns

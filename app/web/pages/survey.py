@@ -13,8 +13,8 @@ from markupsafe import Markup
 from werkzeug import Response
 
 from ...access import Participant, new_user_id
+from ...core.languages import Message, text
 from ...errors import Forbidden, RateLimited, StepkeepError, StorageLow, Unauthorized, Unavailable
-from ...languages import Message, text
 from ...survey import MarkdownText, SessionKey, Survey
 from ..authorization import admit_new_participant
 from ..compression import forbid_compression

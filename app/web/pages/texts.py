@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound
 
 from ...core import strict_json
 from ...core.formats import is_language
-from ...languages import best_match, direction, languages, own_name, page_texts, page_texts_digest, text
+from ...core.languages import best_match, direction, languages, own_name, page_texts, page_texts_digest, text
 from ..context import store
 
 texts = flask.Blueprint("texts", __name__, url_prefix="/assets/texts")

@@ -1,4 +1,4 @@
-"""No page of a participant has a text of its own that is not in the language file (tests/languages/pseudo.py)."""
+"""No page of a participant has a text of its own that is not in the language file (tests/core/languages/pseudo.py)."""
 
 import re
 from collections.abc import Iterator
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from app.core.languages import use_directory
 from app.errors import DatabaseUnavailable
-from app.languages import use_directory
 from app.settings import Settings
 from app.web.authentication import Authenticator
 from tests.conftest import ROOT
+from tests.core.languages.pseudo import PSEUDO, english_texts, write_pseudo_catalogue
 from tests.databases import create_sqlite
-from tests.languages.pseudo import PSEUDO, english_texts, write_pseudo_catalogue
 from tests.web.production import App, production_app
 
 SURVEY = f"""

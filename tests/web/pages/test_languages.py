@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app.languages import text
+from app.core.languages import text
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.web.factory import create_app

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.languages import languages, text
+from app.core.languages import languages, text
 from app.settings import Settings
 from tests.databases import create_sqlite
 from tests.web.production import App, production_app

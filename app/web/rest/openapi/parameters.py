@@ -91,7 +91,7 @@ def hexadecimal(name: str, description: str, digits: int) -> Parameter[str]:
 
 
 def language(name: str, description: str) -> Parameter[str]:
-    """Return a language tag (BCP 47), which chooses as :func:`~app.languages.best_match` does."""
+    """Return a language tag (BCP 47), which chooses as :func:`~app.core.languages.best_match` does."""
 
     def parse(value: str) -> str:
         if not is_language(value):

@@ -4,9 +4,9 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core import strict_json
-from ..sessions import SessionStore
-from ..survey import (
+from ...core import strict_json
+from ...sessions import SessionStore
+from ...survey import (
     Answer,
     Begin,
     Given,
@@ -25,7 +25,7 @@ from ..survey import (
     parse_parameters,
     sample_answers,
 )
-from ..survey.types import PageStep, Step
+from ...survey.types import PageStep, Step
 
 ANSWERS_TRIED = 12
 """Of a step, on the way to another one."""

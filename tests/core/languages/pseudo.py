@@ -23,7 +23,7 @@ _SHOWN = ("aria-label", "title", "placeholder", "alt", "aria-valuetext", "aria-d
 
 def write_pseudo_catalogue(folder: Path) -> None:
     """Write the language file into a folder for STEPKEEP_LANGUAGES_DIR."""
-    english = json.loads((ROOT / "app" / "languages" / "en.json").read_text(encoding="utf-8"))
+    english = json.loads((ROOT / "app" / "core" / "languages" / "en.json").read_text(encoding="utf-8"))
     (folder / f"{PSEUDO}.json").write_text(json.dumps(_pseudo(english)), encoding="utf-8")
 
 

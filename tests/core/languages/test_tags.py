@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.languages import best_match, direction
+from app.core.languages import best_match, direction
 from app.sessions.service import open_store
 from app.settings import Settings
 from app.web.factory import create_app

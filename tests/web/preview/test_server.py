@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from werkzeug.test import Client
 
-from app.preview.server import Preview, framed
+from app.web.preview.server import Preview, framed
 from tests.previews import SURVEY, WITH_ERROR, WITH_PARAMETERS, WITH_WARNING, run_preview
 
 

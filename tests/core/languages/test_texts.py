@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from app.core.languages import Message, languages, page_texts, text, use_directory
 from app.errors import ConfigurationError
-from app.languages import Message, languages, page_texts, text, use_directory
 
 ENGLISH = {"refusals": {"must_be_text": "The answer must be text."}}
 

@@ -1,7 +1,7 @@
 """How the participant of a preview gets to a step."""
 
-from app.preview.participant import answers_to
 from app.survey import Answer, check_survey
+from app.web.preview.participant import answers_to
 from tests.previews import SURVEY
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from ..catalogue import check_files
-from ..errors import InvalidInput
-from ..sessions import open_store
-from ..settings import Settings
-from ..survey import SessionState, Snapshot, Survey
-from ..web import create_app
+from ...catalogue import check_files
+from ...errors import InvalidInput
+from ...sessions import open_store
+from ...settings import Settings
+from ...survey import SessionState, Snapshot, Survey
+from ..factory import create_app
 from .participant import PreviewParticipant, parameter_text
 
 _FOLDER = Path(__file__).parent

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from app.languages import own_name
-from app.languages.language_file import problem_of, read_texts
+from app.core.languages import own_name
+from app.core.languages.language_file import problem_of, read_texts
 from tests.conftest import ROOT
 
-FILES = sorted((ROOT / "app" / "languages").glob("*.json"))
-ENGLISH = read_texts((ROOT / "app" / "languages" / "en.json").read_text(encoding="utf-8"))
+FILES = sorted((ROOT / "app" / "core" / "languages").glob("*.json"))
+ENGLISH = read_texts((ROOT / "app" / "core" / "languages" / "en.json").read_text(encoding="utf-8"))
 
 
 def problems(file: Path) -> list[str]:

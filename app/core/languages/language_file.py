@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.formats import is_language
-from ..errors import ConfigurationError
+from ...errors import ConfigurationError
+from ..formats import is_language
 from .formats import PLACEHOLDER, plural_categories
 
 Text = str | Mapping[str, str] | tuple[str, ...]
