@@ -1,1 +1,1 @@
-"""Operations on a whole database, safe while servers run: one package each, imported by its own face."""
+"""Operations on a whole database, safe while servers run: one package each."""

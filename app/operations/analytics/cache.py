@@ -34,27 +34,14 @@ def summarize(
     filters: Filters = Filters(),  # noqa: B008 - frozen
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Return a survey's analytics, as REST does.
-
-    Raises:
-        NoSuchSurvey: neither the survey nor a session exists.
-        InvalidInput: the id is invalid.
-        Unavailable: the database failed.
-    """
+    """Return a survey's analytics; raise NoSuchSurvey if neither the survey nor a session exists."""
     from .summary import compute_summary  # noqa: PLC0415 - NumPy takes a tenth of a server's start
 
     return compute_summary(store, survey_id, filters, progress)
 
 
 class SummaryCache:
-    """Cached summaries. Thread-safe.
-
-    One is computed at a time, which leaves the rest of the machine to turns.
-
-    Args:
-        max_waiting: callers; limited, so that REST threads stay free.
-        clock: monotonic seconds.
-    """
+    """Computes one summary at a time, while at most ``max_waiting`` callers wait. Thread-safe."""
 
     def __init__(self, store: SessionStore, max_waiting: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
@@ -64,11 +51,7 @@ class SummaryCache:
         self._waiting = threading.BoundedSemaphore(max_waiting)
 
     def get(self, survey_id: str, filters: Filters) -> dict[str, Any]:
-        """Return a summary; do not modify it.
-
-        Raises:
-            RateLimited: too many callers wait.
-        """
+        """Return a summary, not to be modified, or raise RateLimited."""
         key = (survey_id, filters)
         summary = self._fresh(key)
         if summary is not None:

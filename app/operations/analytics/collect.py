@@ -1,7 +1,4 @@
-"""Count a survey's sessions in parts, on two connections.
-
-Memory grows by 8 bytes for each duration and number.
-"""
+"""Count a survey's sessions in parts, on two connections, in 8 bytes for each duration and number."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,12 +41,7 @@ Rows = Sequence[statistics.SessionRow]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What to count.
-
-    Attributes:
-        own_languages: of each revision, whose plain texts have it; empty if none has others.
-        at: microseconds since 1970 UTC.
-    """
+    """What to count; ``own_languages``, by revision, is empty if no survey has others."""
 
     survey_id: str
     filters: Filters
@@ -60,11 +52,6 @@ class Query:
 
 
 def count_sessions(store: SessionStore, query: Query, progress: Progress, total: int) -> Counters:
-    """Count all sessions that match.
-
-    Raises:
-        Unavailable: the database failed.
-    """
     counters = Counters()
     for part in _count_parts(store, query):
         counters.add(part)
@@ -146,7 +133,6 @@ def _count_properties(counters: Counters, rows: Rows) -> None:
 
 
 def _language(row: statistics.SessionRow, query: Query, store: SessionStore) -> str | None:
-    """Return a session's language; None if it can't be read."""
     own = query.own_languages.get(row.revision or "")
     if row.context is None:
         return own
@@ -155,7 +141,6 @@ def _language(row: statistics.SessionRow, query: Query, store: SessionStore) -> 
 
 
 def _context(row: statistics.SessionRow, query: Query, store: SessionStore) -> SessionContext | None:
-    """Return what some sessions have; None if there is none, or it can't be read."""
     if row.context is None:
         return None
     try:
@@ -165,7 +150,6 @@ def _context(row: statistics.SessionRow, query: Query, store: SessionStore) -> S
 
 
 def _count_values(counters: Counters, rows: Rows, query: Query, store: SessionStore) -> None:
-    """Count the values that completed sessions have recorded."""
     contexts = (_context(row, query, store) for row in rows if row.status == "completed")
     recorded = [context.values for context in contexts if context is not None and context.values is not None]
     for name, planned in query.values.items():
@@ -234,7 +218,6 @@ def _count_steps(counters: Counters, rows: Rows, runs: Runs, numbers: StepNumber
 
 
 def _count_sessions(shape: tuple[int, int], *pairs: tuple[Ints, Ints]) -> Ints:
-    """Return by step how many sessions have it, for numbers of sessions and steps."""
     has = np.zeros(shape, dtype=np.bool_)
     for session, step in pairs:
         has[session, step] = True

@@ -16,12 +16,7 @@ _YEAR_DIGITS = 4
 
 
 class PlannedStep(NamedTuple):
-    """A step in its newest revision.
-
-    Attributes:
-        labels: of all revisions, in display order.
-        parts: the same for the fields of a page or the rows of a grid.
-    """
+    """A step in its newest revision, with the labels of all; the parts of a page or grid."""
 
     newest: Step | FieldStep
     labels: dict[Value, str]
@@ -33,10 +28,7 @@ StepPlan = dict[str, PlannedStep]
 
 
 def plan_steps(revisions: Sequence[Survey]) -> StepPlan:
-    """Return the steps of revisions (newest first).
-
-    Older revisions only add options, if the type is the same.
-    """
+    """Return the steps of revisions (newest first); older ones only add options."""
     plan: StepPlan = {}
     _add_steps(plan, chain.from_iterable(survey.steps for survey in revisions))
     return plan
@@ -57,7 +49,6 @@ ValuePlan = dict[str, ValueFacts]
 
 
 def plan_values(revisions: Sequence[Survey]) -> ValuePlan:
-    """Return the computed values of revisions (newest first); older revisions only add texts."""
     plan: ValuePlan = {}
     for name, (kind, texts) in chain.from_iterable(value_facts(survey).items() for survey in revisions):
         planned = plan.setdefault(name, ValueFacts(kind))
@@ -66,10 +57,7 @@ def plan_values(revisions: Sequence[Survey]) -> ValuePlan:
 
 
 class _Addable:
-    """Counters, samples, and the same by step."""
-
     def add(self, other: Self) -> None:
-        """Add the counters of other sessions."""
         for name, added in vars(other).items():
             own = getattr(self, name)
             if isinstance(own, Counter):
@@ -82,14 +70,7 @@ class _Addable:
 
 
 class StepCounters(_Addable):
-    """Counters of one step.
-
-    Attributes:
-        counts: as in the summary; ``given`` and ``skipped`` are current answers.
-        chosen: current answers by value, year or hour; of a ranking the first options.
-        ranked, ranks: by option of a ranking, how often it is ranked, and the sum of its ranks.
-        parts: of the fields of a page or the rows of a grid.
-    """
+    """Counters of one step; ``ranks`` are sums."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -127,7 +108,6 @@ class StepCounters(_Addable):
             self.parts[part].count_answers(asked, given)
 
     def count_values(self, planned: ValueFacts, values: Sequence[Any]) -> None:
-        """Count the computed values of completed sessions; texts that the survey does not name without their text."""
         known = [value for value in values if value is not None]
         self.counts["given"] += len(known)
         self.counts["skipped"] += len(values) - len(known)
@@ -152,13 +132,7 @@ class StepCounters(_Addable):
 
 
 class Counters(_Addable):
-    """All counters.
-
-    Attributes:
-        modes, revisions, languages: with the status; languages only of a survey that has several.
-        started_days, completed_days: by day since 1970.
-        counts: ``read``, ``returns``, ``resumed``, ``unread``.
-    """
+    """All counters, by day since 1970 or with the status."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()

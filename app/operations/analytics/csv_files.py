@@ -1,7 +1,4 @@
-"""A summary as CSV files (RFC 4180, UTF-8). No I/O.
-
-Formulas are escaped: authors write labels, clients that save states name steps.
-"""
+"""A summary as CSV files (RFC 4180, UTF-8), with formulas escaped. No I/O."""
 
 import csv
 import io
@@ -65,7 +62,6 @@ def _sessions(summary: Summary) -> Iterable[Row]:
 
 
 def _steps(step: Summary) -> Iterable[Summary]:
-    """Yield a row of a step, and of each of its parts, whose events are those of the step."""
     times = step["seconds"]
     row = {
         **{name: value for name, value in step.items() if name not in {"seconds", "answers", "parts"}},

@@ -1,7 +1,4 @@
-"""Events of many sessions as NumPy arrays (docs/analytics.md).
-
-A Python loop over a million takes seconds with the interpreter's lock; arrays take tenths, mostly without it.
-"""
+"""Events of many sessions as NumPy arrays, which take tenths of the time of Python loops, mostly without the lock."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,14 +35,7 @@ class StepNumbers(dict[str | None, int]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Events:
-    """Events sorted by session and version.
-
-    Attributes:
-        session: index.
-        action: code of ``store/statistics.py``.
-        step: number, or NO_STEP.
-        at: microseconds since 1970 UTC, or NO_TIME.
-    """
+    """Events sorted by session and version; ``at`` is in us since 1970 UTC, or NO_TIME."""
 
     session: Ints
     action: Ints
@@ -54,11 +44,6 @@ class Events:
 
 
 def parse_events(columns: statistics.EventColumns, user_ids: Sequence[str], numbers: StepNumbers) -> Events:
-    """Return these sessions' events; the columns may contain others.
-
-    Raises:
-        OtherRelease: this release does not know an event.
-    """
     places = {user_id: place for place, user_id in enumerate(user_ids)}
     sessions = np.array([places.get(user_id, UNKNOWN_SESSION) for user_id in columns.user_ids], dtype=np.int64)
     session = np.repeat(sessions, np.array(columns.counts, dtype=np.int64))
@@ -75,11 +60,7 @@ def parse_events(columns: statistics.EventColumns, user_ids: Sequence[str], numb
 
 
 class Runs:
-    """The runs of sessions, and their timings.
-
-    Args:
-        count: of sessions, including those without events.
-    """
+    """The runs of sessions, including sessions without events."""
 
     def __init__(self, events: Events, count: int, pause_us: int) -> None:
         self.events = events
@@ -89,7 +70,7 @@ class Runs:
 
     @cached_property
     def starts(self) -> Ints:
-        """By session, its run's first event; -1 without events."""
+        """By session; -1 without events."""
         session = self.events.session
         starts = np.full(self._count, -1, dtype=np.int64)
         starts[session[::-1]] = self._places[::-1]  # the last assignment wins: the first event of the session
@@ -111,7 +92,7 @@ class Runs:
 
     @cached_property
     def gaps(self) -> Ints:
-        """Microseconds since the session's previous event, or 0."""
+        """Microseconds since the session's previous event."""
         gaps = np.zeros(len(self._places), dtype=np.int64)
         if len(gaps):
             later, earlier = self.at[1:], self.at[:-1]
@@ -121,7 +102,6 @@ class Runs:
 
     @cached_property
     def pauses(self) -> Bools:
-        """Whether the gap before each event is a pause."""
         return self.gaps > self._pause_us
 
     @cached_property
@@ -130,7 +110,6 @@ class Runs:
 
     @property
     def pauses_by_session(self) -> Ints:
-        """In all runs."""
         return np.bincount(self.events.session[self.pauses], minlength=self._count)
 
     def with_action(self, action: int) -> Bools:
@@ -147,11 +126,7 @@ class Runs:
         return self.events.step[answers], passed[answers] - passed[arrived]
 
     def durations(self, completed_at: Ints) -> tuple[Ints, Ints]:
-        """Return total and active microseconds of runs with known ends.
-
-        Args:
-            completed_at: microseconds since 1970 UTC, or NO_TIME.
-        """
+        """Return total and active microseconds of runs with known ends."""
         has_run = self.starts >= 0
         started_at = np.full(self._count, statistics.NO_TIME, dtype=np.int64)
         started_at[has_run] = self.at[self.starts[has_run]]

@@ -16,14 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Properties of the counted sessions; None: any.
-
-    Attributes:
-        since, until: of the start: an ISO 8601 time (UTC without an offset), or a day, which ``until`` includes.
-
-    Raises:
-        InvalidInput: one is invalid.
-    """
+    """Properties of the counted sessions; ``until`` includes a whole day. Raises InvalidInput."""
 
     since: str | None = None
     until: str | None = None
@@ -49,7 +42,6 @@ class Filters:
         )
 
     def matches(self, row: "statistics.SessionRow") -> bool:
-        """Return whether the session is counted."""
         if self.revision not in (None, row.revision) or self.mode not in (None, row.mode):
             return False
         if self.status not in (None, row.status):

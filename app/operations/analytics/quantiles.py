@@ -29,7 +29,6 @@ def _concatenate(samples: Samples) -> NDArray[Any]:
 
 
 def ratio(part: float, whole: float) -> float | None:
-    """Return the rounded ratio; None if the whole is 0."""
     return round(part / whole, 6) if whole else None
 
 
@@ -41,7 +40,6 @@ def seconds(samples: Samples) -> dict[str, Any]:
 
 
 def lengths(samples: Samples) -> dict[str, Any] | None:
-    """Return statistics; None without samples."""
     values = _concatenate(samples)
     if not len(values):
         return None
@@ -50,7 +48,6 @@ def lengths(samples: Samples) -> dict[str, Any] | None:
 
 
 def numbers(samples: Samples) -> dict[str, Any] | None:
-    """Return statistics and bins; None without samples."""
     values = _concatenate(samples)
     if not len(values):
         return None

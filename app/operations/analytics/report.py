@@ -1,7 +1,4 @@
-"""A summary as tables and charts for HTML. No I/O.
-
-Lengths of bars are fractions of the longest.
-"""
+"""A summary as tables and charts for HTML; bars are fractions of the longest. No I/O."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -98,7 +95,6 @@ def duration(seconds: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Format in percent."""
     return NOTHING if share is None else f"{share * 100:.1f} %"
 
 

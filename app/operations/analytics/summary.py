@@ -23,7 +23,6 @@ _DAY_US = 86_400_000_000
 
 
 def compute_summary(store: SessionStore, survey_id: str, filters: Filters, progress: Progress) -> dict[str, Any]:
-    """Return a survey's analytics: see ``summarize``."""
     survey_id = store.queries.survey_id(survey_id)
     at = store.clock()
     total = store.run_read(lambda connection: sessions.count_sessions(connection, survey_id))
@@ -156,7 +155,6 @@ def _step(step: str, planned: PlannedStep | None, counters: StepCounters) -> dic
 
 
 def _parts(step: str, planned: PlannedStep, counters: StepCounters) -> Iterator[dict[str, Any]]:
-    """Yield the fields of a page or the rows of a grid, as conditions name them."""
     prefix = f"{step}." if planned.newest.type == "grid" else ""
     for part, asked in planned.parts.items():
         if asked.newest.takes_answer:
@@ -184,7 +182,6 @@ def _answers(counters: StepCounters, distribution: list[dict[str, Any]] | None) 
 
 
 def _value_bars(planned: ValueFacts, counters: StepCounters) -> list[dict[str, Any]] | None:
-    """Return the counts of the texts that the survey names, or of yes and no; None of a number."""
     if planned.kind == "number":
         return None
     labels: dict[Any, str] = {True: "yes", False: "no"} if planned.kind == "boolean" else {}

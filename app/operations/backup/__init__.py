@@ -1,7 +1,4 @@
-"""Portable backups, their restore, and the move to another database.
-
-Encrypted answers stay encrypted in a backup; anyone who has the file can read the rest.
-"""
+"""Portable backups, their restore, and the move to another database. Encrypted answers stay encrypted."""
 
 from .create import Created, create_backup
 from .migrate import MoveResult, move_database

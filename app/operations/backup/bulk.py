@@ -1,4 +1,4 @@
-"""Open a database for bulk reads and writes of whole tables, in constant memory."""
+"""Bulk reads and writes of whole tables, in constant memory."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -51,9 +51,9 @@ BUFFERED_ROWS = 100
 
 
 class BulkDatabase:
-    """A database in one transaction, which the caller ends; SQLite, unless a subclass says otherwise.
+    """A transaction, which the caller ends; SQLite, unless a subclass says otherwise.
 
-    Its methods raise DatabaseUnavailable and DatabaseRefused, as ``translate_errors``.
+    Its methods raise as :func:`translate_errors`.
     """
 
     _placeholder = "?"
@@ -68,19 +68,18 @@ class BulkDatabase:
         return sum(map(self.count, TABLES))
 
     def occupied(self) -> list[str]:
-        """Return the tables with rows, except those that a starting server fills, and entries of commands that read."""
+        """Return the tables with rows that neither a starting server nor a command that reads inserts."""
         occupied = [table.name for table in TABLES if table not in _FILLED_AT_START and self.last_key(table)]
         column = tables.audit_log.c
         entries = select(column.id).where(column.action.not_in(_READS)).limit(1)
         return [*occupied, tables.audit_log.name] if self.connection.execute(entries).first() else occupied
 
     def last_key(self, table: Table) -> Row:
-        """Return the greatest key; empty without rows."""
         key = key_columns(table)
         return tuple(self.connection.execute(select(*key).order_by(*(c.desc() for c in key)).limit(1)).first() or ())
 
     def rows(self, table: Table, after: Row = ()) -> Iterator[Row]:
-        """Yield a table's rows in key order, beyond a key; only one such iteration may be open."""
+        """Yield rows in key order, beyond a key; only one such iteration may be open."""
         key, times = key_columns(table), [place for place, column in enumerate(table.c) if is_time(column)]
         columns = (self._time_text(column) if is_time(column) else column for column in table.c)
         query = select(*columns).where(keyset.after(key, after)).order_by(*key)
@@ -92,7 +91,6 @@ class BulkDatabase:
                 yield tuple(row)
 
     def checksum(self, table: Table, on_row: Callable[[], None]) -> Digest:
-        """Return the digest of the table's rows."""
         rows = ChecksummedRows(table, on_row)
         for _ in rows.encode(self.rows(table)):
             pass
@@ -106,10 +104,10 @@ class BulkDatabase:
         self.connection.execute(delete(table))
 
     def lock(self) -> None:
-        """Block other writers until the transaction ends; here it is a lock, or its deletions take one."""
+        """Block other writers until the transaction ends."""
 
     def reset_sequences(self) -> None:
-        """Continue automatic ids after the inserted ones, unless the database does."""
+        """Continue automatic ids after the inserted ones."""
 
     def _time_text(self, column: Column[Any]) -> ColumnElement[str]:
         return type_coerce(column, String)  # as stored, even if edited by hand
@@ -176,7 +174,7 @@ class Postgresql(BulkDatabase):
 
     @contextmanager
     def _copy(self, statement: str, parameters: object = None) -> Iterator[Any]:
-        """Give psycopg's COPY, whose errors SQLAlchemy does not wrap."""
+        """Translate psycopg's errors, which SQLAlchemy does not wrap."""
         try:
             with self._raw.cursor() as cursor, cursor.copy(statement, parameters) as copy:
                 yield copy
@@ -211,12 +209,7 @@ LOCK_WAIT_S = 30
 
 @contextmanager
 def translate_errors(table: Table | None = None) -> Iterator[None]:
-    """Translate database errors; messages name the table, never a value.
-
-    Raises:
-        DatabaseRefused: the data caused it.
-        DatabaseUnavailable: otherwise.
-    """
+    """Raise DatabaseRefused if the data caused an error, else DatabaseUnavailable; messages contain no values."""
     try:
         yield
     except SQLAlchemyError as error:
@@ -236,11 +229,7 @@ _BEGIN_MYSQL_SNAPSHOT = ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 
 @contextmanager
 def snapshot(url: URL) -> Iterator[BulkDatabase]:
-    """Open a read-only snapshot that blocks no writer; SQLite's WAL grows meanwhile.
-
-    Raises:
-        ConfigurationError: it can't be opened.
-    """
+    """Open a read-only snapshot that blocks no writer; SQLite's WAL grows meanwhile."""
     kind = url.get_backend_name()
     if kind == "sqlite":
         engine = sqlite.reader_engine(url, 1, 0)
@@ -262,18 +251,13 @@ def snapshot(url: URL) -> Iterator[BulkDatabase]:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[BulkDatabase]:
-    """Open a transaction, committed unless the block raises."""
     with translate_errors(), engine.begin() as connection:
         yield _opened(connection)
 
 
 @contextmanager
 def write_engine(url: URL) -> Iterator[Engine]:
-    """Open an engine without statement time limits.
-
-    Raises:
-        ConfigurationError: it can't be opened, or has another schema.
-    """
+    """Open an engine without statement time limits, or raise ConfigurationError."""
     engine = migration_engine(url)
     try:
         connect_or_explain(engine)

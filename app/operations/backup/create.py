@@ -24,9 +24,7 @@ class Created:
 
 
 def create_backup(store: SessionStore, path: Path, *, progress: Progress = no_progress) -> Created:
-    """Write one snapshot of all tables into a new file.
-
-    The file appears when it is complete and on the disk; only its owner can read it.
+    """Write one snapshot of all tables into a new file, which appears when it is complete.
 
     Raises:
         InvalidInput: it exists or can't be written, or a row doesn't fit.

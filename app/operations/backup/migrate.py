@@ -1,4 +1,4 @@
-"""Move all rows to another database; an interrupted move can be resumed.
+"""Move all rows to another database.
 
 Rows are committed in key order, so the target's last key is where to resume. A marker in the target
 (``store/leases.py``) keeps servers from starting on it before the comparison.
@@ -34,13 +34,7 @@ class MoveResult:
 def move_database(
     source_url: str, target_url: str, *, restart: bool = False, progress: Progress = no_progress
 ) -> MoveResult:
-    """Copy the source into the target and compare them.
-
-    Stop the source's servers: for SQLite this is checked, otherwise the comparison detects changes.
-
-    Args:
-        source_url, target_url: with PostgreSQL's schema as the parameter ``schema``.
-        restart: delete what an interrupted move wrote, instead of resuming it.
+    """Copy the source into the target and compare them; its servers must be stopped.
 
     Raises:
         ConfigurationError: a database can't be opened, has another schema, or is in use; or both are the same.
@@ -126,7 +120,6 @@ def _compare(source: URL, target: URL, counter: RowCounter) -> dict[str, int]:
 
 
 def _identity(url: URL) -> str:
-    """Hash what identifies a database, without user and password."""
     if url.get_backend_name() == "sqlite":
         name = str(Path(url.database or "").resolve())
     else:

@@ -19,13 +19,7 @@ SessionRows = Iterator[tuple[Row, Iterable[Row]]]
 
 @dataclass(slots=True, kw_only=True)
 class ReplayCounts:
-    """Sessions by the result of the check.
-
-    Attributes:
-        without_history: created before there were events.
-        unreadable: the server sets these aside on access.
-        locked: encrypted with one of ``missing_keys``, or written by another release; not checked.
-    """
+    """Sessions by the result of the check; ``locked`` ones need ``missing_keys`` or another release."""
 
     same: int = 0
     without_history: int = 0
@@ -38,7 +32,6 @@ class ReplayCounts:
 
 
 def check_replays(session_rows: SessionRows, cipher: Cipher) -> ReplayCounts:
-    """Replay every history and count the results."""
     counts = ReplayCounts()
     for row, events in session_rows:
         key = SessionKey(*_key(row))
@@ -53,11 +46,7 @@ def check_replays(session_rows: SessionRows, cipher: Cipher) -> ReplayCounts:
 
 
 def pair_with_history(session_rows: Iterable[Row], event_rows: Iterable[Row]) -> SessionRows:
-    """Join two streams sorted by session key.
-
-    Raises:
-        BackupBroken: an event without session, or an unsorted stream.
-    """
+    """Join two streams sorted by session key, or raise BackupBroken."""
     groups = groupby(event_rows, key=_event_key)
     event_key, events = next(groups, (None, ()))
     previous: Row = ()

@@ -1,8 +1,4 @@
-"""Restore a backup: everything or nothing, in one transaction.
-
-Servers must be stopped; for SQLite, a lock checks this. Its file is never replaced, so an interrupted restore leaves
-the previous contents.
-"""
+"""Restore a backup in one transaction, while servers are stopped; for SQLite, a lock checks this."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -26,12 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreResult:
-    """What a restore did.
-
-    Attributes:
-        erased_again: sessions of participants erased after the backup.
-        left: those changed since their erasure, which were kept.
-    """
+    """What a restore did; ``left`` sessions have changed since their erasure."""
 
     verified: Verified
     erased_again: int
@@ -48,12 +39,7 @@ def restore_backup(
 ) -> RestoreResult:
     """Replace the database's contents with a backup's, and replay later erasures.
 
-    Nothing is committed unless every row reads back byte for byte. Erasures come from the journal
-    (STEPKEEP_ERASURES_FILE) and the replaced database.
-
-    Args:
-        replace: empty the database first, instead of refusing it.
-        accepts_differing: accept sessions that differ from their history.
+    Nothing is committed unless every row reads back byte for byte.
 
     Raises:
         BackupBroken, SchemaMismatch: as ``verify_backup``.

@@ -1,7 +1,7 @@
 """The portable format of rows: the same bytes for the same row in every database. Pure.
 
-A row is a line with a JSON array; times are UTC text such as ``2026-11-24 10:00:00.123456``. Rows are sorted bytewise
-by key, so equal hashes mean equal tables.
+A row is a line with a JSON array; times are UTC text such as ``2026-11-24 10:00:00.123456``. Rows are sorted
+bytewise by key, so equal hashes mean equal tables.
 """
 
 import hashlib
@@ -38,24 +38,20 @@ CHUNK_BYTES = 1024 * 1024
 
 
 def column_names(table: Table) -> list[str]:
-    """Return the columns' names, in order."""
     return [column.name for column in table.c]
 
 
 def key_columns(table: Table) -> list[Column[Any]]:
-    """Return the columns by which rows are sorted."""
     if table is tables.session_history:  # not the id: so that it is replayed with its session in constant memory
         return [table.c.user_id, table.c.survey_id, table.c.version]
     return list(table.primary_key)
 
 
 def is_time(column: Column[Any]) -> bool:
-    """Return whether a column holds times."""
     return isinstance(column.type, tables.Instant)
 
 
 def kind_of(column: Column[Any]) -> type[bool | int | str]:
-    """Return the type of a column's values."""
     if isinstance(column.type, Boolean):
         return bool
     return int if isinstance(column.type, Integer) else str
@@ -72,11 +68,7 @@ def portable_time(value: object) -> object:
 
 
 def decode_row(line: bytes) -> Row:
-    """Parse a line.
-
-    Raises:
-        ValueError: no JSON array.
-    """
+    """Parse a line, or raise ValueError."""
     row = orjson.loads(line)
     if type(row) is not list:
         raise ValueError("not an array")
@@ -102,7 +94,6 @@ class ChecksummedRows:
             yield row
 
     def encode(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes]]:
-        """Yield each row with its line."""
         for row in rows:
             self._rows += 1
             self._validate(row)
@@ -150,7 +141,6 @@ class RowCounter:
 
 
 def chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Yield lists of CHUNK_ROWS rows, or of about CHUNK_BYTES."""
     chunk: list[Row] = []
     length = 0
     for row in rows:

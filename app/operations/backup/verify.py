@@ -40,7 +40,6 @@ def verify_backup(path: Path, cipher: Cipher, *, progress: Progress = no_progres
 
 
 def verify_archive(archive: Archive, cipher: Cipher, counter: RowCounter) -> Verified:
-    """Verify an open backup; raises as :func:`verify_backup`."""
     for table in TABLES:
         if table not in {tables.sessions, tables.session_history}:
             for _ in archive.rows(table, counter.increment):
@@ -58,7 +57,6 @@ def verify_archive(archive: Archive, cipher: Cipher, counter: RowCounter) -> Ver
 
 @contextmanager
 def open_backup(path: Path) -> Iterator[Archive]:
-    """Open a backup; raises as :func:`verify_backup`."""
     try:
         file = path.open("rb")
     except OSError as error:

@@ -1,6 +1,6 @@
 """The file of a backup: a zip with ``<table>.jsonl`` members and ``manifest.json``.
 
-Every zip program supports deflate. The zip's comment ends with the SHA-256 of all bytes before it, headers too.
+The zip's comment ends with the SHA-256 of all bytes before it, headers too.
 """
 
 import hashlib
@@ -51,13 +51,7 @@ class TableEntry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The description of a backup.
-
-    Attributes:
-        schema_revision: Alembic revision of the database.
-        created_at: time of the snapshot, RFC 3339 in UTC.
-        database: ``kind`` and ``version``.
-    """
+    """The description of a backup."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -78,11 +72,7 @@ def write_archive(
     created_at: str,
     database: dict[str, str],
 ) -> Manifest:
-    """Write a backup into a file open for reading and writing; ``rows`` returns a table's rows in key order.
-
-    Raises:
-        BackupBroken: a row doesn't fit.
-    """
+    """Write rows, in key order, into a file open for reading and writing; raise BackupBroken if one doesn't fit."""
     entries = []
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESS_LEVEL) as archive:
         for table in TABLES:
@@ -107,11 +97,7 @@ def write_archive(
 
 
 class Archive:
-    """A backup with the right hash, in an open file.
-
-    Raises:
-        BackupBroken: no backup, changed, or of an unknown format.
-    """
+    """A backup with the right hash; raises BackupBroken for any other."""
 
     def __init__(self, file: BinaryIO) -> None:
         try:
@@ -131,11 +117,7 @@ class Archive:
         return Digest(entry.rows, entry.bytes, entry.sha256)
 
     def rows(self, table: Table, on_row: Callable[[], None]) -> Iterator[Row]:
-        """Yield a table's rows.
-
-        Raises:
-            BackupBroken: a line is no row; or, at the end, the digest differs.
-        """
+        """Yield a table's rows; raise BackupBroken, at the latest at the end if the digest differs."""
         stream = ChecksummedRows(table, on_row)
         yield from stream.pass_through(self._decode(_member(table.name)))
         if stream.digest != self.digest(table):
@@ -175,7 +157,6 @@ class Archive:
         return manifest
 
     def require_tables(self) -> None:
-        """Raise BackupBroken unless it has this release's tables and columns."""
         columns = {entry.name: entry.columns for entry in self.manifest.tables}
         if columns != {table.name: column_names(table) for table in TABLES}:
             raise BackupBroken(

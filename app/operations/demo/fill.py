@@ -1,7 +1,4 @@
-"""Fill the database with demo sessions; their user ids ``demo-<seed>-<number>`` identify them.
-
-The same seed, surveys, days and end give the same sessions.
-"""
+"""Fill the database with demo sessions; their user ids ``demo-<seed>-<number>`` identify them."""
 
 import random
 import re
@@ -33,13 +30,7 @@ _IN_RANGE = and_(tables.sessions.c.user_id >= "demo-", tables.sessions.c.user_id
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoPlan:
-    """The demo data to create.
-
-    Attributes:
-        days: length of the period.
-        surveys: ids, the one with most sessions first; None: all.
-        until: end of the period, microseconds since 1970 UTC.
-    """
+    """Demo data of the days before an instant in us since 1970 UTC, reproducible from the seed."""
 
     sessions: int
     days: int
@@ -50,9 +41,6 @@ class DemoPlan:
 
 def fill_demo(store: SessionStore, plan: DemoPlan, *, is_shared: bool = False, progress: Progress = no_progress) -> int:
     """Create and commit the demo sessions of a plan, and return the number of turns.
-
-    Args:
-        is_shared: allow sessions of participants in the database.
 
     Raises:
         InvalidInput: there are sessions of participants, or of this seed; or a survey is not offered.
@@ -75,7 +63,7 @@ def fill_demo(store: SessionStore, plan: DemoPlan, *, is_shared: bool = False, p
 
 
 def clear_demo(store: SessionStore, *, progress: Progress = no_progress) -> int:
-    """Erase all demo sessions, and return their number. Idempotent; not added to the list of erasures."""
+    """Erase all demo sessions, and return their number. Idempotent."""
     total = count_demo(store)
     erased = 0
     for demo in _pages(store):
@@ -93,7 +81,6 @@ def count_demo(store: SessionStore) -> int:
 
 
 def _pages(store: SessionStore) -> Iterator[Sequence[SessionKey]]:
-    """Yield demo sessions, those set aside included."""
     start: SessionKey | None = None
     for keys in keyset.pages(store.run_read, _read_keys, start, lambda key: key, ERASE_BATCH):
         yield [key for key in keys if _DEMO_ID.fullmatch(owner_of(key.user_id))]

@@ -1,7 +1,4 @@
-"""Simulate participants: when they arrive, and the commands of each. Pure; ``decide`` checks every command.
-
-Deterministic for a seed or a random generator.
-"""
+"""Simulate participants: when they arrive, and the commands of each. Pure and deterministic for a seed."""
 
 import datetime
 import math
@@ -102,7 +99,7 @@ class Left(Exception):
 
 
 def arrivals(count: int, days: int, until: int, seed: int) -> Iterator[int]:
-    """Yield ``count`` times in order, within ``days`` before ``until`` (us since 1970 UTC)."""
+    """Yield sorted times within the days before ``until`` (us since 1970 UTC)."""
     chance = random.Random(f"arrivals-{seed}")  # noqa: S311 - reproducible from the seed
     weights = _weights(days, until, chance)
     total = sum(weights)
@@ -114,7 +111,6 @@ def arrivals(count: int, days: int, until: int, seed: int) -> Iterator[int]:
 
 
 def simulate(survey: Survey, at: int, until: int, chance: random.Random) -> tuple[AnyCommand, ...]:
-    """Return the commands of a participant who arrives at ``at``; times are us since 1970 UTC."""
     participant = _Participant(survey=survey, at=at, until=until, chance=chance)
     try:
         participant.run()
@@ -191,7 +187,6 @@ class _Participant:
         self.at += max(int(seconds * SECOND_US), 1)
 
     def read(self, step: Step, state: SessionState) -> None:
-        """Pass the time; the participant may leave meanwhile."""
         words = sum(one.prompt.count(" ") + 1 for one in (step, *step.parts()))
         fields_s = sum(one.answering_s for one in step.parts()) if isinstance(step, PageStep) else 0.0
         answering_s = (step.answering_s + fields_s) * self.chance.lognormvariate(0, 0.5)
@@ -248,7 +243,6 @@ class _Participant:
         return Answer(at=self.at, message_id=self.message_id(), step=step.id, value=value)
 
     def value(self, step: Step, state: SessionState) -> Any:  # noqa: ANN401 - any answer
-        """Mostly keep an earlier answer."""
         if step.id in state.answers and self.chance.random() > _CHANGES_MIND:
             return state.answers[step.id]
         resolved = resolve_at(self.survey, step, route_scope(self.survey, state), self.at).step
@@ -289,17 +283,12 @@ class _Participant:
 
 
 def _is_sensitive(step: BaseStep) -> bool:
-    """Return whether participants hesitate."""
     prompt = step.prompt.lower()
     return any(word in prompt for word in SENSITIVE)
 
 
 def _sample(step: BaseStep, burden: float, today: datetime.date, chance: random.Random) -> Any:  # noqa: ANN401 - any answer
-    """Return an answer that the step accepts, or raise Left; None skips it.
-
-    Args:
-        burden: mean 0, standard deviation 1.
-    """
+    """Return an answer that the step accepts, or raise Left; None skips it."""
     if not step.takes_answer or (not step.required and chance.random() < _OPTIONAL_SKIPPED):
         return None
     request = SampleRequest(random=chance, level=_level(step, burden, chance), lean=_lean(step), today=today)

@@ -1,7 +1,4 @@
-"""Export a survey for analysis (docs/export.md).
-
-With one row a session, answers that fit no column are JSON in ``other_answers``.
-"""
+"""Export a survey for analysis (docs/export.md)."""
 
 from .codebook import codebook_to_dict, codebook_to_markdown
 from .export import Export

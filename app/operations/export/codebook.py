@@ -1,7 +1,4 @@
-"""The codebook of an export, as JSON (schema: ``web/rest/export.py``) and Markdown. Pure.
-
-A change of the JSON gets another FORMAT.
-"""
+"""The codebook of an export, as JSON (schema: ``web/rest/export.py``) and Markdown. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -80,7 +77,6 @@ def codebook_to_dict(layout: Layout) -> dict[str, Any]:
 
 
 def codebook_rows(layout: Layout) -> list[Sequence[str]]:
-    """Return rows of text for TABLE_HEADER."""
     return [_row(column) for column in codebook_to_dict(layout)["columns"]]
 
 
@@ -151,7 +147,6 @@ def _concept(step: Step | FieldStep, row_id: str | None) -> Code | None:
 
 
 def _concepts(step: Step | FieldStep | None) -> Mapping[str | int | float, Code | None]:
-    """Return what the options of a step mean in a code system, by value."""
     return {option.value: option.code for option in getattr(step, "options", ())}
 
 
@@ -217,13 +212,11 @@ def _row(column: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _origin(column: Mapping[str, Any]) -> str:
-    """Return where a parameter comes from, and what it is where it is missing; empty of other columns."""
     default = "" if column["default"] is None else f"; default {strict_json.encode(column['default'])}"
     return f"from {column['from']}{default}" if column["parameter"] else ""
 
 
 def _expressions(column: Mapping[str, Any]) -> Iterable[str]:
-    """Return the expressions of a computed value, newest first, each once."""
     return dict.fromkeys(one["expression"] for one in column["expressions"])
 
 

@@ -1,7 +1,4 @@
-"""Excel workbooks, written in constant memory with XlsxWriter.
-
-Text is always text, never a formula, number or link.
-"""
+"""Excel workbooks, in constant memory. Text is always text, never a formula, number or link."""
 
 import datetime
 from collections.abc import Mapping, Sequence
@@ -39,11 +36,6 @@ _FORMATS: Mapping[ColumnKind, str] = {
 
 
 def write_xlsx(path: Path, layout: Layout, reader: SessionReader) -> None:
-    """Write the file.
-
-    Raises:
-        InvalidInput: too many sessions or columns.
-    """
     if len(layout.columns) > MAX_COLUMNS:
         raise InvalidInput(f"Excel has {MAX_COLUMNS} columns, this export {len(layout.columns)}: use csv or parquet")
     options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
@@ -88,7 +80,7 @@ def _typed(kind: ColumnKind, cell: Cell) -> Cell:
 
 
 def _write(sheet: Any, row: int, place: int, cell: Cell) -> bool:  # noqa: ANN401 - as above
-    """Write a cell, and return whether its text was truncated."""
+    """Return whether the text was truncated."""
     if isinstance(cell, float) and cell != 0 and not _MIN_NUMBER <= abs(cell) <= _MAX_NUMBER:
         cell = str(cell)
     if not isinstance(cell, str):

@@ -1,7 +1,4 @@
-"""Export a survey's sessions.
-
-Memory holds one page of sessions, except for SPSS and Stata.
-"""
+"""Export a survey's sessions; memory holds one page, except for SPSS and Stata."""
 
 import tempfile
 from collections import deque
@@ -37,13 +34,7 @@ class ExportFile(NamedTuple):
 
 
 class Export:
-    """An export of one survey.
-
-    Raises:
-        NoSuchSurvey: it has never existed.
-        InvalidInput: none of its revisions has the language.
-        Unavailable: the database failed.
-    """
+    """An export of one survey; raises NoSuchSurvey, or InvalidInput if it lacks the language."""
 
     def __init__(self, store: SessionStore, request: ExportRequest, progress: Progress = no_progress) -> None:
         self._store = store
@@ -64,7 +55,6 @@ class Export:
         return f"{self._request.survey_id}.{self.format.suffix}"
 
     def count(self) -> Counts:
-        """Count what it contains and lacks; raises as :meth:`write`."""
         reader = SessionReader(self._store, self._request, self._at, no_progress)
         if self._request.format == "long" or self._request.history or self.layout.has_warnings:
             for _, entries in reader.with_events():
@@ -74,7 +64,7 @@ class Export:
         return reader.counts
 
     def write(self) -> ExportFile:
-        """Return the file: a streamed format is written while its pieces are read, another one now.
+        """Return the file; a streamed format is written while its pieces are read.
 
         Raises:
             MissingKey, Unavailable: as ``SessionReader.pages``; also while pieces are read.
@@ -91,7 +81,7 @@ class Export:
 
 
 def _in_language(surveys: Sequence[Survey], language: str | None) -> Sequence[Survey]:
-    """Return the revisions with their texts in a language; one that lacks it keeps its own."""
+    """Translate the revisions; one that lacks the language keeps its own."""
     if language is None:
         return surveys
     known = sorted({tag for survey in surveys for tag in (survey.language, *survey.languages)})
@@ -101,7 +91,6 @@ def _in_language(surveys: Sequence[Survey], language: str | None) -> Sequence[Su
 
 
 def _file_pieces(write: Callable[[Path], None]) -> Iterator[bytes]:
-    """Write a temporary file; closing the iterator removes it."""
     with tempfile.TemporaryDirectory(prefix="stepkeep-export-") as folder:
         path = Path(folder, "export")
         write(path)

@@ -1,7 +1,7 @@
 """The columns and rows of an export, over all revisions of the survey. Pure.
 
-If a step's type changed, columns of older types have a suffix (``Q3_number``). A removed option keeps its column.
-Options are numbered by first appearance, so that codes stay the same, unless all values are whole numbers.
+If a step's type changed, columns of older types have a suffix. A removed option keeps its column. Options are
+numbered by first appearance, so that codes stay the same, unless all values are whole numbers.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,15 +41,7 @@ _Places = dict[_GroupId, tuple[int, ToCells]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column(AnswerColumn):
-    """A column of an export.
-
-    Attributes:
-        name: in all formats but SPSS and Stata.
-        steps: of a step, or of a parameter as a step; empty for other columns.
-        parameter: its name, if the column has one.
-        value: the name of a computed value.
-        expressions: of the computed value by revision, newest first.
-    """
+    """A column of an export; a parameter's steps are the parameter as a step."""
 
     name: str
     steps: StepRevisions = field(default_factory=dict)
@@ -64,17 +56,15 @@ class Column(AnswerColumn):
 
     @property
     def revisions(self) -> Iterable[str]:
-        """Those that have what the column contains, newest first."""
         return self.steps or self.expressions
 
     @property
     def labels(self) -> Mapping[Cell, Cell]:
-        """By value."""
         return {coded.value: coded.label for coded in self.coded} if self.kind == "choice" else {}
 
 
 class ColumnGroup(NamedTuple):
-    """The columns of a step, field, parameter or computed value in one type; none of a step that takes no answer."""
+    """The columns of a step, field, parameter or computed value in one type."""
 
     id: _GroupId
     revisions: Iterable[str]
@@ -111,17 +101,7 @@ TRAILING = (
 
 
 class Layout:
-    """The columns of a survey's export.
-
-    Args:
-        surveys: its revisions, newest first; not empty.
-        labels: whether cells contain the labels of choices.
-
-    Attributes:
-        no_and_yes: the labels of 0 and 1, in the survey's language.
-        has_languages, has_endings, has_warnings: whether any revision has several languages, endings, or checks whose
-            warnings are confirmed. Only then are there columns for what sessions record of them.
-    """
+    """The columns of a survey's export, of its revisions, newest first."""
 
     def __init__(self, surveys: Sequence[Survey], *, labels: bool = False) -> None:
         self.surveys = surveys = [survey.without_session for survey in surveys]
@@ -161,7 +141,6 @@ class Layout:
         self._places = {revision: self._newest | places for revision, places in by_revision.items()}
 
     def row(self, key: SessionKey, state: SessionState, at: int, confirmed: Sequence[str] = ()) -> list[Cell]:
-        """Return a session's cells, with its status at this time, and the steps that were confirmed."""
         places = self._places.get(state.survey_revision or "", self._newest)
         skipped: list[str] = []
         others: dict[str, Any] = {}
@@ -187,7 +166,7 @@ class Layout:
         return cells
 
     def _answers(self, state: SessionState) -> Iterator[tuple[str | None, str, object, bool]]:
-        """Yield a session's answers: the page, the step or field, the answer, and whether it can be of the survey.
+        """Yield the page, the step or field, the answer, and whether it can be of the survey.
 
         A saved state can have answers beside their page, and others in it.
         """
@@ -201,13 +180,11 @@ class Layout:
 
     @property
     def known_names(self) -> Sequence[str]:
-        """The names of the columns of parameters and of computed values."""
         return [self.columns[place].name for place in self._known]
 
     def known_cells(
         self, revision: str | None, parameters: Mapping[str, Any], values: Mapping[str, Any] | None
     ) -> Sequence[Cell]:
-        """Return the cells of :attr:`known_names`."""
         cells: list[Cell] = [None] * len(self.columns)
         self._set_known(cells, self._places.get(revision or "", self._newest), parameters, values or {})
         return [cells[place] for place in self._known]
@@ -226,12 +203,10 @@ class Layout:
         return self._by_revision.get(revision or "")
 
     def parameter(self, column: Column) -> Parameter | None:
-        """Return the parameter of a column, in its newest revision; None of another column."""
         survey = self.survey(next(iter(column.steps), None))
         return None if survey is None or column.parameter is None else survey.parameters[column.parameter]
 
     def language(self, revision: str | None, chosen: str | None) -> str | None:
-        """Return the language in which a session is shown; None if it has chosen none, and the revision is unknown."""
         survey = self.survey(revision)
         if survey is None or chosen is None:
             return chosen if survey is None else survey.language
@@ -256,7 +231,6 @@ class Layout:
 
 
 def duration_s(state: SessionState) -> float | None:
-    """Return seconds from start to completion."""
     # Histories recorded before events were kept in order can have an earlier completion.
     return None if state.completed_at is None else max(0, state.completed_at - state.started_at) / 1_000_000
 
@@ -276,7 +250,6 @@ _UNKNOWN_STEP: tuple[int, ToCells] = (0, lambda _value: None)
 
 
 def _ending_column(surveys: Sequence[Survey]) -> Column:
-    """Return the column of the ending's number, which has the title of the newest revision with such a number."""
     coded: dict[int, CodedValue] = {}
     for survey in surveys:
         for number, ending in enumerate(survey.end, start=1):
@@ -329,11 +302,7 @@ def _value_column(kind: ValueKind, name: str) -> AnswerColumns:
 def _by_type(
     found: Iterable[tuple[str, str, TypeName, T]],
 ) -> Iterator[tuple[str, str, TypeName, Mapping[str, T]]]:
-    """Yield ids, newest types first: each with the name of columns of this type, the type, and items by revision.
-
-    Args:
-        found: revisions, ids, types and items, the newest revision's first.
-    """
+    """Yield ids, newest types first: each with the name of columns of this type, the type, and items by revision."""
     by_type: dict[str, dict[TypeName, dict[str, T]]] = {}
     for revision, own, type_name, item in found:
         by_type.setdefault(own, {}).setdefault(type_name, {})[revision] = item
@@ -358,11 +327,6 @@ def _group(
 
 
 def _named(groups: Sequence[ColumnGroup], taken: Sequence[str]) -> list[ColumnGroup]:
-    """Return the groups with valid, unique names.
-
-    Args:
-        taken: names of other columns.
-    """
     wanted = [column.name for group in groups for column in group.columns]
     names = iter(valid_names([*taken, *wanted], PLAIN)[len(taken) :])
     return [group._replace(columns=[replace(column, name=next(names)) for column in group.columns]) for group in groups]

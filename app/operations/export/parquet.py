@@ -17,7 +17,6 @@ ROWS_A_GROUP = 5000
 
 
 def write_parquet(path: Path, layout: Layout, reader: SessionReader) -> None:
-    """Write the file; the codebook (JSON) becomes its metadata."""
     arrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
     types = [_type(arrow, column, labels=layout.has_labels) for column in layout.columns]
     conversions = [_conversion(arrow, *pair) for pair in zip(layout.columns, types, strict=True)]

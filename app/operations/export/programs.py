@@ -1,7 +1,7 @@
 """Limits of SPSS and Stata. Pure.
 
-Sources: IBM SPSS Statistics, "Variable Names", "Value Labels"; Stata User's Guide, [U] 11.3; Stata's manual, "limits",
-"data types"; .dta 118. Names differ by more than case, which SPSS, SQL engines and some file systems ignore.
+Sources: IBM SPSS Statistics, "Variable Names", "Value Labels"; Stata User's Guide, [U] 11.3; Stata's manual,
+"limits", "data types"; .dta 118. Names differ by more than case, which SPSS and SQL engines ignore.
 """
 
 import datetime
@@ -31,11 +31,7 @@ STATA = NamingRules(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What a program can store; sizes are of UTF-8.
-
-    Attributes:
-        max_number: greater ones mean "missing", or are invalid.
-    """
+    """What a program can store, in UTF-8; greater numbers mean "missing", or are invalid."""
 
     name: str
     naming: NamingRules
@@ -69,11 +65,7 @@ PROGRAMS: Mapping[str, Program] = {
 
 
 def valid_names(wanted: Iterable[str], rules: NamingRules) -> list[str]:
-    """Return valid, unique names, unchanged where possible.
-
-    Args:
-        wanted: ASCII letters, digits and underscores; first a letter.
-    """
+    """Return valid, unique names, unchanged where possible."""
     taken: set[str] = set()
     names = []
     for wish in wanted:
@@ -94,12 +86,11 @@ def _free_name(wanted: str, rules: NamingRules, taken: set[str]) -> str:
 
 
 def truncate(text: str, size_bytes: int, encoding: str = "utf-8") -> str:
-    """Truncate to a size in UTF-8 or UTF-16, between characters."""
+    """Truncate between characters."""
     if len(text) * 4 <= size_bytes:
         return text
     return text.encode(encoding)[:size_bytes].decode(encoding, "ignore")
 
 
 def one_line(text: str) -> str:
-    """Collapse white space into single spaces."""
     return " ".join(text.split())

@@ -37,18 +37,7 @@ FORMATS: Mapping[Format, FormatInfo] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportRequest:
-    """What to export; times are microseconds since 1970 UTC.
-
-    Attributes:
-        status: at the time of the export.
-        since, until: of the creation; ``until`` is exclusive.
-        labels: instead of a choice's values; sav and dta contain both.
-        language: of labels and of the codebook; None for the survey's own.
-        drafts: include their text.
-
-    Raises:
-        InvalidInput: the format does not support an option.
-    """
+    """What to export; times are us since 1970 UTC, ``until`` exclusive. Raises InvalidInput."""
 
     survey_id: str
     format: Format = "csv"
@@ -74,7 +63,7 @@ class ExportRequest:
 
 
 def require(module: str, format_name: str) -> Any:  # noqa: ANN401 - some of them have no types
-    """Return a library of the extra ``export``; raise InvalidInput naming the extra if it is not installed."""
+    """Return a library of the extra ``export``, or raise InvalidInput."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -1,7 +1,6 @@
 """Read the sessions of a survey by page, and count what is left out.
 
-An export is not one snapshot: a session is exported as it is when its page is read, once if it exists throughout; one
-created or erased meanwhile may be missing.
+An export is not one snapshot: a session created or erased meanwhile may be missing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,13 +25,7 @@ Session = tuple[SessionKey, SessionState]
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """What an export contains, and what it lacks.
-
-    Attributes:
-        set_aside, unreadable: sessions left out.
-        events: unreadable ones of exported sessions.
-        shortened: values truncated or left out for the format.
-    """
+    """What an export contains and lacks; ``events`` are unreadable ones of exported sessions."""
 
     sessions: int = 0
     set_aside: int = 0
@@ -64,12 +57,7 @@ class SessionReader:
         )
 
     def pages(self) -> Iterator[list[Session]]:
-        """Yield readable sessions by user id; a page may be empty.
-
-        Raises:
-            UnreadableHere: a session can't be read here; left out, it would look erased.
-            Unavailable: the database failed.
-        """
+        """Yield readable sessions by user id, or raise UnreadableHere: left out, a session would look erased."""
         store, done = self._store, 0
         after: SessionKey | None = None
         total = store.run_read(lambda connection: export_pages.count_matching(connection, self._filter))
@@ -85,7 +73,6 @@ class SessionReader:
                 return
 
     def rows(self, layout: Layout, minimum: int = 1) -> Iterator[list[list[Cell]]]:
-        """Yield rows of sessions, at least ``minimum`` at once before the last ones; raises as :meth:`pages`."""
         rows: list[list[Cell]] = []
         for page in self.with_confirmed(layout):
             rows += (layout.row(key, state, self.at, confirmed) for (key, state), confirmed in page)
@@ -96,7 +83,6 @@ class SessionReader:
             yield rows
 
     def with_confirmed(self, layout: Layout) -> Iterator[list[tuple[Session, list[str]]]]:
-        """Yield pages of sessions, each with the steps whose answer was confirmed; raises as :meth:`pages`."""
         for page in self.pages():
             if layout.has_warnings:  # only events have it, and reading them takes long
                 yield [(one, confirmed_steps(one[1], entries)) for one, entries in self._with_events(page)]
@@ -155,7 +141,7 @@ def _user_id(item: Session | export_pages.Event) -> str:
 
 
 def confirmed_steps(state: SessionState, entries: Iterable[HistoryEntry]) -> list[str]:
-    """Return the steps of the route whose present answer the participant confirmed over a warning."""
+    """Return the steps of the route whose present answer was confirmed over a warning."""
     confirmed: set[str | None] = set()
     for entry in entries:
         record = entry.record
@@ -170,13 +156,6 @@ _NEW_ANSWERS = frozenset({Started.action, Restarted.action, Saved.action})
 
 
 def events_to_dicts(entries: Iterable[HistoryEntry], layout: Layout, *, drafts: bool) -> Iterator[dict[str, Any]]:
-    """Yield all events of a session, oldest first, with their timings.
-
-    ``is_audio_mode`` and ``language`` are after the event, and ``since_previous_s`` null for the first.
-
-    Args:
-        drafts: include their text.
-    """
     started_at, previous_at, is_audio_mode = None, None, False
     revision, chosen, language = None, None, None
     for entry in entries:

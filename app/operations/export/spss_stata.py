@@ -1,7 +1,6 @@
 """SPSS (.sav) and Stata (.dta) files.
 
-pyreadstat needs the whole table as a Polars frame, so MAX_CELLS limits it. Values that don't fit are truncated or
-omitted, and counted.
+pyreadstat needs the whole table, so MAX_CELLS limits it. Values that don't fit are truncated or omitted, and counted.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,11 +34,6 @@ _Fit = Callable[[Any], Cell]
 
 
 def write_labelled(path: Path, layout: Layout, reader: SessionReader) -> None:
-    """Write the file.
-
-    Raises:
-        InvalidInput: more than MAX_CELLS.
-    """
     format_name = reader.request.format
     polars, writer = require("polars", format_name), require("pyreadstat", format_name)
     program = PROGRAMS[format_name]

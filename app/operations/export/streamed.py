@@ -43,7 +43,6 @@ _Escape = Callable[[str], str]
 
 
 def write_sessions(layout: Layout, reader: SessionReader) -> Iterator[bytes]:
-    """Yield one row a session."""
     yield _header([column.name for column in layout.columns], reader.request)
     escape = _escape(reader.request)
     for rows in reader.rows(layout):
@@ -51,7 +50,6 @@ def write_sessions(layout: Layout, reader: SessionReader) -> Iterator[bytes]:
 
 
 def write_events(layout: Layout, reader: SessionReader) -> Iterator[bytes]:
-    """Yield one row an event."""
     columns = event_columns(layout)
     known_names = columns[len(columns) - len(layout.known_names) :]
     yield _header(columns, reader.request)
@@ -73,7 +71,6 @@ def write_events(layout: Layout, reader: SessionReader) -> Iterator[bytes]:
 
 
 def write_jsonl(layout: Layout, reader: SessionReader) -> Iterator[bytes]:
-    """Yield one line a session, with answers as given, including events with ``history``."""
     if reader.request.history:
         for session, events in reader.with_events():
             entries = list(events)
@@ -88,7 +85,7 @@ def write_jsonl(layout: Layout, reader: SessionReader) -> Iterator[bytes]:
 
 
 def event_columns(layout: Layout) -> Sequence[str]:
-    """Return the names of the columns of ``long``; the last ones are those of parameters and of computed values."""
+    """Return the columns of ``long``; those of parameters and of computed values are last."""
     own = (
         *EVENT_COLUMNS,
         *(("language",) if layout.has_languages else ()),

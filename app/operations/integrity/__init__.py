@@ -1,4 +1,4 @@
-"""Integrity checks of sessions and of the audit log; rebuild sessions from their history."""
+"""Integrity checks of sessions and of the audit log; rebuilds from the history."""
 
 from .audit_log import AuditCheck, verify_audit_log
 from .rebuild import RebuildRefused, RebuildResult, rebuild_all, rebuild_session

@@ -15,16 +15,11 @@ FIRST_ID = -(2**62)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditCheck:
-    """What was checked.
+    """The result of a check; ``entries`` includes purged ones, and nothing protects ``unchained`` ones.
 
     Attributes:
-        entries: in the chain, up to the first problem, purged ones included.
-        purged: oldest entries that were removed by ``flask audit purge``.
-        unchained: from before the chain began, which nothing protects.
-        erased: whose user id was erased.
         unkeyed: made without SECRET_KEY, as in development: anyone could have made them.
-        newest: the last link, to compare with later: ``number:link``; empty without entries.
-        problem: the first; None if there is none.
+        newest: the last link: ``number:link``; empty without entries.
     """
 
     entries: int
@@ -39,14 +34,7 @@ class AuditCheck:
 def verify_audit_log(
     store: SessionStore, *, expected: str | None = None, progress: Progress = no_progress
 ) -> AuditCheck:
-    """Check each entry, oldest first; read-only, in constant memory, while servers write.
-
-    Args:
-        expected: ``newest`` of an earlier check, which the chain must still contain.
-
-    Raises:
-        Unavailable: the database is unavailable.
-    """
+    """Check each entry, and that the chain still contains ``expected``, the ``newest`` of an earlier check."""
     start = _find_start(store)
     verifier = audit_chain.ChainVerifier(audit_chain.AuditKeys.derive(store.settings.secret_keys), start)
     problem: str | None = None
@@ -70,7 +58,6 @@ def verify_audit_log(
 
 
 def _find_start(store: SessionStore) -> audit_chain.Start:
-    """Return where the newest purge left the beginning; the chain's if there was none."""
     before_id: int | None = None
     while True:
         find = partial(audit_chain.find_start, before_id=before_id, limit=audit.SCAN_LIMIT)
@@ -82,7 +69,6 @@ def _find_start(store: SessionStore) -> audit_chain.Start:
 def _check_all(
     store: SessionStore, verifier: audit_chain.ChainVerifier, expected: str | None, progress: Progress
 ) -> bool:
-    """Return whether the chain contains ``expected``."""
     after_id, is_found, is_last = FIRST_ID, False, False
     while True:
         page = store.run_read(partial(audit_chain.read_rows, after_id=after_id, limit=ENTRIES_A_PAGE))

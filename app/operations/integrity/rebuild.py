@@ -13,7 +13,7 @@ from .verify import SessionCheck, differing_fields, has_state, verify_sessions
 
 
 class RebuildRefused(InvalidInput):
-    """The history lacks the complete state of the session; nothing was changed."""
+    """The history lacks the complete state; nothing was changed."""
 
     code = "can_not_be_rebuilt"
 
@@ -25,7 +25,7 @@ class RebuildRefused(InvalidInput):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RebuildResult:
-    """``changed`` has names of fields, or ``row`` if it was unreadable."""
+    """Names of changed fields, or ``row`` if it was unreadable."""
 
     key: SessionKey
     changed: tuple[str, ...]
@@ -36,11 +36,7 @@ def rebuild_session(
 ) -> RebuildResult:
     """Replace the session's row by the replay of its history, under its lock. Idempotent.
 
-    Open connections see the change at the next event.
-
-    Args:
-        dry_run: only return what would change.
-        lossy: rebuild although the row may contain answers whose events are missing.
+    ``lossy`` accepts that the row may contain answers whose events are missing.
 
     Raises:
         NoSuchSession: there is no such session.

@@ -1,4 +1,4 @@
-"""Sessions that were set aside because they can't be read."""
+"""Sessions set aside because they can't be read."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -29,7 +29,7 @@ def split_set_aside_id(user_id: str) -> tuple[str, str]:
 
 
 def list_set_aside(store: SessionStore) -> Iterator[StoredRow]:
-    """Yield the set-aside sessions in key order, without their answers."""
+    """Yield the set-aside sessions without their answers."""
     start: SessionKey | None = None
     return chain.from_iterable(
         keyset.pages(
@@ -43,14 +43,14 @@ def list_set_aside(store: SessionStore) -> Iterator[StoredRow]:
 
 
 def read_stored_session(store: SessionStore, key: SessionKey, cipher: Cipher | None = None) -> StoredRow | None:
-    """Return the stored row of a session, or raise MissingKey; by default with the store's cipher."""
+    """Return the stored row of a session, or raise MissingKey."""
     return store.run_read(partial(raw_rows.read_session, key=key, cipher=cipher or store.cipher))
 
 
 def read_stored_history(
     store: SessionStore, key: SessionKey, after_version: int, cipher: Cipher | None = None
 ) -> Iterator[StoredRow]:
-    """Yield the stored events of a session; as :func:`read_stored_session`."""
+    """Yield the stored events of a session."""
     return chain.from_iterable(
         keyset.pages(
             store.run_read,

@@ -1,4 +1,4 @@
-"""Verify that replaying each session's history gives its row (docs/architecture.md, "One idea")."""
+"""Verify that replaying each session's history gives its row."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -25,12 +25,7 @@ Verdict = Literal["same", "differs", "adopted", "set_aside", "locked"]
 class SessionCheck:
     """The result for one session.
 
-    Attributes:
-        verdict: ``adopted``: the row equals the replay, but a program without versions started the session;
-            ``set_aside``, ``locked`` (by a missing key, or written by another release): not checked.
-        differing: names of fields, never values; ``history`` if versions are missing, ``row`` if that is missing or
-            unreadable.
-        problem: None if only values differ.
+    An ``adopted`` one was started by a program without versions. Differing are fields, ``history`` or ``row``.
     """
 
     key: SessionKey
@@ -42,11 +37,7 @@ class SessionCheck:
 def verify_sessions(
     store: SessionStore, survey_id: str | None = None, *, progress: Progress = no_progress
 ) -> Iterator[SessionCheck]:
-    """Yield the result for every session in key order; read-only, in constant memory.
-
-    Raises:
-        Unavailable: the database is unavailable.
-    """
+    """Yield the result for every session in key order; read-only."""
     total = store.run_read(sessions.count_sessions) if survey_id is None else 0
     after: SessionKey | None = None
     done = 0
@@ -119,7 +110,7 @@ def _compare(key: SessionKey, row: SessionState, replay: integrity.ReplayedHisto
 
 
 def _check_again(store: SessionStore, key: SessionKey) -> SessionCheck | None:
-    """Check until the row did not change while its history was read; None if it was erased."""
+    """Check until the row did not change while its history was read."""
 
     def read(connection: Connection) -> integrity.SessionAndReplay:
         return integrity.read_session(connection, key, store.cipher, locked=False)

@@ -1,4 +1,4 @@
-"""Remove the oldest entries of the audit log, in transactions so short that turns do not wait for them."""
+"""Remove the oldest entries of the audit log."""
 
 from functools import partial
 
@@ -8,15 +8,9 @@ from .sweep import TransactionPacer
 
 
 def purge_audit_log(store: SessionStore, before: int, *, actor: str = "operator") -> int:
-    """Remove the entries up to the first that is as recent as ``before``; return how many.
+    """Remove the entries up to the first as recent as ``before`` (us since 1970 UTC); return how many.
 
-    Safe to run together with servers, to interrupt and to repeat: each transaction leaves a valid chain, and an entry.
-
-    Args:
-        before: microseconds since 1970 UTC; later than now is now.
-
-    Raises:
-        Unavailable: entries removed before stay removed.
+    Safe to interrupt and to repeat: each transaction leaves a valid chain, and an entry.
     """
     last_id, number = _read_start(store)
     # Not later than now: the purge would never reach the end of its own entries.
@@ -31,8 +25,7 @@ def purge_audit_log(store: SessionStore, before: int, *, actor: str = "operator"
 def _read_start(store: SessionStore) -> tuple[int, int]:
     """Return the newest entry's id, and the number of the entry before the first.
 
-    The number of entries may differ from that of the last purge, if some were removed by other means: then a purge of
-    what is before the gap makes the chain valid again.
+    If entries were removed by other means, a purge of what is before the gap makes the chain valid again.
     """
     last_id, number = store.run_read(audit.read_newest)
     after_id: int | None = None

@@ -1,8 +1,4 @@
-"""Close sessions past their deadline, with the event ``expired``.
-
-Each is checked again under its lock, so an answer that arrives meanwhile wins. Safe to run while servers run
-and other runs, to interrupt and to repeat.
-"""
+"""Close sessions past their deadline; an answer that arrives meanwhile wins."""
 
 import time
 from collections import Counter
@@ -21,12 +17,7 @@ from .sweep import SESSION_WEIGHT, TransactionPacer, sweep
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpiryResult:
-    """The counts of a run.
-
-    Attributes:
-        deadlines_updated: after a change of STEPKEEP_EXPIRES_AFTER.
-        locked, unreadable: left open; 0 in a dry run.
-    """
+    """The counts of a run; ``locked`` and ``unreadable`` sessions were left open."""
 
     expired: Mapping[str, int]
     deadlines_updated: int
@@ -37,11 +28,7 @@ class ExpiryResult:
 def expire(
     store: SessionStore, *, dry_run: bool = False, progress: Progress = no_progress, actor: str = "operator"
 ) -> ExpiryResult:
-    """Close the sessions past their deadline; update the deadlines of all others.
-
-    Raises:
-        Unavailable: sessions closed before stay closed.
-    """
+    """Close the sessions past their deadline; update the deadlines of all others. Idempotent."""
     closer = _Closer(store, actor, dry_run=dry_run)
     expired = sweep(store, expiry.read_chunk, closer.process, progress)
     return ExpiryResult(

@@ -1,7 +1,6 @@
 """Re-encrypt stored answers with the first key of STEPKEEP_ANSWERS_KEYS, or decrypt them (docs/privacy.md).
 
-A second run may be needed: a server restarted late may have used the old key. Safe while servers run; interrupted
-runs continue. Old plain text remains in logs, backups and freed pages (SQLite overwrites those: ``secure_delete``).
+A second run may be needed: a server restarted late may have used the old key. Interrupted runs continue.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,13 +40,7 @@ SAMPLE_SIZE = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UndecryptableRow:
-    """A row that can't be decrypted and was not changed.
-
-    Attributes:
-        survey_id, user_id: of a webhook, ``webhooks`` and its id.
-        version: None for a session.
-        missing_key: its id; None if the value is damaged.
-    """
+    """A row left as it is; damaged, unless a key is missing."""
 
     survey_id: str
     user_id: str
@@ -57,13 +50,7 @@ class UndecryptableRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotationResult:
-    """Numbers of changed rows, and of those not decrypted.
-
-    Attributes:
-        locked: rows that need a missing key.
-        damaged: rows with a value that no key decrypts.
-        undecryptable: the first SAMPLE_SIZE of those two.
-    """
+    """Numbers of changed, locked and damaged rows; the first undecryptable ones."""
 
     sessions: int
     events: int
@@ -74,7 +61,6 @@ class RotationResult:
 
     @property
     def is_complete(self) -> bool:
-        """Whether this run had nothing to do."""
         return self.sessions == self.events == self.webhooks == self.locked == 0
 
 
@@ -85,11 +71,7 @@ def rotate_keys(
     to_plain: bool = False,
     batch_size: int = BATCH_SIZE,
 ) -> RotationResult:
-    """Encrypt every decryptable value with the first key. Idempotent.
-
-    Args:
-        progress: its total is approximate.
-        to_plain: decrypt instead; servers whose first key encrypts continue to encrypt.
+    """Encrypt every decryptable value with the first key, or decrypt it. Idempotent.
 
     Raises:
         ConfigurationError: there is no key.
@@ -101,8 +83,6 @@ def rotate_keys(
 
 
 class _EncryptedTable(NamedTuple):
-    """``location``: columns that encryption binds the values to."""
-
     table: Table
     key: tuple[str, ...]
     encrypted: tuple[str, ...]

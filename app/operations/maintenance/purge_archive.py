@@ -1,18 +1,4 @@
-"""Archives of sessions that a purge erases.
-
-JSON Lines, compressed with gzip if the file name ends in ``.gz``::
-
-    {"type": "archive", "format": "stepkeep-archive-1", "created_at"}
-    {"type": "session", every column of the session's row}
-    {"type": "event", every column of the event's row}                         for each event, in order
-    {"type": "end", "survey_id", "user_id", "version", "events", "sha256"}
-    {"type": "erased", "sessions": [[survey_id, user_id, version], ...]}       after some sessions were erased
-
-``sha256`` covers the lines of the session and its events, with newlines. Without a matching end, a session was cut off
-by a crash and not erased; without an ``erased`` line it may still exist. Of several archives, the one with the
-``erased`` line counts, or else the highest version. Values whose key is missing stay encrypted. Later erasures do not
-reach the file (mode 0600).
-"""
+"""Archives of sessions that a purge erases, as docs/operations.md describes them."""
 
 import gzip
 import hashlib
@@ -46,11 +32,7 @@ class ArchivedSession(NamedTuple):
 
 
 class PurgeArchive:
-    """Writes sessions into a file that is created with the first one. Not thread-safe.
-
-    Raises:
-        InvalidInput: the file exists, or its folder does not.
-    """
+    """Writes into a file that is created with the first session, or raises InvalidInput. Not thread-safe."""
 
     def __init__(self, store: SessionStore, path: Path) -> None:
         self._store = store
@@ -69,24 +51,12 @@ class PurgeArchive:
             self._file.close()
 
     def write(self, stale: Sequence[retention.StaleSession]) -> list[retention.StaleSession]:
-        """Write and sync sessions; return those that still exist.
-
-        A session whose erasure has begun was written before.
-
-        Raises:
-            InvalidInput: the file can't be written.
-            Unavailable: the database is unavailable.
-        """
+        """Write and sync sessions; return those that still exist."""
         existing = [session for session in stale if session.is_blanked]
         self._append(self._lines([session for session in stale if not session.is_blanked], existing))
         return existing
 
     def record_erased(self, stale: Iterable[retention.StaleSession]) -> None:
-        """Record that sessions have been erased.
-
-        Raises:
-            InvalidInput: the file lacks the record.
-        """
         erased = [[*session.key, session.version] for session in stale if not session.is_blanked]
         if erased:
             problem = "the last sessions in it were erased, but it does not say so"
@@ -173,8 +143,6 @@ def _line(kind: str, values: dict[str, Any]) -> bytes:
 
 
 class _LenientCipher(Cipher):
-    """Returns values whose key is missing as they are."""
-
     def __init__(self, cipher: Cipher) -> None:
         super().__init__()
         self._cipher = cipher

@@ -1,7 +1,4 @@
-"""Erase sessions unchanged for the ``retention`` of their survey, or STEPKEEP_RETENTION.
-
-Expiry does not count as a change. Safe to run together with servers and other runs, to interrupt and to repeat.
-"""
+"""Erase sessions unchanged for the ``retention`` of their survey; expiry is no change."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -22,12 +19,7 @@ def purge(
     progress: Progress = no_progress,
     actor: str = "operator",
 ) -> Mapping[str, int]:
-    """Erase sessions past their retention, and return their number by survey with a retention.
-
-    The audit log and ``erasures`` record each transaction, without user ids. Tokens stay valid.
-
-    Args:
-        archive: sessions are synced there before they are erased.
+    """Erase sessions past their retention, and return their number by survey with a retention. Idempotent.
 
     Raises:
         InvalidInput: the archive can't be written; it contains what was erased before.

@@ -1,7 +1,4 @@
-"""Close expired sessions and erase old ones every STEPKEEP_MAINTENANCE_MINUTES.
-
-A lease ensures one round per interval among all processes; it continues an interrupted one.
-"""
+"""Close expired sessions and erase old ones every STEPKEEP_MAINTENANCE_MINUTES, under a lease."""
 
 import logging
 import threading
@@ -71,18 +68,13 @@ class MaintenanceScheduler(ForkAware):
             self._store.run_transaction(partial(leases.release, name=LEASE, holder=self._holder))
 
     def after_fork_in_child(self) -> None:
-        """Start a thread in the child, as another lease holder."""
         was_running = self._thread is not None
         self._reset()
         if was_running:
             self._start_thread()
 
     def run_round(self) -> bool:
-        """Run a round unless another process does; return whether it was completed.
-
-        Raises:
-            StepkeepError: the next round continues.
-        """
+        """Return whether a round was completed, unless another process runs one."""
         try:
             self._renew()
             expiry = expire(self._store, progress=self._on_progress, actor=ACTOR)

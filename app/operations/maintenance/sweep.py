@@ -62,7 +62,7 @@ class TransactionPacer:
         self.limit = MIN_EVENTS * 3
 
     def batches(self, items: Iterable[T], weight: Callable[[T], int] = lambda _item: 0) -> Iterator[list[T]]:
-        """Yield up to MAX_SESSIONS items at once, of at most the current limit in all, but at least one."""
+        """Yield up to MAX_SESSIONS items, of at most the current limit in all, but at least one."""
         batch: list[T] = []
         total = 0
         for item in items:
@@ -93,7 +93,6 @@ class TransactionPacer:
         return result
 
     def pause(self, took_s: float) -> None:
-        """Adjust the limit, and let others write for as long as the transaction took."""
         self.adjust(took_s)
         # Writers of a SQLite file in other processes do not queue: they poll for the lock.
         time.sleep(min(took_s, TARGET_S * 4))

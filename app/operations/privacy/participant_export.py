@@ -1,24 +1,4 @@
-"""Everything that is stored about a participant, as one JSON document; and the list of erasures.
-
-The document (a later version gets another ``format``)::
-
-    {"format": "stepkeep-participant-1", "user_id", "exported_at",
-     "sessions": [{"survey_id", "survey_title", "survey_revision", "version", "status", "current_step", "answers",
-                   "step_history", "is_audio_mode", "language", "parameters", "values", "drafts", "session_data",
-                   "created_at", "updated_at", "completed_at",
-                   "history": [{"version", "message_id", "action", "step", "answer", "data", "timestamp"}]}],
-     "set_aside": [{every column of the session's row, "history": [{every column of the event's row}]}],
-     "token_revocations": [{"survey_id", "revoked_at"}],
-     "erasures": [{"survey_id", "sessions", "erased_at"}],
-     "webhook_deliveries": [{"to", "includes_values_now", "event", "survey_id", "version", "occurred_at",
-                             "delivered_at"}],
-     "audit": [{"id", "at", "actor", "action", "survey_id", "detail"}],
-     "counts": {"sessions", "events", "set_aside", "token_revocations", "erasures", "webhook_deliveries", "audit"}}
-
-``set_aside`` includes unreadable sessions; values that are not JSON are text. ``to`` is a webhook's URL without path.
-``includes_values_now``: whether the webhook gets computed values and parameters as it is set at ``exported_at``. It can
-have been set otherwise when the message was sent: see ``webhook_changed`` in the audit log.
-"""
+"""All data of a participant (format: ``web/rest/participants.py``), and the list of erasures."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -44,9 +24,7 @@ _COUNTED = ("sessions", "events", "set_aside", "token_revocations", "erasures", 
 
 
 def export_participant(store: SessionStore, user_id: str, survey_id: str | None = None) -> Iterator[str]:
-    """Return the document of a participant, of all surveys or one, in pieces.
-
-    Consuming them reads the database. The caller records the export in the audit log.
+    """Return the document of a participant in pieces; consuming them reads the database.
 
     Raises:
         InvalidUserId, InvalidInput: as ``SessionQueries.stored_key``; at once.
@@ -67,8 +45,7 @@ def apply_erasures(
 ) -> int:
     """Erase the sessions of listed erasures again, and return their number. Idempotent.
 
-    Sessions started after their erasure stay; earlier ones are erased even if they changed since. Invalid lines are
-    skipped with a warning.
+    Sessions started after their erasure stay. Invalid lines are skipped with a warning.
     """
     return store.erasure.replay(erasure_journal.read_lines(lines, name), actor=actor)
 

@@ -1,4 +1,4 @@
-"""Retry delays and the circuit breaker of webhooks. Pure: time and randomness are parameters."""
+"""Retry delays and the circuit breaker of webhooks. Pure."""
 
 from dataclasses import dataclass
 
@@ -22,13 +22,7 @@ MAX_OPEN_S = 600
 
 
 def retry_delay_us(attempts: int, chance: float, retry_after_s: float | None = None) -> int:
-    """Return the delay after the last attempt of a delivery.
-
-    Args:
-        attempts: 1 or more.
-        chance: 0 to 1.
-        retry_after_s: a lower bound.
-    """
+    """Return the delay after an attempt, from 1; the chance is from 0 to 1."""
     delay_s = float(min(FIRST_DELAY_S * FACTOR ** min(attempts - 1, 20), MAX_DELAY_S))
     delay_s *= 1 + JITTER * (2 * chance - 1)
     if retry_after_s is not None:
@@ -55,7 +49,6 @@ class CircuitBreaker:
 
     @property
     def is_failing(self) -> bool:
-        """Whether only one delivery may be in flight."""
         return self.failures >= FAILURE_THRESHOLD
 
     def allows(self, at: int) -> bool:

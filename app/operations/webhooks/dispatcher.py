@@ -1,7 +1,6 @@
 """Deliver the outbox in a background thread, in one of the processes that share a database.
 
-Events of other processes, and retries, wait up to POLL_S. If the lease holder dies, another process repeats unrecorded
-deliveries with the same ``webhook-id``.
+If the lease holder dies, another process repeats unrecorded deliveries with the same ``webhook-id``.
 """
 
 import logging
@@ -63,7 +62,6 @@ class Dispatcher(ForkAware):
         register(self)
 
     def start(self) -> None:
-        """Start the thread, which delivers at once what is due."""
         self._wake_up.set()
         self._thread = threading.Thread(target=self._run, name="stepkeep-webhooks", daemon=True)
         self._thread.start()
@@ -80,7 +78,6 @@ class Dispatcher(ForkAware):
             self._thread = None
 
     def after_fork_in_child(self) -> None:
-        """Start a thread in the child, as another lease holder."""
         was_running = self._thread is not None
         self._reset()
         if was_running:
@@ -140,7 +137,6 @@ class Dispatcher(ForkAware):
             worker.drop_waiting()
 
     def _dispatch_isolated(self, webhook: Webhook, in_flight: Collection[int]) -> None:
-        """An error of one webhook must not affect others."""
         try:
             self._dispatch(webhook, in_flight)
             self._failing.discard(webhook.id)
@@ -172,7 +168,6 @@ class Dispatcher(ForkAware):
         self._wake_up.set()
 
     def _record_results(self) -> None:
-        """If the transaction fails, the next poll retries."""
         with suppress(queue.Empty):
             while True:
                 self._unrecorded.append(self._results.get_nowait())
@@ -199,7 +194,6 @@ class Dispatcher(ForkAware):
         return has_lease
 
     def _clean(self) -> None:
-        """One batch a poll, once an hour through all."""
         if monotonic() - self._cleaned_at < CLEAN_INTERVAL_S or not self._has_lease():
             return
         at = self._store.clock()

@@ -1,7 +1,4 @@
-"""Send one request to a webhook, without redirects, proxies or retries.
-
-It connects to the checked address; the certificate must match the name.
-"""
+"""Send one request to a webhook's checked address, without redirects, proxies or retries."""
 
 import socket
 import ssl
@@ -31,12 +28,7 @@ _RETRY = Retry()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostResult:
-    """The result of one request.
-
-    Attributes:
-        status: None without a response.
-        error: None on success; never text from the receiver.
-    """
+    """The result of one request; the error is never text from the receiver."""
 
     status: int | None
     error: str | None
@@ -50,7 +42,6 @@ class PostResult:
 def post_signed(
     url: str, keys: Sequence[Secret], message_id: str, at: int, body: bytes, settings: Settings
 ) -> PostResult:
-    """Send a message, signed at an instant (us since 1970 UTC), as :func:`post`."""
     headers, allow_private = message_headers(keys, message_id, at, body), allows_private_networks(settings)
     return post(url, headers, body, timeout_s=settings.webhook_timeout_s, allow_private=allow_private)
 
@@ -77,12 +68,7 @@ def post(url: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float,
 
 
 class _Request:
-    """Shut down at its deadline, however slowly the receiver responds.
-
-    Args:
-        left_s: how long it may take; less than the timeout when another address was tried before.
-        timeout_s: the configured timeout, which its error names.
-    """
+    """Shut down at its deadline, however slowly the receiver responds; errors name the configured timeout."""
 
     def __init__(self, connection: HTTPConnection, left_s: float, timeout_s: float) -> None:
         self._connection = connection
@@ -140,7 +126,7 @@ class _Request:
 
 
 def parse_retry_after(retry_after: str | None) -> float | None:
-    """Return the seconds of a Retry-After header (RFC 9110, 10.2.3); None if missing or invalid."""
+    """Return the seconds of a Retry-After header (RFC 9110, 10.2.3)."""
     with suppress(HTTPError, ValueError, OverflowError):
         return None if retry_after is None else float(_RETRY.parse_retry_after(retry_after))
     return None

@@ -57,9 +57,6 @@ def add_webhook(
 ) -> NewWebhook:
     """Add a webhook for events from now on, of one survey or all.
 
-    Args:
-        includes_values: whether its messages have the session's parameters and computed values.
-
     Raises:
         InvalidInput: the URL or an event is invalid, or there are too many webhooks.
         NoSuchSurvey: unknown survey.
@@ -104,10 +101,7 @@ def get_webhook(store: SessionStore, webhook_id: str) -> Webhook:
 
 
 def set_enabled(store: SessionStore, webhook_id: str, *, enabled: bool) -> None:
-    """Enable or disable a webhook, or raise NoSuchWebhook.
-
-    Events while it is disabled are not delivered later.
-    """
+    """Enable or disable a webhook; events while it is disabled are not delivered later."""
     get_webhook(store, webhook_id)
     if enabled:
         store.run_transaction(partial(outbox.enable_webhook, webhook_id=webhook_id))
@@ -116,19 +110,14 @@ def set_enabled(store: SessionStore, webhook_id: str, *, enabled: bool) -> None:
 
 
 def set_includes_values(store: SessionStore, webhook_id: str, *, includes_values: bool) -> None:
-    """Set whether what is sent from now on has parameters and computed values, or raise NoSuchWebhook."""
+    """Set whether later messages have parameters and computed values."""
     get_webhook(store, webhook_id)
     change = partial(outbox.set_includes_values, webhook_id=webhook_id, includes_values=includes_values)
     store.run_transaction(change)
 
 
 def rotate_secret(store: SessionStore, webhook_id: str, overlap_hours: float = OVERLAP_HOURS) -> str:
-    """Replace the secret and return the new one; both sign during the overlap.
-
-    Raises:
-        NoSuchWebhook: unknown id.
-        MissingKey, SessionUnreadable: the old secret can't be decrypted.
-    """
+    """Replace the secret and return the new one; both sign during the overlap."""
     secret, until = new_secret(), store.clock() + int(overlap_hours * HOUR_US)
 
     def replace(connection: Connection) -> None:
@@ -144,7 +133,7 @@ def rotate_secret(store: SessionStore, webhook_id: str, overlap_hours: float = O
 
 
 def remove_webhook(store: SessionStore, webhook_id: str, progress: Progress = no_progress) -> None:
-    """Remove a webhook and its deliveries, or raise NoSuchWebhook."""
+    """Remove a webhook and its deliveries."""
     set_enabled(store, webhook_id, enabled=False)
     done = 0
     # Turns that add deliveries wait for each transaction.
@@ -157,15 +146,7 @@ def remove_webhook(store: SessionStore, webhook_id: str, progress: Progress = no
 def list_deliveries(
     store: SessionStore, webhook_id: str | None, before_id: int | None, limit: int, *, failed: bool = False
 ) -> Page[Delivery, int]:
-    """Return a page of the deliveries of one webhook or all, newest first.
-
-    Args:
-        before_id: ``following`` of the previous page.
-        failed: only failed ones.
-
-    Raises:
-        NoSuchWebhook: unknown id.
-    """
+    """Return a page of deliveries, newest first."""
     if webhook_id is not None:
         get_webhook(store, webhook_id)
     return store.run_read(
@@ -181,15 +162,7 @@ def replay_deliveries(
     failed: bool = False,
     progress: Progress = no_progress,
 ) -> int:
-    """Make finished deliveries due again, with the same message ids; return their number.
-
-    Args:
-        since: of the event, microseconds since 1970 UTC.
-        failed: only failed ones.
-
-    Raises:
-        NoSuchWebhook: unknown id.
-    """
+    """Make finished deliveries due again, with the same message ids; return their number."""
     get_webhook(store, webhook_id)
     after = done = 0
     read = partial(outbox.read_finished_ids, webhook_id=webhook_id, limit=BATCH_SIZE, since=since, failed=failed)
@@ -201,12 +174,7 @@ def replay_deliveries(
 
 
 def send_test(store: SessionStore, webhook_id: str) -> PostResult:
-    """Send a signed ``webhook.test`` now; nothing is stored.
-
-    Raises:
-        NoSuchWebhook: unknown id.
-        MissingKey, SessionUnreadable: the secret can't be decrypted.
-    """
+    """Send a signed ``webhook.test`` now; nothing is stored."""
     webhook, at = get_webhook(store, webhook_id), store.clock()
     body = encode_message("webhook.test", at, {"webhook_id": webhook.id})
     test_id = f"msg_test_{secrets.token_hex(_ID_BYTES)}"
@@ -236,7 +204,6 @@ def _fields(item: Webhook | Delivery, *names: str) -> dict[str, Any]:
 
 
 def read_secrets(store: SessionStore, webhook: Webhook) -> list[Secret]:
-    """Return the secrets of a webhook, newest first."""
     try:
         return parse_secrets(store.cipher.decrypt(webhook.secret, (outbox.SECRET, webhook.id)))
     except DecryptionError as error:

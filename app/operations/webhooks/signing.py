@@ -26,37 +26,33 @@ _STATUS = {"session.started": "in_progress", "session.completed": "completed", "
 
 
 class Secret(NamedTuple):
-    """A signing secret; ``expires_at`` is in microseconds since 1970 UTC, None until rotation."""
+    """A signing secret, until an instant in us since 1970 UTC."""
 
     text: str
     expires_at: int | None
 
 
 def new_secret() -> str:
-    """Return a random secret as receivers use it."""
     return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 def serialize_secrets(keys: Sequence[Secret]) -> str:
-    """Serialize secrets for the database."""
     return " ".join(key.text if key.expires_at is None else f"{key.text}@{key.expires_at}" for key in keys)
 
 
 def parse_secrets(text: str) -> list[Secret]:
-    """Parse the result of :func:`serialize_secrets`, newest first."""
     parts = (part.partition("@") for part in text.split(" "))
     return [Secret(secret, int(expires_at) if expires_at else None) for secret, _, expires_at in parts]
 
 
 def sign(secret: str, message_id: str, at_s: int, body: bytes) -> str:
-    """Return ``v1,`` and base64 of HMAC-SHA256; ``at_s`` is in seconds since 1970 UTC."""
+    """Return ``v1,`` and base64 of HMAC-SHA256."""
     key = base64.b64decode(secret.removeprefix(PREFIX))
     signed = b".".join((message_id.encode(), str(at_s).encode(), body))
     return "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
 
 
 def message_headers(keys: Sequence[Secret], message_id: str, at: int, body: bytes) -> dict[str, str]:
-    """Return the headers of a message, signed by each secret valid at ``at`` (us since 1970 UTC)."""
     at_s = at // 1_000_000
     signatures = [
         sign(key.text, message_id, at_s, body) for key in keys if key.expires_at is None or at < key.expires_at
@@ -80,11 +76,6 @@ def message_id(delivery: Delivery) -> str:
 
 
 def message_body(delivery: Delivery, **more: object) -> bytes:
-    """Return the message, the same bytes for each attempt and without answers.
-
-    Args:
-        more: further fields of ``data``.
-    """
     data = {
         "survey_id": delivery.key.survey_id,
         "user_id": delivery.key.user_id,
@@ -96,11 +87,6 @@ def message_body(delivery: Delivery, **more: object) -> bytes:
 
 
 def message_body_with_values(delivery: Delivery, recorded: RecordedValues | None) -> bytes:
-    """Return the message with the parameters and, of a completion, the values; or with why they are omitted.
-
-    Args:
-        recorded: None if the session does not exist any more.
-    """
     if recorded is None:
         return message_body(delivery, omitted="no_such_session")
     fields = recorded._asdict()
@@ -111,5 +97,4 @@ def message_body_with_values(delivery: Delivery, recorded: RecordedValues | None
 
 
 def encode_message(event: str, at: int, data: Mapping[str, object]) -> bytes:
-    """Encode a message as the specification recommends."""
     return orjson.dumps({"type": event, "timestamp": format_timestamp(at), "data": data})

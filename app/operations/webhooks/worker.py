@@ -29,11 +29,7 @@ GONE = 410
 
 
 class EndpointWorker:
-    """Sends the deliveries of one webhook. Thread-safe.
-
-    Args:
-        on_attempt: called from any thread; the flag is whether the receiver answered 410 Gone.
-    """
+    """Sends the deliveries of one webhook; ``on_attempt`` is called from any thread. Thread-safe."""
 
     def __init__(self, webhook_id: str, store: SessionStore, on_attempt: Callable[[AttemptResult, bool], None]) -> None:
         self._webhook_id = webhook_id
@@ -58,7 +54,6 @@ class EndpointWorker:
             return {*self._in_flight.values(), *(delivery.id for delivery in self._waiting)}
 
     def send(self, webhook: Webhook, secrets: Sequence[Secret], due: Sequence[Delivery]) -> None:
-        """Start sending in threads, and return."""
         with self._mutex:
             self._webhook, self._secrets = webhook, secrets
             self._waiting.extend(due)
