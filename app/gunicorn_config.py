@@ -30,7 +30,7 @@ from .settings import SECRETS_DIR, environment_warnings, read_settings
 
 try:
     _settings = read_settings()
-    share_metrics(_settings)
+    share_metrics(_settings.metrics_dir, processes=_settings.web_concurrency)
 except ConfigurationError as error:
     sys.exit(f"stepkeep: {error.message}")
 
@@ -224,7 +224,7 @@ def when_ready(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
     if server.master_pid:  # SIGUSR2: the earlier server still uses them
         return
     try:
-        delete_old_metrics(_settings)
+        delete_old_metrics(_settings.metrics_dir)
     except ConfigurationError as error:
         sys.exit(f"stepkeep: {error.message}")
 

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import ConfigurationError
-from ..settings import Settings
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -26,28 +25,28 @@ _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - only the parent of a private folde
 """Memory maps: on a full disk a write would end the process (SIGBUS)."""
 
 
-def share_metrics(settings: Settings) -> None:
-    """Set PROMETHEUS_MULTIPROC_DIR if there are several processes, and create the folder.
+def share_metrics(metrics_dir: Path | None, *, processes: int) -> None:
+    """Set PROMETHEUS_MULTIPROC_DIR if there are several processes or a folder is given, and create the folder.
 
     Idempotent when a server reads its configuration again (SIGHUP, SIGUSR2).
 
     Raises:
         ConfigurationError: STEPKEEP_METRICS_DIR is not writable.
     """
-    if os.environ.get(VARIABLE) or not (settings.metrics_dir or settings.web_concurrency > 1):
+    if os.environ.get(VARIABLE) or (metrics_dir is None and processes == 1):
         return
-    if settings.metrics_dir is None:
+    if metrics_dir is None:
         parent = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
         os.environ[VARIABLE] = os.environ[_TEMPORARY] = tempfile.mkdtemp(prefix="stepkeep-metrics-", dir=parent)
         return
-    with _usable(settings.metrics_dir) as folder:
+    with _usable(metrics_dir) as folder:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
             raise PermissionError
-    os.environ[VARIABLE] = str(settings.metrics_dir)
+    os.environ[VARIABLE] = str(metrics_dir)
 
 
-def delete_old_metrics(settings: Settings) -> None:
+def delete_old_metrics(metrics_dir: Path | None) -> None:
     """Delete an earlier server's metrics from STEPKEEP_METRICS_DIR.
 
     Only once no other server uses it: it would go on writing to deleted files.
@@ -55,9 +54,9 @@ def delete_old_metrics(settings: Settings) -> None:
     Raises:
         ConfigurationError: STEPKEEP_METRICS_DIR is not writable.
     """
-    if settings.metrics_dir is None:
+    if metrics_dir is None:
         return
-    with _usable(settings.metrics_dir) as folder:
+    with _usable(metrics_dir) as folder:
         for file in [file for kind in _KINDS for file in folder.glob(f"{kind}_*.db")]:
             file.unlink(missing_ok=True)
 

@@ -214,26 +214,25 @@ def test_directory_is_emptied_at_start_and_kept_at_reload(tmp_path: Path) -> Non
     folder.mkdir(parents=True)
     for name in ("counter_7.db", "gauge_livesum_7.db", "sessions.db"):
         (folder / name).touch()
-    settings = Settings(metrics_dir=folder)
-    multiprocess.share_metrics(settings)
+    multiprocess.share_metrics(folder, processes=1)
     assert os.environ[multiprocess.VARIABLE] == str(folder)
     assert (folder / "counter_7.db").exists(), "another server may be running: the lock is not taken yet"
-    multiprocess.delete_old_metrics(settings)
+    multiprocess.delete_old_metrics(folder)
     assert [file.name for file in folder.iterdir()] == ["sessions.db"]
     (folder / "counter_8.db").touch()
-    multiprocess.share_metrics(settings)
+    multiprocess.share_metrics(folder, processes=1)
     assert (folder / "counter_8.db").exists()
 
 
 @pytest.mark.usefixtures("no_shared_directory")
 def test_single_process_needs_no_directory() -> None:
     """Several processes get a temporary one."""
-    multiprocess.share_metrics(Settings())
+    multiprocess.share_metrics(None, processes=1)
     assert multiprocess.VARIABLE not in os.environ
-    multiprocess.share_metrics(Settings(web_concurrency=2))
+    multiprocess.share_metrics(None, processes=2)
     directory = Path(os.environ[multiprocess.VARIABLE])
     assert directory.is_dir()
-    multiprocess.share_metrics(Settings(web_concurrency=2))  # read again: SIGHUP
+    multiprocess.share_metrics(None, processes=2)  # read again: SIGHUP
     multiprocess.delete_temporary_folder()
     assert not directory.exists()
 
@@ -242,7 +241,7 @@ def test_single_process_needs_no_directory() -> None:
 def test_unusable_directory_raises_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match=r"^STEPKEEP_METRICS_DIR: folder .*file/x can't be used"):
-        multiprocess.share_metrics(Settings(metrics_dir=tmp_path / "file" / "x"))
+        multiprocess.share_metrics(tmp_path / "file" / "x", processes=1)
 
 
 def test_internal_errors_start_at_zero_and_count(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
