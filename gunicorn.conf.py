@@ -1,3 +1,3 @@
-"""The clone's configuration of gunicorn, which is the package's (app/gunicorn_config.py)."""
+"""The clone's configuration of gunicorn, which is the package's (app/serve/gunicorn_config.py)."""
 
-from app.gunicorn_config import *  # noqa: F403 - gunicorn reads its settings among this file's names
+from app.serve.gunicorn_config import *  # noqa: F403 - gunicorn reads its settings among this file's names

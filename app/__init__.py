@@ -4,7 +4,7 @@ The packages, from the interfaces down to the core; imports go this way only (``
 
 =================  ================================================================================================
 ``__main__``       the command ``stepkeep``
-``serve``          starts the server: ``python -m app.serve``; ``gunicorn_config`` configures it
+``serve/``         starts the server: ``python -m app.serve``
 ``flask``          a Flask extension: Stepkeep in an existing application
 ``testing``        pytest fixtures for programs that use Stepkeep
 ``web/``           REST, the WebSocket, and the pages
@@ -18,7 +18,7 @@ The packages, from the interfaces down to the core; imports go this way only (``
 ``notifications/`` changes of sessions, between processes
 ``writer/``        group commit, and turns that wait while the database is unavailable
 ``store/``         SQL: tables, rows, queries, encryption, retries, drivers
-``catalogue``      the survey files that this server offers
+``catalogue/``     the survey files that this server offers, and their images
 ``observability/`` metrics, traces, log lines
 ``settings``       every setting
 ``survey/``        the pure core: surveys, step types, commands, events, and what a command does to a session

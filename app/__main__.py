@@ -140,7 +140,7 @@ def serve(*, is_check: bool) -> None:
       stepkeep serve --check            also while a server runs
     """
     with needs_extra("server", "stepkeep serve"):
-        from . import serve as server  # noqa: PLC0415 - an extra
+        from .serve import server  # noqa: PLC0415 - an extra
     if is_check:
         server.check()
     else:

@@ -55,7 +55,7 @@ EXCLUDED = frozenset(
 SENDS_WEBHOOKS = ("app/operations/webhooks/http.py", "urllib3.")
 """The only module that sends HTTP requests, to addresses that ``addresses.py`` has checked."""
 
-CHECKS_RELEASE = ("app/gunicorn_config.py", "subprocess.")
+CHECKS_RELEASE = ("app/serve/gunicorn_config.py", "subprocess.")
 """A reload runs ``app.serve --check`` of the installed release."""
 
 DEMO = {
@@ -183,8 +183,8 @@ def test_rows_about_documentation_link_to_a_section() -> None:
 def test_app_neither_evaluates_code_nor_starts_programs() -> None:
     """Only processes that replace themselves: by gunicorn, a new release or the preview of a file. No eval, no shell."""
     replacing = {
-        ("app/serve.py", "os.execv"),
-        ("app/gunicorn_config.py", "os.execve"),
+        ("app/serve/server.py", "os.execv"),
+        ("app/serve/gunicorn_config.py", "os.execve"),
         ("app/cli/surveys.py", "os.execve"),
     }
     assert {call for call in calls() if call[1] in DANGEROUS_CALLS} == replacing

@@ -26,7 +26,7 @@ SLOW_START = """
 import time
 from pathlib import Path
 
-from app.serve import load_application
+from app.serve.server import load_application
 
 app = load_application()
 (Path(__file__).parent / "booting").touch()

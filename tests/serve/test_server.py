@@ -9,7 +9,8 @@ from unittest import mock
 
 import pytest
 
-from app.serve import effective_settings, main
+from app.serve.__main__ import main
+from app.serve.server import effective_settings
 from app.settings import Settings
 from app.store import normalise_url, server_lock
 from tests.conftest import SURVEYS, free_port

@@ -22,11 +22,11 @@ from typing import Any
 from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
 
-from .catalogue import accept, read_catalogue
-from .core.formats import is_loopback
-from .errors import ConfigurationError
-from .observability.multiprocess import VARIABLE, delete_old_metrics, delete_temporary_folder, share_metrics
-from .settings import SECRETS_DIR, environment_warnings, read_settings
+from ..catalogue import accept, read_catalogue
+from ..core.formats import is_loopback
+from ..errors import ConfigurationError
+from ..observability.multiprocess import VARIABLE, delete_old_metrics, delete_temporary_folder, share_metrics
+from ..settings import SECRETS_DIR, environment_warnings, read_settings
 
 try:
     _settings = read_settings()
@@ -37,11 +37,11 @@ except ConfigurationError as error:
 # Not before share_metrics: these import prometheus_client, which then reads where metrics are shared.
 from prometheus_client.multiprocess import mark_process_dead
 
-from .observability.logging import LineFormatter, resolve_log_format
-from .sessions import open_store
-from .store import database_url, mark_in_use, server_lock, unmark_in_use
-from .web import EXTENSION, SEND_TIMEOUT_MS, AppContext, check_settings, config_warnings
-from .web.worker import descriptor_warning, raise_descriptor_limit, spare_descriptors
+from ..observability.logging import LineFormatter, resolve_log_format
+from ..sessions import open_store
+from ..store import database_url, mark_in_use, server_lock, unmark_in_use
+from ..web import EXTENSION, SEND_TIMEOUT_MS, AppContext, check_settings, config_warnings
+from ..web.worker import descriptor_warning, raise_descriptor_limit, spare_descriptors
 
 try:
     check_settings(_settings)  # here, because gunicorn would restart a failing worker for ever
@@ -49,8 +49,10 @@ try:
 except ConfigurationError as error:
     sys.exit(f"stepkeep: {error.message}")
 
+_PACKAGE = __package__.partition(".")[0]
+
 bind = f"{_settings.host}:{_settings.port}"
-worker_class = f"{__package__}.web.worker.Worker"
+worker_class = f"{_PACKAGE}.web.worker.Worker"
 workers = 1 if _database.get_backend_name() == "sqlite" else _settings.web_concurrency
 threads = _settings.rest_threads
 _descriptor_limit = raise_descriptor_limit()  # workers inherit it
@@ -185,7 +187,7 @@ def replace_server(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
 def _installed(server: Any) -> str:  # noqa: ANN401 - gunicorn has no types
     """Return a fingerprint of what a new server would read, but for settings in the environment and survey files."""
     release = Path(_release_folder(server)).resolve()
-    package = release / __package__ if (release / __package__).is_dir() else Path(__file__).parent
+    package = release / _PACKAGE if (release / _PACKAGE).is_dir() else Path(__file__).parents[1]
     secrets, languages = os.environ.get(SECRETS_DIR), _settings.languages_dir
     folders = [package, release / "alembic", *(Path(folder) for folder in (secrets, languages) if folder)]
     paths = {path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"}
@@ -208,7 +210,7 @@ def _release_folder(server: Any) -> str:  # noqa: ANN401 - gunicorn has no types
 
 def _problem_of_new_server(folder: str, environment: dict[str, str]) -> str:
     """Return why a new server could not start, in one line, or ''."""
-    command = [sys.executable, "-m", f"{__package__}.serve", "--check"]
+    command = [sys.executable, "-m", f"{_PACKAGE}.serve", "--check"]
     try:
         check = subprocess.run(  # noqa: S603 - this Python
             command, cwd=folder, env=environment, capture_output=True, text=True, timeout=CHECK_S, check=False

@@ -1,7 +1,4 @@
-"""``stepkeep serve``, ``python -m app.serve`` and ``make run``: check the configuration once, then become gunicorn.
-
-So an error is one clear line, not a worker that restarts for ever. ``--check`` only checks, also while a server runs.
-"""
+"""Check the configuration once, then become gunicorn: an error is one line, not a worker that restarts for ever."""
 
 import os
 import socket
@@ -9,24 +6,16 @@ import sys
 
 import flask
 
-from .core.commands import exit_code
-from .core.formats import is_loopback
-from .errors import ConfigurationError
-from .sessions import check_store, open_store
-from .settings import Settings, read_settings
-from .store import database_url, server_lock
-from .web import check_settings, create_app
+from ..core.commands import exit_code
+from ..core.formats import is_loopback
+from ..errors import ConfigurationError
+from ..sessions import check_store, open_store
+from ..settings import Settings, read_settings
+from ..store import database_url, server_lock
+from ..web import check_settings, create_app
 
 _FLASK_OPTIONS = frozenset({"-A", "--app", "-e", "--env-file"})
 """Options of ``flask`` with a value."""
-
-
-def main() -> None:
-    """Serve, or with ``--check`` only check."""
-    if sys.argv[1:] == ["--check"]:
-        check()
-    else:
-        serve()
 
 
 def serve() -> None:
@@ -54,7 +43,7 @@ def serve() -> None:
         sys.executable,
         [
             *(sys.executable, "-m", "gunicorn", "--config", f"python:{__package__}.gunicorn_config"),
-            f"{__package__}.serve:load_application()",
+            f"{__package__}.server:load_application()",
         ],
     )
 
@@ -70,7 +59,7 @@ def load_application() -> flask.Flask:
             sys.exit(1)
         sys.exit(exit_code(error))
     if is_command:
-        from .cli import register  # noqa: PLC0415 - a server starts sooner without the commands
+        from ..cli import register  # noqa: PLC0415 - a server starts sooner without the commands
 
         register(app)
     return app
@@ -131,7 +120,3 @@ def _check_port(settings: Settings) -> None:
                 f"Can't listen on {settings.host} port {settings.port}: {error.strerror}. "
                 "Choose another port, such as PORT=8001, or another HOST."
             ) from error
-
-
-if __name__ == "__main__":
-    main()
