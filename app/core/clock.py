@@ -10,10 +10,7 @@ MAX_STEP_BACK_US = 24 * 3600 * 1_000_000
 
 
 class ForwardClock:
-    """Microseconds since 1970 UTC; stands still when the machine's clock is set back, until that has caught up.
-
-    So events of this process are in the order of their times, as programs that poll for changes expect.
-    """
+    """Microseconds since 1970 UTC; stands still when the machine's clock is set back, so events are in time order."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
@@ -27,7 +24,6 @@ class ForwardClock:
         return now
 
     def start_at(self, at: int) -> None:
-        """Return no earlier time than this, e.g. of the newest event before a restart."""
         self._newest = max(self._newest, at)
         self()
 

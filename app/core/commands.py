@@ -1,4 +1,4 @@
-"""Commands of a command line: errors as one line, exit codes, and help texts with this installation's commands."""
+"""Command-line commands: errors as one line, exit codes, and help texts."""
 
 import sys
 from io import TextIOWrapper
@@ -15,10 +15,10 @@ UNAVAILABLE = 4
 
 
 class Command(click.Command):
-    """Prints a StepkeepError as one line, and maps it to an exit code."""
+    """Print a StepkeepError as one line, and exit with its code."""
 
     def __init__(self, name: str | None, *, help: str | None = None, **options: Any) -> None:  # noqa: A002, ANN401 - click's
-        """Take a help text with ``%(prog)s`` for the command line's name, and ``%(upgrade)s`` for the schema's."""
+        """Replace ``%(prog)s`` and ``%(upgrade)s`` in the help by this installation's commands."""
         if help is not None:
             help = help.replace("%(prog)s", COMMAND).replace("%(upgrade)s", UPGRADE)  # noqa: A001 - as above
         super().__init__(name, help=help, **options)
@@ -34,12 +34,10 @@ class Command(click.Command):
             raise click.exceptions.Exit(exit_code(error)) from error
 
     def describe(self, error: StepkeepError) -> str:
-        """Return the text of an error for an operator."""
         return str(error)
 
 
 def exit_code(error: StepkeepError) -> int:
-    """Return the exit code of a command that failed with this."""
     if isinstance(error, NotFound):
         return NOT_FOUND
     return UNAVAILABLE if isinstance(error, DatabaseUnavailable | DatabaseUnreachable | Overloaded) else 1

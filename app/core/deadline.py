@@ -37,13 +37,10 @@ class _Call(Generic[T]):
 
 
 class DeadlineThreads:
-    """Threads for blocking calls that may take longer than their callers can wait.
+    """Up to ``limit`` threads for blocking calls that may take longer than their callers can wait.
 
     They are daemons, which the standard library's executors are not: a frozen database must not keep the process from
-    ending. A thread for each call would take longer than the call.
-
-    Args:
-        limit: threads, each of which may hang; further calls wait, as part of their timeout.
+    ending.
     """
 
     def __init__(self, limit: int) -> None:
@@ -54,21 +51,17 @@ class DeadlineThreads:
         self._is_closed = False
 
     def run(self, timeout_s: float, function: Callable[[], T]) -> T:
-        """Return the function's result, or raise its exception. After a timeout it runs on, and its result is dropped.
+        """Return the function's result. After a timeout the function runs on.
 
         Raises:
-            DatabaseUnavailable: no result in time, or no thread.
+            DatabaseUnavailable: no result in time, or as :meth:`start`.
         """
         call = _Call(function)
         self.start(call.run)
         return call.wait(timeout_s)
 
     def start(self, function: Callable[[], None]) -> None:
-        """Run the function in one of the threads, and return at once; it must not raise.
-
-        Raises:
-            DatabaseUnavailable: no thread, or closed.
-        """
+        """Run a function, which must not raise, in one of the threads; DatabaseUnavailable without a thread."""
         with self._mutex:
             if self._is_closed:
                 raise DatabaseUnavailable("closed")
@@ -82,7 +75,7 @@ class DeadlineThreads:
             self._calls.put(function)  # before the end mark of `close`
 
     def close(self) -> None:
-        """End each thread once the calls so far are done, without waiting for them; later calls are refused."""
+        """End each thread once the calls so far are done, without waiting for them."""
         with self._mutex:
             if not self._is_closed:
                 self._is_closed = True

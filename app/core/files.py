@@ -17,11 +17,7 @@ OWNER_ONLY = 0o600
 
 
 def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file, replacing any other of that name.
-
-    Raises:
-        InvalidInput: it can't be written; errors of ``pieces`` pass.
-    """
+    """Write or replace a file; InvalidInput if it can't be written."""
     with _partial_file(path) as part:
         with part.open("wb", buffering=0) as file:
             for piece in pieces:
@@ -35,11 +31,7 @@ def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
 
 @contextmanager
 def create_file(path: Path) -> Iterator[Path]:
-    """Give an empty file's path; at the end of the block it becomes ``path``.
-
-    Raises:
-        InvalidInput: the file exists, or can't be written.
-    """
+    """Give an empty file's path, which becomes ``path`` after the block; InvalidInput if that exists."""
     if path.exists():
         raise InvalidInput(f"{path} already exists; choose another file name")
     with _partial_file(path) as part, write_errors(path):
@@ -50,7 +42,6 @@ def create_file(path: Path) -> Iterator[Path]:
 
 
 def open_new(path: Path) -> BinaryIO:
-    """Return a new file, open for writing; FileExistsError if it exists."""
     file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY), "wb")
     try:
         sync(path.absolute().parent)
@@ -78,7 +69,7 @@ def append_lines(path: Path, lines: bytes) -> None:
 
 
 def write_all(descriptor: int, data: bytes, offset: int | None = None) -> None:
-    """Write all data, at ``offset`` or the current position: a single call may write less."""
+    """Write all data, at ``offset`` or the current position."""
     rest = memoryview(data)
     while rest:
         written = os.write(descriptor, rest) if offset is None else os.pwrite(descriptor, rest, offset)
@@ -86,7 +77,7 @@ def write_all(descriptor: int, data: bytes, offset: int | None = None) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush a file's content or a folder's names: fsync(2) of a file does not save its name."""
+    """Flush a file's content, or a folder's names, which fsync(2) of a file does not save."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -96,7 +87,6 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
-    """Raise InvalidInput, naming the file, instead of OSError."""
     try:
         yield
     except FileExistsError as error:
@@ -107,7 +97,6 @@ def write_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _partial_file(path: Path) -> Iterator[Path]:
-    """Give a file with an unguessable name, in the same folder so that it can be renamed."""
     with write_errors(path):
         descriptor, name = tempfile.mkstemp(prefix=".stepkeep-", suffix=".part", dir=path.absolute().parent)
     os.close(descriptor)
@@ -119,9 +108,8 @@ def _partial_file(path: Path) -> Iterator[Path]:
 
 
 def _link(part: Path, path: Path) -> None:
-    """A rename would replace an existing file."""
     try:
-        os.link(part, path)
+        os.link(part, path)  # a rename would replace an existing file
     except FileExistsError:
         raise
     except OSError:  # no hard links here

@@ -22,10 +22,7 @@ _REGISTERED: "weakref.WeakKeyDictionary[ForkAware, None]" = weakref.WeakKeyDicti
 
 
 def register(aware: ForkAware) -> None:
-    """Call the methods at each fork while the object exists.
-
-    In the order of registration: a child can use what was registered before.
-    """
+    """Call the methods at each fork while the object exists, in the order of registration."""
     _REGISTERED[aware] = None
 
 

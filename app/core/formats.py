@@ -55,14 +55,13 @@ _DURATION_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def validation_message(error: Mapping[str, Any]) -> str:
-    """Return the plain message of one of pydantic's ``errors()``."""
     context = error.get("ctx", {})
     message = _PATTERN_MESSAGES.get(context.get("pattern")) or _TYPE_MESSAGES.get(error["type"])
     return message.format_map(context) if message else str(error["msg"]).removeprefix("Value error, ")
 
 
 def field_message(error: Mapping[str, Any], place: Sequence[int | str]) -> str:
-    """Return a sentence for one of pydantic's ``errors()``, which names the field that is wrong."""
+    """Return a sentence, with the field's name, for one of pydantic's ``errors()``."""
     name = ".".join(map(str, place))[:100]
     if error["type"] == "missing":
         return f"The field {name} is required."
@@ -73,12 +72,10 @@ def field_message(error: Mapping[str, Any], place: Sequence[int | str]) -> str:
 
 
 def is_language(text: str) -> bool:
-    """Return whether a text is a language tag."""
     return len(text) <= MAX_LANGUAGE_LENGTH and re.fullmatch(LANGUAGE, text) is not None
 
 
 def duration_us(duration: str | None) -> int | None:
-    """Return the microseconds of e.g. ``30d``."""
     if duration is None:
         return None
     return int(duration[:-1]) * _DURATION_S[duration[-1]] * 1_000_000
@@ -91,12 +88,10 @@ def normalize_origin(url: str) -> str:
 
 
 def is_address(host: str) -> bool:
-    """Return whether this is an IP address or localhost."""
     return host == "localhost" or _ip_address(host) is not None
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach the host."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     address = _ip_address(host)

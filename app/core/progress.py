@@ -7,4 +7,4 @@ Progress = Callable[[int, int], None]
 
 
 def no_progress(_done: int, _total: int) -> None:
-    """Report nothing."""
+    pass

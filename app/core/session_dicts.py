@@ -1,7 +1,4 @@
-"""The types of sessions and events as every interface shows them: in Python, REST, messages and exports.
-
-Plain dictionaries at run time. Times are RFC 3339 in UTC, with microseconds.
-"""
+"""Types of sessions and events at every interface: plain dictionaries, with times of RFC 3339 in UTC."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
@@ -37,7 +34,7 @@ class SessionDict(SessionFields):
 
 
 class HistoryDict(TypedDict):
-    """An entry of a session's history, in the Python API."""
+    """An entry of a history in the Python API."""
 
     action: str
     step: str | None

@@ -1,8 +1,4 @@
-"""Strict JSON, the same at every interface and for every database.
-
-Rejected is what a database or JavaScript may change: NUL, lone surrogates, NaN, Infinity, integers beyond 2^53,
-duplicate keys; and nesting deeper than 32.
-"""
+"""Strict JSON: without what a database or JavaScript may change, as the messages of InvalidJson say."""
 
 import json
 import math
@@ -31,11 +27,7 @@ _MAX_INTEGER_DIGITS = 17
 
 
 def decode(text: str | bytes, place: str = "$", max_depth: int = MAX_DEPTH + _ENVELOPE_DEPTH) -> Any:  # noqa: ANN401 - JSON is decoded here
-    """Return the value of a JSON text.
-
-    Raises:
-        InvalidJson: not JSON (RFC 8259), UTF-8 or strict.
-    """
+    """Return the value of a JSON text; raises InvalidJson."""
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8")
@@ -51,13 +43,8 @@ def decode(text: str | bytes, place: str = "$", max_depth: int = MAX_DEPTH + _EN
 
 
 def check(value: object, place: str = "$", max_depth: int = MAX_DEPTH) -> None:
-    """Raise InvalidJson unless a value is strict JSON.
-
-    Args:
-        value: of ``json.loads``; tuples count as lists.
-        place: its name in messages, e.g. ``answers.S1[2]``.
-    """
-    if _is_plain(value):
+    """Raise InvalidJson, naming the place, e.g. ``answers.S1[2]``, unless a value is strict JSON; tuples are lists."""
+    if _is_plain(value):  # as nearly all are: no place is formatted
         return
     if type(value) not in _ENCODED and not isinstance(value, dict | list):
         raise InvalidJson(place, _wrong_type(value))
@@ -70,7 +57,7 @@ def check(value: object, place: str = "$", max_depth: int = MAX_DEPTH) -> None:
 
 
 def encode(value: object) -> str:
-    """Return the compact JSON text of a value that passed :func:`check`, in its order of keys."""
+    """Return the compact JSON text of a value that passed :func:`check`."""
     return orjson.dumps(value).decode()
 
 
@@ -105,7 +92,6 @@ def _check_object(value: dict[Any, Any], place: str, max_depth: int) -> None:
 
 
 def _is_plain(value: object) -> bool:
-    """Return whether a value is surely strict JSON, as nearly all are: its place need not be written."""
     if type(value) is str:
         return value.isascii() and "\0" not in value
     return value is None or type(value) is bool or (type(value) is int and -MAX_INTEGER <= value <= MAX_INTEGER)

@@ -1,7 +1,4 @@
-"""Convert timestamps, which are microseconds since 1970 UTC; the only module that does.
-
-At interfaces they are RFC 3339 in UTC with microseconds and ``Z``, in databases naive UTC datetimes.
-"""
+"""Convert timestamps: microseconds since 1970 UTC; RFC 3339 at interfaces, naive UTC datetimes in databases."""
 
 import datetime
 from functools import lru_cache
@@ -23,35 +20,22 @@ def format_timestamp(at: None) -> None: ...
 @overload
 def format_timestamp(at: int | None) -> str | None: ...
 def format_timestamp(at: int | None) -> str | None:
-    """Return e.g. ``2026-11-24T10:00:00.123456Z``; None for None."""
+    """Return e.g. ``2026-11-24T10:00:00.123456Z``."""
     return None if at is None else f"{_text(at, 'T')}Z"
 
 
 def format_datetime(time: datetime.datetime) -> str:
-    """Return a naive UTC datetime as :func:`format_timestamp` does."""
     return f"{time.isoformat(timespec='microseconds')}Z"
 
 
 def format_minute(at: int) -> str:
-    """Return a timestamp for a page, to the minute, e.g. ``2026-11-24 10:00 UTC``."""
     return f"{to_datetime(at):%Y-%m-%d %H:%M UTC}"
 
 
 def parse_timestamp(text: str, name: str, *, ends_day: bool = False) -> int:
-    """Return the timestamp of an ISO 8601 time (UTC without an offset) or day.
-
-    Times before 1970 or after 9999 become the first or the last timestamp.
-
-    Args:
-        text: of a query: a space stands for ``+``.
-        name: for the message.
-        ends_day: a day means its end.
-
-    Raises:
-        InvalidInput: it is neither.
-    """
+    """Return the timestamp of an ISO 8601 time (UTC without an offset), or day: its beginning or end."""
     try:
-        time = datetime.datetime.fromisoformat(text.replace(" ", "+"))
+        time = datetime.datetime.fromisoformat(text.replace(" ", "+"))  # a query's space is a decoded `+`
         if time.tzinfo is not None:
             time = time.astimezone(datetime.UTC).replace(tzinfo=None)
         if ends_day and len(text) <= _DAY_LENGTH:
