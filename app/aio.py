@@ -1,20 +1,11 @@
-"""The Python API for asyncio: the same sessions, store and rules as the blocking one, awaited.
+"""The Python API for asyncio (docs/async.md).
 
-::
+Turns take no thread: the store's writer resolves their futures. Reads and erasures run in up to eight threads.
 
-    from stepkeep.aio import get_database
+A cancelled turn is committed once or not at all. Submit the same command again, with the same message id: it is applied
+once, and has ``duplicate`` set if it was before.
 
-    db = await get_database()
-    await db.save_session(user_id="user123", current_step="S1", answers={}, step_history=[])
-
-Turns take no thread: the store's writer commits those of all tasks, threads and loops together, and its results resolve
-their futures. Reads and erasures are calls of a blocking driver: up to eight threads of the store run them.
-
-A cancelled call has an unknown outcome: its turn is committed once or not at all. Submit the same command again, with
-the same message id: it is applied unless it was, and then has ``duplicate`` set.
-
-Every object can be used by several event loops in several threads at once, and on any loop with asyncio's interface,
-such as uvloop. Trio and AnyIO's Trio backend are not supported.
+Objects can be used by several event loops at once, of asyncio's interface: uvloop, but not Trio.
 """
 
 import asyncio
@@ -50,13 +41,7 @@ T = TypeVar("T")
 
 
 class AsyncSessionStore:
-    """Durable survey sessions, for asyncio.
-
-    ``async with`` closes it.
-
-    Attributes:
-        sync: the same store for blocking code; pass its slow functions to :meth:`run`.
-    """
+    """Survey sessions, for asyncio. ``sync`` is the same store for blocking code."""
 
     def __init__(self, store: SessionStore) -> None:
         self.sync = store
@@ -79,17 +64,11 @@ class AsyncSessionStore:
         languages: tuple[str, ...] = (),
         parameters: Given | None = None,
     ) -> tuple[Snapshot, bool]:
-        """Return the session, begun if there was none or it is unreadable, and whether it existed.
+        """Return the session, begun if there was none, and whether it existed; as ``SessionTurns.get_or_create``.
 
         Args:
             languages: tags that the participant wants, the best first.
-            parameters: what the survey's parameters are taken from: ``Given(api=...)`` in a program.
-
-        Raises:
-            NoSuchSurvey: there is neither a session nor the survey.
-            InvalidInput: there is none, and one of the survey's parameters is wrong or missing.
-            Unauthorized: there is none, and the participant's access has been revoked, e.g. by an erasure.
-            Unavailable: as :meth:`submit`.
+            parameters: ``Given(api=...)`` in a program.
         """
         snapshot = await self.run(self.sync.turns.load, key)
         if snapshot is not None:
@@ -102,12 +81,9 @@ class AsyncSessionStore:
     async def submit(self, key: SessionKey, command: AnyCommand) -> Result:
         """Return the committed result, or the rejection by the survey's rules.
 
-        Concurrent calls share transactions. While the queue is full, or the writer is slow, the call waits for
-        STEPKEEP_QUEUE_TIMEOUT_S.
-
         Raises:
             InvalidInput: values can't be saved.
-            Overloaded: the wait was too long; nothing was done.
+            Overloaded: it waited for STEPKEEP_QUEUE_TIMEOUT_S; nothing was done.
             DatabaseUnavailable: not committed, or the outcome is unknown; safe to submit again with a message id.
             MessageIdReused: another command had its message id.
             SessionUnreadable: the stored session can't be read.
@@ -133,40 +109,25 @@ class AsyncSessionStore:
     async def submit_or_raise(self, key: SessionKey, command: AnyCommand) -> Committed:
         """Return the committed result of an integrator's command.
 
-        Raises:
+        Raises, besides :meth:`submit`:
             NoSuchSession: there is none.
             VersionConflict: not at ``expected_version``.
-            Unavailable and others: as :meth:`submit`.
         """
         return self.sync.turns.committed_or_raise(key, command, await self.submit(key, command))
 
     async def load(self, key: SessionKey) -> Snapshot | None:
-        """Return the session.
-
-        Raises:
-            SessionUnreadable: the stored session can't be read.
-            Unavailable: the database did not answer, or another release wrote it.
-        """
         return await self.run(self.sync.queries.load, key)
 
     async def history(
         self, key: SessionKey, *, after_version: int = 0, limit: int = 100, newest_first: bool = False
     ) -> list[HistoryEntry]:
-        """Return events after a version.
-
-        Raises:
-            SessionUnreadable, Unavailable: as :meth:`load`.
-        """
         read = self.sync.queries.history
         return await self.run(read, key, after_version=after_version, limit=limit, newest_first=newest_first)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what a blocking function returns, for instance ``sync.queries.at_version``, called in a thread.
+        """Call a blocking function, for instance ``sync.queries.at_version``, in a thread; eight run at once.
 
-        Eight run at once, others wait. A function that has begun runs on after a cancellation.
-
-        Raises:
-            DatabaseUnavailable: no thread can be started.
+        A cancellation does not end it. DatabaseUnavailable: no thread can be started.
         """
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[T] = loop.create_future()
@@ -176,15 +137,14 @@ class AsyncSessionStore:
         return await outcome
 
     async def close(self) -> None:
-        """Commit the submitted turns, and close; later calls raise DatabaseUnavailable, as do waiting erasures."""
+        """Commit the submitted turns, and close; later calls and waiting erasures raise DatabaseUnavailable."""
         await asyncio.to_thread(self.sync.close)
 
 
 class AsyncDatabase:
-    """:class:`~.database.Database` for asyncio: the same functions, arguments, results and errors.
+    """:class:`~.database.Database` for asyncio: the same functions, results and errors.
 
-    Attributes:
-        store: the sessions, to submit commands under the survey's rules.
+    To repeat a cancelled call is safe; ``add_history_entry`` may then add two entries.
     """
 
     def __init__(self, database: Database) -> None:
@@ -209,24 +169,8 @@ class AsyncDatabase:
         *,
         survey_id: str | None = None,
     ) -> bool:
-        """Replace the session's whole state, or create it; True: committed.
-
-        Args:
-            answers: any JSON, by step.
-            step_history: oldest first, without the current step.
-
-        Raises:
-            InvalidInput: nothing was written.
-            Unavailable: not saved now; repeating it is safe, as after a cancellation.
-        """
         key = self._requests.key(user_id, survey_id)
-        command = self._requests.save(
-            step_history,
-            current_step=current_step,
-            answers=answers,
-            is_audio_mode=is_audio_mode,
-            session_data=session_data,
-        )
+        command = self._requests.save(current_step, answers, step_history, is_audio_mode, session_data)
         await self.store.submit_or_raise(key, command)
         return True
 
@@ -239,16 +183,10 @@ class AsyncDatabase:
         language: str | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> SessionDict:
-        """Return the session, begun at the survey's first step if there is none; as ``Database.begin_session``."""
-        begin = partial(
-            self._sync.begin_session,
-            user_id,
-            survey_id=survey_id,
-            is_audio_mode=is_audio_mode,
-            language=language,
-            parameters=parameters,
+        begin = self._sync.begin_session
+        return await self.store.run(
+            begin, user_id, survey_id=survey_id, is_audio_mode=is_audio_mode, language=language, parameters=parameters
         )
-        return await self.store.run(begin)
 
     async def load_session(self, user_id: str, *, survey_id: str | None = None) -> SessionDict | None:
         return await self.store.run(self._sync.load_session, user_id, survey_id=survey_id)
@@ -264,21 +202,7 @@ class AsyncDatabase:
         *,
         survey_id: str | None = None,
     ) -> bool:
-        """Change the parts of the session's state that are not None; ``{}`` clears ``session_data``.
-
-        Returns:
-            True: committed. False: no such session.
-
-        Raises:
-            InvalidInput, Unavailable: as :meth:`save_session`.
-        """
-        command = self._requests.update(
-            step_history,
-            current_step=current_step,
-            answers=answers,
-            is_audio_mode=is_audio_mode,
-            session_data=session_data,
-        )
+        command = self._requests.update(current_step, answers, step_history, is_audio_mode, session_data)
         return await self._submit(self._requests.key(user_id, survey_id), command)
 
     async def add_history_entry(
@@ -290,30 +214,21 @@ class AsyncDatabase:
         *,
         survey_id: str | None = None,
     ) -> bool:
-        """Add an entry to the history only; repeated after a cancellation, there may be two.
-
-        Returns:
-            True: committed. False: no such session.
-        """
         command = self._requests.note(action, step, answer)
         return await self._submit(self._requests.key(user_id, survey_id), command)
 
     async def get_session_history(
         self, user_id: str, limit: int = 100, *, survey_id: str | None = None
     ) -> list[HistoryDict]:
-        """Return the newest entries, newest first."""
         return await self.store.run(self._sync.get_session_history, user_id, limit, survey_id=survey_id)
 
     async def list_sessions(self, limit: int = 100, *, survey_id: str | None = None) -> list[SessionDict]:
-        """Return sessions of one survey, or of all, ordered by participant."""
         return await self.store.run(self._sync.list_sessions, limit, survey_id=survey_id)
 
     async def delete_session(self, user_id: str, *, survey_id: str | None = None) -> bool:
-        """Erase the session; return whether there was one."""
         return await self.store.run(self._sync.delete_session, user_id, survey_id=survey_id)
 
     async def close(self) -> None:
-        """Commit what was submitted, and close; the next :func:`get_database` opens the database again."""
         await asyncio.to_thread(self._sync.close)
 
     async def _submit(self, key: SessionKey, command: AnyCommand) -> bool:
@@ -325,13 +240,7 @@ class AsyncDatabase:
 
 
 async def get_database() -> AsyncDatabase:
-    """Return this process's database, opened at the first call, in a thread.
-
-    It is the one of the blocking ``get_database``: a program can use both.
-
-    Raises:
-        ConfigurationError: a setting, a survey file or the database prevents it.
-    """
+    """Return this process's database, as the blocking ``get_database``; a program can use both."""
     opened = database.opened_database()
     if opened is None:
         opened = await asyncio.to_thread(database.get_database)
@@ -339,13 +248,7 @@ async def get_database() -> AsyncDatabase:
 
 
 async def open_store(settings: Settings) -> AsyncSessionStore:
-    """Return the store that the settings describe, opened in a thread.
-
-    A SQLite database is created and upgraded; another must have the newest schema.
-
-    Raises:
-        ConfigurationError: a survey file, the database or its schema can't be used.
-    """
+    """Return the store that the settings describe, as the blocking ``open_store``."""
     return AsyncSessionStore(await asyncio.to_thread(sessions.open_store, settings))
 
 

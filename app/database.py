@@ -1,14 +1,6 @@
-"""The Python API for scripts, without a server.
+"""The Python API for scripts, without a server (docs/python.md).
 
-::
-
-    from database import get_database
-
-    db = get_database()
-    db.save_session(user_id="user123", current_step="S1", answers={}, step_history=[])
-
-The steps need not exist in a survey file. Sessions belong to the survey ``survey_id``; without it to
-STEPKEEP_DEFAULT_SURVEY, else to ``default``, whatever survey files there are.
+Without ``survey_id``, sessions belong to STEPKEEP_DEFAULT_SURVEY, else to ``default``. A survey needs no file.
 """
 
 import os
@@ -28,7 +20,7 @@ from .survey import Given, Note, Save, SessionKey, Snapshot, Update
 
 
 class Requests:
-    """Checks the arguments of the API's functions and makes keys and commands of them, which the caller submits."""
+    """Makes keys and commands of the API's arguments. The caller submits them, and the service checks them."""
 
     def __init__(self, store: SessionStore) -> None:
         self._store = store
@@ -37,12 +29,11 @@ class Requests:
     def key(self, user_id: str, survey_id: str | None) -> SessionKey:
         return self._store.queries.key(user_id, self._survey_id if survey_id is None else survey_id)
 
-    def save(self, step_history: Sequence[str], **state: Any) -> Save:  # noqa: ANN401 - the service checks them
-        return Save(at=self._store.clock(), step_history=_path(step_history), **state)
+    def save(self, *state: object) -> Save:
+        return Save(at=self._store.clock(), **_fields(*state))
 
-    def update(self, step_history: Sequence[str] | None, **state: object) -> Update:
-        fields = {**state, "step_history": None if step_history is None else _path(step_history)}
-        changes = {name: value for name, value in fields.items() if value is not None}
+    def update(self, *state: object) -> Update:
+        changes = {name: value for name, value in _fields(*state).items() if value is not None}
         return Update(at=self._store.clock(), changes=changes)
 
     def note(self, action: str, step: str | None, answer: object) -> Note:
@@ -67,24 +58,18 @@ class Database:
         *,
         survey_id: str | None = None,
     ) -> bool:
-        """Replace the session's whole state, or create it; True: committed.
+        """Replace the session's whole state, or create it; return True once it is committed.
 
         Args:
             answers: any JSON, by step.
             step_history: oldest first, without the current step.
 
-        Raises:
+        Raises, like all functions that write:
             InvalidInput: nothing was written.
             Unavailable: not saved now; repeating it is safe.
         """
         key = self.requests.key(user_id, survey_id)
-        command = self.requests.save(
-            step_history,
-            current_step=current_step,
-            answers=answers,
-            is_audio_mode=is_audio_mode,
-            session_data=session_data,
-        )
+        command = self.requests.save(current_step, answers, step_history, is_audio_mode, session_data)
         self.store.turns.submit_or_raise(key, command)
         return True
 
@@ -101,12 +86,11 @@ class Database:
 
         Args:
             language: of a new session, such as de-AT, if the survey has it; None for the survey's own.
-            parameters: of a new session: the survey's, wherever they come from otherwise.
+            parameters: of a new session, wherever the survey takes them from otherwise.
 
         Raises:
             NoSuchSurvey: there is neither a session nor the survey.
             InvalidInput: a parameter is wrong or missing.
-            Unavailable: as :meth:`save_session`.
         """
         snapshot, _ = self.store.turns.get_or_create(
             self.requests.key(user_id, survey_id),
@@ -131,21 +115,8 @@ class Database:
         *,
         survey_id: str | None = None,
     ) -> bool:
-        """Change the parts of the session's state that are not None; ``{}`` clears ``session_data``.
-
-        Returns:
-            True: committed. False: no such session.
-
-        Raises:
-            InvalidInput, Unavailable: as :meth:`save_session`.
-        """
-        command = self.requests.update(
-            step_history,
-            current_step=current_step,
-            answers=answers,
-            is_audio_mode=is_audio_mode,
-            session_data=session_data,
-        )
+        """Change the fields that are not None; return whether there is a session. ``{}`` clears ``session_data``."""
+        command = self.requests.update(current_step, answers, step_history, is_audio_mode, session_data)
         return self._submit(self.requests.key(user_id, survey_id), command)
 
     def add_history_entry(
@@ -157,11 +128,7 @@ class Database:
         *,
         survey_id: str | None = None,
     ) -> bool:
-        """Add an entry to the history only.
-
-        Returns:
-            True: committed. False: no such session.
-        """
+        """Add an entry to the history, not to the state; return whether there is a session."""
         command = self.requests.note(action, step, answer)
         return self._submit(self.requests.key(user_id, survey_id), command)
 
@@ -212,12 +179,10 @@ _guard = threading.Lock()
 
 
 def get_database() -> Database:
-    """Return this process's database, opened at the first call.
-
-    Thread-safe; a forked child opens its own.
+    """Return this process's database, opened at the first call. Thread-safe; a forked child opens its own.
 
     Raises:
-        ConfigurationError: a setting, a survey file or the database prevents it.
+        ConfigurationError: a setting, a survey file or the database can't be used.
     """
     global _instance  # noqa: PLW0603 - one instance per process
     with _guard:
@@ -250,8 +215,16 @@ def _limit(limit: object) -> int:
     return limit
 
 
-def _path(step_history: object) -> Any:  # noqa: ANN401 - the service checks it
-    return tuple(step_history) if isinstance(step_history, list | tuple) else step_history
+def _fields(
+    current_step: object, answers: object, step_history: object, is_audio_mode: object, session_data: object
+) -> dict[str, Any]:
+    return {
+        "current_step": current_step,
+        "answers": answers,
+        "is_audio_mode": is_audio_mode,
+        "session_data": session_data,
+        "step_history": tuple(step_history) if isinstance(step_history, list | tuple) else step_history,
+    }
 
 
 def _entry_dict(entry: HistoryEntry) -> HistoryDict:
