@@ -3,22 +3,21 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic
-from typing import Any, ParamSpec, Self, TypeVar, cast
+from typing import Any, ParamSpec, Self, TypeVar
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
-from ..core.session_dicts import SessionFields
 from ..errors import StepkeepError
 from .command import AsyncPendingCommand, PendingCommand
 from .errors import ClientClosed, PermanentlyRefused
 from .messages import ServerMessage, StateMessage
 from .outbox import MemoryOutbox, Outbox
-from .protocol import ClientProtocol, new_command
+from .protocol import ClientProtocol, SurveyCommands, new_command
 from .timeouts import DEFAULT_TIMEOUTS, ClientTimeouts
 from .transport import authorization_header, encode, open_async_connection, send_async, socket_url
 
@@ -28,16 +27,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class AsyncSurveyClient:
-    """:class:`SurveyClient` for asyncio: the same arguments, behaviour and errors. For one event loop.
-
-    Args:
-        listener: a plain function, called in the event loop with every message, in order, before the command's result
-            is set; must be quick.
-
-    Raises:
-        InvalidInput: the origin is invalid, or the token (BadToken).
-    """
+class AsyncSurveyClient(SurveyCommands[Coroutine[Any, Any, AsyncPendingCommand]]):
+    """:class:`SurveyClient` for one event loop, which calls ``listener``. A cancelled call may have been accepted."""
 
     def __init__(  # noqa: PLR0913 - keywords, most of them optional
         self,
@@ -76,32 +67,7 @@ class AsyncSurveyClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    @property
-    def is_online(self) -> bool:
-        """Whether the session's state has arrived on an open connection."""
-        return self._protocol.is_online
-
-    @property
-    def unacknowledged(self) -> int:
-        return self._protocol.unacknowledged
-
-    @property
-    def session(self) -> SessionFields | None:
-        """As last received, pending commands included; None before."""
-        return self._protocol.session
-
-    @property
-    def version(self) -> int:
-        """The newest committed version received, or 0."""
-        return self._protocol.version
-
     async def start(self) -> None:
-        """Load the outbox and connect in the background; idempotent.
-
-        Raises:
-            OutboxInUse, OutboxOwnerMismatch, OutboxFailed: see there.
-            ClientClosed: create a new client.
-        """
         async with self._starting:
             if self._is_closed:
                 raise ClientClosed
@@ -112,12 +78,6 @@ class AsyncSurveyClient:
             self._tasks = (asyncio.create_task(self._run()), asyncio.create_task(self._send_all()))
 
     async def wait_until_online(self, timeout_s: float | None = None) -> StateMessage:
-        """Wait for a connection; return the newest ``state`` message.
-
-        Raises:
-            TimeoutError: not yet; the client keeps trying.
-            PermanentlyRefused, ClientClosed: the client has stopped.
-        """
         protocol = self._protocol
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
@@ -129,7 +89,6 @@ class AsyncSurveyClient:
         return protocol.state
 
     async def close(self, timeout_s: float = 5) -> None:
-        """Close; unacknowledged commands stay in the outbox and raise ClientClosed."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -147,40 +106,7 @@ class AsyncSurveyClient:
         for command in unresolved:
             command.resolve(ClientClosed())
 
-    async def answer(self, step: str, value: object, *, confirmed: bool = False) -> AsyncPendingCommand:
-        """Answer a step: the current one, or another on the path. Return once the outbox has the command.
-
-        A cancelled call may have been accepted.
-
-        Args:
-            confirmed: the participant has seen the warnings of a Rejected with the code ``confirm``.
-
-        Raises, like all commands, before the outbox has it:
-            NotSendable, CommandTooLarge: it could never be sent.
-            OutboxFailed: the outbox can't be written.
-            PermanentlyRefused, ClientClosed: the client has stopped.
-        """
-        fields = {"step": step, "value": value, **({"confirmed": True} if confirmed else {})}
-        return await self._submit("answer", **fields)
-
-    async def back(self) -> AsyncPendingCommand:
-        return await self._submit("back")
-
-    async def goto(self, step: str) -> AsyncPendingCommand:
-        return await self._submit("goto", step=step)
-
-    async def set_mode(self, *, audio: bool) -> AsyncPendingCommand:
-        return await self._submit("mode", audio=audio)
-
-    async def set_language(self, language: str) -> AsyncPendingCommand:
-        """Show the survey in another of its languages, also when it is completed."""
-        return await self._submit("language", language=language)
-
-    async def restart(self) -> AsyncPendingCommand:
-        return await self._submit("restart")
-
     async def draft(self, step: str, value: object) -> None:
-        """Send a draft, kept in memory only; a newer one replaces it."""
         self._protocol.add_draft(encode({"type": "draft", "step": step, "value": value}))
         self._notify()
 
@@ -202,7 +128,6 @@ class AsyncSurveyClient:
         return await asyncio.wrap_future(self._outbox_thread.submit(function, *args, **kwargs))
 
     def _notify(self) -> None:
-        """Wake all waiting tasks, which check again."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -218,11 +143,7 @@ class AsyncSurveyClient:
                 command.resolve(error)
 
     async def _attempt(self) -> float:
-        """Receive until the connection ends; return the seconds until the next attempt.
-
-        Raises:
-            PermanentlyRefused: further attempts would be refused, too.
-        """
+        """Receive until the connection ends; return the seconds until the next attempt."""
         self._protocol.begin_attempt(monotonic())
         failure: Exception | None = None
         try:
@@ -252,14 +173,6 @@ class AsyncSurveyClient:
         self._call_listener(message)
         if answered is not None:
             answered.command.resolve(answered.result)
-
-    def _call_listener(self, message: dict[str, Any]) -> None:
-        if self._listener is None:
-            return
-        try:
-            self._listener(cast("ServerMessage", message))
-        except Exception:
-            log.exception("The listener failed; the client continues.")
 
     def _lose(self, connection: ClientConnection) -> None:
         if self._connection is connection:

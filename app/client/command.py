@@ -13,12 +13,7 @@ DRAFT = ""
 
 
 class PendingCommand:
-    """An unacknowledged command.
-
-    Attributes:
-        is_pending: the server will commit it after its outage.
-        future: set by the client.
-    """
+    """A command; ``is_pending``: the server will commit it after its outage."""
 
     def __init__(self, command: dict[str, Any]) -> None:
         self.id: str = command["id"]
@@ -34,10 +29,8 @@ class PendingCommand:
         """Wait for the ``ack``, which means committed. Not to be called by the listener.
 
         Raises:
-            Rejected: by the survey's rules.
-            CommandRefused: the server does not accept the message.
-            PermanentlyRefused, ClientClosed: the client stopped; the outbox keeps the command.
-            TimeoutError: not yet; the client keeps trying.
+            Rejected, CommandRefused: the command has left the outbox.
+            PermanentlyRefused, ClientClosed, TimeoutError: the outbox keeps it.
         """
         try:
             return self.future.result(timeout_s)
@@ -47,8 +40,7 @@ class PendingCommand:
             raise TimeoutError(f"not acknowledged within {timeout_s} s; it stays in the outbox") from None
 
     def resolve(self, result: AckMessage | StepkeepError) -> None:
-        """Set the result once: the ack and the closing of the client can coincide."""
-        with contextlib.suppress(InvalidStateError):
+        with contextlib.suppress(InvalidStateError):  # the ack and the closing of the client can coincide
             if isinstance(result, StepkeepError):
                 self.future.set_exception(result)
             else:
@@ -56,22 +48,14 @@ class PendingCommand:
 
 
 class AsyncPendingCommand:
-    """An unacknowledged command of an :class:`AsyncSurveyClient`."""
+    """:class:`PendingCommand` for asyncio; a cancelled ``result()`` does not end it."""
 
     def __init__(self, pending: PendingCommand) -> None:
         self._pending = pending
-
-    @property
-    def id(self) -> str:
-        return self._pending.id
-
-    @property
-    def command(self) -> dict[str, Any]:
-        return self._pending.command
+        self.id, self.command = pending.id, pending.command
 
     @property
     def is_pending(self) -> bool:
-        """Whether the server will commit it after its outage."""
         return self._pending.is_pending
 
     @property
@@ -79,7 +63,6 @@ class AsyncPendingCommand:
         return self._pending.done
 
     async def result(self, timeout_s: float | None = None) -> AckMessage:
-        """Wait for the ``ack``; raises as :meth:`PendingCommand.result`. A cancellation does not end the command."""
         waiting = asyncio.wrap_future(self._pending.future)
         waiting.add_done_callback(lambda future: future.cancelled() or future.exception())  # retrieved, if not here
         done, _ = await asyncio.wait([waiting], timeout=timeout_s)
@@ -89,7 +72,7 @@ class AsyncPendingCommand:
 
 
 class SendQueue:
-    """The current connection's messages, in order. Not thread-safe: used under the client's lock."""
+    """The current connection's messages, in order. Not thread-safe."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, str] = {}
@@ -97,12 +80,10 @@ class SendQueue:
         self._unanswered: set[str] = set()
 
     def add(self, key: str, text: str) -> None:
-        """Append a message, replacing a waiting one of its key."""
-        self._waiting.pop(key, None)
+        self._waiting.pop(key, None)  # the new one goes to the end
         self._waiting[key] = text
 
     def take(self, limit: int) -> tuple[str, str] | None:
-        """Return the next message, or None while ``limit`` commands are unanswered."""
         if not self._waiting or len(self._unanswered) >= limit:
             return None
         key = next(iter(self._waiting))
@@ -112,7 +93,6 @@ class SendQueue:
         return key, text
 
     def mark_answered(self, key: str) -> None:
-        """Count a ``pending`` command as answered; it may be sent again."""
         self._unanswered.discard(key)
 
     def remove(self, key: str) -> None:
@@ -121,11 +101,10 @@ class SendQueue:
         self._waiting.pop(key, None)
 
     def remove_sent_draft(self) -> None:
-        """Drafts are sent at most once."""
         self._sent.pop(DRAFT, None)
 
     def rewind(self) -> None:
-        """Queue sent messages again before waiting ones; a waiting draft replaces a sent one."""
+        """Queue sent messages again, before waiting ones; a waiting draft replaces a sent one."""
         if DRAFT in self._waiting:
             self._sent.pop(DRAFT, None)
         self._waiting = {**self._sent, **self._waiting}

@@ -1,9 +1,9 @@
-"""The clients' protocol without I/O, threads or clock: what is sent when, and what the server's messages change."""
+"""What both clients share: the protocol, without I/O, threads or clock, and the commands."""
 
 import json
 import logging
-from collections.abc import Iterable
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from websockets.exceptions import WebSocketException
 
@@ -12,11 +12,14 @@ from ..core.session_dicts import SessionFields
 from ..errors import InvalidInput, StepkeepError
 from .command import DRAFT, PendingCommand, SendQueue
 from .errors import ClientClosed, CommandRefused, Rejected
-from .messages import AckMessage, StateMessage
+from .messages import AckMessage, ServerMessage, StateMessage
 from .timeouts import ABNORMAL_CLOSURE, INTERNAL_ERROR, ClientTimeouts
 from .transport import close_code, encode
 
 log = logging.getLogger("stepkeep.client")
+
+Sent = TypeVar("Sent")
+"""What a client's functions return that send a command."""
 
 TRANSIENT_ERRORS = frozenset({"unavailable", "rate_limited"})
 """Codes after which a command stays in the outbox."""
@@ -26,32 +29,19 @@ MAX_UNANSWERED = 32
 
 
 class Answered(NamedTuple):
-    """A command with its final answer: it leaves the outbox, and then gets its result."""
+    """A command with its final answer."""
 
     command: PendingCommand
     result: AckMessage | StepkeepError
 
 
 def new_command(kind: str, fields: dict[str, object]) -> tuple[PendingCommand, str]:
-    """Return a command and its text.
-
-    Raises:
-        NotSendable, CommandTooLarge: it could never be sent.
-    """
     text = encode({"type": kind, "id": new_message_id(), **fields})
     return PendingCommand(json.loads(text)), text  # the caller may change the value
 
 
 class ClientProtocol:
-    """A client's state. Not thread-safe; every time is of the monotonic clock.
-
-    Attributes:
-        failure: why the client is not open, or None.
-        is_online: whether the session's state has arrived on the open connection.
-        state: the newest ``state`` message.
-        session: as last received, pending commands included.
-        version: the newest committed version received, or 0.
-    """
+    """A client's state; ``failure`` is why it is not open. Not thread-safe; every time is of the monotonic clock."""
 
     def __init__(self, timeouts: ClientTimeouts) -> None:
         self._timeouts = timeouts
@@ -77,7 +67,7 @@ class ClientProtocol:
     # --------------------------------------------------------------------------------------------- commands
 
     def open(self, stored: Iterable[dict[str, Any]]) -> list[str]:
-        """Open with an outbox's commands; return the ids of those to remove: the server would refuse them each time."""
+        """Queue an outbox's commands; return the ids of those to remove, which no server accepts."""
         refused = []
         for command in stored:
             try:
@@ -93,7 +83,6 @@ class ClientProtocol:
             raise self.failure
 
     def add(self, command: PendingCommand, text: str) -> None:
-        """Queue a command that is in the outbox."""
         self._commands[command.id] = command
         self._queue.add(command.id, text)
 
@@ -102,7 +91,7 @@ class ClientProtocol:
         self._queue.add(DRAFT, text)
 
     def next_message(self, now: float) -> tuple[str, str] | float | None:
-        """Return the key and text to send, or the seconds until there may be one, or None: until something changes."""
+        """Return the key and text to send, or the seconds to wait, or None: until something changes."""
         pause_s = self._paused_until - now
         if pause_s > 0:
             return pause_s
@@ -113,7 +102,7 @@ class ClientProtocol:
             self._queue.remove_sent_draft()
 
     def stop(self, failure: StepkeepError) -> list[PendingCommand]:
-        """Stop for good; return the commands to be resolved with the failure, which stay in the outbox."""
+        """Stop for good; the caller resolves the returned commands."""
         self.failure = failure
         self.is_online = False
         return list(self._commands.values())
@@ -133,11 +122,7 @@ class ClientProtocol:
         self._queue.rewind()
 
     def end_attempt(self, error: Exception | None, now: float) -> float:
-        """Return the seconds until the next attempt to connect.
-
-        Raises:
-            PermanentlyRefused: further attempts would be refused, too.
-        """
+        """Return the seconds until the next attempt, or raise PermanentlyRefused."""
         code, problem = ABNORMAL_CLOSURE, "unexpected error"
         if error is None or isinstance(error, OSError | WebSocketException | ValueError):  # not JSON: not this server
             code, reason = (code, "") if error is None else close_code(error)
@@ -154,7 +139,6 @@ class ClientProtocol:
     # --------------------------------------------------------------------------------------------- messages
 
     def receive(self, message: dict[str, Any], now: float) -> Answered | None:
-        """Apply a message; return the command that it answers finally."""
         self._update_session(message)
         return self._apply_answer(message, now)
 
@@ -199,7 +183,66 @@ class ClientProtocol:
         return Answered(command, result)
 
     def _pause(self, now: float) -> None:
-        """Then send again from the oldest command, so that the order is kept."""
         self._paused_until = now + self._timeouts.resend_after_s(self._pauses)
         self._pauses += 1
-        self._queue.rewind()
+        self._queue.rewind()  # to send again from the oldest command, so that the order is kept
+
+
+class SurveyCommands(Generic[Sent]):
+    """The session as last received, and the functions that send a command.
+
+    Until the outbox has it, they raise NotSendable, CommandTooLarge, OutboxFailed, PermanentlyRefused or ClientClosed.
+    """
+
+    _protocol: ClientProtocol
+    _listener: Callable[[ServerMessage], None] | None
+
+    @property
+    def is_online(self) -> bool:
+        """Whether the session's state has arrived on the open connection."""
+        return self._protocol.is_online
+
+    @property
+    def unacknowledged(self) -> int:
+        return self._protocol.unacknowledged
+
+    @property
+    def session(self) -> SessionFields | None:
+        """As last received, pending commands included; None before."""
+        return self._protocol.session
+
+    @property
+    def version(self) -> int:
+        """The newest committed one received, or 0."""
+        return self._protocol.version
+
+    def answer(self, step: str, value: object, *, confirmed: bool = False) -> Sent:
+        """Answer a step on the path; ``confirmed`` after a Rejected with the code ``confirm``."""
+        return self._submit("answer", step=step, value=value, **({"confirmed": True} if confirmed else {}))
+
+    def back(self) -> Sent:
+        return self._submit("back")
+
+    def goto(self, step: str) -> Sent:
+        return self._submit("goto", step=step)
+
+    def set_mode(self, *, audio: bool) -> Sent:
+        return self._submit("mode", audio=audio)
+
+    def set_language(self, language: str) -> Sent:
+        """Show the survey in another of its languages, also when completed."""
+        return self._submit("language", language=language)
+
+    def restart(self) -> Sent:
+        return self._submit("restart")
+
+    def _submit(self, kind: str, **fields: object) -> Sent:
+        raise NotImplementedError
+
+    def _call_listener(self, message: dict[str, Any]) -> None:
+        if self._listener is None:
+            return
+        try:
+            self._listener(cast("ServerMessage", message))
+        except Exception:
+            log.exception("The listener failed; the client continues.")

@@ -5,40 +5,37 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection
 
-from ..core.session_dicts import SessionFields
 from ..errors import StepkeepError
 from .command import PendingCommand
 from .errors import ClientClosed, PermanentlyRefused
 from .messages import ServerMessage, StateMessage
 from .outbox import MemoryOutbox, Outbox
-from .protocol import ClientProtocol, new_command
+from .protocol import ClientProtocol, SurveyCommands, new_command
 from .timeouts import DEFAULT_TIMEOUTS, ClientTimeouts
 from .transport import authorization_header, encode, open_connection, send, socket_url
 
 log = logging.getLogger("stepkeep.client")
 
 
-class SurveyClient:
+class SurveyClient(SurveyCommands[PendingCommand]):
     """One participant's connection to one survey. Thread-safe.
 
     Args:
         origin: ``https://host/prefix``; the prefix is a proxy's.
         survey_id: None for the server's only or default survey.
-        is_audio_mode: of a new session.
-        language: of a new session, such as de-AT, if the survey has it; None for the survey's own.
+        language: of a new session, such as de-AT; None for the survey's own.
         parameters: of a new session: those of the survey with ``from: url``.
-        token: the part of the link after ``#``, or an API key with ``sessions:write``; unnecessary in development. Use
-            ``https://``: it is sent.
+        token: the part of the link after ``#``, or an API key with ``sessions:write``.
         outbox: None keeps commands in memory.
         listener: gets every message, in order, in a client thread, before the command's result is set; must be quick.
 
     Raises:
-        InvalidInput: the origin is invalid, or the token (BadToken).
+        InvalidInput: the origin or the token is invalid.
     """
 
     def __init__(  # noqa: PLR0913 - keywords, most of them optional
@@ -76,32 +73,12 @@ class SurveyClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def is_online(self) -> bool:
-        """Whether the session's state has arrived on an open connection."""
-        return self._protocol.is_online
-
-    @property
-    def unacknowledged(self) -> int:
-        with self._changed:
-            return self._protocol.unacknowledged
-
-    @property
-    def session(self) -> SessionFields | None:
-        """As last received, pending commands included; None before."""
-        return self._protocol.session
-
-    @property
-    def version(self) -> int:
-        """The newest committed version received, or 0."""
-        return self._protocol.version
-
     def start(self) -> None:
         """Load the outbox and connect in the background; idempotent.
 
         Raises:
-            OutboxInUse, OutboxOwnerMismatch, OutboxFailed: see there.
-            ClientClosed: create a new client.
+            OutboxInUse, OutboxOwnerMismatch, OutboxFailed: the outbox can't be used.
+            ClientClosed: it was closed before.
         """
         with self._changed:
             if self._closing.is_set():
@@ -118,7 +95,7 @@ class SurveyClient:
             thread.start()
 
     def wait_until_online(self, timeout_s: float | None = None) -> StateMessage:
-        """Wait for a connection; return the newest ``state`` message.
+        """Return the newest ``state`` message once connected.
 
         Raises:
             TimeoutError: not yet; the client keeps trying.
@@ -152,36 +129,6 @@ class SurveyClient:
         for command in unresolved:
             command.resolve(ClientClosed())
 
-    def answer(self, step: str, value: object, *, confirmed: bool = False) -> PendingCommand:
-        """Answer a step: the current one, or another on the path.
-
-        Args:
-            confirmed: the participant has seen the warnings of a Rejected with the code ``confirm``.
-
-        Raises, like all commands, before the outbox has it:
-            NotSendable, CommandTooLarge: it could never be sent.
-            OutboxFailed: the outbox can't be written.
-            PermanentlyRefused, ClientClosed: the client has stopped.
-        """
-        fields = {"step": step, "value": value, **({"confirmed": True} if confirmed else {})}
-        return self._submit("answer", **fields)
-
-    def back(self) -> PendingCommand:
-        return self._submit("back")
-
-    def goto(self, step: str) -> PendingCommand:
-        return self._submit("goto", step=step)
-
-    def set_mode(self, *, audio: bool) -> PendingCommand:
-        return self._submit("mode", audio=audio)
-
-    def set_language(self, language: str) -> PendingCommand:
-        """Show the survey in another of its languages, also when it is completed."""
-        return self._submit("language", language=language)
-
-    def restart(self) -> PendingCommand:
-        return self._submit("restart")
-
     def draft(self, step: str, value: object) -> None:
         """Send a draft, kept in memory only; a newer one replaces it."""
         text = encode({"type": "draft", "step": step, "value": value})
@@ -209,11 +156,7 @@ class SurveyClient:
                 command.resolve(error)
 
     def _attempt(self) -> float:
-        """Receive until the connection ends; return the seconds until the next attempt.
-
-        Raises:
-            PermanentlyRefused: further attempts would be refused, too.
-        """
+        """Receive until the connection ends; return the seconds until the next attempt."""
         self._protocol.begin_attempt(time.monotonic())
         failure: Exception | None = None
         try:
@@ -245,14 +188,6 @@ class SurveyClient:
         if answered is not None:
             answered.command.resolve(answered.result)
 
-    def _call_listener(self, message: dict[str, Any]) -> None:
-        if self._listener is None:
-            return
-        try:
-            self._listener(cast("ServerMessage", message))
-        except Exception:
-            log.exception("The listener failed; the client continues.")
-
     def _lose(self, connection: ClientConnection) -> None:
         with self._changed:
             if self._connection is connection:
@@ -283,11 +218,10 @@ class SurveyClient:
                     self._protocol.mark_sent(key)
 
     def _next(self) -> tuple[ClientConnection, str, str] | None:
-        """None when the client has stopped."""
         with self._changed:
             while self._protocol.failure is None:
                 following = self._protocol.next_message(time.monotonic())
                 if isinstance(following, tuple) and self._connection is not None:
                     return self._connection, *following
                 self._changed.wait(following if isinstance(following, float) else None)
-            return None
+            return None  # stopped
