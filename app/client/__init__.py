@@ -1,9 +1,6 @@
-"""The Python clients of the survey WebSocket, blocking and for asyncio: they reconnect, resend, and lose no answer.
+"""The Python clients of the survey WebSocket; of the server they import only ``app.errors`` and ``app.core``.
 
-A command leaves the outbox only with the server's final answer; until then it is resent with the same id, in order, and
-applied once. A refused token stops the client; a new client with a valid one delivers the outbox.
-
-It imports only ``app.errors`` and ``app.core`` of the server.
+A command leaves the outbox only with the server's final answer. Until then it is resent, in order, and applied once.
 """
 
 from ..core.installation import needs_extra

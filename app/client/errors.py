@@ -1,4 +1,4 @@
-"""The errors of the client, each with a stable code."""
+"""The client's errors; codes of commands are those of docs/protocol.md."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +14,7 @@ class _RefusedCommand(StepkeepError):
 
 
 class Rejected(_RefusedCommand):
-    """The survey's rules reject the command; ``code`` is a reject code of docs/protocol.md.
-
-    Attributes:
-        fields: what is wrong with the answer to a page or grid, by field or row.
-    """
+    """The survey's rules reject the command; ``fields`` says why, by a page's field or grid's row."""
 
     http_status = 422
 
@@ -28,13 +24,13 @@ class Rejected(_RefusedCommand):
 
 
 class CommandRefused(_RefusedCommand):
-    """The server does not accept the message; ``code`` is an error code of docs/protocol.md."""
+    """The server does not accept the message."""
 
     http_status = 400
 
 
 class PermanentlyRefused(StepkeepError):
-    """Another attempt would fail alike; the client has stopped."""
+    """Another attempt would fail alike."""
 
     code = "permanently_refused"
 
@@ -45,16 +41,13 @@ class PermanentlyRefused(StepkeepError):
 
 
 class NotAdmitted(PermanentlyRefused):
-    """The token is not accepted (4401), or not for this session (4403).
-
-    A new client with a valid token delivers the outbox.
-    """
+    """The token is invalid (4401), or not for this session (4403)."""
 
     code = "not_admitted"
 
 
 class BadToken(InvalidInput):
-    """The text can't be a token; the message does not repeat it."""
+    """The text can't be a token."""
 
     code = "bad_token"
 
@@ -63,7 +56,7 @@ class BadToken(InvalidInput):
 
 
 class ClientClosed(Unavailable):
-    """The client is not started, or closed; the outbox keeps its commands."""
+    """The client is not started, or closed."""
 
     code = "client_closed"
 
@@ -94,7 +87,7 @@ class OutboxOwnerMismatch(ConfigurationError):
 
 
 class OutboxFailed(Unavailable):
-    """The outbox file can't be read or written; the command was not accepted."""
+    """The outbox file can't be read or written."""
 
     code = "outbox_failed"
 
@@ -105,7 +98,7 @@ class OutboxFailed(Unavailable):
 
 
 class CommandTooLarge(InvalidInput):
-    """Too large for the server; the command was not accepted."""
+    """The command is too large for the server."""
 
     code = "too_large"
 
@@ -115,7 +108,7 @@ class CommandTooLarge(InvalidInput):
 
 
 class NotSendable(InvalidInput):
-    """Not strict JSON; the command was not accepted."""
+    """The command is not strict JSON."""
 
     code = "not_sendable"
 

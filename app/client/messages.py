@@ -1,4 +1,4 @@
-"""The types of the server's messages (docs/protocol.md); plain dictionaries at run time."""
+"""Types of the server's messages (docs/protocol.md), which are dictionaries."""
 
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -6,7 +6,7 @@ from ..core.session_dicts import SessionFields
 
 
 class Ending(TypedDict):
-    """What the participant sees at the end."""
+    """What is shown at the end."""
 
     title: str | None
     text: str | None
@@ -40,7 +40,7 @@ class AckMessage(_WithSession):
 
 
 class PendingMessage(_WithSession):
-    """The command is accepted, not yet committed."""
+    """The command is not committed yet."""
 
     type: Literal["pending"]
     id: str
@@ -54,7 +54,7 @@ class SyncMessage(_WithSession):
 
 
 class RejectMessage(TypedDict):
-    """The survey's rules reject the command; nothing was saved."""
+    """The survey's rules reject the command."""
 
     type: Literal["reject"]
     id: str

@@ -1,4 +1,4 @@
-"""Outboxes: unacknowledged commands, in order. A command is a message of docs/protocol.md."""
+"""Outboxes: unacknowledged commands, which are messages of docs/protocol.md, in order."""
 
 import contextlib
 import errno
@@ -29,22 +29,22 @@ class Outbox(Protocol):
     """What the client needs of an outbox. It never calls two methods at once."""
 
     def load(self, owner: str) -> list[dict[str, Any]]:
-        """Open the outbox of session ``owner``; return its commands, oldest first."""
+        """Open the outbox of a session; return its commands, oldest first."""
         ...
 
     def add(self, command: dict[str, Any]) -> None:
-        """Return once the command is as durable as possible."""
+        """Return once the command is durable."""
         ...
 
     def remove(self, command_id: str) -> None:
-        """Remove the command if present; never raises."""
+        """Remove the command if present; must not raise."""
         ...
 
     def close(self) -> None: ...
 
 
 class MemoryOutbox:
-    """Keeps commands for the life of this object, which a later client can use."""
+    """Keeps commands in memory; a later client can use it."""
 
     def __init__(self) -> None:
         self._commands: dict[str, dict[str, Any]] = {}
@@ -59,17 +59,14 @@ class MemoryOutbox:
         self._commands.pop(command_id, None)
 
     def close(self) -> None:
-        """Do nothing."""
+        pass
 
 
 class FileOutbox:
-    """Keeps commands in a file of JSON lines, mode 0600.
+    """Keeps commands in a file of mode 0600, locked by ``path.lock``.
 
-    Lines are ``{"owner": session}``, ``{"add": command}`` or ``{"remove": id}``. Additions are flushed (fsync); a lost
-    removal only causes a resend. A crash leaves at most an incomplete last line, of no accepted command.
-
-    Args:
-        path: its folder must exist. The lock is ``path.lock``.
+    Lines are ``{"owner": session}``, ``{"add": command}`` or ``{"remove": id}``. Only additions are flushed: a lost
+    removal causes a resend.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -83,13 +80,7 @@ class FileOutbox:
         self._lines = 0
 
     def load(self, owner: str) -> list[dict[str, Any]]:
-        """Lock and open the file; return its commands, oldest first.
-
-        Raises:
-            OutboxInUse: a client, of any process, has it open.
-            OutboxOwnerMismatch: it is another session's.
-            OutboxFailed: it can't be opened.
-        """
+        """Lock and read the file; raises OutboxInUse, OutboxOwnerMismatch or OutboxFailed."""
         with self._mutex, self._failures():
             try:
                 self._lock.acquire(blocking=False)
@@ -103,17 +94,12 @@ class FileOutbox:
             return list(self._commands.values())
 
     def add(self, command: dict[str, Any]) -> None:
-        """Write the command to the disk.
-
-        Raises:
-            OutboxFailed: not written, e.g. to a full disk; the file is unchanged.
-        """
+        """Write the command to the disk, or raise OutboxFailed and leave the file unchanged."""
         with self._mutex, self._failures():
             self._append({"add": command}, is_durable=True)
             self._commands[command["id"]] = command
 
     def remove(self, command_id: str) -> None:
-        """Remove the command; a failure only means that it is sent again."""
         with self._mutex:
             if self._file is None or self._commands.pop(command_id, None) is None:
                 return
@@ -161,10 +147,9 @@ class FileOutbox:
             self._rewrite()
 
     def _read(self, content: bytes) -> None:
-        """Read the commands; cut off an incomplete last line."""
         self._owner, self._commands = "", {}
         *lines, incomplete = content.split(b"\n")
-        if incomplete:
+        if incomplete:  # of a crash: of no accepted command
             os.truncate(self._path, len(content) - len(incomplete))
         self._lines = len(lines)
         unreadable = sum(not self._apply(line) for line in lines)
@@ -207,7 +192,6 @@ class FileOutbox:
             self._close_file()
 
     def _rewrite(self) -> None:
-        """Replace the file by one with the remaining commands only."""
         commands = [{"add": command} for command in self._commands.values()]
         try:
             replace_file(self._path, map(_line, [{"owner": self._owner}, *commands]))

@@ -1,4 +1,4 @@
-"""Timeouts, delays and attempts of the client."""
+"""How long the clients wait, and how often they try."""
 
 from dataclasses import dataclass
 
@@ -14,18 +14,14 @@ BUSY_CODES = frozenset({1013, 4429})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientTimeouts:
-    """Timeouts, delays and attempts.
+    """Timeouts, delays, which are random, and attempts.
 
     Attributes:
         connect_attempts: quick ones; slow ones follow until closing.
-        connect_delay_s: doubles up to ``connect_delay_max_s``; random below that, so that clients do not return all at
-            once.
-        slow_delay_s: give or take a quarter.
-        busy_delay_s: after close code 1013 or 4429, or up to half more.
-        send_attempts: on one connection.
-        send_delay_s: times the number of attempts.
-        unavailable_delay_s: after ``unavailable`` or ``rate_limited``; doubles up to ``slow_delay_s`` while nothing is
-            acknowledged.
+        connect_delay_s: doubles up to ``connect_delay_max_s``.
+        busy_delay_s: after close code 1013 or 4429.
+        send_delay_s: times the number of attempts on a connection.
+        unavailable_delay_s: after ``unavailable`` or ``rate_limited``; doubles up to ``slow_delay_s``.
         open_timeout_s: for connection and handshake.
         state_timeout_s: then for the first message.
         ping_timeout_s: for a pong or TCP's acknowledgement.
@@ -46,7 +42,6 @@ class ClientTimeouts:
     close_timeout_s: float = 2.0
 
     def reconnect_after_s(self, close_code: int, failures: int) -> float:
-        """Return the random delay after a connection; ``failures`` are the attempts since the last useful one."""
         if close_code in BUSY_CODES:
             return _jittered(self.busy_delay_s, 1, 1.5)
         if failures >= self.connect_attempts:
@@ -54,7 +49,6 @@ class ClientTimeouts:
         return _jittered(_doubled(self.connect_delay_s, failures - 1, self.connect_delay_max_s), 0, 1)
 
     def resend_after_s(self, refusals: int) -> float:
-        """Return the random delay after ``unavailable`` or ``rate_limited``; ``refusals`` preceded it."""
         return _jittered(_doubled(self.unavailable_delay_s, refusals, self.slow_delay_s), 0.5, 1)
 
 

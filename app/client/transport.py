@@ -1,4 +1,4 @@
-"""A WebSocket connection to the server: messages, address, token, close codes."""
+"""The WebSocket connection to the server: messages, address, token, close codes."""
 
 import contextlib
 import logging
@@ -42,7 +42,7 @@ _MAX_SERVER_MESSAGE_BYTES = 64 * 1024 * 1024
 
 
 class _LibraryLog(logging.LoggerAdapter[logging.Logger]):
-    """Without what the WebSocket library logs at DEBUG, the token and answers, and without errors for lost networks."""
+    """Without DEBUG, where the WebSocket library logs the token and answers, and errors for lost networks."""
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
         return level > logging.DEBUG and super().isEnabledFor(level)
@@ -54,12 +54,6 @@ class _LibraryLog(logging.LoggerAdapter[logging.Logger]):
 
 
 def encode(command: dict[str, Any]) -> str:
-    """Return the text of a message.
-
-    Raises:
-        NotSendable: not strict JSON.
-        CommandTooLarge: more than 64 KiB.
-    """
     try:
         strict_json.check(command, "the command", strict_json.MAX_DEPTH + 1)
     except InvalidJson as error:
@@ -77,17 +71,9 @@ def socket_url(
     survey_id: str | None,
     *,
     is_audio_mode: bool,
-    language: str | None = None,
-    parameters: Mapping[str, str] | None = None,
+    language: str | None,
+    parameters: Mapping[str, str] | None,
 ) -> str:
-    """Return the WebSocket URL of a session.
-
-    Args:
-        parameters: the survey's, with ``from: url``, for a new session.
-
-    Raises:
-        InvalidInput: the origin is not like ``https://host:port/prefix``.
-    """
     scheme, host, prefix, _, _ = urlsplit(origin)
     schemes = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
     if scheme not in schemes or not host:
@@ -100,11 +86,6 @@ def socket_url(
 
 
 def authorization_header(token: str | None) -> dict[str, str]:
-    """Return the headers of the handshake.
-
-    Raises:
-        BadToken: the text can't be a token.
-    """
     if token is None:
         return {}
     if not _TOKEN.fullmatch(token):
@@ -126,30 +107,26 @@ def _options(headers: Mapping[str, str], timeouts: ClientTimeouts) -> dict[str, 
 
 
 def open_async_connection(url: str, headers: Mapping[str, str], timeouts: ClientTimeouts) -> client.connect:
-    """Return a context manager that opens a connection; raises what ``websockets`` raises."""
     return client.connect(url, **_options(headers, timeouts))
 
 
 @contextlib.contextmanager
 def open_connection(url: str, headers: Mapping[str, str], timeouts: ClientTimeouts) -> Iterator[ClientConnection]:
-    """Open a connection for the block; raises what ``websockets`` raises."""
     with connect(url, **_options(headers, timeouts)) as connection:
-        _limit_unacknowledged(connection, timeouts.ping_timeout_s)
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux's; elsewhere TCP's own timeout takes minutes
+        if option is not None:
+            # Let TCP abort a dead connection: a blocked send holds the lock that pings need.
+            with contextlib.suppress(OSError):
+                connection.socket.setsockopt(socket.IPPROTO_TCP, option, int(timeouts.ping_timeout_s * 1000))
         yield connection
 
 
 def send(connection: ClientConnection, text: str, timeouts: ClientTimeouts, closing: threading.Event) -> None:
-    """Send a message, with retries while the connection is open.
-
-    Raises:
-        ConnectionClosed: at once.
-        Exception: the last failure.
-    """
+    """Send a message, with retries while the connection is open; raises the last failure."""
     Retrying(**_send_policy(timeouts), sleep=sleep_using_event(closing))(connection.send, text)
 
 
 async def send_async(connection: client.ClientConnection, text: str, timeouts: ClientTimeouts) -> None:
-    """Send a message as :func:`send`."""
     await AsyncRetrying(**_send_policy(timeouts))(connection.send, text)
 
 
@@ -163,11 +140,7 @@ def _send_policy(timeouts: ClientTimeouts) -> dict[str, Any]:
 
 
 def close_code(error: Exception) -> tuple[int, str]:
-    """Return the close code and reason of the connection that failed.
-
-    Raises:
-        PermanentlyRefused: the code is final.
-    """
+    """Return the close code and reason of a failed connection, or raise PermanentlyRefused."""
     if not isinstance(error, ConnectionClosed):
         return ABNORMAL_CLOSURE, f"{type(error).__name__}: {error}"
     if error.rcvd is None:
@@ -178,14 +151,3 @@ def close_code(error: Exception) -> tuple[int, str]:
     if code in _FINAL_CODES:
         raise PermanentlyRefused(code, reason)
     return code, reason
-
-
-def _limit_unacknowledged(connection: ClientConnection, timeout_s: float) -> None:
-    """Let TCP abort a dead connection: a blocked send holds the lock that pings need.
-
-    Linux only; elsewhere TCP's own timeout takes minutes.
-    """
-    option = getattr(socket, "TCP_USER_TIMEOUT", None)
-    if option is not None:
-        with contextlib.suppress(OSError):
-            connection.socket.setsockopt(socket.IPPROTO_TCP, option, int(timeout_s * 1000))
