@@ -1,6 +1,6 @@
-"""The command ``stepkeep``, also ``python -m app``: create a project, serve it, and care for its database.
+"""The command ``stepkeep``, also ``python -m app``.
 
-The operator's groups, such as ``stepkeep sessions``, need the extra ``server``; they are imported when they are named.
+The operator's groups need the extra ``server``; they are imported when they are named.
 """
 
 import base64
@@ -71,7 +71,6 @@ def _operators_group() -> click.Group:
 
 
 def _application() -> "ScriptInfo":
-    """Return what opens the application when a command begins."""
     from flask.cli import ScriptInfo  # noqa: PLC0415 - an extra
 
     from .web import create_app  # noqa: PLC0415 - imports Flask

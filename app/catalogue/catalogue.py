@@ -20,12 +20,7 @@ _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Offer:
-    """What a catalogue has at one time.
-
-    Attributes:
-        files: the path of each survey by its id.
-        errors: why other files, or newer states of these, were not taken.
-    """
+    """What a catalogue has at one time."""
 
     surveys: Mapping[str, Survey]
     default_id: str
@@ -55,7 +50,6 @@ class Catalogue:
         self.retention = retention
 
     def replace(self, other: "Catalogue") -> None:
-        """Replace the surveys by those of another catalogue."""
         self._offer = other._offer  # noqa: SLF001 - of this class
 
     @property
@@ -77,7 +71,6 @@ class Catalogue:
 
     @property
     def public_ids(self) -> tuple[str, ...]:
-        """The ids of the surveys that anyone can begin."""
         return tuple(survey.id for survey in self.surveys.values() if survey.access == "public")
 
     def with_defaults(self, survey: Survey) -> Survey:
@@ -99,12 +92,7 @@ class Catalogue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedFiles:
-    """What survey files contain.
-
-    Attributes:
-        surveys, files: the right ones, and their paths, by survey id.
-        findings: of all files; those of a file in the order of its lines.
-    """
+    """The right surveys and their paths by survey id, and the findings of all files in the order of their lines."""
 
     surveys: Mapping[str, Survey]
     files: Mapping[str, Path]
@@ -120,10 +108,7 @@ _accepted: list[Catalogue] = []
 
 
 def accept(catalogue: Catalogue) -> None:
-    """Let this process, and those that are forked from it, read their files as a reload does from now on.
-
-    A worker that replaces a lost one must start although a file was broken since.
-    """
+    """Let this process and its forks read the files as a reload does: a worker must start although one is broken."""
     _accepted[:] = [catalogue]
 
 
@@ -131,8 +116,7 @@ def read_catalogue(settings: Settings) -> Catalogue:
     """Return the surveys of ``surveys_dir``; none if it does not exist.
 
     Raises:
-        SurveyFileError: with all errors in the files, a duplicate id, or no default survey; not if a catalogue was
-            accepted before.
+        SurveyFileError: with all errors of the files; not after :func:`accept`.
     """
     if _accepted:
         return reread_catalogue(_accepted[0], settings)[0]
@@ -213,11 +197,7 @@ def survey_files(folder: Path) -> list[Path]:
 
 
 def check_files(paths: Iterable[Path], surveys_dir: Path | None = None) -> CheckedFiles:
-    """Return the surveys of files, and what is wrong with them.
-
-    Args:
-        surveys_dir: which has the images; default: the folder of each file.
-    """
+    """Return the surveys of files, and what is wrong with them; images are in ``surveys_dir``, or beside each file."""
     surveys: dict[str, Survey] = {}
     files: dict[str, Path] = {}
     findings: list[Finding] = []

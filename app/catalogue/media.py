@@ -38,11 +38,7 @@ def media_problem(surveys_dir: Path, name: str) -> str | None:
 
 
 def media_problems(data: Mapping[str, Any], surveys_dir: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Yield the path and the problem of each image that cannot be shown.
-
-    Args:
-        data: of a survey file, right or wrong; what is no file name is left out.
-    """
+    """Yield the path and the problem of each image of a survey file, right or wrong, that cannot be shown."""
     for number, step in _items(data, "steps"):
         parts: dict[tuple[str | int, ...], Mapping[str, Any]] = {("steps", number): step}
         parts |= {("steps", number, "fields", index): field for index, field in _items(step, "fields")}

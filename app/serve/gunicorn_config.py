@@ -75,7 +75,7 @@ access_log_format = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s %(D)s'  # without the
 
 
 class LineLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """Writes gunicorn's log in the format of the application's."""
+    """Writes gunicorn's log in the application's format."""
 
     def _set_handler(self, log: Any, output: Any, fmt: Any, stream: Any = None) -> None:  # noqa: ANN401, ARG002
         formatter = LineFormatter(resolve_log_format(_settings.log_format, _settings.environment))
@@ -156,8 +156,6 @@ def reload_server(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
 def replace_server(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
     """Replace this server by the release that is now installed, on the same sockets; keep it if that can't start.
 
-    Clients that connect meanwhile wait until the new server accepts.
-
     gunicorn's own reload forks this process, with this release's modules, and ends the old workers before it knows
     whether the new ones start.
     """
@@ -209,7 +207,7 @@ def _release_folder(server: Any) -> str:  # noqa: ANN401 - gunicorn has no types
 
 
 def _problem_of_new_server(folder: str, environment: dict[str, str]) -> str:
-    """Return why a new server could not start, in one line, or ''."""
+    """Return one line, or ''."""
     command = [sys.executable, "-m", f"{_PACKAGE}.serve", "--check"]
     try:
         check = subprocess.run(  # noqa: S603 - this Python
@@ -265,10 +263,7 @@ def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn has no typ
 
 
 def post_request(_worker: Any, request: Any, _environ: Any, _response: Any) -> None:  # noqa: ANN401 - gunicorn has no types
-    """Read what the application did not: closing with unread bytes resets the connection, and the response may be lost.
-
-    A proxy would respond with 502 instead of 413. gunicorn itself reads 64 KiB.
-    """
+    """Read what the application did not: closing with unread bytes resets the connection, and loses a 413."""
     connection, until, unread = request.unreader.sock, time.monotonic() + UNREAD_S, UNREAD_BYTES
     with suppress(OSError, ParseException):
         while (left_s := until - time.monotonic()) > 0 and unread > 0:

@@ -66,7 +66,7 @@ def load_application() -> flask.Flask:
 
 
 def _is_for_authors(arguments: list[str]) -> bool:
-    """Return whether the command is one of ``surveys``, which needs no database and no valid survey."""
+    """The commands of ``surveys`` need no database and no valid survey."""
     words = iter(arguments)
     for word in words:
         if not word.startswith("-"):

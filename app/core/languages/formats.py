@@ -34,7 +34,6 @@ def plural_category(language: str, count: float) -> str:
 
 
 def plural_categories(language: str) -> frozenset[str]:
-    """Return the categories that a language has."""
     return frozenset({*locale(language).plural_form.rules, "other"})
 
 

@@ -61,7 +61,7 @@ def problem_of(found: Text, english: Text | None, language: str) -> str | None:
 
 
 def placeholders(found: Text) -> frozenset[str]:
-    """Return the names of the values of a text, or of all its plural forms; these always have ``count``."""
+    """Return the names of the values of a text; plural forms always have ``count``."""
     if isinstance(found, Mapping):
         return frozenset({"count"}).union(*map(placeholders, found.values()))
     return frozenset() if isinstance(found, tuple) else frozenset(PLACEHOLDER.findall(found))

@@ -19,7 +19,7 @@ _FROM_RIGHT = frozenset(
 
 
 class _LikelyTag(NamedTuple):
-    """The parts of a tag, in lower case; those that it lacks are likely (Unicode CLDR, likely subtags)."""
+    """A tag in lower case, with the likely parts that it lacks (Unicode CLDR, likely subtags)."""
 
     language: str
     script: str

@@ -57,7 +57,6 @@ def use_directory(directory: Path | None) -> None:
 
 
 def languages() -> tuple[str, ...]:
-    """Return the languages that have a file, in lower case."""
     return tuple(sorted(_own().keys() | _operators.keys()))
 
 
@@ -78,13 +77,13 @@ def text(language: str, key: str, /, **values: object) -> str:
 
 
 def page_texts(language: str) -> Mapping[str, Any]:
-    """Return the sections that the page's scripts read; English is in the place of what the language lacks."""
+    """Return the sections that the page's scripts read; where the language lacks a text, English."""
     return _page_texts(best_match((language,), languages()) or FALLBACK)
 
 
 @cache
 def page_texts_digest() -> str:
-    """Return a digest of all languages' sections for the page, which an address with a long lifetime names."""
+    """Return a digest of all of them, for an address with a long lifetime."""
     everything = {language: page_texts(language) for language in languages()}
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -109,7 +108,6 @@ def _plural_form(language: str, forms: Text, count: object) -> str:
 
 
 def _find(language: str, key: str) -> tuple[str, Text]:
-    """Return the language that has a key, and its text."""
     for tag in _fallbacks(language):
         for texts in (_operators, _own()):
             found = texts.get(tag, {}).get(key)
@@ -120,13 +118,11 @@ def _find(language: str, key: str) -> tuple[str, Text]:
 
 @lru_cache(maxsize=1000)
 def _fallbacks(language: str) -> tuple[str, ...]:
-    """Return the tags whose texts stand for those of a language, the best first."""
     nearest = best_match((language,), languages()) or FALLBACK
     return tuple(dict.fromkeys((*parents(language), *parents(nearest), FALLBACK)))
 
 
 @cache
 def _own() -> Mapping[str, Mapping[str, Text]]:
-    """Return the texts that come with the server, by language in lower case."""
     files = (file for file in resources.files(__package__).iterdir() if file.name.endswith(".json"))
     return {file.name.removesuffix(".json").lower(): read_texts(file.read_text(encoding="utf-8")) for file in files}

@@ -35,10 +35,7 @@ VISITS = 10
 
 
 class PreviewParticipant:
-    """The current participant.
-
-    Each change of the file or of the parameters begins a new session, with the answers that still fit.
-    """
+    """Each change of the file or of the parameters begins a new session, with the answers that still fit."""
 
     def __init__(self, store: SessionStore) -> None:
         self._store = store
@@ -59,7 +56,7 @@ class PreviewParticipant:
         return snapshot
 
     def begin_with(self, survey: Survey, texts: Mapping[str, str], before: SessionState | None) -> None:
-        """Begin another session with these parameters, wherever they come from otherwise; as :meth:`begin_again`.
+        """Begin another session with these parameters; as :meth:`begin_again`.
 
         Raises:
             InvalidInput: one is wrong or missing.
@@ -141,7 +138,6 @@ def answers_to(
 
 
 def _shown(survey: Survey, state: SessionState, step: Step, value: object) -> object:
-    """Return an answer, to a page without those to fields that are hidden."""
     if not isinstance(step, PageStep) or not isinstance(value, Mapping):
         return value
     given: Mapping[str, object] = value
@@ -154,7 +150,6 @@ def _parsed(survey: Survey, texts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def parameter_text(value: object) -> str:
-    """Return a parameter's value as an address has it."""
     if value is None:
         return ""
     return value if isinstance(value, str) else strict_json.encode(value)

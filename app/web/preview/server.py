@@ -27,11 +27,7 @@ _FILES = {"preview.html": "text/html", "preview.js": "text/javascript", "preview
 
 
 class Preview:
-    """One survey file, and the participant who takes it. Safe from any thread.
-
-    Attributes:
-        app: the application, with the routes of the preview.
-    """
+    """One survey file, and the participant who takes it. Safe from any thread."""
 
     def __init__(self, file: Path, folder: Path) -> None:
         self._file = file.absolute()
@@ -66,11 +62,7 @@ class Preview:
             return shown if survey is None else {**shown, **self._shown(survey)}
 
     def act(self, action: str, value: object) -> str | None:
-        """Do what the page's author asks for; return why it is not possible.
-
-        Args:
-            value: a language, a step, or the texts of all parameters by name.
-        """
+        """Do what the author asks for; return why it is not possible."""
         with self._mutex:
             survey = self._survey
             if survey is None:
@@ -97,7 +89,6 @@ class Preview:
         return None if snapshot is None else snapshot.state
 
     def _load(self, survey: Survey) -> tuple[Snapshot | None, str | None]:
-        """Return the session, or why it can't begin."""
         try:
             return self._participant.load(survey), None
         except InvalidInput as error:
@@ -223,12 +214,7 @@ def _session(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def serve_preview(file: Path, *, port: int = 0, show: Callable[[str], None] = print) -> None:
-    """Serve the preview of a file until Ctrl-C or SIGTERM; nothing is kept.
-
-    Args:
-        port: 0: a free one.
-        show: gets the address.
-    """
+    """Serve the preview of a file until Ctrl-C or SIGTERM; ``show`` gets its address."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="stepkeep-preview-") as folder:
         preview = Preview(file, Path(folder))
@@ -244,8 +230,6 @@ def serve_preview(file: Path, *, port: int = 0, show: Callable[[str], None] = pr
 
 
 def framed(app: Callable[..., Any]) -> Callable[..., Iterable[bytes]]:
-    """Let pages of the preview be framed by its own page."""
-
     def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:  # noqa: ANN401 - WSGI's
             return start_response(
