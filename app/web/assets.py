@@ -1,8 +1,4 @@
-"""The pages' static files, at addresses that change with them, so that browsers keep them for good.
-
-``/assets/<version>/<path>``: the version is a digest of all files, which scripts' relative imports keep. A page gets a
-file's bundle (``make bundle``) if it is current, so that a clone works without it, and shows changed sources at once.
-"""
+"""The pages' static files at ``/assets/<digest of all files>/<path>``, which browsers keep for good."""
 
 import gzip
 import hashlib
@@ -37,7 +33,6 @@ class _Asset:
 
     @cached_property
     def compressed(self) -> bytes | None:
-        """The content in gzip, made once; None if that saves nothing."""
         if len(self.content) < MIN_BYTES or not _COMPRESSED.fullmatch(self.mimetype):
             return None
         return gzip.compress(self.content, mtime=0)
@@ -45,22 +40,16 @@ class _Asset:
 
 @dataclass(frozen=True)
 class _Release:
-    """The files at one time; ``bundled`` names those whose bundle is current."""
-
     files: dict[str, _Asset]
     version: str
-    bundled: frozenset[str]
+    bundled: frozenset[str]  # files whose bundle is current: a clone works without bundles
 
 
 _Signature = tuple[tuple[str, int, int], ...]
 
 
 class Assets:
-    """The files of a folder. Safe from any thread.
-
-    Args:
-        is_watched: files may change while the server runs, as in development.
-    """
+    """The files of a folder, read again after a change if watched. Safe from any thread."""
 
     def __init__(self, folder: Path, *, is_watched: bool) -> None:
         self._folder = folder
@@ -69,23 +58,14 @@ class Assets:
 
     @property
     def version(self) -> str:
-        """A digest of all files."""
         return self._release().version
 
     def path(self, name: str) -> str:
-        """Return where a file, or its bundle, is below ``/assets/``."""
         release = self._release()
         return f"{release.version}/{_BUNDLES}/{name}" if name in release.bundled else f"{release.version}/{name}"
 
     def respond(self, path: str) -> Response:
-        """Return a file, to be kept for good if the path has the current version.
-
-        One of another version, of a page that an earlier or a later release served, is the current file, asked for
-        again each time.
-
-        Raises:
-            NotFound: there is none.
-        """
+        """Return a file, to be kept only if the path has the current version."""
         release = self._release()
         versioned = _VERSIONED.fullmatch(path)
         asset = release.files.get(versioned["name"] if versioned else path)

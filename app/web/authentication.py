@@ -1,8 +1,4 @@
-"""Authentication: the principal of a request, from its credentials.
-
-Invalid credentials are refused rather than treated as anonymous, before any session is read, so that the response does
-not show whether one exists.
-"""
+"""Authentication of requests, before any session is read: a refusal does not show whether one exists."""
 
 import hashlib
 import threading
@@ -22,16 +18,12 @@ from .rate_limits import RateLimits
 from .request_origin import client_address, require_same_origin
 from .security_log import record_credential, record_principal
 
-SUBPROTOCOL = "stepkeep"
-"""The server selects it when it is offered with ``token.<token>``: browsers require an answer."""
+SUBPROTOCOL = "stepkeep"  # selected when it is offered with ``token.<token>``: browsers require an answer
 
-METRICS_KEY_AGE_S = 3600.0
-"""Then a cached API key is read again."""
-
+METRICS_KEY_AGE_S = 3600.0  # then a cached API key is read again
 METRICS_KEYS = 100
 
-MIN_SECRET_LENGTH = 32
-"""At least the hash's bytes (RFC 2104, 3)."""
+MIN_SECRET_LENGTH = 32  # at least the hash's bytes (RFC 2104, 3)
 
 _DEVELOPMENT_SECRET = "only for development: everyone on this machine knows it"  # noqa: S105 - not a secret
 _HINT = 'Generate one with: python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
@@ -41,15 +33,7 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Authenticator:
-    """Authenticates requests. Safe from any thread.
-
-    Args:
-        login: of the application that this one is mounted in; None if it is served alone.
-
-    Attributes:
-        host: None without a login.
-        is_development: callers without credentials may do everything.
-    """
+    """Authenticates requests. Safe from any thread."""
 
     def __init__(self, store: SessionStore, login: HostLogin | None = None) -> None:
         settings = store.settings
@@ -67,15 +51,7 @@ class Authenticator:
         )
 
     def principal(self, key: SessionKey | None = None) -> Principal:
-        """Return the request's principal.
-
-        Args:
-            key: its survey selects the resume cookie.
-
-        Raises:
-            Unauthorized: invalid credentials.
-            RateLimited: too many from this address.
-        """
+        """Raise Unauthorized for invalid credentials, RateLimited for too many."""
         credential = self._bearer()
         if credential is not None:
             return self._check(credential)
@@ -93,20 +69,18 @@ class Authenticator:
         return record_principal(Developer()) if self.is_development else Anyone()
 
     def participant(self, token: str) -> Participant:
-        """Return the participant of a token from a body or a frame; raise as :meth:`principal`."""
         principal = self._check(token)
         if not isinstance(principal, Participant):
             raise Unauthorized
         return principal
 
     def link_participant(self, token: str) -> Participant:
-        """Return the participant of a link's token, which gives no access yet; raise as :meth:`principal`."""
+        """Return the participant of a link's token, which gives no access yet."""
         record_credential(token)
         with self.limits.counting_failures(client_address()):
             return record_principal(self.credentials.verify_link(token))
 
     def current_participant(self, survey_id: str) -> Participant | None:
-        """Return the host's user or else the cookie's participant; raise Unauthorized if its token is invalid."""
         user = None if self.host is None else self.host.participant(survey_id)
         if user is not None:
             return record_principal(user)
@@ -129,15 +103,9 @@ class Authenticator:
         return is_own and flask.request.headers.get("Authorization") is None
 
     def set_resume_cookie(self, response: Response, key: SessionKey, renewed: Participant | None = None) -> None:
-        """Set the cookie to a new token.
-
-        Args:
-            renewed: whose token it renews; None grants access.
-        """
         self.resume_cookies.set(response, key.survey_id, self.new_token(key, renewed))
 
     def new_token(self, key: SessionKey, renewed: Participant | None = None) -> str:
-        """Return a new token, as :meth:`set_resume_cookie` sets it."""
         if renewed is None:
             return self.credentials.issue_token(key)[0]
         return self.credentials.issue_token(key, granted_at=renewed.granted_at, parameters=renewed.parameters)[0]
@@ -178,10 +146,7 @@ class Authenticator:
 
 
 class MetricsKeyCache:
-    """Valid API keys, for metrics while the database is unavailable. Safe from any thread.
-
-    Expiry and revocation apply to cached keys too.
-    """
+    """Valid API keys, for metrics without the database. Safe from any thread."""
 
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
@@ -189,11 +154,6 @@ class MetricsKeyCache:
         self._keys: dict[bytes, tuple[Integrator, float]] = {}
 
     def principal(self, *, cached_only: bool = False) -> Principal:
-        """Raise as :meth:`Authenticator.principal`, and Unavailable if the key is not cached.
-
-        Args:
-            cached_only: do not ask the database.
-        """
         digest = hashlib.sha256(flask.request.headers.get("Authorization", "").encode(errors="replace")).digest()
         cached, read_at = self._keys.get(digest, (None, 0.0))
         if cached is not None and not self._authenticator.is_still_valid(cached):
@@ -217,11 +177,7 @@ class MetricsKeyCache:
 
 
 def signing_secrets(settings: Settings) -> list[str]:
-    """Return the secrets, the newest last.
-
-    Raises:
-        ConfigurationError: in production, one is missing or weak.
-    """
+    """Return the secrets, the newest last; raise ConfigurationError for a weak one."""
     newest, *fallbacks = settings.secret_keys
     if settings.environment == "production":
         _require_strong("SECRET_KEY", newest)

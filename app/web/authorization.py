@@ -1,7 +1,4 @@
-"""Authorization of the request's principal, before a body or a session is read.
-
-An integrator's act is audited before it is done, and not done if recording fails.
-"""
+"""Authorization and audit of the request's principal, before a body or a session is read."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -33,22 +30,13 @@ from .rest.openapi.parameters import SURVEY
 
 
 def authorize_session(user_id: str, scope: Scope, action: Action | None = None, *, own: bool = False) -> SessionKey:
-    """Return the key of the requested session.
-
-    Args:
-        action: None: the caller audits it.
-
-    Raises:
-        Unauthorized, Forbidden, RateLimited: not authorized.
-        InvalidInput: invalid id, or unknown parameter: ``?survy=`` would erase the wrong session.
-    """
     survey_id = SURVEY.value()
     key = store().queries.key(user_id, survey_id)
     principal = authenticator().principal(key)
     if survey_id is None:
         key = _only_key(principal, key)
     require_session_access(principal, scope, key, own=own)
-    current_operation().require_known_query()
+    current_operation().require_known_query()  # ?survy= would erase the wrong session
     if not isinstance(principal, Participant) and limits(principal) is None:
         key = store().queries.resolve_key(user_id, survey_id)
     if action is not None:
@@ -59,16 +47,7 @@ def authorize_session(user_id: str, scope: Scope, action: Action | None = None, 
 def authorize_survey(
     survey_id: str, scope: Scope, action: Action, *, is_repeated: bool = False, **detail: str | int
 ) -> None:
-    """Raise unless the principal may do this to all sessions of a survey, which need not exist.
-
-    Args:
-        is_repeated: by an open page: audited once in ``AUDIT_REPEAT_US``.
-        detail: filters and counts, never an answer.
-
-    Raises:
-        Unauthorized, Forbidden, RateLimited: not authorized.
-        InvalidInput: unknown parameter.
-    """
+    """Raise unless the principal may do this to a survey's sessions; audit repeats once in ``AUDIT_REPEAT_US``."""
     principal = authenticator().principal()
     require_scope(principal, scope, survey_id)
     current_operation().require_known_query()
@@ -83,7 +62,6 @@ def authorize_survey(
 
 
 def authorize_all(scope: Scope, action: Action) -> None:
-    """Raise unless the principal may do this to all surveys; raise as :func:`authorize_survey`."""
     principal = authenticator().principal()
     require_scope(principal, scope)
     current_operation().require_known_query()
@@ -93,15 +71,7 @@ def authorize_all(scope: Scope, action: Action) -> None:
 def authorize_some(
     scope: Scope, action: Action | None, survey_id: str | None = None, **detail: str | int
 ) -> frozenset[str] | None:
-    """Return the ids of the surveys to which the principal may do this, None for all; raise if there is none.
-
-    Args:
-        action: None: the caller audits it.
-        survey_id: the only one that is requested; None for all.
-
-    Raises:
-        as :func:`authorize_survey`.
-    """
+    """Return the surveys to which the principal may do this, None for all; raise if there is none."""
     principal = authenticator().principal()
     surveys = require_some_scope(principal, scope)
     if survey_id is not None:
@@ -113,45 +83,27 @@ def authorize_some(
 
 
 def requester_granted_at() -> int | None:
-    """Return since when the participant whose request this is has access; None for other callers."""
     return granted_at(flask.g.get("principal") or Anyone())
 
 
 def given_parameters(principal: Principal | None, api: Mapping[str, Any] | None = None) -> Given:
-    """Return what a request has for a survey's parameters: its address, the caller's invitation, and its body.
-
-    Args:
-        api: of an integrator's body.
-    """
     invitation = principal.parameters if isinstance(principal, Participant) else {}
     return Given(url=flask.request.args.to_dict(flat=False), invitation=invitation, api=api or {})
 
 
 def acquire_own_read(key: SessionKey) -> ExitStack:
-    """Return a slot for a participant's long read, to be closed with the response; an empty one for other callers.
-
-    Raises:
-        RateLimited: the participant, their address or the server has too many.
-    """
+    """Return a participant's slot for a long read, to be closed with the response."""
     if not isinstance(flask.g.get("principal"), Participant):
         return ExitStack()
     return app_context().export_slots.acquire_own(f"{key.survey_id}/{key.user_id}", client_address())
 
 
 def count_saved(size_bytes: int) -> None:
-    """Count what a participant saves; raise RateLimited if their address exceeds its rate."""
     if isinstance(flask.g.get("principal"), Participant):
         authenticator().limits.count("address_bytes", client_address(), size_bytes)
 
 
 def admit_new_participant() -> None:
-    """Raise unless a public survey may admit another participant, who was not invited.
-
-    Raises:
-        Unauthorized: the host's users are the participants, and nobody is signed in.
-        StorageLow: the disk is almost full.
-        RateLimited: too many from this address, or from all.
-    """
     host = authenticator().host
     if host is not None and host.has_participants:
         raise Unauthorized
@@ -163,17 +115,12 @@ def admit_new_participant() -> None:
 
 
 def audit(principal: Principal, action: Action, key: SessionKey | None, **detail: str | int) -> None:
-    """Record an integrator's act; participants' are in their session's history."""
+    """Record an integrator's act before it is done, and never an answer."""
     if isinstance(principal, Integrator):
         store().audit_log.record(audit_name(principal), action, key, detail)
 
 
 def may_see_internals(*scopes: Scope, cached_only: bool = False) -> bool:
-    """Return whether development mode or one of the scopes allows it; never raises.
-
-    Args:
-        cached_only: do not ask the database.
-    """
     if authenticator().is_development:
         return True
     if "Authorization" not in flask.request.headers and not flask.request.cookies:
@@ -186,7 +133,7 @@ def may_see_internals(*scopes: Scope, cached_only: bool = False) -> bool:
 
 
 def _only_key(principal: Principal, key: SessionKey) -> SessionKey:
-    """Return the key of a request without survey: in the only survey of the caller's credentials, if it is one."""
+    """Return a key in the only survey of the caller's credentials, if it is one."""
     if isinstance(principal, Participant) and principal.key.user_id == key.user_id:
         return principal.key
     surveys = limits(principal) or ()
@@ -194,6 +141,6 @@ def _only_key(principal: Principal, key: SessionKey) -> SessionKey:
 
 
 def require_internals(scope: Scope) -> None:
-    """Raise unless development mode or the scope allows it; works without the database."""
+    """Raise unless it is allowed; works without the database."""
     if not authenticator().is_development:
         require_scope(app_context().metrics_keys.principal(), scope)

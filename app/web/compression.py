@@ -1,9 +1,6 @@
-"""Responses in gzip.
+"""Responses in gzip, except pages that have a secret or repeat text of the request.
 
-What an attacker who can add text to a response, and sees its compressed size, learns of the rest (BREACH,
-https://www.breachattack.com): so no page with a token is compressed (:func:`forbid_compression`), and no compressed
-page repeats text of its request but ids and languages that this server knows. Other sites' requests carry no cookie,
-or reach pages of the participant alone.
+The compressed size would reveal the secret (BREACH, https://www.breachattack.com).
 """
 
 import gzip
@@ -12,26 +9,22 @@ import http
 import flask
 from werkzeug import Response
 
-MIN_BYTES = 1000
-"""Smaller bodies fit a packet anyway."""
-
+MIN_BYTES = 1000  # smaller bodies fit a packet anyway
 _TYPES = {"text/html", "application/json"}
 
 _LEVEL = 6
 
 
 def accepts_gzip() -> bool:
-    """Return whether the client takes gzip."""
     return flask.request.accept_encodings["gzip"] > 0
 
 
 def forbid_compression() -> None:
-    """Leave the response of the current request as it is: it has a secret, or repeats text of the request."""
     flask.g.is_incompressible = True
 
 
 def compress(response: flask.Response) -> flask.Response:
-    """Compress a page or JSON. Streams stay as they are, and bodies with an ETag, which names their bytes."""
+    """Leave streams as they are, and bodies with an ETag, which names their bytes."""
     request = flask.request
     is_whole = request.method == "GET" and response.status_code == http.HTTPStatus.OK and not response.is_streamed
     if not is_whole or response.mimetype not in _TYPES or flask.g.get("is_incompressible"):
@@ -45,6 +38,5 @@ def compress(response: flask.Response) -> flask.Response:
 
 
 def encode(response: Response, body: bytes) -> None:
-    """Set the body, which is in gzip."""
     response.set_data(body)
     response.headers["Content-Encoding"] = "gzip"

@@ -41,23 +41,20 @@ class AppContext:
 
 
 def app_context() -> AppContext:
-    """Return the current application's context."""
     context: AppContext = flask.current_app.extensions[EXTENSION]
     return context
 
 
 def form_digest(survey: Survey) -> str:
-    """Return a digest of what a survey's JSON depends on beside its revision: access, retention and this release."""
+    """Return a digest of what a survey's JSON depends on beside its revision."""
     release = f"{__version__} {app_context().assets.version}"
     terms = f"{survey.access} {survey.retention} {survey.expires_after}"
     return hashlib.sha256(f"{release} {terms}".encode()).hexdigest()[:16]
 
 
 def store() -> SessionStore:
-    """Return the current application's store."""
     return app_context().store
 
 
 def authenticator() -> Authenticator:
-    """Return the current application's authenticator."""
     return app_context().authenticator

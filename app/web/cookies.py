@@ -1,4 +1,4 @@
-"""Cookies of participants, and of dashboard sign-ins with their CSRF tokens."""
+"""Cookies of participants and of dashboard sign-ins."""
 
 import hashlib
 import hmac
@@ -22,21 +22,12 @@ from .security_log import record_credential, record_principal
 
 SameSite = Literal["Lax", "Strict", "None"]
 
-MAX_RESUME_BYTES = 6 * 1024
-"""Of a browser's resume cookies: many servers and proxies refuse a header of more than 8 KiB."""
-
-MAX_CLEARED = 10
-"""Cookies that one response clears: nginx accepts 4 KiB of headers."""
+MAX_RESUME_BYTES = 6 * 1024  # of a browser's resume cookies: many servers refuse a header of more than 8 KiB
+MAX_CLEARED = 10  # cookies that one response clears: nginx accepts 4 KiB of headers
 
 
 class Cookie:
-    """A cookie of this host's pages; below a prefix (SCRIPT_NAME), of those below it.
-
-    Args:
-        max_age_s: None: until the browser is closed.
-        path: of the pages that get it, below the prefix; for ``SameSite=None``, only in frames of the same site
-            (Partitioned).
-    """
+    """A cookie of the pages below a path."""
 
     def __init__(
         self, settings: Settings, name: str, samesite: SameSite, max_age_s: int | None = None, path: str = ""
@@ -56,7 +47,6 @@ class Cookie:
 
     @property
     def value(self) -> str | None:
-        """The request's."""
         return flask.request.cookies.get(self.name)
 
     def set(self, response: Response, value: str) -> None:
@@ -71,14 +61,13 @@ class Cookie:
 
 
 class ResumeCookies:
-    """A cookie for each survey that the browser's participant takes; bounded: a browser sends all with each request."""
+    """A cookie for each survey; bounded, since a browser sends all with each request."""
 
     def __init__(self, store: SessionStore, credentials: Credentials) -> None:
         self._store = store
         self._credentials = credentials
 
     def token(self, survey_id: str) -> str | None:
-        """Return the request's."""
         return self._cookie(survey_id).value
 
     def set(self, response: Response, survey_id: str, token: str) -> None:
@@ -89,12 +78,7 @@ class ResumeCookies:
         self._cookie(survey_id).clear(response)
 
     def limit(self, response: Response, kept: str, token: str | None = None) -> None:
-        """Clear cookies beyond MAX_RESUME_BYTES: first invalid ones, then those of completed sessions, then the oldest.
-
-        Args:
-            kept: the survey whose page is shown.
-            token: its new one, which the response sets.
-        """
+        """Clear cookies beyond MAX_RESUME_BYTES: invalid ones, then those of completed sessions, then the oldest."""
         tokens = self._tokens() if token is None else {**self._tokens(), kept: token}
         sizes = {survey_id: len(f"{self._cookie(survey_id).name}={text}; ") for survey_id, text in tokens.items()}
         excess = sum(sizes.values()) - MAX_RESUME_BYTES
@@ -105,7 +89,6 @@ class ResumeCookies:
                 excess -= sizes[survey_id]
 
     def _tokens(self) -> dict[str, str]:
-        """Return the request's, by survey."""
         prefix = self._cookie("").name
         own = [(name, token) for name, token in flask.request.cookies.items() if name.startswith(prefix)]
         tokens = {name.removeprefix(prefix): token for name, token in own}
@@ -129,7 +112,6 @@ class ResumeCookies:
             return None
 
     def _completed(self, keys: Sequence[SessionKey]) -> frozenset[str]:
-        """Return the surveys that are completed; none if the database does not say."""
         try:
             snapshots = [self._store.queries.load(key) for key in keys]
         except StepkeepError:
@@ -138,7 +120,7 @@ class ResumeCookies:
         return frozenset(each.key.survey_id for each in present if each.state.status == "completed")
 
     def embedded(self, survey_id: str) -> Cookie:
-        """Return the cookie of a survey's page in a frame of another site, where browsers send no other."""
+        """Return the cookie of a frame in another site's page."""
         return Cookie(self._store.settings, f"stepkeep-embedded.{survey_id}", "None", self._age_s, "embed/")
 
     @property
@@ -152,12 +134,7 @@ class ResumeCookies:
 
 
 class SignIns:
-    """Starts, finds and ends dashboard sign-ins.
-
-    Args:
-        host: if it opens the dashboard, nobody signs in here.
-        is_development: nobody needs to sign in.
-    """
+    """Starts, finds and ends dashboard sign-ins."""
 
     def __init__(
         self,
@@ -178,7 +155,6 @@ class SignIns:
         self._secret = secret
 
     def principal(self) -> Integrator | Developer:
-        """Raise Unauthorized unless signed in; development needs no sign-in."""
         integrator = self.integrator()
         if integrator is not None:
             return integrator
@@ -188,7 +164,7 @@ class SignIns:
 
     @property
     def are_hosts(self) -> bool:
-        """Whether the application that this one is mounted in opens the dashboard."""
+        """Whether the host application opens the dashboard."""
         return self._host is not None and self._host.has_dashboard
 
     def integrator(self) -> Integrator | None:
@@ -204,13 +180,6 @@ class SignIns:
             return None
 
     def begin(self, api_key: str, response: Response) -> Integrator:
-        """Sign in, ending the browser's earlier sign-in.
-
-        Raises:
-            Unauthorized: invalid key.
-            RateLimited: too many from this address.
-            Forbidden: the host opens the dashboard.
-        """
         if self.are_hosts:
             raise Forbidden("Sign in to the application that this dashboard is part of.")
         record_credential(api_key.strip())
@@ -229,7 +198,6 @@ class SignIns:
         return hmac.new(self._secret.encode(), message, hashlib.sha256).hexdigest()
 
     def require_csrf_token(self, token: str) -> None:
-        """Raise Forbidden unless token and page are this sign-in's."""
         require_same_origin(self._settings)
         if not hmac.compare_digest(token.encode(), self.csrf_token().encode()):
             raise Forbidden("This form has expired. Reload the page.")

@@ -45,25 +45,16 @@ from .ws.loop import SocketLoop
 
 STATIC = Path(__file__).parent / "static"
 
-AUDIT_REPEAT_US = 600 * 1_000_000
-"""Each process audits an open page's repeated requests once in this."""
-
+AUDIT_REPEAT_US = 600 * 1_000_000  # each process audits an open page's repeated requests once in this
 _BLUEPRINTS = (*RESOURCES, documents, pages, texts, media, embedding, sign_in, dashboard)
 
 
 def create_app(
     settings: Settings | None = None, store: SessionStore | None = None, *, login: HostLogin | None = None
 ) -> flask.Flask:
-    """Return the application, its database open and its surveys loaded.
+    """Return the application, its database open and its surveys loaded; raise ConfigurationError.
 
-    Args:
-        settings: None reads the environment.
-        store: None opens one.
-        login: of the application that this one is mounted in, which then configures logging and proxies; None if it is
-            served alone.
-
-    Raises:
-        ConfigurationError: the settings cannot be used.
+    With a login it is mounted in another application, which configures logging and proxies.
     """
     settings = settings or read_settings()
     if login is None:
@@ -133,14 +124,12 @@ def _start_context(store: SessionStore, login: HostLogin | None, *, is_command: 
 
 
 def _is_cli_command() -> bool:
-    """Return whether this is one of Stepkeep's own commands; a host's server may be a click command of any name."""
+    """Return whether this is Stepkeep's own command; a host's server may be any click command."""
     command = click.get_current_context(silent=True)
     return command is not None and command.info_name not in {"run", "serve"}
 
 
 class _Application(flask.Flask):
-    """Keeps each request's error for the logs."""
-
     def full_dispatch_request(self) -> flask.Response:
         return observe(super().full_dispatch_request)
 
@@ -170,7 +159,7 @@ def _write_security_log(response: flask.Response) -> flask.Response:
 
 
 def _check_handshake() -> flask.Response | None:
-    """Refuse an invalid handshake (RFC 6455, 4.2.1) before the route takes its socket."""
+    """Refuse an invalid handshake before it takes the socket (RFC 6455, 4.2.1)."""
     request = flask.request
     if not request.path.startswith("/ws/"):
         return None
@@ -182,14 +171,7 @@ def _check_handshake() -> flask.Response | None:
 
 
 def check_settings(settings: Settings, *, is_mounted: bool = False) -> None:
-    """Raise unless a server may start; open nothing.
-
-    Args:
-        is_mounted: in another application, whose commands are not told from its servers.
-
-    Raises:
-        ConfigurationError: in production, weak SECRET_KEY, or STEPKEEP_PUBLIC_URL without TLS; a folder is missing.
-    """
+    """Raise ConfigurationError for weak secrets, missing TLS in production, or folders that a server can't use."""
     signing_secrets(settings)
     url = urlsplit(settings.public_url)
     if settings.environment == "production" and url.scheme == "http" and not is_loopback(url.hostname or ""):
@@ -201,7 +183,6 @@ def check_settings(settings: Settings, *, is_mounted: bool = False) -> None:
 
 
 def _check_folders(settings: Settings) -> None:
-    """Raise for a folder that is set, but which a server can't use: later, only the log would say so."""
     archive, surveys = settings.archive_dir, settings.surveys_dir
     if archive is not None and not (archive.is_dir() and os.access(archive, os.W_OK | os.X_OK)):
         raise ConfigurationError(

@@ -1,7 +1,4 @@
-"""Health checks and gauges of the server's parts.
-
-Load balancers ask every few seconds: only changes are logged.
-"""
+"""Health checks and gauges of the server's parts."""
 
 import logging
 import shutil
@@ -19,32 +16,19 @@ from .rate_limits import ConnectionLimits
 
 log = logging.getLogger("stepkeep.readiness")
 
-MIN_DISK_BYTES = 16 * 2**20
-"""Below this the check fails: the write-ahead log may grow by it."""
-
-DATABASE_S = 1.5
-"""Longest wait for the database: a load balancer gives up after some seconds."""
-
-DATABASE_CALLS = 8
-"""Hanging at once; further checks wait for a place as long."""
-
-REFRESH_S = 1.0
-"""Between refreshes of the gauges; each scrape refreshes them too."""
-
+MIN_DISK_BYTES = 16 * 2**20  # below this the check fails: the write-ahead log may grow by it
+DATABASE_S = 1.5  # longest wait for the database: a load balancer gives up after some seconds
+DATABASE_CALLS = 8  # hanging at once; further checks wait for a place as long
+REFRESH_S = 1.0  # between refreshes of the gauges; each scrape refreshes them too
 CLOSING_S = 5.0
 
-SHOWN_ERRORS = 3
-"""Errors of survey files that a check names."""
+SHOWN_ERRORS = 3  # errors of survey files that a check names
 
 Status = Literal["ok", "warning", "failing"]
 
 
 class Check(NamedTuple):
-    """The health of one part.
-
-    Attributes:
-        hint: what is wrong and what to do; None if nothing is.
-    """
+    """The health of one part, and a hint on what to do."""
 
     name: str
     status: Status = "ok"
@@ -56,12 +40,7 @@ class Check(NamedTuple):
 
 
 class Health(NamedTuple):
-    """All checks.
-
-    Attributes:
-        facts: about the database.
-        is_database_hanging: further calls would hang, too.
-    """
+    """All checks, and facts about the database."""
 
     checks: list[Check]
     facts: Mapping[str, str]
@@ -84,7 +63,7 @@ class HealthChecks:
         self._failing: frozenset[str] = frozenset()
 
     def run(self) -> Health:
-        """Run all checks, within DATABASE_S; log those that began or stopped failing."""
+        """Log only changes: load balancers ask every few seconds."""
         is_hanging = False
         try:
             database, facts = self._database_calls.run(DATABASE_S, self._database)
@@ -127,14 +106,12 @@ class HealthChecks:
         return Check("writer")
 
     def is_storage_low(self) -> bool:
-        """Return whether a local disk has less than STEPKEEP_LOW_DISK_MIB free; False if it can't be read."""
         try:
             return self._free_bytes() < self._store.settings.low_disk_mib * 2**20
         except OSError:
             return False  # the next write says what is wrong
 
     def _free_bytes(self) -> int:
-        """Return the least free space of the disks of the SQLite file and the erasure journal."""
         return min((shutil.disk_usage(folder).free for folder in self._store.local_folders), default=sys.maxsize)
 
     def _disk(self) -> list[Check]:
@@ -180,10 +157,7 @@ class HealthChecks:
 
 
 class Gauges(ForkAware):
-    """Refreshes one process's gauges of queues and connections, and checks a SQLite file's name. Safe from any thread.
-
-    Set at each turn, they would slow turns; set by the writer, they would freeze with it.
-    """
+    """Refreshes gauges: set at each turn, they would slow turns; set by the writer, they would freeze with it."""
 
     def __init__(self, store: SessionStore, connections: ConnectionLimits) -> None:
         self._store = store
@@ -195,7 +169,6 @@ class Gauges(ForkAware):
         register(self)
 
     def start(self) -> None:
-        """Idempotently start the refreshing thread."""
         with self._mutex:
             if self._thread is None and not self._closing.is_set():
                 self._thread = threading.Thread(target=self._run, name="stepkeep-gauges", daemon=True)

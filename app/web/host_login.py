@@ -1,9 +1,6 @@
-"""The login of the Flask application that Stepkeep is mounted in (app/flask.py): its user is the participant.
+"""The login of the Flask application that Stepkeep is mounted in: its user is the participant.
 
-The application's functions run in its own request context, before this application's begins; their results are in the
-WSGI environment. A page of another site may send the user's cookie too: its requests have no user, except a link to a
-page that the browser shows in a window of its own. ``Origin`` names the other site only in some requests;
-``Sec-Fetch-Site`` does in all, but browsers send it only over HTTPS and to localhost.
+Another site's page may send the user's cookie too: its requests have no user, except a link to a page.
 """
 
 from collections.abc import Callable
@@ -17,18 +14,12 @@ from ..sessions import SessionStore
 from ..survey import SessionKey
 from .request_origin import is_link_to_page, is_own_origin, is_own_site
 
-HOST_USER = "stepkeep.user"
-"""Key of the WSGI environment."""
+HOST_USER = "stepkeep.user"  # key of the WSGI environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostUser:
-    """The user of one request.
-
-    Attributes:
-        participant: None: not signed in.
-        login_url: where to sign in; None if that is not known, or they are.
-    """
+    """The user of one request."""
 
     participant: str | None = None
     opens_dashboard: bool = False
@@ -37,18 +28,13 @@ class HostUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostLogin:
-    """The application's functions, called without arguments in its request context; see :class:`app.flask.Stepkeep`."""
+    """The application's functions; see :class:`app.flask.Stepkeep`."""
 
     participant: Callable[[], object] | None = None
     dashboard: Callable[[], bool] | None = None
     login_url: Callable[[], str] | None = None
 
     def user(self, path: str) -> HostUser:
-        """Return the current request's user; none for a static file, which everyone may read.
-
-        Args:
-            path: below the prefix.
-        """
         if path.startswith("/assets/"):
             return HostUser()
         participant = None if self.participant is None else self.participant()
@@ -61,7 +47,7 @@ class HostLogin:
 
 
 class HostPrincipals:
-    """Principals of the user of the current request. Safe from any thread."""
+    """Principals of the current request's user. Safe from any thread."""
 
     def __init__(self, store: SessionStore, credentials: Credentials, login: HostLogin) -> None:
         self._store = store
@@ -71,26 +57,21 @@ class HostPrincipals:
 
     @property
     def user(self) -> HostUser:
+        # Browsers send Origin in some requests only, and Sec-Fetch-Site only over HTTPS and to localhost.
         is_own = is_own_origin(self._store.settings) and (is_own_site() or is_link_to_page())
         user: HostUser = flask.request.environ[HOST_USER] if is_own else HostUser()
         return user
 
     def participant(self, survey_id: str) -> Participant | None:
-        """Return the user as a survey's participant; of a closed one, only if they have a session.
-
-        Access is granted again with each request, so that revoking tokens ends connections, but does not lock the user
-        out. A connection ends after IDLE_US, and the client connects again: not after the user has signed out.
-
-        Raises:
-            InvalidUserId: the application's id can't be one of Stepkeep's.
-            Unavailable: the database did not answer, and this process does not know their session.
-        """
+        """Return the user as a survey's participant; of a closed one, only if they have a session."""
         survey, user_id = self._store.catalogue.surveys.get(survey_id), self.user.participant
         if survey is None or user_id is None:
             return None
         key = self._store.queries.key(user_id, survey_id)
         if survey.access == "closed" and not self._has_session(key):
             return None
+        # Granted with each request: revoking tokens ends connections, but does not lock the user out. A connection ends
+        # after IDLE_US, and the client connects again: not after the user has signed out.
         at = max(self._store.clock(), self._credentials.revocations.revoked_at(key) + 1)
         return Participant(key=key, issued_at=at, expires_at=at + IDLE_US, granted_at=at)
 
@@ -103,7 +84,6 @@ class HostPrincipals:
             return True
 
     def integrator(self) -> Integrator | None:
-        """Return the user with all scopes, if the dashboard is open to them."""
         user = self.user
         if not user.opens_dashboard:
             return None

@@ -1,7 +1,6 @@
 """Rate limits of participants and addresses, and other limits of requests and connections.
 
-A sliding window counts in Redis if REDIS_URL is set; without Redis each process counts alone. Development has no rates:
-everything comes from one address.
+Development has no rates: everything comes from one address.
 """
 
 import logging
@@ -41,38 +40,25 @@ _PROBLEMS: Mapping[Rate, str] = {
     "address_bytes": "Too much was saved from this network in an hour",
 }
 
-REDIS_TIMEOUT_S = 0.5
-"""After this, the rate is counted in memory."""
+REDIS_TIMEOUT_S = 0.5  # after this, the rate is counted in memory
+REDIS_RETRY_S = 5.0  # without Redis after a failure
+REFUSALS = 10_000  # remembered, of subjects that exceeded a rate counted in Redis
 
-REDIS_RETRY_S = 5.0
-"""Seconds without Redis after a failure."""
-
-REFUSALS = 10_000
-"""Remembered, of subjects that exceeded a rate counted in Redis."""
-
+# Counted together: each count calls Redis or scans memory. A participant may exceed their rate by this on each
+# connection.
 MESSAGE_CHUNK = 50
-"""Counted together: each count calls Redis or scans memory. A participant may exceed their rate by this
-on each connection."""
-
 MESSAGE_CHUNK_S = 1.0
 
-BYTES_CHUNK = 16 * 1024
-"""Counted together, and in advance: a connection that is closed before it has saved so many wastes the rest."""
+BYTES_CHUNK = 16 * 1024  # counted in advance: a connection that is closed before it has saved so many wastes the rest
 
-BUFFERED_EXPORTS = 2
-"""Concurrent exports written to a file first: they take disk space."""
-
-PARTICIPANT_READS = 2
-"""Concurrent exports and histories of a participant."""
-
-ADDRESS_READS = 8
-"""Likewise of all participants of an address, such as a clinic's."""
-
+BUFFERED_EXPORTS = 2  # concurrent exports written to a file first: they take disk space
+PARTICIPANT_READS = 2  # concurrent exports and histories of a participant
+ADDRESS_READS = 8  # likewise of all participants of an address, such as a clinic's
 EXPORT_RETRY_S = 10
 
 
 class RateLimits:
-    """The settings' rates. Safe from any thread."""
+    """The settings' rates, counted in Redis or else in each process. Safe from any thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._is_enabled = settings.environment == "production"
@@ -88,13 +74,12 @@ class RateLimits:
         self._refusals: dict[tuple[Rate, str], tuple[float, RateLimited]] = {}
 
     def count(self, rate: Rate, subject: str, cost: int = 1) -> None:
-        """Raise RateLimited if the rate is exceeded; the excess is not counted."""
         if self._is_enabled and not self._is_within(rate, subject, cost):
             code = "too_many_participants" if rate.endswith("_participants") else "rate_limited"
             raise RateLimited(min(60, self._rates[rate].get_expiry()), _PROBLEMS.get(rate, "Too many requests"), code)
 
     def count_soon(self, rate: Rate, subject: str, cost: int) -> None:
-        """As :meth:`count`, for an event loop, which can't wait for Redis: with it, the subject's next call raises."""
+        """As :meth:`count`, without waiting for Redis: with it, the subject's next call raises."""
         if self._redis_url is None:
             self.count(rate, subject, cost)
             return
@@ -117,10 +102,7 @@ class RateLimits:
 
     @contextmanager
     def counting_failures(self, address: str) -> Iterator[None]:
-        """Count an Unauthorized as the address's failure; raise RateLimited in its place if it had too many.
-
-        The credential is checked first: a whole hospital may share one address, and a valid one is not a guess.
-        """
+        """Count an Unauthorized as the address's failure, and no valid credential: a hospital may share one address."""
         try:
             yield
         except Unauthorized:
@@ -147,11 +129,7 @@ class RateLimits:
 
 
 class MessageBudget:
-    """The messages of one connection, counted also for its participant and address, and the bytes that it saves.
-
-    Args:
-        counts_bytes: not for integrators, who save for many participants.
-    """
+    """The messages and saved bytes of one connection."""
 
     def __init__(
         self,
@@ -178,7 +156,6 @@ class MessageBudget:
         self._uncounted = 0
 
     def consume(self) -> None:
-        """Count one message; raise RateLimited if it exceeds a rate."""
         now = time.monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._consumed_at) * self._per_second) - 1
         self._consumed_at = now
@@ -191,7 +168,6 @@ class MessageBudget:
                 self._limits.count_soon(rate, subject, count)
 
     def count_bytes(self, size_bytes: int) -> None:
-        """Count a command or draft before it is saved; raise RateLimited if it exceeds the address's rate."""
         if not self._counts_bytes:
             return
         if size_bytes > self._bytes_left:
@@ -203,11 +179,7 @@ class MessageBudget:
 
 
 class Slots:
-    """Counts what is under way, by kind and name. Safe from any thread.
-
-    Args:
-        limits: by kind; none for others.
-    """
+    """Counts what is under way, by kind and name. Safe from any thread."""
 
     def __init__(self, limits: Mapping[str, int], retry_after_s: int) -> None:
         self._limits = limits
@@ -216,13 +188,11 @@ class Slots:
         self._taken: Counter[tuple[str, str]] = Counter()
 
     def taken(self, kind: str) -> int:
-        """Return the number over all names."""
         with self._changed:
             return sum(count for (other, _), count in self._taken.items() if other == kind)
 
     @contextmanager
     def slot(self, kind: str, name: str = "") -> Iterator[None]:
-        """Take a slot while the block runs; raise RateLimited if all are taken."""
         slot = kind, name
         with self._changed:
             if self._taken[slot] >= self._limits.get(kind, sys.maxsize):
@@ -238,23 +208,18 @@ class Slots:
                 self._changed.notify_all()
 
     def acquire(self, *slots: tuple[str, str]) -> ExitStack:
-        """Return slots, to be closed; raise as :meth:`slot`."""
         with ExitStack() as acquired:
             for kind, name in slots:
                 acquired.enter_context(self.slot(kind, name))
             return acquired.pop_all()
 
     def wait_until_free(self, kind: str, timeout_s: float) -> bool:
-        """Return False on timeout."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._taken[kind, ""], timeout_s)
 
 
 class ConnectionLimits:
-    """Counts open WebSockets. Safe from any thread.
-
-    Development has only the total: all comes from one address.
-    """
+    """Counts open WebSockets; in development only the total. Safe from any thread."""
 
     def __init__(self, settings: Settings) -> None:
         limits = {"open": settings.max_connections}
@@ -274,7 +239,6 @@ class ConnectionLimits:
 
     @contextmanager
     def slot(self, kind: str, name: str = "") -> Iterator[None]:
-        """Count a connection while the block runs; raise RateLimited if too many, or, when it opens, shutting down."""
         with self.slots.slot(kind, name):
             if kind == "open" and self.stopping:  # only now: `wait_until_closed` sees the slots taken before
                 raise RateLimited(1)
@@ -286,10 +250,7 @@ class ConnectionLimits:
 
 
 class ExportSlots:
-    """This process's exports and long reads: each takes memory and a thread until the client has read it.
-
-    Safe from any thread. Development does not limit participants and addresses, as :class:`ConnectionLimits`.
-    """
+    """Exports and long reads: each takes memory and a thread until the client has read it."""
 
     def __init__(self, settings: Settings) -> None:
         threads = settings.rest_threads  # the other ones stay free
@@ -299,20 +260,14 @@ class ExportSlots:
         self.slots = Slots(limits, EXPORT_RETRY_S)
 
     def acquire(self, *, is_streamed: bool) -> ExitStack:
-        """Return an integrator's slot, to be closed at the export's end; raise RateLimited if all are taken."""
         return self.slots.acquire(("all", ""), *(() if is_streamed else (("buffered", ""),)))
 
     def acquire_own(self, participant: str, address: str) -> ExitStack:
-        """Return a participant's slot for their export or history; as :meth:`acquire`."""
         return self.slots.acquire(("participant", participant), ("address", address), ("own", ""))
 
 
 class Throttle:
-    """Whether something is due again; forgets all when full. Safe from any thread.
-
-    Args:
-        clock: returns microseconds since 1970 UTC.
-    """
+    """Whether something is due again. Safe from any thread."""
 
     def __init__(self, every_us: int, clock: Callable[[], int], limit: int = 1000) -> None:
         self._every_us = every_us

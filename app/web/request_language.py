@@ -13,34 +13,23 @@ MAX_LANGUAGES = 20
 
 
 def wanted_languages(named: str | None = None) -> tuple[str, ...]:
-    """Return the language tags of ``?lang=`` and then of Accept-Language (RFC 9110, 12.5.4), the best first.
-
-    Args:
-        named: what ``?lang=`` has, if the caller has parsed it; otherwise an invalid one is ignored.
-    """
+    """Return the tags of ``?lang=`` (or ``named``) and Accept-Language (RFC 9110, 12.5.4), the best first."""
     accepted = (tag for tag, quality in flask.request.accept_languages if quality > 0)
     first = named_language() if named is None else named
     return (*((first,) if first else ()), *filter(is_language, accepted))[:MAX_LANGUAGES]
 
 
 def page_language() -> str:
-    """Return the language of a page that belongs to no survey: the best that has a language file, else English."""
     return best_match(wanted_languages(), languages()) or "en"
 
 
 def in_wanted_language(survey: Survey, chosen: str | None = None, state: SessionState | None = None) -> Survey:
-    """Return the survey in the language that the request asks for, else in its own, with values in its heading.
-
-    Args:
-        chosen: the language of the participant's session, which comes after ``?lang=``.
-        state: of that session.
-    """
+    """Return the survey in the request's language, else the session's, with values in its heading."""
     wanted = wanted_languages() if chosen is None else tuple(filter(None, (named_language(), chosen)))
     shown = survey.in_language(survey.offered_language(*wanted))
     return with_filled_heading(shown, store().clock(), state)
 
 
 def named_language() -> str | None:
-    """Return the tag of ``?lang=``; None if there is no valid one."""
     tag = flask.request.args.get(LANGUAGE_PARAMETER, "")
     return tag if is_language(tag) else None

@@ -1,7 +1,4 @@
-"""Each request's id, log line, metrics and span.
-
-A WebSocket has a connection id, and one line when it ends.
-"""
+"""Each request's id, log line, metrics and span; a WebSocket has a connection id."""
 
 import logging
 import re
@@ -19,20 +16,15 @@ from .context import app_context, store
 
 log = logging.getLogger("stepkeep.requests")
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{7,63}")
-"""Can neither forge a log line nor be a token."""
+REQUEST_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{7,63}")  # can neither forge a log line nor be a token
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Requested every few seconds: logged at DEBUG."""
-
-_ASSETS = "/assets/<path:filename>"
-"""Requested 30 times for a page: logged at DEBUG, unless there is an error."""
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})  # requested every few seconds: logged at DEBUG
+_ASSETS = "/assets/<path:filename>"  # requested 30 times for a page: logged at DEBUG, unless there is an error
 
 
 def observe(respond: Callable[[], flask.Response]) -> flask.Response:
-    """Respond to the current request; log, measure and trace it."""
     started_at = monotonic()
     rule = flask.request.url_rule
     route = "none" if rule is None else rule.rule

@@ -10,14 +10,13 @@ from ..core.formats import is_loopback
 from ..errors import Forbidden
 from ..settings import Settings
 
+# For the developer of the page; fits a WebSocket's close reason.
 ORIGIN_NOT_ALLOWED = "Pages of this origin are not allowed. The operator can add it to STEPKEEP_ALLOWED_ORIGINS."
-"""For the developer of the page; fits a WebSocket's close reason."""
 
 _PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 
 
 def client_address() -> str:
-    """Return the client's IP address; of IPv6 the /64, which is one household."""
     return network_of(flask.request.remote_addr or "")
 
 
@@ -36,27 +35,23 @@ def network_of(text: str) -> str:
 
 
 def public_url(settings: Settings, path: str) -> str:
-    """Return a path's absolute URL."""
     return (settings.public_url or flask.request.host_url.rstrip("/")) + path
 
 
 def allowed_origins(settings: Settings) -> frozenset[str]:
-    """Return the configured origins of other sites."""
     return frozenset(settings.allowed_origins.split(",")) - {""}
 
 
 def frame_ancestors(settings: Settings) -> list[str]:
-    """Return the configured origins whose pages may show a survey in a frame."""
     return [origin for origin in settings.frame_ancestors.split(",") if origin]
 
 
 def is_allowed_origin(settings: Settings) -> bool:
-    """Return whether ``Origin`` is allowed; clients that are no browser send none (RFC 6454)."""
+    """Allow requests without ``Origin``, of clients that are no browser (RFC 6454)."""
     return flask.request.headers.get("Origin") in allowed_origins(settings) or is_own_origin(settings)
 
 
 def is_own_origin(settings: Settings) -> bool:
-    """Return whether ``Origin`` is this server, or missing."""
     origin = flask.request.headers.get("Origin")
     if origin is None:
         return True
@@ -70,12 +65,12 @@ def is_own_origin(settings: Settings) -> bool:
 
 
 def is_own_site() -> bool:
-    """Return whether ``Sec-Fetch-Site`` is this server's page, the user, or missing (W3C Fetch Metadata)."""
+    """Return whether this server's page or the user sent the request (W3C Fetch Metadata)."""
     return flask.request.headers.get("Sec-Fetch-Site", "same-origin") in {"same-origin", "none"}
 
 
 def is_link_to_page() -> bool:
-    """Return whether the browser shows a page in a window, not in a frame, and no other page can read it."""
+    """Return whether the browser opens a page in a window of its own."""
     request = flask.request
     is_page = request.blueprint in {"pages", "dashboard", "sign_in"} and request.endpoint != "pages.static"
     is_window = (request.headers.get("Sec-Fetch-Mode"), request.headers.get("Sec-Fetch-Dest")) == (
@@ -86,22 +81,18 @@ def is_link_to_page() -> bool:
 
 
 def is_refused_preflight(settings: Settings) -> bool:
-    """Return whether a browser asks for a page of an origin that is not allowed; it does not send the request then."""
+    """Return whether the browser will not send the request, since its origin is not allowed."""
     is_preflight = flask.request.method == "OPTIONS" and "Access-Control-Request-Method" in flask.request.headers
     return is_preflight and not is_allowed_origin(settings)
 
 
 def require_same_origin(settings: Settings) -> None:
-    """Raise Forbidden for another site's page (W3C Fetch Metadata; RFC 6454)."""
     if not (is_own_site() and is_allowed_origin(settings)):
         raise Forbidden("Requests from other sites' pages are not allowed.")
 
 
 def require_loopback() -> None:
-    """Raise Forbidden unless the request is direct, from this machine and to a loopback host name.
-
-    A web page could point its name here (DNS rebinding), and a WSGI server listen on other addresses.
-    """
+    """Refuse proxies and other machines: a web page could point its name here (DNS rebinding)."""
     host = urlsplit(f"//{flask.request.host}").hostname or ""
     address = flask.request.remote_addr  # None over a Unix socket
     is_proxied = any(name in flask.request.headers for name in _PROXY_HEADERS)

@@ -24,12 +24,10 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(self), payment=(), usb=()",
 }
 
-HSTS = "max-age=63072000; includeSubDomains"
-"""Two years, as preload lists require (hstspreload.org)."""
+HSTS = "max-age=63072000; includeSubDomains"  # two years, as preload lists require (hstspreload.org)
 
 
 def add_security_headers(response: flask.Response) -> flask.Response:
-    """Add missing headers."""
     if flask.request.path.startswith("/ws/") and response.status_code == http.HTTPStatus.OK:
         return response  # flask-sock's, which is not sent
     for name, value in {**_HEADERS, **_framing()}.items():
@@ -42,7 +40,7 @@ def add_security_headers(response: flask.Response) -> flask.Response:
 
 
 def _framing() -> dict[str, str]:
-    """Let the configured sites frame the embedded survey page only; X-Frame-Options could not name them."""
+    """Let configured sites frame the embedded page; X-Frame-Options could not name them."""
     ancestors = frame_ancestors(store().settings) if flask.request.endpoint == "embedding.embed" else []
     if not ancestors:
         return {"Content-Security-Policy": f"{_POLICY}frame-ancestors 'none'", "X-Frame-Options": "DENY"}
@@ -50,7 +48,7 @@ def _framing() -> dict[str, str]:
 
 
 def allow_origins(app: flask.Flask, settings: Settings) -> None:
-    """Allow configured origins to call REST with a token or API key, never with cookies."""
+    """Let configured origins call REST, never with cookies."""
     # Flask-CORS takes some texts, such as an IPv6 origin, for a regular expression that matches a beginning.
     origins = [re.compile(rf"{re.escape(origin)}\Z") for origin in sorted(allowed_origins(settings))]
     if origins:

@@ -1,8 +1,4 @@
-"""The security log: a line for each sign-in, refusal and exceeded limit.
-
-Lines have no query and at most an API key's id. An address's repeated refusals are one WARNING a minute: a flood must
-not fill the log.
-"""
+"""The security log: a line for each sign-in, refusal and exceeded limit, without query or credential."""
 
 import logging
 import threading
@@ -24,13 +20,10 @@ log = logging.getLogger("stepkeep.security")
 
 Event = Literal["signed_in", "signed_out", "sign_in_failed", "refused", "limited", "wrong_host"]
 
-REPEAT_S = 60.0
-"""Between warnings of one event, address and principal."""
-
+REPEAT_S = 60.0  # between warnings of one event, address and principal
 REMEMBERED = 10_000
 
-MAX_LENGTH = 200
-"""Of a path, origin or host."""
+MAX_LENGTH = 200  # of a path, origin or host
 
 _SIGN_IN_EVENTS: dict[tuple[str | None, int], Event] = {
     ("sign_in.begin", 303): "signed_in",
@@ -59,11 +52,7 @@ class SecurityLog:
         self._warned: dict[tuple[Event, str, str], tuple[float, int]] = {}
 
     def write(self, event: Event, reason: str = "", source: Source | None = None) -> None:
-        """Write a line.
-
-        Args:
-            source: of a WebSocket, after its request has ended; None for the current request.
-        """
+        """Write a line; the source is that of a WebSocket after its request has ended."""
         source = source or current_source()
         fields = {
             "address": source.address,
@@ -109,19 +98,16 @@ class SecurityLog:
 
 
 def record_principal(principal: P) -> P:
-    """Record it for the security log; return it."""
     flask.g.principal = principal
     return principal
 
 
 def record_credential(credential: str) -> None:
-    """Record an API key by its id, a token by its kind."""
     is_key = credential.startswith(PREFIX)
     flask.g.credential = f"key:{parse_key_id(credential) or 'malformed'}" if is_key else "token"
 
 
 def current_source() -> Source:
-    """Return the current request's."""
     return Source(
         client_address(),
         audit_name(flask.g.get("principal") or Anyone()),

@@ -1,15 +1,12 @@
-"""Where an HTTP/1.1 request ends in the bytes that have arrived (RFC 9112, section 6).
-
-gunicorn parses and validates the request afterwards, in a thread, which would wait if this were not the whole request.
-"""
+"""Where an HTTP/1.1 request ends in the bytes that have arrived (RFC 9112, section 6)."""
 
 import re
 import sys
 
 from ...core.formats import MAX_COMMAND_BYTES
 
+# Of a request that is kept until all of it has arrived: the largest command, and as much header.
 MAX_BYTES = MAX_COMMAND_BYTES + 64 * 1024
-"""Of a request that is kept until all of it has arrived: the largest command, and as much header."""
 
 _END = b"\r\n\r\n"
 _EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
@@ -20,17 +17,11 @@ _CHUNK = re.compile(rb"([0-9a-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n", re.IGNORECASE)
 
 
 class Arrival:
-    """The beginning of a request, or all of it.
-
-    Attributes:
-        data: without empty lines before the request (RFC 9112, section 2.2), and without ``Expect: 100-continue``.
-        is_handshake: it opens a WebSocket.
-        expects_continue: the client waits for ``100 Continue`` before it sends the body (RFC 9110, section 10.1.1).
-    """
+    """The beginning of a request, or all of it."""
 
     def __init__(self) -> None:
-        self.data = bytearray()
-        self.expects_continue = False
+        self.data = bytearray()  # without empty lines before it (RFC 9112, section 2.2) and Expect: 100-continue
+        self.expects_continue = False  # before the client sends the body (RFC 9110, section 10.1.1)
         self.is_handshake = False
         self._header_end = 0
         self._end: int | None = None
@@ -80,7 +71,7 @@ class Arrival:
             self._end = self._header_end  # gunicorn refuses it
 
     def _find_last_chunk(self) -> int | None:
-        """Return where the last chunk and its trailers end (RFC 9112, section 7.1); None if that has not arrived."""
+        """Return where the last chunk and its trailers end (RFC 9112, section 7.1)."""
         while chunk := _CHUNK.match(self.data, self._chunk):
             size = int(chunk[1], 16)
             if size == 0:

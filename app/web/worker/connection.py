@@ -16,14 +16,7 @@ _READ_BYTES = 2**16
 
 
 class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
-    """A connection with the parts of its next request that have arrived. The methods do not block.
-
-    Attributes:
-        network: the client's address; of IPv6 the /64.
-        is_ended: the client sends no more.
-        stage: where it waits; None in a thread, or kept alive for the next request.
-        is_polled: whether the worker's loop is notified when the socket is readable.
-    """
+    """A connection with the parts of its next request that have arrived. The methods do not block."""
 
     def __init__(self, *arguments: Any) -> None:  # noqa: ANN401 - gunicorn's
         super().__init__(*arguments)
@@ -31,16 +24,12 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.parser = http.get_parser(self.cfg, self.sock, self.client)
         self.initialized = self.data_ready = True  # gunicorn's thread neither waits nor looks for HTTP/2
         self.arrival = Arrival()
-        self.is_ended = False
-        self.stage: Stage | None = None
+        self.is_ended = False  # the client sends no more
+        self.stage: Stage | None = None  # also None in a thread, or kept alive for the next request
         self.is_polled = False
 
     def receive(self) -> None:
-        """Take what has arrived of this request, and nothing after it: a WebSocket's first frame stays on the socket.
-
-        Raises:
-            OSError: the connection is broken.
-        """
+        """Take what has arrived of this request, but leave a WebSocket's first frame on the socket."""
         with suppress(BlockingIOError):
             received = self.sock.recv(_READ_BYTES, MSG_PEEK)
             self.sock.recv(self.arrival.add(received))
@@ -54,31 +43,24 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.parser.unreader.unread(received[used:])
 
     def hand_over(self) -> None:
-        """Let gunicorn's parser read the request, in a thread."""
         self.parser.unreader.unread(bytes(self.arrival.data))
         self.arrival = Arrival()
 
     def send(self, data: bytes) -> None:
-        """Send some bytes if the client can take them."""
         with suppress(OSError):
             self.sock.send(data)
 
     def stop_sending(self) -> None:
-        """Tell the client that nothing follows.
-
-        Raises:
-            OSError: the connection is broken.
-        """
         self.sock.setblocking(False)
         self.sock.shutdown(SHUT_WR)
 
     def stop_receiving(self) -> None:
-        """Let the thread that reads the body find its end. It can still send the response."""
+        """Let the thread that reads the body find its end, and respond."""
         with suppress(OSError):  # taken over, or closed by the client
             self.sock.shutdown(SHUT_RD)
 
     def discard_input(self) -> bool:
-        """Read and forget; return whether the client has closed the connection."""
+        """Return whether the client has closed the connection."""
         try:
             return not self.sock.recv(_READ_BYTES)
         except BlockingIOError:
@@ -88,14 +70,13 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
 
 
 class Stage(OrderedDict[Connection, float]):
-    """Connections that wait for the same, the oldest first, each with the time at which it has waited too long."""
+    """Connections that wait for the same, the oldest first, with their deadlines."""
 
     def __init__(self, duration_s: float) -> None:
         super().__init__()
         self.duration_s = duration_s
 
     def enter(self, connection: Connection) -> None:
-        """Move the connection to this stage, unless it is there already."""
         if connection.stage is not self:
             leave_stage(connection)
             connection.stage = self
@@ -105,16 +86,13 @@ class Stage(OrderedDict[Connection, float]):
         return next(iter(self))
 
     def is_late(self, now: float) -> bool:
-        """Return whether the oldest has waited too long."""
         return bool(self) and self[self.oldest()] <= now
 
     def cap(self, deadline: float) -> None:
-        """Let none wait for longer than until the deadline."""
         self.update({connection: min(end, deadline) for connection, end in self.items()})
 
 
 def leave_stage(connection: Connection) -> None:
-    """Remove the connection from its stage, if it is in one."""
     if connection.stage is not None:
         del connection.stage[connection]
     connection.stage = None

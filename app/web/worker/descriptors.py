@@ -1,14 +1,13 @@
-"""The limit of open files of this process, which bounds its connections (setrlimit(2), RLIMIT_NOFILE)."""
+"""The limit of open files, which bounds a process's connections (setrlimit(2), RLIMIT_NOFILE)."""
 
 import resource
 from contextlib import suppress
 
-FILES = 200
-"""Descriptors for database connections, files and everything else that is no connection of a client."""
+FILES = 200  # descriptors for database connections, files and everything else that is no client's connection
 
 
 def raise_descriptor_limit() -> int:
-    """Raise the soft limit of descriptors to the hard one; return the limit. Child processes inherit it."""
+    """Raise the soft limit, which child processes inherit, to the hard one; return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with suppress(ValueError, OSError):  # the kernel has a lower one (macOS), or forbids it
@@ -17,7 +16,7 @@ def raise_descriptor_limit() -> int:
 
 
 def spare_descriptors(limit: int, max_connections: int, rest_threads: int) -> int:
-    """Return how many descriptors remain beside all WebSockets, a request in each thread, and files."""
+    """Return the descriptors beside all WebSockets, a request in each thread, and files."""
     if limit == resource.RLIM_INFINITY:
         return 2**31
     return limit - max_connections - rest_threads - FILES

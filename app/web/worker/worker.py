@@ -1,10 +1,7 @@
 """gunicorn's worker with threads, which gives a request to a thread when all of it has arrived.
 
-gunicorn gives a connection to a thread at its first byte, and the thread waits for the others: as many slow clients as
-there are threads stop the server. Here the main loop reads, without waiting, and closes what is too slow. Threads wait
-only for the bodies of large requests, for a bounded time, and requests of one address take half of them at most.
-
-All methods run in the main loop, which also gives the heartbeat: none of them may block.
+gunicorn's own gives it at the first byte: as many slow clients as there are threads stop the server. Here the main loop
+reads, and closes what is too slow. It gives the heartbeat, too: none of these methods may block.
 """
 
 import errno
@@ -21,12 +18,10 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from .connection import Connection, Stage, leave_stage
 
-_ACCEPTS = 16
-"""Connections accepted in a round: other workers of this server take theirs."""
+_ACCEPTS = 16  # in a round: other workers of this server take theirs
 
+# For WebSockets that open: when thousands connect again, they must not take the interpreter from those that have.
 HANDSHAKE_THREADS = 3
-"""For WebSockets that open: when thousands connect again, they must not take the interpreter from those that have."""
-
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -34,36 +29,20 @@ _WARNING_S = 60.0
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Serves plain HTTP/1.1 as described above; TLS as gunicorn does.
+    """Serves plain HTTP/1.1; TLS as gunicorn does. A thread may take a socket over by detaching it."""
 
-    A thread may take a socket over with ``environ["gunicorn.socket"].detach()``; it is then no longer this worker's.
-
-    Attributes:
-        network_threads: how many requests of one address (IPv6: /64) may be in threads; further ones wait. None: all.
-    """
-
-    HEADER_S = 10.0
-    """From a new connection, or the first byte of a further request, to the end of the header."""
-
-    BODY_S = 20.0
-    """From the end of the header to the end of the body."""
-
-    LARGE_BODY_S = 60.0
-    """Likewise for a larger request, which a thread reads."""
-
-    QUEUE_S = 30.0
-    """For other requests of the same address to end, before 503."""
-
+    HEADER_S = 10.0  # from a new connection, or the first byte of a further request, to the end of the header
+    BODY_S = 20.0  # from the end of the header to the end of the body
+    LARGE_BODY_S = 60.0  # likewise for a larger request, which a thread reads
+    QUEUE_S = 30.0  # for other requests of the same address to end, before 503
+    # For the client to close first: closing with unread bytes would reset the connection, and with it the response.
     LINGER_S = 2.0
-    """For the client to close first: closing with unread bytes would reset the connection, and with it the response."""
+    PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0  # without new connections if descriptors or memory are short; doubled each time
 
-    PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0
-    """Without new connections when there is no descriptor or memory for them; doubled each time."""
-
+    # What is reset when the worker starts. SIGHUP is handled since the fork: its default would end the worker.
     SIGNALS = tuple(number for number in ThreadWorker.SIGNALS if number != signal.SIGHUP)
-    """What is reset when the worker starts. SIGHUP is handled since the fork: its default would end the worker."""
 
-    network_threads: int | None = None
+    network_threads: int | None = None  # requests of one address (IPv6: /64) that may be in threads; None: all
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - gunicorn's
         super().__init__(*arguments, **options)
@@ -81,7 +60,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     # New connections
 
     def accept(self, listener: Any) -> None:  # noqa: ANN401 - gunicorn's
-        """Accept new connections, and read what they have sent."""
         for _ in range(_ACCEPTS):
             try:
                 client, address = listener.accept()
@@ -102,7 +80,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 self._read(Connection(self.cfg, client, address, listener.getsockname()))
 
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - gunicorn's
-        """Accept or not; not while pausing."""
         super().set_accept_enabled(enabled and time.monotonic() >= self._accept_at)
 
     def _pause_accepting(self, error: OSError) -> None:
@@ -118,7 +95,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.log.warning("New connections have to wait: %s. %s STEPKEEP_MAX_CONNECTIONS.", error.strerror, fix)
 
     def _close_oldest(self) -> None:
-        """Make room: close a connection without a request, preferably the one that has sent part of it for longest."""
+        """Close a connection without a request, preferably one that sends it slowly."""
         for stage in (self._lingering, self._headers, self._bodies):
             if stage:
                 self._close(stage.oldest())
@@ -132,7 +109,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     # Requests that arrive
 
     def on_client_socket_readable(self, conn: Any, client: socket) -> None:  # noqa: ANN401 - gunicorn's
-        """Read the next request of a connection that was kept alive."""
         if client.fileno() == -1:  # closed in this round
             return
         if not isinstance(conn, Connection):
@@ -143,7 +119,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._read(conn)
 
     def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's
-        """Go on with what gunicorn's parser has read of the next request."""
         if not isinstance(conn, Connection):
             super().enqueue_req(conn)
             return
@@ -167,7 +142,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._proceed(connection)
 
     def _proceed(self, connection: Connection) -> None:
-        """Pass the request on if a thread need not wait for more of it, or if it is too large to be kept here."""
+        """Pass the request on when a thread need not wait for it, or if it is large."""
         arrival = connection.arrival
         if arrival.expects_continue and not arrival.is_complete:
             arrival.expects_continue = False
@@ -182,7 +157,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     # Threads
 
     def _admit(self, connection: Connection) -> None:
-        """Pass the request on to a thread, or queue it behind others of its address."""
         self._stop_polling(connection)
         if self.network_threads is None or self._in_threads[connection.network] < self.network_threads:
             self._start(connection)
@@ -216,13 +190,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         return self._handshakes
 
     def finish_request(self, conn: Any, fs: "Future[bool]") -> None:  # noqa: ANN401 - gunicorn's
-        """Keep the connection for its next request or close it; forget a socket that the thread has taken over."""
         if not isinstance(conn, Connection):
             super().finish_request(conn, fs)
             return
         leave_stage(conn)
         self._start_next(conn.network)
-        if conn.sock.fileno() == -1:
+        if conn.sock.fileno() == -1:  # the thread has taken it over
             self.nr_conns -= 1
         elif not fs.cancelled() and fs.exception() is None and fs.result():
             super().finish_request(conn, fs)
@@ -242,7 +215,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     # Ends
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Dispatch events, then close what is too slow; gunicorn's loop does little else between heartbeats."""
         pause_s = self._accept_at - time.monotonic()
         super().wait_for_and_dispatch_events(min(timeout, pause_s) if pause_s > 0 else timeout)
         now = time.monotonic()
@@ -257,7 +229,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 end(stage.oldest())
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """Close connections whose requests have not arrived by the deadline: the worker stops."""
         super()._cap_keepalive(deadline)
         self._headers.cap(deadline)
         self._bodies.cap(deadline)
@@ -281,7 +252,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._linger(connection)
 
     def _linger(self, connection: Connection) -> None:
-        """Close the connection after the client (RFC 9112, section 9.6), where gunicorn would wait for it here."""
+        """Close the connection after the client (RFC 9112, section 9.6), where gunicorn would wait for it."""
         try:
             connection.stop_sending()
         except OSError:

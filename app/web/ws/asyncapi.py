@@ -1,7 +1,4 @@
-"""Models of the server's messages, and the AsyncAPI document.
-
-``messages.py`` builds dictionaries, for speed; a test validates them here.
-"""
+"""The server's messages as models, and the AsyncAPI document."""
 
 from functools import cache
 from typing import Annotated, Any, Literal, get_args
@@ -131,6 +128,7 @@ class AuthReceived(_Sent):
     token: Annotated[str, Field(max_length=MAX_AUTH_LENGTH, description="a participant's resume token")]
 
 
+# RFC 6455, 7.4
 CLOSE_CODES = {
     1001: "the server is shutting down, or the session was erased: reconnect",
     1008: "no answer to a ping, too many control frames or fragments, or the rest of a message came too late",
@@ -143,7 +141,6 @@ CLOSE_CODES = {
     4404: "no such survey",
     4429: "too many messages or connections",
 }
-"""Close codes (RFC 6455, 7.4)."""
 
 _SECURITY_SCHEMES: dict[str, dict[str, str]] = {
     name: {**scheme, "type": "httpApiKey" if "in" in scheme else "http"} for name, scheme in SECURITY_SCHEMES.items()

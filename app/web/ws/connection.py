@@ -1,4 +1,4 @@
-"""The WebSocket route: admits clients, whose sessions are then on their sockets (session_socket.py)."""
+"""The WebSocket route: admits clients, and passes them to their sessions."""
 
 import logging
 from collections import deque
@@ -28,6 +28,7 @@ log = logging.getLogger("stepkeep.socket")
 
 sock = Sock()
 
+# Close code, code of the error sent before it, and what the security log calls it.
 _REFUSALS: dict[type[StepkeepError], tuple[int, messages.ErrorCode | None, Event | None]] = {
     Unauthorized: (4401, "unauthorized", "refused"),
     Forbidden: (4403, None, "refused"),
@@ -36,17 +37,15 @@ _REFUSALS: dict[type[StepkeepError], tuple[int, messages.ErrorCode | None, Event
     InvalidInput: (4400, "malformed", None),
     Unavailable: (1013, "unavailable", None),
 }
-"""Close code, code of the error sent before it, and what the security log calls it."""
 
 
 @sock.route("/ws/survey/<path:user_id>")  # type: ignore[untyped-decorator]  # flask-sock has no types
 def survey_socket(ws: WebSocket, user_id: str) -> None:
-    """Admit one connection, and leave it to the loop."""
     _Admission(ws, app_context(), user_id).begin()
 
 
 class _Admission:
-    """A client whose session is not on its socket yet; the handler of one that shows its token in the first frame."""
+    """A client whose session is not on its socket yet."""
 
     def __init__(self, ws: WebSocket, context: AppContext, user_id: str) -> None:
         self._ws = ws
@@ -63,7 +62,6 @@ class _Admission:
         self._check: Callable[[], None] | None = None
 
     def begin(self) -> None:
-        """Admit the client, or wait in the loop for its first frame."""
         with self._refusing():
             if not is_allowed_origin(self._context.store.settings):
                 raise Forbidden(ORIGIN_NOT_ALLOWED)
@@ -87,7 +85,7 @@ class _Admission:
             self._ws.loop.call(self._ws.serve, self)
 
     def on_frame(self, _is_message: bool) -> bool:  # noqa: FBT001 - called by Frames
-        """Count nothing: the session's budget counts the messages that follow the first."""
+        """Leave later messages to the session's budget."""
         return True
 
     def on_limit(self) -> None:
@@ -150,7 +148,6 @@ class _Admission:
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
-        """Close the connection, with the close code of the error."""
         try:
             yield
         except _Full:

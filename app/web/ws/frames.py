@@ -1,7 +1,6 @@
 """WebSocket frames of a server (RFC 6455), without I/O.
 
-A text message in one frame, which is nearly all that participants send, is decoded here, in a third of the time; all
-other frames by ``websockets``.
+A text message in one frame, as participants send, is decoded here, in a third of the time of ``websockets``.
 """
 
 import codecs
@@ -24,8 +23,8 @@ except ImportError:  # no wheel for this platform
 Message = str | bytes
 
 _FIN_TEXT, _CLOSE, _MASKED = 0x81, 0x88, 0x80
+# Data frames, last of their message or not; control frames.
 _FIRST_BYTES = frozenset({0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8A})
-"""Data frames, last of their message or not; control frames."""
 
 _MASK_BYTES = 4
 _HEADER_BYTES = {126: 4, 127: 10}
@@ -36,13 +35,7 @@ class Frames:
     """The frames of one connection, from its handshake to its close.
 
     Args:
-        protocol: of ``websockets``, after the handshake.
-        max_size_bytes: of a message, after which the connection is closed with 1009.
-        on_frame: called for each frame, with whether it is a whole text message; returns False if there are too many.
-
-    Attributes:
-        is_pong_due: a ping was sent, and not answered yet.
-        is_over_limit: there were too many frames; this one and all later ones are ignored.
+        on_frame: called with whether a frame is a whole text message; after False, this and later frames are ignored.
     """
 
     def __init__(self, protocol: ServerProtocol, max_size_bytes: int, on_frame: Callable[[bool], bool]) -> None:
@@ -58,16 +51,14 @@ class Frames:
 
     @property
     def is_open(self) -> bool:
-        """Whether neither side has sent a close frame."""
         return self._protocol.state is OPEN
 
     @property
     def has_partial(self) -> bool:
-        """Whether a frame or a fragmented message has begun."""
         return bool(self._buffer) or self._protocol.current_size is not None
 
     def receive(self, data: bytes) -> list[Message]:
-        """Return the messages that are complete now; nothing after a close or a protocol error."""
+        """Return complete messages; nothing after a close or a protocol error."""
         if self._buffer:
             self._buffer += data
             if len(self._buffer) < self._needed_bytes:
@@ -84,7 +75,6 @@ class Frames:
         return received
 
     def text(self, payload: bytes) -> bytes:
-        """Return the frame of a text message; nothing after a close."""
         if not self.is_open:
             return b""
         size = len(payload)
@@ -106,12 +96,10 @@ class Frames:
         return self.take_output()
 
     def close(self, code: int, reason: str = "") -> None:
-        """Send a close frame, unless one has been sent."""
         if self.is_open:
             self._protocol.fail(code, reason)
 
     def take_output(self) -> bytes:
-        """Return the frames that answer what was received."""
         return b"".join(self._protocol.data_to_send())
 
     def _receive(self, data: bytes, received: list[Message]) -> None:
@@ -175,13 +163,7 @@ class Frames:
 
 
 def _frame_end(data: bytes, start: int, max_size_bytes: int) -> int:
-    """Return the end of the frame that starts there, or what has to be there before more can be said.
-
-    Of a frame that is too large, no more than its beginning.
-
-    Raises:
-        ProtocolError: no such frame is allowed, whatever follows.
-    """
+    """Return the end of the frame that starts there, or what must arrive before it is known."""
     available = len(data) - start
     first = data[start]
     if first not in _FIRST_BYTES:

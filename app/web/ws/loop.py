@@ -1,6 +1,6 @@
 """One thread that serves all WebSockets of a process.
 
-A thread for each costs a hand-over between threads for each frame, and collapses beyond some thousand.
+A thread for each would cost a hand-over for each frame, and collapse beyond some thousand.
 """
 
 import logging
@@ -17,51 +17,33 @@ from typing import Protocol
 
 log = logging.getLogger("stepkeep.socket")
 
-TICK_S = 0.05
-"""Between looks at a part of the sockets."""
+TICK_S = 0.05  # between looks at a part of the sockets
+TICKS = 20  # after which each socket has been looked at once
 
-TICKS = 20
-"""After which each socket has been looked at once."""
-
+# How long the thread leaves the interpreter to the writer, which commits what this round received: both at once would
+# take it from each other at each system call. A slower commit delays nothing else.
 RESULTS_S = 0.01
-"""How long the thread leaves the interpreter to the writer, which commits what this round received. Both at once would
-take it from each other at each system call. A slower commit delays nothing else.
-"""
-
-OPENING_THREADS = 8
-"""For what may wait for the database before a socket is served."""
+OPENING_THREADS = 8  # for what may wait for the database before a socket is served
 
 
 class Served(Protocol):
-    """A socket that the loop serves. All methods are called in its thread."""
+    """A socket that the loop serves, in its thread."""
 
     def fileno(self) -> int: ...
 
-    def on_ready(self, events: int) -> None:
-        """Read or write: the socket is ready for EVENT_READ or EVENT_WRITE."""
-        ...
+    def on_ready(self, events: int) -> None: ...
 
-    def on_tick(self, now: float, *, is_stopping: bool) -> None:
-        """Look at deadlines; called each second or so."""
-        ...
+    def on_tick(self, now: float, *, is_stopping: bool) -> None: ...
 
-    def abort(self) -> None:
-        """End at once, after an unexpected error."""
-        ...
+    def abort(self) -> None: ...
 
 
 class SocketLoop:
-    """Its thread starts with the first call. Only :meth:`call` and :meth:`run_in_thread` are for other threads.
-
-    Attributes:
-        flush: called at the end of each round; returns whether results are expected soon.
-        check: called with the monotonic clock at each tick.
-        is_stopping: each socket is notified at its next tick.
-    """
+    """Serves sockets. Only :meth:`call` and :meth:`run_in_thread` are for other threads."""
 
     def __init__(self) -> None:
-        self.flush: Callable[[], bool] = lambda: False
-        self.check: Callable[[float], None] = lambda _now: None
+        self.flush: Callable[[], bool] = lambda: False  # at the end of each round; whether results are expected soon
+        self.check: Callable[[float], None] = lambda _now: None  # at each tick, with the monotonic clock
         self.is_stopping: Callable[[], bool] = lambda: False
         self._calls: deque[Callable[[], object]] = deque()
         self._is_woken = False
@@ -73,7 +55,7 @@ class SocketLoop:
         self._openers: ThreadPoolExecutor | None = None
 
     def call(self, function: Callable[..., object], *arguments: object) -> None:
-        """Run a function in the loop's thread, soon and in the order of the calls. Safe from any thread."""
+        """Run a function in the loop's thread, in the order of the calls."""
         self._calls.append(partial(function, *arguments) if arguments else function)
         if self._is_woken:
             return
@@ -84,7 +66,6 @@ class SocketLoop:
             os.write(self._writer, b"\0")
 
     def run_in_thread(self, function: Callable[[], object]) -> None:
-        """Run a function that may wait. Safe from any thread."""
         with self._starting:
             if self._openers is None:
                 self._openers = ThreadPoolExecutor(OPENING_THREADS, "stepkeep-opening")
@@ -100,12 +81,12 @@ class SocketLoop:
             self._selector.register(fileno, events, served)
 
     def forget(self, served: Served) -> None:
-        """Stop calling it; to be done before its descriptor is closed."""
+        """Stop calling it, before its descriptor is closed."""
         self.watch(served, 0)
         del self._served[served.fileno()]
 
     def _start(self) -> None:
-        """Open the descriptors and start the thread: not before a fork, or processes would share their events."""
+        """Start not before a fork, or processes would share the descriptors' events."""
         with self._starting:
             if self._thread is None:
                 self._selector, self._wake_up = selectors.DefaultSelector(), selectors.DefaultSelector()
@@ -153,7 +134,6 @@ class SocketLoop:
                 log.exception("Unexpected error in a call of the WebSockets' thread; continuing.")
 
     def _tick(self, now: float) -> None:
-        """Look at a part of the sockets; at all of them when stopping."""
         self.check(now)
         is_stopping = self.is_stopping()
         keys = list(self._served.values())

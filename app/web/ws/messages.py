@@ -16,14 +16,11 @@ from ...survey import Rejection, Snapshot, Survey, commands
 
 log = logging.getLogger("stepkeep.survey")
 
-VALUE_DEPTH = strict_json.MAX_DEPTH + 1
-"""``value`` is a field of an object."""
+VALUE_DEPTH = strict_json.MAX_DEPTH + 1  # ``value`` is a field of an object
+MAX_AUTH_LENGTH = 2048  # characters of a first frame
 
-MAX_AUTH_LENGTH = 2048
-"""Of a first frame."""
-
+# Of JSON; a last string may be cut off.
 _PARTS = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\]:,]|[^\s"{}\[\]:,]+', re.DOTALL)
-"""Of JSON; a last string may be cut off."""
 
 ErrorCode = Literal["malformed", "unknown_type", "too_large", "unauthorized", "rate_limited", "unavailable", "quota"]
 
@@ -133,7 +130,6 @@ class BadMessage(Exception):
 
 
 def parse(frame: str | bytes) -> ClientMessage:
-    """Return a frame's message; raise BadMessage if invalid."""
     if isinstance(frame, bytes):
         text = frame.decode("utf-8", "replace")
         raise BadMessage("malformed", "Binary frames are not supported; send JSON in a text frame.", readable_id(text))
@@ -145,10 +141,7 @@ def parse(frame: str | bytes) -> ClientMessage:
 
 
 def readable_id(text: str) -> str | None:
-    """Return the id of a text that is not strict JSON, however deep, or of the beginning of one.
-
-    Without it, the client could not know which command was refused, and would send it again for ever.
-    """
+    """Return the id of invalid JSON, or of its beginning: without it, the client would send the command again."""
     parts = _PARTS.findall(text)
     depth, ids = 0, []
     for index, part in enumerate(parts):
@@ -165,7 +158,7 @@ def readable_id(text: str) -> str | None:
 
 
 def parse_value(value: object) -> ClientMessage:
-    """Return the message of JSON decoded with VALUE_DEPTH; raise BadMessage if invalid."""
+    """Return the message of JSON decoded with VALUE_DEPTH."""
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise BadMessage("malformed", "A message is a JSON object with a type.", _message_id(value))
     if value["type"] not in CLIENT_TYPES:
@@ -179,23 +172,19 @@ def parse_value(value: object) -> ClientMessage:
 
 
 def too_large(beginning: str) -> dict[str, Any]:
-    """Return the answer to a message of more than MAX_COMMAND_BYTES."""
     return error("too_large", f"A message has at most {MAX_COMMAND_BYTES} bytes.", readable_id(beginning))
 
 
 def error(code: ErrorCode, text: str, message_id: str | None = None) -> dict[str, Any]:
-    """Return an error, counted."""
     metrics.ERRORS.labels("socket", code).inc()
     return {"type": "error", "id": message_id, "code": code, "message": text}
 
 
 def size_bytes(message: str | bytes) -> int:
-    """Return the size of a message as it was sent."""
     return len(message.encode() if isinstance(message, str) else message)
 
 
 def auth_token(frame: str | bytes | None) -> str | None:
-    """Return the token of a frame ``{"type": "auth", "token": ...}``."""
     if not isinstance(frame, str) or len(frame) > MAX_AUTH_LENGTH:
         return None
     try:
@@ -209,7 +198,6 @@ def auth_token(frame: str | bytes | None) -> str | None:
 def to_command(  # noqa: C901 - one case a message
     message: ClientMessage, at: int, session_started_at: int | None = None
 ) -> commands.AnyCommand | None:
-    """Return the message's command, on the session that began then; None for a ping."""
     common: dict[str, Any] = {"at": at, "session_started_at": session_started_at}
     match message:
         case AnswerMessage():
@@ -234,14 +222,13 @@ def to_command(  # noqa: C901 - one case a message
 
 
 def session_fields(snapshot: Snapshot, at: int) -> dict[str, Any]:
-    """Return the fields of messages about a session."""
     fields = {"session": snapshot.to_dict(at), "step": step_fields(snapshot, at), "progress": snapshot.progress}
     ending = snapshot.ending(at)
     return fields if ending is None else {**fields, "ending": ending}
 
 
 def step_fields(snapshot: Snapshot, at: int) -> Mapping[str, Any] | None:
-    """Return the current step; None when completed, or if the revision is unknown."""
+    """Return the current step; None if completed or of an unknown revision."""
     drawn = snapshot.draw_step(at)
     if drawn.has_conflicting_bounds and snapshot.survey is not None:
         _warn_of_bounds(snapshot.survey, snapshot.state.current_step)
@@ -266,13 +253,11 @@ def _warn_of_bounds(survey: Survey, step: str) -> None:
 
 
 def ack(message_id: str, version: int, snapshot: Snapshot, at: int, *, duplicate: bool) -> dict[str, Any]:
-    """Return an acknowledgement."""
     fields = session_fields(snapshot, at)
     return {"type": "ack", "id": message_id, "version": version, "duplicate": duplicate, **fields}
 
 
 def reason_fields(rejection: Rejection) -> dict[str, Any]:
-    """Return why a command is rejected."""
     fields = {} if rejection.fields is None else {"fields": rejection.fields}
     return {"code": rejection.code, "message": rejection.message, **fields}
 

@@ -1,4 +1,4 @@
-"""A participant's session on a WebSocket (docs/protocol.md): one command at a time, others wait."""
+"""A participant's session on a WebSocket (docs/protocol.md): one command at a time."""
 
 import logging
 import threading
@@ -32,8 +32,7 @@ from .websocket import CLOSING_S, INTERNAL_ERROR, WebSocket
 
 log = logging.getLogger("stepkeep.socket")
 
-WAITING_MESSAGES = 16
-"""Received beyond the one under way; then the client's next bytes are left in the kernel."""
+WAITING_MESSAGES = 16  # beyond the one under way; then the client's next bytes are left in the kernel
 
 ERASED = "This session was erased. Reconnect to start a new one."
 _EXPIRED = "Your credentials have expired or were revoked. Reconnect with new credentials."
@@ -42,12 +41,7 @@ _INTERNAL = "Internal server error. Acknowledged answers are saved."
 
 
 class Client(NamedTuple):
-    """An admitted client.
-
-    Attributes:
-        slots: released at the end.
-        waiting: received already.
-    """
+    """An admitted client."""
 
     key: SessionKey
     principal: Principal
@@ -58,7 +52,7 @@ class Client(NamedTuple):
 
 
 class SessionSocket:
-    """Runs in the loop's thread, except :meth:`join`; other threads only publish states and results to it."""
+    """Runs in the loop's thread, except :meth:`join`; other threads publish to it."""
 
     def __init__(self, ws: WebSocket, context: AppContext, client: Client) -> None:
         self._ws, self._context, self._store = ws, context, context.store
@@ -76,11 +70,7 @@ class SessionSocket:
         self._limit: tuple[int, str] | None = None  # close code and text
 
     def join(self, **new: Unpack[NewSession]) -> None:
-        """Load or begin the session, and let the loop serve it. May wait for the database.
-
-        Raises:
-            StepkeepError: see ``SessionTurns.join``.
-        """
+        """Load or begin the session and serve it; may wait for the database."""
         granted, began_at = granted_at(self._principal), self._store.clock()
         load = partial(self._load, **new)
         # Subscribed first: changes from now on are published, if they are not loaded.
@@ -154,7 +144,6 @@ class SessionSocket:
             self._ws.end(1001, "The server is shutting down. Reconnect.")
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
-        """Run a function of this socket in the loop's thread. Safe from any thread."""
         self._ws.loop.call(self._guard, function, *arguments)
 
     def _guard(self, function: Callable[..., None], *arguments: object) -> None:
@@ -182,7 +171,6 @@ class SessionSocket:
         self._proceed()
 
     def _take_begin_result(self, result: Result | Exception) -> None:
-        """Take the result of beginning without a database."""
         snapshot = None if isinstance(result, Exception) else result.snapshot
         if isinstance(result, Unauthorized):
             self._refuse(4401, "unauthorized", result.message, "refused")
@@ -205,11 +193,11 @@ class SessionSocket:
                 self.stored = snapshot
 
     def _shows_another_than(self, snapshot: Snapshot) -> bool:
-        """Return whether the client sees a session that another process has erased, before this one began."""
+        """Return whether another process has erased the session that the client sees."""
         return self.stored is not None and self.stored.state.started_at != snapshot.state.started_at
 
     def _proceed(self) -> None:
-        """Handle the waiting messages up to one that waits for the database; then the draft, when all has ended."""
+        """Handle waiting messages up to one that waits for the database; at the end, the draft."""
         try:
             while self._waiting and self._under_way is None and self._is_valid():
                 self._handle(self._waiting[0])
@@ -243,7 +231,7 @@ class SessionSocket:
         return False
 
     def _handle(self, message: Message) -> None:
-        """Handle the first waiting message, and remove it unless it must wait for a draft."""
+        """Handle the first waiting message, unless it must wait for a draft."""
         try:
             parsed = messages.parse(message)
         except messages.BadMessage as error:
@@ -273,7 +261,6 @@ class SessionSocket:
             self._waiting.popleft()
 
     def _must_save_draft(self, command: AnyCommand) -> bool:
-        """Return whether there is a draft which the command neither replaces nor answers."""
         if self._draft is None:
             return False
         return not (isinstance(command, Answer | Draft) and command.step == self._draft.step)
@@ -291,7 +278,7 @@ class SessionSocket:
         self._context.commands.submit(self._key, command, self, partial(self._guard, take, command))
 
     def _take_result(self, ending: tracing.Ending, command: AnyCommand, result: Result | Queued | Exception) -> None:
-        """Answer the command; called again, with the final result, after a Queued."""
+        """Answer the command; called again after a Queued."""
         message_id = command.message_id or ""
         is_first = self._under_way is command  # later, the draft may be a newer one
         if is_first and isinstance(command, Answer) and not isinstance(result, Rejected | Exception):
@@ -304,7 +291,7 @@ class SessionSocket:
         self._continue(command, result)
 
     def _take_draft_result(self, draft: AnyCommand, result: Result | Queued | Exception) -> None:
-        """Drafts get no answer: if it was refused, the client still has it, and the answer may still fit."""
+        """Answer nothing: after a refusal, the client still has the draft."""
         if isinstance(result, Unauthorized):
             self._refuse(4401, "unauthorized", result.message, "refused")
         elif isinstance(result, Unavailable) and isinstance(draft, Draft) and not (self._waiting or self._has_ended):
@@ -362,7 +349,7 @@ class SessionSocket:
                 self._submit(draft, self._take_draft_result)
 
     def _send_update(self) -> None:
-        """Show others' changes, after the answers to own commands: else the session would seem to go back."""
+        """Show others' changes after the answers: else the session would seem to go back."""
         if self._under_way is not None or not self._has_begun:
             return
         if self._is_erased:

@@ -1,4 +1,4 @@
-"""One WebSocket of the server: its handshake in the request's thread, then all else in the loop's."""
+"""One WebSocket: its handshake in the request's thread, all else in the loop's."""
 
 import contextlib
 import selectors
@@ -20,60 +20,41 @@ from ...observability import metrics
 from .frames import Frames, Message
 from .loop import SocketLoop
 
-SEND_TIMEOUT_MS = 20_000
-"""The kernel then drops a connection with unacknowledged bytes. gunicorn_config.py uses it too, for responses."""
+SEND_TIMEOUT_MS = 20_000  # the kernel then drops a connection with unacknowledged bytes, also of a response
+SEND_TIMEOUT_S = SEND_TIMEOUT_MS / 1000  # for a client that reads nothing of what waits for it
+FRAME_TIMEOUT_S = 30.0  # for the rest of a frame or a message in fragments: 64 KiB take 2 s at 250 kbit/s
+CLOSING_S = 1.0  # for a client to read a close frame, and to answer it
 
-SEND_TIMEOUT_S = SEND_TIMEOUT_MS / 1000
-"""For a client that reads nothing of what waits for it."""
-
-FRAME_TIMEOUT_S = 30.0
-"""For the rest of a frame or a message in fragments: 64 KiB take 2 s at 250 kbit/s."""
-
-CLOSING_S = 1.0
-"""For a client to read a close frame, and to answer it."""
-
-UNSENT_BYTES = 4 * 1024 * 1024
-"""A client that reads so slowly is dropped."""
-
+UNSENT_BYTES = 4 * 1024 * 1024  # a client that reads so slowly is dropped
 RECEIVE_BYTES = 64 * 1024
 
-INTERNAL_ERROR = 1011
-"""Close code (RFC 6455, 7.4.1)."""
+INTERNAL_ERROR = 1011  # close code (RFC 6455, 7.4.1)
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
 class Handler(Protocol):
-    """What to do with a socket's messages. All methods are called in the loop's thread."""
+    """What to do with a socket's messages, in the loop's thread."""
 
     def on_frame(self, is_message: bool) -> bool:  # noqa: FBT001 - called by Frames
-        """Count a frame: a whole text message, a control frame or a fragment. Return False if there are too many."""
+        """Return False if there are too many frames."""
         ...
 
-    def on_limit(self) -> None:
-        """There were too many frames; no message will come."""
-        ...
+    def on_limit(self) -> None: ...
 
     def on_message(self, message: Message) -> None: ...
 
     def on_tick(self, now: float, *, is_stopping: bool) -> None: ...
 
     def on_end(self) -> None:
-        """Either side has closed: no message will come, and nothing can be sent."""
+        """Nothing can be received or sent any more."""
         ...
 
 
 class WebSocket:
     """A connection whose sizes, buffers and waits are bounded.
 
-    Made and closed by flask-sock in the request's thread; all other methods are for the loop's thread.
-
-    Args:
-        environ: WSGI's, with the server's socket, which is taken from it.
-
-    Raises:
-        BadRequest: not a handshake (RFC 6455, 4.2.1).
-        NotImplemented: the server has no socket for the application.
+    flask-sock makes and closes it in the request's thread; all other methods are for the loop's thread.
     """
 
     def __init__(
@@ -108,7 +89,6 @@ class WebSocket:
         return self._socket.fileno()
 
     def serve(self, handler: Handler) -> None:
-        """Pass all messages to this handler from now on."""
         is_first, self._handler = self._handler is None, handler
         if is_first:
             self._ping_at = monotonic() + self._ping_interval_s
@@ -117,7 +97,6 @@ class WebSocket:
             handler.on_end()
 
     def send(self, text: str) -> None:
-        """Send a text message, unless either side has closed."""
         self._write(self._frames.text(text.encode()))
 
     def send_binary(self, data: bytes) -> None:
@@ -125,12 +104,11 @@ class WebSocket:
         self._write(self._frames.binary(data))
 
     def close(self) -> None:
-        """Called by flask-sock in the request's thread: wait for the end where the WSGI server still has the socket."""
+        """Called by flask-sock: wait for the end where the WSGI server still has the socket."""
         if self._ended is not None:
             self._ended.wait()
 
     def end(self, code: int, reason: str = "") -> None:
-        """Send a close frame, unless either side has closed."""
         if self._is_closing:
             return
         metrics.CLOSES.labels(str(code)).inc()
@@ -141,7 +119,6 @@ class WebSocket:
         self._begin_to_close()
 
     def pause(self) -> None:
-        """Read nothing until :meth:`resume`: the client's bytes wait in the kernel, and then at the client."""
         self._is_paused = True
         self._watch()
 
@@ -153,7 +130,6 @@ class WebSocket:
 
     @property
     def has_unread(self) -> bool:
-        """Whether bytes have arrived that were not read."""
         with contextlib.suppress(OSError):
             return not self._has_ended and bool(self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
         return False
@@ -181,7 +157,6 @@ class WebSocket:
             self._handler.on_tick(now, is_stopping=is_stopping)
 
     def abort(self) -> None:
-        """End at once, without a close frame."""
         self._begin_to_close()
         self._end()
 
@@ -280,7 +255,7 @@ class WebSocket:
             self._handler.on_end()
 
     def _shut_down(self) -> None:
-        """Let the client read the close frame: a reset over bytes not yet read would overtake it (RFC 6455, 7.1.1)."""
+        """Let the client read the close frame before a reset could overtake it (RFC 6455, 7.1.1)."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
@@ -296,7 +271,6 @@ class WebSocket:
 
 
 def _accept(environ: Mapping[str, Any], subprotocols: Sequence[str]) -> tuple[ServerProtocol, bytes]:
-    """Return the protocol of the connection, and the response to its handshake."""
     headers = Headers()
     for name, value in environ.items():
         if name.startswith("HTTP_"):
@@ -315,7 +289,7 @@ def _accept(environ: Mapping[str, Any], subprotocols: Sequence[str]) -> tuple[Se
 
 
 def _take_socket(environ: Mapping[str, Any]) -> socket.socket:
-    """Take the socket from the WSGI server, which would close it, and drop a client that vanishes."""
+    """Take the socket from the WSGI server, which would close it."""
     if not {"gunicorn.socket", "werkzeug.socket"} & environ.keys():
         raise exceptions.NotImplemented(
             "This WSGI server does not give an application the connection: see docs/flask.md."
