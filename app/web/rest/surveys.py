@@ -115,7 +115,7 @@ def list_surveys() -> flask.Response:
     principal = authenticator().principal()
     listed = [
         {
-            **survey.in_language(LANG.value()).model_dump(include=_SUMMARY),
+            **survey.in_language(LANG.value()).without_session.model_dump(include=_SUMMARY),
             "revision": survey.revision,
             "steps": len(survey.steps),
         }

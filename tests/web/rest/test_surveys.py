@@ -122,6 +122,13 @@ def test_survey_has_no_rules(app: App, file: Path) -> None:
     assert "score" not in answer.text
 
 
+def test_listed_title_has_words_for_insertions(app: App, file: Path) -> None:
+    file.write_text(VISIT.replace("title: Visit", "title: 'Visit {{ 1 + 1 }}'"))
+    app.request("POST", "/api/surveys/reload", app.create_key("admin"))
+    (listed,) = app.request("GET", "/api/surveys").json["surveys"]
+    assert listed["title"] == "Visit [1 + 1]"
+
+
 @pytest.mark.parametrize("query", ["revision=abc", "revision=", f"revision={'G' * 32}", "form=x", "lang=" + "a-" * 18])
 def test_malformed_parameter_of_a_survey_is_refused_unread(app: App, query: str) -> None:
     """A revision has 32 hexadecimal digits: nothing else reaches the database."""
