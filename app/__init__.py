@@ -98,44 +98,20 @@ __all__ = [
     "read_settings",
 ]
 
-_HOMES = {
-    "Answer": "survey",
-    "AnyCommand": "survey",
-    "Back": "survey",
-    "Begin": "survey",
-    "Committed": "writer",
-    "Database": "database",
-    "Draft": "survey",
-    "EventDict": "core.session_dicts",
-    "Expire": "survey",
-    "Given": "survey",
-    "Goto": "survey",
-    "HistoryDict": "core.session_dicts",
-    "HistoryEntry": "store",
-    "Note": "survey",
-    "Rejected": "writer",
-    "Rejection": "survey",
-    "Restart": "survey",
-    "Result": "writer",
-    "Save": "survey",
-    "SessionDict": "core.session_dicts",
-    "SessionFields": "core.session_dicts",
-    "SessionKey": "survey",
-    "SessionState": "survey",
-    "SessionStore": "sessions",
-    "SetLanguage": "survey",
-    "SetMode": "survey",
-    "Settings": "settings",
-    "Snapshot": "survey",
-    "Update": "survey",
-    "get_database": "database",
-    "open_store": "sessions",
-    "read_settings": "settings",
+_OTHER_MODULES = {
+    "core.session_dicts": {"EventDict", "HistoryDict", "SessionDict", "SessionFields"},
+    "database": {"Database", "get_database"},
+    "sessions": {"SessionStore", "open_store"},
+    "settings": {"Settings", "read_settings"},
+    "store": {"HistoryEntry"},
+    "writer": {"Committed", "Rejected", "Result"},
 }
+"""Of what is not in ``survey``."""
 
 
 def __getattr__(name: str) -> object:
     # Imported on first use: a program that imports only the client must not import the server.
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    module = next((module for module, names in _OTHER_MODULES.items() if name in names), "survey")
+    return getattr(import_module(f".{module}", __name__), name)
