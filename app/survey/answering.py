@@ -21,11 +21,7 @@ _LEVELS: tuple[tuple[str, RejectCode], ...] = (("error", "invalid_answer"), ("wa
 
 
 def accepted_value(survey: Survey, step: Step, state: SessionState, command: Answer) -> Any:  # noqa: ANN401 - any JSON
-    """Return the answer in stored form, or the Rejection.
-
-    Args:
-        survey: with its texts in the session's language.
-    """
+    """Return the answer in stored form, or the Rejection."""
     value = _accepted_value(survey, step, state, command)
     has_parts = isinstance(value, Rejection) and value.fields is None and bool(step.parts())
     return replace(value, fields={}) if has_parts else value
@@ -50,7 +46,6 @@ def _accepted_value(survey: Survey, step: Step, state: SessionState, command: An
 
 
 def confirms_warning(survey: Survey, step: Step, state: SessionState, command: Answer, value: object) -> bool:
-    """Return whether an accepted answer fails a check, which is then a warning that the participant has confirmed."""
     return bool(_failed_checks(survey, step, state, command, value))
 
 
@@ -68,7 +63,6 @@ def _valid_value(survey: Survey, step: Step | FieldStep, value: object) -> Any: 
 
 
 def _page_value(survey: Survey, page: PageStep, state: SessionState, command: Answer) -> Any:  # noqa: ANN401 - as above
-    """Return the answers to all fields that are shown, null where there is none."""
     given = {} if command.value is None else command.value
     if not isinstance(given, Mapping):
         return refuse(survey, "invalid_answer", "must_be_fields")
@@ -134,7 +128,6 @@ def _refusal(survey: Survey, command: Answer, failed: Sequence[_Failed]) -> Reje
 
 
 def _reads_others(survey: Survey, step_id: str) -> bool:
-    """Return whether the checks of a step, or their messages, read answers to other steps."""
     step = survey.steps_by_id[step_id]
     asked = (step, *step.fields) if isinstance(step, PageStep) else (step,)
     expressions: list[Expression] = []

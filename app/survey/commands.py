@@ -7,49 +7,31 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What all commands have.
+    """What all commands have."""
 
-    Attributes:
-        at: microseconds since 1970 UTC.
-        message_id: unique within the session, for idempotent resends; None if never resent.
-        expected_version: required of the session, if set.
-        session_started_at: ``started_at`` of the session that the sender saw, if set: another one, begun after an
-            erasure, refuses the command.
-    """
-
-    at: int
-    message_id: str | None = None
+    at: int  # microseconds since 1970 UTC
+    message_id: str | None = None  # unique within the session, for idempotent resends
     expected_version: int | None = None
-    session_started_at: int | None = None
+    session_started_at: int | None = None  # that the sender saw: refuses a session that was begun after an erasure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begin(Command):
-    """Begin a new session.
-
-    Attributes:
-        granted_at: since when the participant has access: refused if it has been revoked; None for other callers.
-        languages: tags that the participant wants, the best first; only the survey's own count.
-        parameters: of the survey, as ``accept_parameters`` returns them.
-    """
+    """Begin a new session."""
 
     is_audio_mode: bool = False
-    granted_at: int | None = None
-    languages: tuple[str, ...] = ()
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    granted_at: int | None = None  # since when the participant has access, which may be revoked; None for other callers
+    languages: tuple[str, ...] = ()  # tags that the participant wants, the best first
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # as `accept_parameters` returns them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Command):
-    """Answer a step on the route: the current one, or another (an edit).
-
-    Attributes:
-        confirmed: the participant has seen the warnings of the step's checks.
-    """
+    """Answer a step on the route: the current one, or another (an edit)."""
 
     step: str
     value: Any
-    confirmed: bool = False
+    confirmed: bool = False  # the participant has seen the warnings of the step's checks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,19 +30,12 @@ Rules = tuple[tuple[Expression | None, str], ...]
 
 
 class ExpressionContext(NamedTuple):
-    """What expressions read beside answers.
+    """What expressions read beside answers. Times are local, as YYYY-MM-DDTHH:MM."""
 
-    Attributes:
-        now: local time as YYYY-MM-DDTHH:MM; None if nothing reads it.
-        walk_now: the same when the walk began, which is the time of computed values.
-        parameters: of the session.
-        values: recorded ones; None before completion.
-    """
-
-    now: str | None = None
-    walk_now: str | None = None
+    now: str | None = None  # None if nothing reads it
+    walk_now: str | None = None  # when the walk began, which is the time of computed values
     parameters: Mapping[str, Any] = {}
-    values: Mapping[str, Any] | None = None
+    values: Mapping[str, Any] | None = None  # recorded ones; None before completion
 
 
 NO_CONTEXT = ExpressionContext()
@@ -50,52 +43,32 @@ NO_CONTEXT = ExpressionContext()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """A survey's expressions by step or field of a page; those without any are left out, except of ``rules``.
+    """A survey's expressions by step or field of a page; those without any are left out, except of ``rules``."""
 
-    Attributes:
-        ids: of all steps and fields that have an answer of their own, in order.
-        owners: the page of each field.
-        fields: of pages: the condition of each field; None always holds.
-        client_fields: of fields whose condition reads others of their page.
-        values: of computed values, in order.
-        shown: of steps with ``show_if``.
-        options: of options with ``show_if``, by value.
-        checks: in the order of ``check``.
-        computed: by field.
-        ends: one an entry of ``end``; None always holds.
-        route_reads_time: whether rules, or what is shown, depend on when the walk began.
-        reads_time: whether anything depends on the time.
-        reads_context: whether any may read the context: parameters, values, or, of the route, the time.
-        varying: steps whose options, or fields, depend on the session.
-        names: what expressions can name.
-    """
-
-    ids: tuple[str, ...]
-    owners: Mapping[str, str]
-    fields: Mapping[str, Mapping[str, Expression | None]]
-    client_fields: Mapping[str, PartialExpression]
+    ids: tuple[str, ...]  # of all steps and fields that have an answer of their own, in order
+    owners: Mapping[str, str]  # the page of each field
+    fields: Mapping[str, Mapping[str, Expression | None]]  # the condition of each field of a page; None always holds
+    client_fields: Mapping[str, PartialExpression]  # whose condition reads others of their page
     values: Mapping[str, Expression]
     rules: Mapping[str, Rules]
-    shown: Mapping[str, Expression]
-    options: Mapping[str, Mapping[OptionValue, Expression]]
+    shown: Mapping[str, Expression]  # of steps with `show_if`
+    options: Mapping[str, Mapping[OptionValue, Expression]]  # of options with `show_if`, by value
     checks: Mapping[str, tuple[Expression, ...]]
     computed: Mapping[str, Mapping[str, Expression]]
-    ends: tuple[Expression | None, ...]
-    route_reads_time: bool
+    ends: tuple[Expression | None, ...]  # None always holds
+    route_reads_time: bool  # whether rules, or what is shown, depend on when the walk began
     reads_time: bool
-    reads_context: bool
-    varying: frozenset[str]
+    reads_context: bool  # whether any may read parameters, values, or, of the route, the time
+    varying: frozenset[str]  # steps whose options, or fields, depend on the session
     names: Names
     _insertions: dict[str, Expression] = field(default_factory=dict)
 
     def insertion(self, source: str) -> Expression:
-        """Return the expression of an insertion, compiled when it is first asked for."""
         if source not in self._insertions:
             self._insertions[source] = _compiled(source, replace(self.names, texts=True), self.values, self.owners)
         return self._insertions[source]
 
     def scope(self, answers: Mapping[str, Any], context: ExpressionContext, answer: object = None) -> Scope:
-        """Return what expressions are evaluated on."""
         if self.owners:
             answers = FlatAnswers(answers, self.owners)
         if not self.values:
@@ -104,25 +77,20 @@ class Conditions:
         return Scope(answers, answer, self.ids, context.now, context.parameters, values)
 
     def choose_ending(self, scope: Scope) -> int | None:
-        """Return the number, from 1, of the first ending whose condition holds; None if there is none."""
+        """Return the number, from 1, of the first ending whose condition holds."""
         for number, condition in enumerate(self.ends, start=1):
             if condition is None or holds(condition, scope):
                 return number
         return None
 
     def hidden_options(self, step: str, scope: Scope) -> frozenset[OptionValue]:
-        """Return the values of a step's options that are not shown."""
         shown = self.options.get(step)
         if shown is None:
             return frozenset()
         return frozenset(value for value, condition in shown.items() if not holds(condition, scope))
 
     def drawing_reads(self, step: str, insertions: Iterable[str]) -> frozenset[str] | None:
-        """Return whose answers decide what a step looks like; None: any.
-
-        Args:
-            insertions: of its texts.
-        """
+        """Return whose answers decide what a step with these insertions looks like; None: any."""
         drawn = [*map(self.insertion, insertions), *self.shown_parts(step)]
         for part in (step, *self.fields.get(step, ())):
             drawn += self.computed.get(part, {}).values()
@@ -130,7 +98,6 @@ class Conditions:
         return None if read is None else read - {step}
 
     def shown_parts(self, step: str) -> Iterator[Expression]:
-        """Yield what decides which options, and which fields and their options, a step has."""
         yield from self.options.get(step, {}).values()
         for field_id, condition in self.fields.get(step, {}).items():
             yield from () if condition is None else (condition,)
@@ -208,7 +175,6 @@ def _value(expression: Expression, scope: Scope, budget: StepBudget | None) -> A
 
 
 def holds(condition: Expression, scope: Scope) -> bool:
-    """Return whether a condition is true; one without a value is not."""
     try:
         return condition.holds(scope)
     except EvaluationError:
@@ -291,7 +257,6 @@ def compile_conditions(
 
 
 def _compiled(source: str, names: Names, values: Mapping[str, Expression], owners: Mapping[str, str]) -> Expression:
-    """Return an expression that reads pages instead of their fields."""
     try:
         expression = compile_expression(source, names)
     except InvalidExpression:
@@ -303,7 +268,6 @@ def _compiled(source: str, names: Names, values: Mapping[str, Expression], owner
 
 
 def with_reads_of_values(expression: Expression, values: Mapping[str, Expression]) -> Expression:
-    """Return an expression that also counts as reading what the values that it reads do."""
     read = [values[name] for name in expression.value_names if name in values]
     if not read:
         return expression
@@ -316,7 +280,6 @@ def with_reads_of_values(expression: Expression, values: Mapping[str, Expression
 
 
 def _any_field(page: str, own: Expression | None, fields: Sequence[Expression]) -> Expression:
-    """Return the condition of a page that is passed where none of its fields is shown."""
     conditions = [*fields] if own is None else [own, *fields]
 
     def evaluate(frame: Frame) -> bool:
@@ -344,12 +307,10 @@ class _Compiler:
         self.names = Names(answers=frozenset(ids), parameters=parameters)
 
     def add_value(self, name: str, source: str) -> None:
-        """Compile a computed value, which later expressions can read."""
         self.values[name] = self.one(source)
         self.names = replace(self.names, values=self.names.values | {name})
 
     def rules(self, step: Step) -> Rules:
-        """Return the rules that lead to a step or to the end."""
         return tuple(
             (None if rule.when is None else self.one(rule.when, has_answer=True), rule.go)
             for rule in step.next
@@ -357,7 +318,6 @@ class _Compiler:
         )
 
     def fields(self, page: PageStep) -> Mapping[str, Expression | None]:
-        """Return the condition of each field of a page."""
         found = {field.id: None if field.show_if is None else self.one(field.show_if) for field in page.fields}
         for name, condition in found.items():
             if condition is not None and (condition.step_ids is None or page.id in condition.step_ids):

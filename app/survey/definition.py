@@ -36,7 +36,6 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 
 
 def _names(reserved: Iterable[str] = ()) -> dict[str, Any]:
-    """Return the JSON Schema that refuses other names."""
     names = {"not": {"enum": sorted({*RESERVED_WORDS, *reserved})}}
     return {"additionalProperties": False, "propertyNames": names}
 
@@ -149,14 +148,10 @@ class Survey(StrictModel):
 
     @cached_property
     def document(self) -> Mapping[str, Any]:
-        """What the survey was parsed from, with the texts of all languages."""
         return {}
 
     def in_language(self, tag: str | None) -> "Survey":
-        """Return the survey with its texts in the language that fits a tag best, else in its own.
-
-        A language of a survey that was stored is parsed when it is first asked for.
-        """
+        """Return the survey with its texts in the language that fits a tag best, else in its own."""
         if tag is None or tag == self.language:
             return self
         if tag in self.translations:
@@ -167,7 +162,6 @@ class Survey(StrictModel):
         return self if best is None else self.translations[best]
 
     def has_texts(self, tag: str | None) -> bool:
-        """Return whether :meth:`in_language` has nothing to parse."""
         if tag is None or tag == self.language or tag in self.parsed_texts:
             return True
         best = self._translation(tag)
@@ -179,30 +173,25 @@ class Survey(StrictModel):
 
     @cached_property
     def offered_languages(self) -> tuple[str, ...]:
-        """The languages that a participant can choose from."""
         return self.languages if self.language in self.languages else (self.language, *self.languages)
 
     @cached_property
     def has_languages(self) -> bool:
-        """Whether there is more than one language."""
         return len(self.offered_languages) > 1
 
     def offered_language(self, *wanted: str) -> str | None:
-        """Return the offered language that fits these tags, the best first; None if none does."""
         return best_match(wanted, self.offered_languages)
 
     @cached_property
     def translations(self) -> dict[str, "Survey"]:
-        """What :meth:`in_language` has returned, by language."""
         return {}
 
     @cached_property
     def parsed_texts(self) -> dict[str, Mapping[str, Any]]:
-        """The fields with texts in other languages, as far as they are parsed; empty where they are invalid."""
+        """By language, the fields with texts; empty where they are invalid."""
         return {}
 
     def add_language(self, tag: str, texts: "Survey") -> None:
-        """Keep the texts of this survey as it was parsed in another language."""
         self.parsed_texts[tag] = {name: getattr(texts, name) for name in _IN_LANGUAGES}
 
     def _translate(self, tag: str) -> "Survey":
@@ -223,13 +212,12 @@ class Survey(StrictModel):
 
     @cached_property
     def without_session(self) -> "Survey":
-        """The survey as it is shown when there is no session, as in exports: each insertion has a fixed text."""
+        """The survey as exports show it: each insertion has a fixed text."""
         texts = filled_fields(self, lambda source: text_without_session(self.conditions.insertion(source)))
         return self._with_texts(texts) if texts else self
 
     @cached_property
     def shown_language(self) -> str:
-        """The language of the texts."""
         return self.language
 
     @cached_property
@@ -268,17 +256,15 @@ class Survey(StrictModel):
 
     @cached_property
     def insertions(self) -> Mapping[str, frozenset[str]]:
-        """The expressions in the texts of steps, by step; without steps that have none."""
         found = {step.id: frozenset(insertions_of(step)) for step in self.steps}
         return {step: sources for step, sources in found.items() if sources}
 
     @cached_property
     def questions(self) -> Mapping[str, Step | FieldStep]:
-        """What has an answer of its own by id, in order: steps, and fields in place of their pages."""
+        """What has an answer of its own: steps, and fields in place of their pages."""
         return {one.id: one for step in self.steps for one in (step.fields if isinstance(step, PageStep) else (step,))}
 
     def label(self, step_id: str, value: object) -> str | None:
-        """Return the label of a step's, or a field's, value; None if it has none."""
         step = self.questions.get(step_id)
         return None if step is None or not isinstance(value, Value) else step.labels().get(value)
 
@@ -289,19 +275,14 @@ class Survey(StrictModel):
 
     @cached_property
     def expires_after_us(self) -> int | None:
-        """Microseconds without a change until an unfinished session expires."""
         return duration_us(self.expires_after)
 
     @cached_property
     def retention_us(self) -> int | None:
-        """Microseconds without a change until a session is erased."""
         return duration_us(self.retention)
 
     def with_defaults(self, *, expires_after: str | None, retention: str | None) -> "Survey":
-        """Return the survey with these durations where its file sets none.
-
-        Definition and revision stay, since defaults can change.
-        """
+        """Return the survey with these durations where its file sets none; definition and revision stay."""
         update: dict[str, Any] = {name: getattr(self, name) for name in ("definition", "revision", "parsed_texts")}
         update["translations"] = {}
         for name, duration in (("expires_after", expires_after), ("retention", retention)):
@@ -314,12 +295,9 @@ class Survey(StrictModel):
 
 
 def parse_definition(definition: str, name: str) -> Survey:
-    """Return the survey of a definition in JSON, whose expressions and routes are not checked.
+    """Return the survey of a definition in JSON, or raise SurveyFileError if it does not have the structure of one.
 
     An expression that does not compile has no value, so that every stored survey loads after an upgrade.
-
-    Raises:
-        SurveyFileError: it does not have the structure of a survey, with the place and reason.
     """
     try:
         survey = parse_structure(definition)
@@ -332,11 +310,7 @@ def parse_definition(definition: str, name: str) -> Survey:
 
 
 def parse_structure(definition: str, tag: str | None = None) -> Survey:
-    """Return as :func:`parse_definition`, with the texts in a language; default: the survey's own.
-
-    Raises:
-        ValidationError: it does not have the structure of a survey.
-    """
+    """Return the survey with its texts in a language, or raise ValidationError."""
     document = strict_json.decode(definition)
     survey = Survey.model_validate_json(definition, context=text_language(document, tag))
     survey.__dict__["document"] = document
@@ -344,7 +318,6 @@ def parse_structure(definition: str, tag: str | None = None) -> Survey:
 
 
 def text_language(document: Any, tag: str | None = None) -> TextLanguage:  # noqa: ANN401 - JSON of any kind
-    """Return the language in which to parse a document; default: that of its plain texts."""
     fields = document if isinstance(document, dict) else {}
     language = str(fields.get("language"))
     return TextLanguage(language if tag is None else tag, language, fields.get("markdown") is True)
@@ -372,7 +345,6 @@ def survey_json_schema() -> dict[str, Any]:
 
 
 def _or_computed(field: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a field that may also be one ``"{{ CEL }}"``."""
     notes: dict[str, Any] = {name: field[name] for name in ("title", "description", "default") if name in field}
     plain = {name: rule for name, rule in field.items() if name not in notes}
     if not plain:

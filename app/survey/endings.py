@@ -47,7 +47,6 @@ class Ending(StrictModel):
 
 
 def inserts_in_query(address: str) -> bool:
-    """Return whether the insertions of an address are all in values of its query."""
     marked, insertions = mark(address)
     before, _, rest = marked.partition("?")
     query, _, fragment = rest.partition("#")

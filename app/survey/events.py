@@ -13,12 +13,7 @@ from ..errors import OtherRelease
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What all events have.
-
-    Attributes:
-        action: the name in history.
-        at: microseconds since 1970 UTC.
-    """
+    """What all events have; ``at`` is in microseconds since 1970 UTC."""
 
     action: ClassVar[str]
 
@@ -27,21 +22,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Event):
-    """The session began at ``step``, the first that is shown.
-
-    Attributes:
-        language: None if the survey has only its own.
-        completes: no step is shown; ``step`` is ``end``.
-        ending, values: as in :class:`Answered`.
-        parameters: of the survey, which are known before the first question.
-    """
+    """The session began; as of :class:`Answered`."""
 
     action: ClassVar[str] = "started"
-    step: str
+    step: str  # the first that is shown
     survey_revision: str
     is_audio_mode: bool
-    language: str | None = None
-    completes: bool = False
+    language: str | None = None  # None if the survey has only its own
+    completes: bool = False  # no step is shown, and `step` is "end"
     ending: int | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     values: Mapping[str, Any] | None = None
@@ -49,34 +37,21 @@ class Started(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered(Event):
-    """A step was answered.
-
-    Attributes:
-        to: the new current step; ``end`` completes the survey.
-        keep: how many first steps of the step history stay.
-        then: the steps that follow them.
-        dropped: left the route; their answers become drafts.
-        failed_conditions: steps with a condition that failed to evaluate.
-        language: in which the participant answered; None if the survey has only its own.
-        confirmed: the participant has seen the warnings of the step's checks.
-        ending: which of the survey's endings the completed session has, from 1; None for none.
-        values: the survey's computed values, if the session is completed and there are any.
-        trimmed: fields of pages that are not shown any more, or whose options are not, by page; their answers become
-            drafts.
-    """
+    """A step was answered."""
 
     action: ClassVar[str] = "answered"
     step: str
     answer: Any
-    to: str
-    keep: int
-    then: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()
-    failed_conditions: tuple[str, ...] = ()
-    language: str | None = None
-    confirmed: bool = False
-    ending: int | None = None
-    values: Mapping[str, Any] | None = None
+    to: str  # the new current step; "end" completes the survey
+    keep: int  # how many first steps of the step history stay
+    then: tuple[str, ...] = ()  # the steps that follow them
+    dropped: tuple[str, ...] = ()  # left the route; their answers become drafts
+    failed_conditions: tuple[str, ...] = ()  # steps with a condition that failed to evaluate
+    language: str | None = None  # None if the survey has only its own
+    confirmed: bool = False  # the participant has seen the warnings of the step's checks
+    ending: int | None = None  # from 1; None before completion, or if none applies
+    values: Mapping[str, Any] | None = None  # computed ones; None before completion, or if there are none
+    # By page: fields not shown any more, or whose options are not; their answers become drafts.
     trimmed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -90,7 +65,7 @@ class WentBack(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WentTo(Event):
-    """The participant went to ``step``; see :class:`Answered`."""
+    """The participant went to ``step``; as of :class:`Answered`."""
 
     action: ClassVar[str] = "went_to"
     step: str
@@ -125,16 +100,12 @@ class Drafted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restarted(Event):
-    """The session started again at ``step``; see :class:`Started`.
-
-    Attributes:
-        walk_started_at: the event's time, if the survey's conditions read the time.
-    """
+    """The session started again; as of :class:`Answered`."""
 
     action: ClassVar[str] = "restarted"
     step: str
     survey_revision: str
-    walk_started_at: int | None = None
+    walk_started_at: int | None = None  # the event's time, if conditions read the time
     completes: bool = False
     ending: int | None = None
     values: Mapping[str, Any] | None = None
@@ -142,11 +113,7 @@ class Restarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved(Event):
-    """The whole state was replaced.
-
-    Attributes:
-        ending, values: as in :class:`Answered`.
-    """
+    """The whole state was replaced; as of :class:`Answered`."""
 
     action: ClassVar[str] = "saved"
     current_step: str
@@ -161,11 +128,7 @@ class Saved(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noted(Event):
-    """An integrator's own entry; it changes no state.
-
-    Attributes:
-        label: the integrator's action.
-    """
+    """An integrator's own entry, ``label``; it changes no state."""
 
     action: ClassVar[str] = "noted"
     label: str

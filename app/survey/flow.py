@@ -53,8 +53,7 @@ def decide(  # noqa: C901, PLR0912 - one case a command
     The event is no earlier than the session's last one: clocks are set back, and those of servers differ.
 
     Args:
-        survey: the session's revision, for Begin and Restart the newest; None allows only Save, Update, Note and
-            Expire.
+        survey: the session's revision, for Begin and Restart the newest; None allows only Save, Update, Note, Expire.
         state: None before Begin.
     """
     if command.expected_version is not None:
@@ -90,11 +89,6 @@ def decide(  # noqa: C901, PLR0912 - one case a command
 def _decide_turn(
     survey: Survey, state: SessionState, command: Answer | Back | Goto | SetMode | SetLanguage | Draft
 ) -> AnyEvent | Rejection:
-    """Decide what a participant does in a session that has not ended.
-
-    Args:
-        survey: with its texts in the session's language.
-    """
     if (ended := _ended(survey, state, command.at)) and not (
         isinstance(command, SetLanguage) and ended.code == "completed"
     ):
@@ -164,14 +158,12 @@ def _restart(survey: Survey, state: SessionState, at: int) -> Restarted:
 
 
 def _first_step(survey: Survey, at: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return where a walk begins, as fields of the event; if no step is shown, it is completed."""
     context = route_context(survey, at, parameters)
     step = survey.graph.first_step(context)
     return {"step": step} if step != END else {"step": END, "completes": True, **_completion(survey, at, context, {})}
 
 
 def _completion(survey: Survey, at: int, context: ExpressionContext, answers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the event that completes a session records."""
     facts: dict[str, Any] = {}
     route = survey.conditions.scope(answers, context)
     if survey.values:
@@ -214,10 +206,9 @@ def _answer(survey: Survey, state: SessionState, command: Answer) -> AnyEvent | 
 def _answered_simply(
     survey: Survey, state: SessionState, command: Answer, answers: Mapping[str, Any]
 ) -> Answered | None:
-    """A fast path of :func:`_answered`, in a third of its time, for an answer after which no other step is left.
+    """Return the event of an answer after which no other step is left, in a third of the time of :func:`_answered`.
 
     That is a first answer that no earlier rule reads, and another answer to an earlier step that no rule reads at all.
-    None if the whole route must be followed.
     """
     step, history = command.step, state.step_history
     if step in survey.graph.readers.early or state.answers.keys() != set(history):
@@ -250,7 +241,6 @@ _NO_FACTS: dict[str, Any] = {}
 def _answer_facts(
     survey: Survey, state: SessionState, command: Answer, to: str, answers: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the event's fields that only some surveys have."""
     facts: dict[str, Any] = {}
     if survey.has_languages:
         facts["language"] = survey.shown_language

@@ -30,15 +30,7 @@ _ANY_LINK_PARSER = _Parser(re.compile(""))
 
 
 class MarkdownText(str):
-    """The plain form of a text, which knows its source.
-
-    Values are inserted after the text was parsed, and so are never markup.
-
-    Attributes:
-        source: what the author wrote.
-        is_inline: whether it has one line, such as a label, and so no paragraphs and lists.
-        insertions: those that are still to be filled.
-    """
+    """The plain form of a text. Values are inserted after it was parsed, and so are never markup."""
 
     __slots__ = ("_html", "_marked", "_texts", "insertions", "is_inline", "source")
 
@@ -50,11 +42,6 @@ class MarkdownText(str):
     _html: str | None
 
     def __new__(cls, source: str, *, is_inline: bool = False, texts: list[str] | None = None) -> Self:
-        """Parse a text.
-
-        Args:
-            texts: for its insertions; default: as they are written.
-        """
         marked, insertions = mark(source)
         inserted = [one.written for one in insertions] if texts is None else texts
         text = super().__new__(cls, unmark(_plain(marked, is_inline=is_inline), inserted))
@@ -75,24 +62,21 @@ class MarkdownText(str):
 
     @property
     def has_insertion_in_link(self) -> bool:
-        """Whether the target of a link has an insertion, which is not allowed."""
         # Targets are encoded, hosts in Punycode, so marks in them are not found: they differ if the texts do.
         return self._targets("a") != self._targets("b")
 
     def _targets(self, text: str) -> list[object]:
-        """Return the targets of the links, also of those that are not allowed, with this text for each insertion."""
+        """Return the targets of all links, also of those that are not allowed, with this text for each insertion."""
         source = unmark(self._marked, [text] * len(self._texts))
         tokens = _ANY_LINK_PARSER.parseInline(source) if self.is_inline else _ANY_LINK_PARSER.parse(source)
         children = [one for token in tokens for one in token.children or ()]
         return [one.attrs["href"] for one in children if one.type == "link_open"]
 
     def filled(self, value_text: ValueText) -> "MarkdownText":
-        """Return the text with values."""
         return MarkdownText(self.source, is_inline=self.is_inline, texts=inserted_texts(self.insertions, value_text))
 
 
 def source_of(text: str) -> str:
-    """Return the text as its author wrote it."""
     return text.source if isinstance(text, MarkdownText | PipedText) else text
 
 
@@ -120,7 +104,6 @@ def _plain(source: str, *, is_inline: bool) -> str:
 
 
 def _blocks(tokens: Sequence[Token]) -> Iterator[str]:
-    """Yield each block's text after a line break or an empty line, and each list item's mark."""
     counts: list[int | None] = []  # of the open lists; None: bullets
     gap = "\n\n"
     for token in tokens:

@@ -12,17 +12,11 @@ from .types import FieldStep, OptionsStep, PageStep
 
 
 class Fitted(NamedTuple):
-    """An accepted answer to a page, after others have changed.
-
-    Attributes:
-        kept: the answers to fields that are shown.
-        hidden: those to fields that are not, or whose options are not.
-        is_complete: whether all that is shown and required has an answer that its options allow.
-    """
+    """An accepted answer to a page, after others have changed."""
 
     kept: Mapping[str, Any]
-    hidden: Mapping[str, Any]
-    is_complete: bool
+    hidden: Mapping[str, Any]  # answers to fields that are not shown, or whose options are not
+    is_complete: bool  # all that is shown and required has an answer that its options allow
 
 
 def shown_fields(
@@ -30,10 +24,7 @@ def shown_fields(
 ) -> Iterator[FieldStep]:
     """Yield the fields that are shown for these answers.
 
-    Args:
-        answers: of the session.
-        context: of the route.
-        given: by field; those of hidden ones do not count, and the caller may add one when its field is yielded.
+    ``given`` is by field; that of hidden ones does not count, and the caller may add one when its field is yielded.
     """
     counting: dict[str, Any] = {}
     before = {**answers, page.id: counting}
@@ -51,11 +42,7 @@ def shown_fields(
 def answer_fields(
     survey: Survey, page: PageStep, state: SessionState, answer: Callable[[FieldStep], Any]
 ) -> dict[str, Any]:
-    """Return an answer to a page that has only the fields that are shown beside it.
-
-    Args:
-        answer: returns that to a field; called in order.
-    """
+    """Return an answer to a page; ``answer`` is called, in order, for the fields that are shown beside it."""
     given: dict[str, Any] = {}
     for field in shown_fields(survey, page, state.answers, expression_context(survey, state), given):
         given[field.id] = answer(field)
@@ -74,7 +61,6 @@ def with_hidden_draft(survey: Survey, page: PageStep, state: SessionState, draft
 
 
 def fit_page(survey: Survey, page: PageStep, answers: Mapping[str, Any], context: ExpressionContext) -> Fitted:
-    """Return what of a page's answer the session keeps."""
     answer = answers.get(page.id)
     given = dict(answer) if isinstance(answer, Mapping) else {}
     kept: dict[str, Any] = {}
@@ -91,7 +77,6 @@ def fit_page(survey: Survey, page: PageStep, answers: Mapping[str, Any], context
 
 
 def _fits(survey: Survey, field: FieldStep, value: object, scope: Scope) -> bool:
-    """Return whether an accepted answer to a field, which may be missing, is valid with the options that are shown."""
     if isinstance(field, OptionsStep) and field.id in survey.conditions.options:
         return field.fits_options(value, survey.conditions.hidden_options(field.id, scope))
     return not (field.required and field.takes_answer and field.is_empty(value))

@@ -35,17 +35,11 @@ _NO_BOUND = Annotated[int | float | str | None, Field(exclude_if=is_absent)]
 
 
 class Given(NamedTuple):
-    """What a participant, or an integrator, begins a session with, by where it comes from.
+    """What a participant, or an integrator, begins a session with, by where it comes from."""
 
-    Attributes:
-        url: all values of each name in the address.
-        invitation: signed into the link.
-        api: sent by an integrator, whatever the parameters come from otherwise.
-    """
-
-    url: Mapping[str, Sequence[str]] = {}
-    invitation: Mapping[str, Any] = {}
-    api: Mapping[str, Any] = {}
+    url: Mapping[str, Sequence[str]] = {}  # all values of each name in the address
+    invitation: Mapping[str, Any] = {}  # signed into the link
+    api: Mapping[str, Any] = {}  # sent by an integrator, whatever the parameters come from otherwise
 
 
 NOTHING_GIVEN = Given()
@@ -104,14 +98,12 @@ class Parameter(StrictModel):
 
     @cached_property
     def step(self) -> Step:
-        """A step that accepts the values of the parameter."""
         rules = {name: getattr(self, name) for name in _RULES}
         rules = {name: value for name, value in rules.items() if not is_absent(value)}
         return _STEP.validate_python({"id": "P", "prompt": "P", "type": self.type, **rules})
 
     @property
     def stored_default(self) -> Any:  # noqa: ANN401 - any JSON
-        """The default as an answer is stored."""
         return None if self.default is None else self.step.check_answer(self.default)
 
     @property
@@ -119,7 +111,6 @@ class Parameter(StrictModel):
         return self.default is None if self.required is None else self.required
 
     def parse(self, text: str) -> object:
-        """Return the value of a text, such as one of an address; it may still be invalid."""
         if isinstance(self.step, OptionsStep):
             return next((value for value in self.step.values if str(value) == text), text)
         if self.type in {"number", "boolean"}:
@@ -149,8 +140,7 @@ def accept_invitation(parameters: Mapping[str, Parameter], values: Mapping[str, 
     """Return the parameters that an invitation carries, by name.
 
     Raises:
-        InvalidInput: some are undeclared, come from elsewhere or are wrong, or required ones are missing, which it
-            names all; or all together are too long for a link.
+        InvalidInput: as :func:`accept_parameters`; also if some are undeclared or come from elsewhere.
     """
     own = {name: one for name, one in parameters.items() if one.source == "invitation"}
     accepted, problems = _accept(own, Given(invitation=values))
@@ -203,7 +193,7 @@ def _size_bytes(values: Mapping[str, Any]) -> int:
 
 
 def parse_parameters(parameters: Mapping[str, Parameter], texts: Mapping[str, str]) -> dict[str, object]:
-    """Return the values of texts, such as those of a command line, by name; they may still be invalid."""
+    """Return the values of texts by name; they may still be invalid."""
     return {name: parameters[name].parse(text) if name in parameters else text for name, text in texts.items()}
 
 

@@ -23,11 +23,7 @@ _WITHIN = re.compile(r"""(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<end>\
 
 
 class UnclosedInsertion(ValueError):
-    """A text has ``{{`` without ``}}``.
-
-    Attributes:
-        offset: of the braces in the text.
-    """
+    """A text has, at ``offset``, ``{{`` without ``}}``."""
 
     def __init__(self, offset: int) -> None:
         self.offset = offset
@@ -37,24 +33,17 @@ class UnclosedInsertion(ValueError):
 
 
 class Insertion(NamedTuple):
-    """One insertion of a text.
-
-    Attributes:
-        start: of the braces in the text.
-        written: with the braces.
-    """
+    """One insertion: ``written`` with its braces, which begin at ``start`` in the text."""
 
     start: int
     written: str
 
     @property
     def source(self) -> str:
-        """The expression."""
         return self.written[2:-2].strip()
 
     @property
     def offset(self) -> int:
-        """Where the expression begins in the text."""
         return self.start + self.written.index(self.source, 2) if self.source else self.start
 
 
@@ -76,16 +65,11 @@ class PipedText(str):
         return text
 
     def filled(self, value_text: ValueText) -> str:
-        """Return the text with values."""
         return unmark(self.marked, inserted_texts(self.insertions, value_text))
 
 
 def find_insertions(source: str) -> Iterator[Insertion]:
-    """Yield a text's insertions.
-
-    Raises:
-        UnclosedInsertion: one has no end.
-    """
+    """Yield a text's insertions; raise UnclosedInsertion if one has no end."""
     position = 0
     while (begin := _BEGIN.search(source, position)) is not None:
         position = begin.end()
@@ -112,18 +96,15 @@ def mark(source: str) -> tuple[str, tuple[Insertion, ...]]:
 
 
 def unmark(marked: str, texts: list[str], escape: Callable[[str], str] = str) -> str:
-    """Return a text with other texts in place of its marks."""
     return _MARK.sub(lambda found: escape(texts[int(found[1])]) if int(found[1]) < len(texts) else found[0], marked)
 
 
 def inserted_texts(insertions: tuple[Insertion, ...], value_text: ValueText) -> list[str]:
-    """Return what is inserted in place of each insertion."""
     found = ((one, value_text(one.source)) for one in insertions)
     return [one.written if text is None else text for one, text in found]
 
 
 def as_text(value: Any) -> str:  # noqa: ANN401 - JSON of any kind
-    """Return a value as it is inserted."""
     match value:
         case None:
             return ""
@@ -140,7 +121,6 @@ def as_text(value: Any) -> str:  # noqa: ANN401 - JSON of any kind
 
 
 def insertions_of(model: BaseModel) -> Iterator[str]:
-    """Yield the expressions in the texts of a step, its options and what else it has."""
     for value in vars(model).values():
         for one in value if isinstance(value, tuple) else (value,):
             if isinstance(one, BaseModel):
@@ -150,10 +130,7 @@ def insertions_of(model: BaseModel) -> Iterator[str]:
 
 
 def text_without_session(expression: Expression) -> str | None:
-    """Return the text shown for an insertion when there is no session: that for a missing value, or the names in it.
-
-    None, as of :data:`ValueText`, if it does not compile.
-    """
+    """Return the text of an insertion without a session: that for a missing value, or the names in it."""
     match expression.tree:
         case None:
             return None
@@ -177,7 +154,6 @@ def _name(node: Node) -> str | None:
 
 
 def fill(model: Model, value_text: ValueText) -> Model:
-    """Return a model whose texts, and those of its parts, have values in place of insertions."""
     changes = filled_fields(model, value_text)
     if not changes:
         return model
@@ -188,14 +164,12 @@ def fill(model: Model, value_text: ValueText) -> Model:
 
 
 def filled_fields(model: BaseModel, value_text: ValueText) -> dict[str, Any]:
-    """Return the fields that have insertions, with values in place of them."""
     fields = {name: getattr(model, name) for name in type(model).model_fields}
     changes = {name: _filled(value, value_text) for name, value in fields.items()}
     return {name: value for name, value in changes.items() if value is not fields[name]}
 
 
 def filled(text: str, value_text: ValueText) -> str:
-    """Return a text with values, if it has insertions."""
     return str(text.filled(value_text)) if getattr(text, "insertions", ()) else text  # type: ignore[attr-defined]
 
 

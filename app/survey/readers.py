@@ -13,27 +13,15 @@ _ANY = None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readers:
-    """The readers of each answer, in space linear in what the conditions name.
+    """The readers of each answer, in space linear in what the conditions name."""
 
-    Attributes:
-        own: by step that is read, those whose rules or options read it.
-        gates: by step that is read, the last place in each run of steps with ``show_if`` where one reads it.
-        entries: by step, the run and place of each step with ``show_if`` that it leads to directly.
-        early: steps whose answers can be read before the walk reaches them.
-    """
-
-    own: Mapping[str | None, Collection[str]]
-    gates: Mapping[str | None, Mapping[int, int]]
-    entries: Mapping[str, Sequence[tuple[int, int]]]
-    early: frozenset[str]
+    own: Mapping[str | None, Collection[str]]  # by step that is read, those whose rules or options read it
+    gates: Mapping[str | None, Mapping[int, int]]  # the last place in each run where a `show_if` reads the step
+    entries: Mapping[str, Sequence[tuple[int, int]]]  # runs and places of steps with `show_if` that the step leads to
+    early: frozenset[str]  # steps whose answers can be read before the walk reaches them
 
     @classmethod
     def build(cls, conditions: Conditions, targets: Mapping[str, Collection[str]]) -> "Readers":
-        """Return the readers of a survey's answers.
-
-        Args:
-            targets: by step, in the order of the file, those that it leads to directly.
-        """
         ids = tuple(targets)
         places = {step: place for place, step in enumerate(ids)}
         runs = _runs(ids, conditions.shown)
@@ -57,7 +45,6 @@ class Readers:
         )
 
     def has_any(self, changed: str) -> bool:
-        """Return whether any condition reads an answer."""
         return any(read in by_step for read in (changed, _ANY) for by_step in (self.own, self.gates))
 
     def can_redirect(self, changed: str, step: str) -> bool:

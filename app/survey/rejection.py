@@ -26,18 +26,12 @@ RejectCode = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a command was refused; the session did not change.
-
-    Attributes:
-        message: in the language of the survey's texts.
-        reads_answers: whether it depends on the answers to other steps.
-        fields: by id, what is wrong with the fields of a page, or the rows of a grid; None of other steps.
-    """
+    """Why a command was refused; the session did not change."""
 
     code: RejectCode
-    message: str
-    reads_answers: bool = False
-    fields: Mapping[str, str] | None = None
+    message: str  # in the language of the survey's texts
+    reads_answers: bool = False  # whether it depends on the answers to other steps
+    fields: Mapping[str, str] | None = None  # by id, what is wrong with fields of a page, or rows of a grid
 
 
 def refuse(survey: Survey | None, code: RejectCode, key: str, **values: object) -> Rejection:

@@ -19,8 +19,7 @@ S = TypeVar("S", bound=BaseStep)
 class ResolvedStep(NamedTuple):
     """A step for one session.
 
-    Attributes:
-        has_conflicting_bounds: no answer is within its computed bounds, so they are ignored.
+    ``has_conflicting_bounds``: no answer is within its computed bounds, so they are ignored.
     """
 
     step: Step
@@ -28,12 +27,7 @@ class ResolvedStep(NamedTuple):
 
 
 def resolve(survey: Survey, step: Step | FieldStep, route: Scope, present: Scope) -> ResolvedStep:
-    """Return the step for a session.
-
-    Args:
-        route: for ``show_if``, at the start of the walk.
-        present: for what is computed, at the time of the command or the reading.
-    """
+    """Return the step for a session, at the start of the walk (``route``) and at the present."""
     if step.id not in survey.conditions.varying:
         return ResolvedStep(step)
     if isinstance(step, PageStep):
@@ -52,10 +46,7 @@ def resolve(survey: Survey, step: Step | FieldStep, route: Scope, present: Scope
 
 
 def _resolve_page(survey: Survey, page: PageStep, route: Scope, present: Scope) -> ResolvedStep:
-    """Return the page with the fields that are shown, and those whose condition the client evaluates.
-
-    Such a condition has the values of all that the client need not know, such as the time.
-    """
+    """Return the page with the fields that are shown, and those whose condition the client evaluates."""
     fields, has_conflict = [], False
     for field in page.fields:
         condition = survey.conditions.fields[page.id][field.id]
@@ -68,12 +59,11 @@ def _resolve_page(survey: Survey, page: PageStep, route: Scope, present: Scope) 
 
 
 def resolve_at(survey: Survey, step: Step, route: Scope, at: int) -> ResolvedStep:
-    """Return the step for a session at a time, in microseconds since 1970 UTC."""
+    """Return the step for a session; ``at`` is in microseconds since 1970 UTC."""
     return resolve(survey, step, route, present_scope(survey, route, at))
 
 
 def client_step(survey: Survey, resolved: Step, user_id: str) -> Mapping[str, Any]:
-    """Return a step as a participant's client gets it, with the options in the order that the participant sees."""
     step_id = resolved.id
     cached = survey.client_steps[step_id]
     if step_id in survey.fixed_steps:
@@ -116,11 +106,7 @@ def depends_on(survey: Survey, step_id: str) -> dict[str, Any]:
 
 
 def display_order(options: Sequence[Option], names: tuple[str, str, str]) -> tuple[Option, ...]:
-    """Return the options in a participant's order, the same on every device; fixed ones keep their place.
-
-    Args:
-        names: the ids of survey, user and step.
-    """
+    """Return the options in a participant's order, the same on every device; fixed ones keep their place."""
     movable = [option for option in options if not option.fixed]
     movable.sort(key=lambda option: hashlib.sha256("\0".join((*names, _value_text(option.value))).encode()).digest())
     following = iter(movable)
@@ -128,7 +114,6 @@ def display_order(options: Sequence[Option], names: tuple[str, str, str]) -> tup
 
 
 def _ordered(survey: Survey, step: Step | FieldStep, user_id: str) -> dict[str, Sequence[Option]]:
-    """Return the options in the participant's order, if it is one of their own."""
     if getattr(step, "order", None) != "random":
         return {}
     return {"options": display_order(_options(step), (survey.id, user_id, step.id))}
@@ -143,7 +128,6 @@ def _options(step: BaseStep) -> Sequence[Option]:
 
 
 def _computed(step: Step, expressions: Mapping[str, Expression], scope: Scope) -> dict[str, Any]:
-    """Return the computed fields that have a value of their type."""
     found: dict[str, Any] = {}
     for name, expression in expressions.items():
         try:
@@ -155,7 +139,7 @@ def _computed(step: Step, expressions: Mapping[str, Expression], scope: Scope) -
 
 
 def _conflicting_bounds(step: Step, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the bounds to use instead of computed ones that exclude every answer; empty if they do not."""
+    """Return the bounds to use instead of computed ones that exclude every answer."""
     bounds = {name: fields.get(name) for name in ("min", "max")}
     is_computed = not step.computed.keys().isdisjoint(bounds)
     if is_computed and None not in bounds.values() and not step.can_have_bounds(**bounds):
@@ -168,7 +152,6 @@ def _conflicting_bounds(step: Step, fields: Mapping[str, Any]) -> dict[str, Any]
 
 
 def hide_options(step: BaseStep, hidden: Collection[OptionValue]) -> BaseStep:
-    """Return a step of which some options are not shown."""
     return _copy(step, _with_options(step, {}, [option for option in _options(step) if option.value not in hidden]))
 
 

@@ -21,21 +21,13 @@ MAX_PASSES = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """The steps of a route.
+    """The steps of a route."""
 
-    Attributes:
-        steps: in order, each once; all but the last are answered.
-        leads_to: the end, or the step where a cycle closes; None while the last has no answer.
-        failed_conditions: steps with a condition that failed to evaluate.
-        withdrawn: the last step, if its answer is no longer valid with the options and fields that are shown now.
-        trimmed: answers to fields that are not shown now, by page.
-    """
-
-    steps: tuple[str, ...]
-    leads_to: str | None
-    failed_conditions: tuple[str, ...] = ()
-    withdrawn: str | None = None
-    trimmed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    steps: tuple[str, ...]  # each once; all but the last are answered
+    leads_to: str | None  # the end, or the step where a cycle closes; None while the last has no answer
+    failed_conditions: tuple[str, ...] = ()  # steps with a condition that failed to evaluate
+    withdrawn: str | None = None  # the last step, if its answer is not valid any more with what is shown
+    trimmed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # fields that are not shown, by page
 
     def position_after(self, step: str) -> str:
         index = self.steps.index(step) + 1
@@ -44,7 +36,6 @@ class Route:
         return self.leads_to or step
 
     def before(self, step: str) -> tuple[str, ...]:
-        """Return the route before ``step``; all of it for the end."""
         return self.steps if step == END else self.steps[: self.steps.index(step)]
 
 
@@ -55,7 +46,6 @@ def whole_route(survey: Survey, state: SessionState) -> Route:
 
 
 def is_on_route(survey: Survey, state: SessionState, step: str) -> bool:
-    """Return whether the route has the step."""
     if step == state.current_step or step in state.step_history:
         return True
     # Answered steps beyond the position exist only if the participant went back.
@@ -97,12 +87,10 @@ def _joined(*trimmed: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str,
 
 
 def without(answer: Any, fields: Collection[str] | None) -> Any:  # noqa: ANN401 - any JSON
-    """Return a page's answer without some fields."""
     return answer if not fields else {name: value for name, value in answer.items() if name not in fields}
 
 
 def difference(before: tuple[str, ...], after: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
-    """Return the length of the common start, and the steps of ``after`` beyond it."""
     shorter = min(len(before), len(after))
     if before[:shorter] == after[:shorter]:
         return shorter, after[shorter:]
@@ -117,16 +105,11 @@ def _known_route(state: SessionState) -> tuple[str, ...]:
 
 
 def _passed_unanswered(state: SessionState) -> frozenset[str]:
-    """A saved state can have them."""
     return frozenset(step for step in state.step_history if step not in state.answers)
 
 
 class _Walk:
-    """Follows the rules of a survey over a session's answers.
-
-    Args:
-        presumed: steps whose answers count before they are reached.
-    """
+    """Follows the rules of a survey over answers; those of the steps ``presumed`` count before they are reached."""
 
     def __init__(
         self, survey: Survey, state: SessionState, answers: Mapping[str, Any], presumed: Collection[str]
@@ -140,12 +123,7 @@ class _Walk:
         self._trimmed: dict[str, Mapping[str, Any]] = {}
 
     def follow(self, known: tuple[str, ...], first: int, changed: str | None = None) -> Route:
-        """Return the route, which begins with the steps up to ``known[first]``.
-
-        Args:
-            known: the route before the change.
-            changed: the step whose answer is another one, if any.
-        """
+        """Return the route, which begins with the steps of the ``known`` one up to ``known[first]``."""
         steps: list[str] = []
         for step in known[: first + 1]:
             self._reach(step, steps)
@@ -199,7 +177,6 @@ class _Walk:
         return (step not in self._answers and step not in self._passed) or self._survey.step(step) is None
 
     def _is_withdrawn(self, step: str) -> bool:
-        """Return whether the answer is no longer valid with the options and fields that are shown."""
         with_options = self._survey.step(step)
         if isinstance(with_options, PageStep):
             return self._is_page_incomplete(with_options)

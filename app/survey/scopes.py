@@ -21,11 +21,9 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 def local_time(at: int, timezone: str | None) -> str:
-    """Return ``now`` of expressions, YYYY-MM-DDTHH:MM; the date is ``today``.
+    """Return ``now`` of expressions, YYYY-MM-DDTHH:MM, from microseconds since 1970 UTC.
 
-    Args:
-        at: microseconds since 1970 UTC.
-        timezone: such as Europe/Berlin; None for UTC, as one that this machine does not know.
+    An unknown time zone counts as UTC.
     """
     instant = _EPOCH + datetime.timedelta(microseconds=at)
     if timezone is not None:
@@ -37,11 +35,6 @@ def local_time(at: int, timezone: str | None) -> str:
 def route_context(
     survey: Survey, walk_started_at: int, parameters: Mapping[str, Any], values: Mapping[str, Any] | None = None
 ) -> ExpressionContext:
-    """Return what the conditions of the route read.
-
-    Args:
-        values: recorded ones.
-    """
     conditions = survey.conditions
     if not conditions.reads_context:
         return NO_CONTEXT
@@ -50,7 +43,6 @@ def route_context(
 
 
 def expression_context(survey: Survey, state: SessionState) -> ExpressionContext:
-    """Return what the conditions of a session's route read."""
     return route_context(survey, state.walk_started_at, state.parameters, state.values)
 
 
@@ -60,13 +52,6 @@ def route_scope(survey: Survey, state: SessionState) -> Scope:
 
 
 def value_text(survey: Survey, scope: Scope, at: int) -> ValueText:
-    """Return the function that gives each insertion its text.
-
-    Args:
-        survey: in the participant's language.
-        scope: as :func:`present_scope` returns it.
-        at: as of :func:`present_scope`.
-    """
     scope = scope._replace(now=local_time(at, survey.timezone))
 
     def label(step_id: str, value: object) -> str | None:
@@ -87,17 +72,11 @@ def _text(survey: Survey, scope: Scope, source: str) -> str | None:
 
 
 def texts_at(survey: Survey, route: Scope, at: int) -> ValueText:
-    """Return :func:`value_text` of a session at a time, in microseconds since 1970 UTC."""
     return value_text(survey, present_scope(survey, route, at), at)
 
 
 def with_filled_heading(survey: Survey, at: int, state: SessionState | None = None) -> Survey:
-    """Return a survey, in the participant's language, whose title and description have values.
-
-    Args:
-        at: of the reading, in microseconds since 1970 UTC.
-        state: without a session, nothing is known.
-    """
+    """Return a survey whose title and description have values; without a session, nothing is known."""
     texts = {name: getattr(survey, name) for name in ("title", "description")}
     texts = {name: text for name, text in texts.items() if getattr(text, "insertions", ())}
     if not texts:
@@ -111,9 +90,5 @@ def with_filled_heading(survey: Survey, at: int, state: SessionState | None = No
 
 
 def present_scope(survey: Survey, route: Scope, at: int) -> Scope:
-    """Return what checks, bounds, defaults, texts and endings are evaluated on; the values are those of the route.
-
-    Args:
-        at: of the command or the reading, in microseconds since 1970 UTC.
-    """
+    """Return what checks, bounds, defaults, texts and endings are evaluated on; the values are those of the route."""
     return route._replace(now=local_time(at, survey.timezone) if survey.conditions.reads_time else None)

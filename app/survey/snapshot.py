@@ -26,12 +26,7 @@ class SessionKey(NamedTuple):
 
 
 class DrawnStep(NamedTuple):
-    """The current step for the participant's client.
-
-    Attributes:
-        fields: None when completed, or if the revision is unknown.
-        has_conflicting_bounds: as of ``ResolvedStep``.
-    """
+    """The current step for the client; ``fields`` is None when completed, or if the revision is unknown."""
 
     fields: Mapping[str, Any] | None
     has_conflicting_bounds: bool = False
@@ -39,19 +34,15 @@ class DrawnStep(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)  # without slots, which can keep nothing computed
 class Snapshot:
-    """A session with its survey revision (None if unknown).
-
-    Attributes:
-        as_of: microseconds since 1970 UTC; None for the present.
-    """
+    """A session with its survey revision (None if unknown); times are microseconds since 1970 UTC."""
 
     key: SessionKey
     state: SessionState
     survey: Survey | None
-    as_of: int | None = None
+    as_of: int | None = None  # None for the present
 
     def to_dict(self, at: int) -> SessionFields:
-        """Return ``session`` of docs/protocol.md, with the status at ``as_of`` or ``at``."""
+        """Return ``session`` of docs/protocol.md."""
         state = self.state
         at = at if self.as_of is None else self.as_of
         return {
@@ -75,7 +66,6 @@ class Snapshot:
         return text if self.survey is None else filled(text, texts_at(self.survey, self._route, self.state.updated_at))
 
     def to_full_dict(self, at: int) -> SessionDict:
-        """Return :meth:`to_dict` with version and times."""
         state = self.state
         return {
             **self.to_dict(at),
@@ -87,33 +77,24 @@ class Snapshot:
 
     @property
     def shown_survey(self) -> Survey | None:
-        """The survey with its texts in the session's language."""
         if self.survey is None or self.state.language is None:
             return self.survey
         return self.survey.in_language(self.state.language)
 
     @property
     def language(self) -> str | None:
-        """Of the texts; None if the revision is unknown."""
         survey = self.shown_survey
         return None if survey is None else survey.shown_language
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """The survey's computed values: the recorded ones of a completed session, else those of its present answers."""
         return dict(self._route.values) if self.state.values is None else self.state.values
 
     @cached_property
     def _route(self) -> Scope:
-        """What the route's conditions are evaluated on, and with another time all else; it computes each value once."""
         return Scope({}) if self.survey is None else route_scope(self.survey, self.state)
 
     def draw_step(self, at: int) -> DrawnStep:
-        """Return the current step as its participant's client gets it.
-
-        Args:
-            at: of the reading, in microseconds since 1970 UTC.
-        """
         survey, state = self.shown_survey, self.state
         if survey is not None and state.current_step in survey.fixed_steps:
             return DrawnStep(survey.client_steps[state.current_step])
@@ -126,11 +107,6 @@ class Snapshot:
         return DrawnStep(client_step(survey, resolved, self.key.user_id), has_conflict)
 
     def ending(self, at: int) -> Mapping[str, Any] | None:
-        """Return what the participant sees at the end; None before, and without an ending that applies.
-
-        Args:
-            at: of the reading, in microseconds since 1970 UTC.
-        """
         number, survey = self.state.ending, None if self.state.ending is None else self.shown_survey
         if number is None or survey is None or self.state.status != "completed" or number > len(survey.end):
             return None
@@ -138,5 +114,4 @@ class Snapshot:
 
     @property
     def progress(self) -> float:
-        """The share done, 0 to 1."""
         return progress(self.survey, self.state)

@@ -26,55 +26,35 @@ END = "end"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionContext:
-    """What only some surveys' sessions have.
-
-    Attributes:
-        language: None for the survey's own.
-        walk_started_at: of a later walk, in microseconds since 1970 UTC; None for the session's ``started_at``.
-        ending: which of the survey's endings, from 1; None for none.
-        parameters: fixed at the beginning; None if there are none.
-        values: the survey's computed values, recorded at completion; None before.
-    """
+    """What only some surveys' sessions have; as of ``Answered``."""
 
     language: str | None = None
-    walk_started_at: int | None = None
+    walk_started_at: int | None = None  # of a later walk; None for the session's `started_at`
     ending: int | None = None
-    parameters: Mapping[str, Any] | None = None
+    parameters: Mapping[str, Any] | None = None  # None if there are none
     values: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionState:
-    """The state of one participant in one survey.
+    """The state of one participant in one survey; times are microseconds since 1970 UTC."""
 
-    Attributes:
-        version: the number of events.
-        survey_revision: None if the survey is unknown.
-        answers: exactly those on the route, in its order.
-        step_history: the route before the current step, oldest first.
-        drafts: unsubmitted answers, and answers to steps no longer on the route.
-        session_data: an integrator's.
-        started_at, updated_at, completed_at: microseconds since 1970 UTC.
-        context: None if it would be empty.
-    """
-
-    version: int
-    survey_revision: str | None
+    version: int  # the number of events
+    survey_revision: str | None  # None if the survey is unknown
     status: Status
     current_step: str
-    answers: Mapping[str, Any]
-    step_history: tuple[str, ...]
+    answers: Mapping[str, Any]  # exactly those on the route, in its order
+    step_history: tuple[str, ...]  # the route before the current step, oldest first
     is_audio_mode: bool
-    drafts: Mapping[str, Any]
+    drafts: Mapping[str, Any]  # unsubmitted answers, and answers to steps no longer on the route
     session_data: Mapping[str, Any] | None
     started_at: int
     updated_at: int
     completed_at: int | None
-    context: SessionContext | None = None
+    context: SessionContext | None = None  # None if it would be empty
 
     @property
     def language(self) -> str | None:
-        """None for the survey's own."""
         return None if self.context is None else self.context.language
 
     @property
@@ -83,17 +63,14 @@ class SessionState:
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        """Those that the session began with."""
         return (self.context and self.context.parameters) or _NO_PARAMETERS
 
     @property
     def values(self) -> Mapping[str, Any] | None:
-        """Computed values that were recorded at completion; None before."""
         return None if self.context is None else self.context.values
 
     @property
     def walk_started_at(self) -> int:
-        """When the present walk began, in microseconds since 1970 UTC."""
         later = None if self.context is None else self.context.walk_started_at
         return self.started_at if later is None else later
 
@@ -104,7 +81,7 @@ class SessionState:
 
 
 def fold(events: Iterable[AnyEvent], state: SessionState | None = None) -> SessionState | None:
-    """Return the state after these events, oldest first; None if there is none."""
+    """Return the state after these events, oldest first."""
     for event in events:
         state = apply(state, event)
     return state
@@ -235,11 +212,7 @@ def _answered(state: SessionState, event: Answered) -> SessionState:
 
 
 def _hidden_fields(answer: Any, *earlier: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
-    """Return what is known of the fields of a page that a new answer leaves out, since they are not shown beside it.
-
-    Args:
-        earlier: the answer and the draft before it.
-    """
+    """Return what is known of the fields of a page that a new answer leaves out, since they are not shown beside it."""
     if not isinstance(answer, Mapping):
         return {}
     known = {name: value for one in earlier if isinstance(one, Mapping) for name, value in one.items()}

@@ -17,25 +17,16 @@ _Edges = Mapping[str, Collection[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepGraph:
-    """The steps and the edges between them.
-
-    Attributes:
-        following: the next step in the list, or the end.
-        remaining: the most steps that can be left, this one included.
-        gate_reads: whose answers decide which step is next at one with ``show_if``; None if any may.
-        readers: which steps an answer can lead elsewhere.
-        unreachable: steps to which no rule and no order leads.
-        endless: steps from which no answer leads to the end.
-    """
+    """The steps and the edges between them."""
 
     conditions: Conditions
     ids: tuple[str, ...]
-    following: Mapping[str, str]
-    remaining: Mapping[str, int]
-    gate_reads: Mapping[str, frozenset[str] | None]
+    following: Mapping[str, str]  # the next step in the list, or the end
+    remaining: Mapping[str, int]  # the most steps that can be left, this one included
+    gate_reads: Mapping[str, frozenset[str] | None]  # whose answers decide what follows a hidden step; None: any
     readers: Readers
-    unreachable: tuple[str, ...]
-    endless: tuple[str, ...]
+    unreachable: tuple[str, ...]  # steps to which no rule and no order leads
+    endless: tuple[str, ...]  # steps from which no answer leads to the end
 
     @classmethod
     def build(
@@ -43,12 +34,6 @@ class StepGraph:
         conditions: Conditions,
         possible_answers: Mapping[str, tuple[object, ...] | None],
     ) -> "StepGraph":
-        """Return the graph of a survey.
-
-        Args:
-            conditions: in the order of the file.
-            possible_answers: make edges exact.
-        """
         rules, shown = conditions.rules, conditions.shown
         ids = tuple(rules)
         following = dict(zip(ids, (*ids[1:], END), strict=True))
@@ -67,12 +52,10 @@ class StepGraph:
         )
 
     def first_step(self, context: ExpressionContext = NO_CONTEXT) -> str:
-        """Return where a walk begins: the first step that is shown; the end if none is."""
         return self._first_shown(self.ids[0], self.conditions.scope({}, context))
 
     @property
     def fixed_first_step(self) -> str | None:
-        """Where every walk begins; None if a condition decides."""
         return None if self.ids[0] in self.conditions.shown else self.ids[0]
 
     def next_step(
@@ -88,16 +71,12 @@ class StepGraph:
         return following, failed
 
     def fixed_next_step(self, step: str) -> str | None:
-        """Return the next step if it does not depend on answers."""
         rules = self.conditions.rules[step]
         condition, target = rules[0] if rules else (None, self.following[step])
         return target if condition is None and target not in self.conditions.shown else None
 
     def leads_on(self, step: str, route: Sequence[str]) -> bool:
-        """Return whether a step of a route leads to the same next step whatever it, and no other step, is answered.
-
-        Nothing then reads its answer but what draws steps.
-        """
+        """Return whether a step of a route leads to the same next step whatever it, and no other step, is answered."""
         is_free = step not in self.conditions.varying and not self.readers.has_any(step)
         return is_free and self.fixed_next_step(step) == route[route.index(step) + 1]
 
@@ -125,7 +104,6 @@ class StepGraph:
 
 
 def _gate_reads(following: Mapping[str, str], shown: Mapping[str, Expression]) -> dict[str, frozenset[str] | None]:
-    """Return what each condition reads, and those of the steps behind it that can be hidden too."""
     reads: dict[str, frozenset[str] | None] = {}
     for step in reversed(tuple(following)):
         if step in shown:
@@ -134,7 +112,6 @@ def _gate_reads(following: Mapping[str, str], shown: Mapping[str, Expression]) -
 
 
 def _union(first: frozenset[str] | None, *others: frozenset[str] | None) -> frozenset[str] | None:
-    """Return whose answers are read by any; None if there are too many to list."""
     found = first
     for read in others:
         if found is None or read is None:
@@ -175,10 +152,7 @@ def _gate(step: str, shown: Collection[str]) -> str:
 
 
 def _with_gates(targets: _Edges, following: Mapping[str, str], shown: Collection[str]) -> _Edges:
-    """Return the edges through a gate before each step that can be hidden, which leads to it and past it.
-
-    Direct edges past all hidden steps would be quadratic.
-    """
+    """Return the edges through a gate before each step that can be hidden: direct ones would be quadratic."""
     edges: dict[str, Collection[str]] = {
         step: frozenset(_gate(target, shown) for target in reached) for step, reached in targets.items()
     }
@@ -221,10 +195,9 @@ def _depth_first(start: str, edges: _Edges, seen: set[str]) -> list[str]:
 
 
 def _most_remaining(edges: _Edges, backwards: _Edges) -> dict[str, int]:
-    """Return the most steps that are left, the step included.
+    """Return the most steps that are left, the step included; a cycle counts as one stretch.
 
-    It falls along every edge but in a cycle, which counts as one stretch. So progress, done / (done + left), never
-    falls while the walk goes forward.
+    So progress, done / (done + left), never falls while the walk goes forward.
     """
     left: dict[str, int] = {}
     for cycle in _strongly_connected(tuple(edges), edges, backwards):  # each after its targets

@@ -1,7 +1,6 @@
-"""Texts of a survey file in the participant's language, and expressions that stand for a field's value.
+"""Texts of a survey file: a string, or a map from language tags to strings.
 
-A text is a string, or a map from language tags to strings. A survey is parsed once for each language, so that steps
-hold plain strings; its definition keeps the maps.
+A survey is parsed once for each language, so that steps hold plain strings; its definition keeps the maps.
 """
 
 from collections.abc import Mapping
@@ -31,16 +30,10 @@ LanguageTag = Annotated[str, Field(pattern=LANGUAGE, max_length=MAX_LANGUAGE_LEN
 
 @dataclass(frozen=True, slots=True)
 class TextLanguage:
-    """The language in which a file is parsed: pydantic's validation context.
+    """The language in which a file is parsed, pydantic's validation context; plain strings are in ``fallback``."""
 
-    Attributes:
-        tag: the language wanted.
-        fallback: the language of plain strings.
-        is_markdown: whether texts are CommonMark.
-    """
-
-    tag: str
-    fallback: str
+    tag: str  # the language wanted
+    fallback: str  # the language of plain strings
     is_markdown: bool = False
 
     def choose(self, texts: Mapping[str, str]) -> str | None:
@@ -58,11 +51,7 @@ SOURCES = "sources"
 
 @dataclass(frozen=True, slots=True)
 class _InLanguage:
-    """Marks a field of a model as a text, which a map of languages may stand for.
-
-    Attributes:
-        is_inline: whether the text has one line.
-    """
+    """Marks a field of a model as a text, which a map of languages may stand for."""
 
     is_inline: bool = False
 
@@ -99,12 +88,10 @@ OneLine = _InLanguage(is_inline=True)
 
 
 def is_text_field(field: FieldInfo) -> bool:
-    """Return whether a map of languages may stand for a model's field."""
     return any(isinstance(one, _InLanguage) for one in field.metadata)
 
 
 def is_one_line(field: FieldInfo) -> bool:
-    """Return whether a field is a text of one line."""
     return any(isinstance(one, _InLanguage) and one.is_inline for one in field.metadata)
 
 
@@ -123,12 +110,6 @@ def _choose(value: object, info: ValidationInfo) -> object:
 
 
 def with_maps(dumped: Any, document: Any) -> Any:  # noqa: ANN401 - JSON of any kind
-    """Return a dumped model with the maps of texts that its document has.
-
-    Args:
-        dumped: the model as JSON data, with a string where the document has a map.
-        document: what the model was made of.
-    """
     if isinstance(dumped, str) and isinstance(document, Mapping):
         return dict(sorted(document.items()))
     if isinstance(dumped, list) and isinstance(document, list):

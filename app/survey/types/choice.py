@@ -125,7 +125,6 @@ class OptionsStep(BaseStep):
 
     @cached_property
     def others(self) -> frozenset[OptionValue]:
-        """The values of the options that take a text."""
         return frozenset(option.value for option in self.options if option.other)
 
     def accepts_draft(self, value: object) -> bool:
@@ -150,7 +149,6 @@ class OptionsStep(BaseStep):
         return {"value": chosen, "text": text}
 
     def sample_option(self, value: OptionValue, request: SampleRequest) -> StoredOption:
-        """Return a chosen option in stored form, mostly with a text if it takes one."""
         if value not in self.others or request.random.random() < _SAMPLES_WITHOUT_TEXT:
             return self.check_option(value)
         return {"value": value, "text": request.random.sample(PHRASES, 1)[0]}
@@ -167,7 +165,6 @@ class OptionsStep(BaseStep):
         return hidden.isdisjoint(chosen) and self.fits_count(chosen, hidden)
 
     def fits_count(self, chosen: Sequence[OptionValue | None], hidden: frozenset[OptionValue]) -> bool:
-        """Return whether enough are chosen of the options that are shown."""
         return bool(chosen) or len(hidden) == len(self.options)
 
 
@@ -209,7 +206,6 @@ class ChoiceStep(OptionsStep):
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        """A column of the values, and one of the other texts if there are any."""
         coded = number_options(revisions, CODES)
         prompt = newest(revisions).prompt
         column = AnswerColumn(kind="choice", label=prompt, coded=coded)
@@ -228,23 +224,19 @@ def _to_cells(codes: Mapping[Any, CodedValue], value: object, *, has_texts: bool
 
 
 def require_plain(options: Iterable[Option], whose: str) -> None:
-    """Raise ValueError if an option has what only those of steps with one list of options have."""
     if any(option.show_if or option.other or option.exclusive or option.fixed for option in options):
         raise ValueError(f"`show_if`, `other`, `exclusive` and `fixed` are not for the options of a {whose}")
 
 
 def values_with_text(steps: Iterable[OptionsStep]) -> frozenset[OptionValue]:
-    """Return the values of the options that take a text in any of a step's revisions."""
     return frozenset[OptionValue]().union(*(step.others for step in steps))
 
 
 def chosen_value(item: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Return the value of an option in an answer, without its text."""
     return item["value"] if _has_text(item) else item
 
 
 def other_text(item: Any) -> str | None:  # noqa: ANN401 - any JSON
-    """Return the text of an option in an answer; None without one."""
     return item["text"] if _has_text(item) else None
 
 
@@ -253,19 +245,16 @@ def _has_text(item: object) -> bool:
 
 
 def first_repeated(values: Iterable[T]) -> T | None:
-    """Return the first value that occurs more than once; None if all differ."""
     return next((value for value, count in Counter(values).items() if count > 1), None)
 
 
 def require_different_values(options: Sequence[Option]) -> None:
-    """Raise ValueError if two options have the same value."""
     repeated = first_repeated(option.value for option in options)
     if repeated is not None:
         raise ValueError(f"two options have the value {repeated!r}")
 
 
 def find_option(options: Mapping[Any, T], value: object) -> T | None:
-    """Return the option with this value."""
     if isinstance(value, OptionValue) and not isinstance(value, bool):  # True equals 1 and is no option
         return options.get(value)
     return None
@@ -279,7 +268,7 @@ class WithOptions(Protocol):
 
 
 def number_options(revisions: Mapping[str, WithOptions], codes: range) -> tuple[CodedValue, ...]:
-    """Return all revisions' options, in the newest's order, with codes.
+    """Return all revisions' options, in the newest's order.
 
     Whole values within ``codes`` are the codes; otherwise numbered from the oldest revision on, so that codes keep
     their meaning.

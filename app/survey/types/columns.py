@@ -28,11 +28,7 @@ CODES = range(-2_147_483_647, 2_147_483_621)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodedValue:
-    """A value with a label and its SPSS and Stata code.
-
-    Attributes:
-        revisions: those with the value, newest first; empty where irrelevant.
-    """
+    """A value with a label and its SPSS and Stata code; ``revisions`` are those with the value, newest first."""
 
     code: int
     value: str | int | float
@@ -42,13 +38,7 @@ class CodedValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerColumn:
-    """One column.
-
-    Attributes:
-        label: usually the prompt.
-        suffix: follows the step's id in the name.
-        row: of a grid, by its id.
-    """
+    """One column of answers; ``suffix`` follows the step's id in its name."""
 
     kind: ColumnKind
     label: str
@@ -56,7 +46,7 @@ class AnswerColumn:
     coded: tuple[CodedValue, ...] = ()
     option: CodedValue | None = None
     unit: str | None = None
-    row: str | None = None
+    row: str | None = None  # of a grid, by its id
 
 
 ToCells = Callable[[Any], Sequence[Cell] | None]
@@ -74,5 +64,4 @@ class AnswerColumns(NamedTuple):
 
 
 def one_column(column: AnswerColumn, *types: type) -> AnswerColumns:
-    """Return a column of answers of these types, as they are."""
     return AnswerColumns((column,), lambda value: (value,) if type(value) in types else None)

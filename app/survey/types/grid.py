@@ -82,12 +82,10 @@ class GridStep(BaseStep):
 
     @cached_property
     def values(self) -> Mapping[OptionValue, OptionValue]:
-        """The values by themselves: an equal one (1.0) leads to the one in the file (1)."""
         return {option.value: option.value for option in self.options}
 
     @cached_property
     def row_steps(self) -> tuple[ChoiceStep | ChoicesStep, ...]:
-        """Each row as a step of its own."""
         kind = ChoicesStep if self.multiple else ChoiceStep
         return tuple(
             kind.model_construct(
@@ -107,7 +105,6 @@ class GridStep(BaseStep):
         return tuple(row.id for row in self.rows)
 
     def check_answer(self, value: object) -> dict[str, Any]:
-        """Return the options by row, in the order of the file; null where a row has none."""
         if not isinstance(value, Mapping):
             raise InvalidAnswer("refusals.must_be_rows")
         checked: dict[str, Any] = {}
@@ -146,7 +143,6 @@ class GridStep(BaseStep):
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        """A column a row; with several options, one a row and option, which is 1 if it was chosen."""
         step = newest(revisions)
         rows = {row.id: row for one in reversed(list(revisions.values())) for row in one.rows}
         multiple = any(one.multiple for one in revisions.values())

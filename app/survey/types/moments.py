@@ -20,22 +20,15 @@ _FIRST_YEAR = "1000"
 
 
 class MomentStep(BaseStep):
-    """A step whose answers are texts of one length, which sort by time.
-
-    Attributes:
-        pattern: of an answer; what matches may still not exist.
-        described: how an answer is written.
-        invalid: the key of the refusal of what is none.
-        has_year: whether an answer begins with a year.
-    """
+    """A step whose answers are texts of one length, which sort by time."""
 
     type: Literal["date", "time", "datetime", "month"]  # before the bounds, for the revision
     min: str | None = None
     max: str | None = None
 
-    pattern: ClassVar[re.Pattern[str]]
-    described: ClassVar[str]
-    invalid: ClassVar[str]
+    pattern: ClassVar[re.Pattern[str]]  # what matches may still not exist
+    described: ClassVar[str]  # how an answer is written
+    invalid: ClassVar[str]  # the key of a refusal
     kind: ClassVar[ColumnKind]
     has_year: ClassVar[bool] = True
     computable = frozenset({"min", "max", "default"})
@@ -62,7 +55,6 @@ class MomentStep(BaseStep):
 
     @classmethod
     def is_real(cls, text: str) -> bool:
-        """Return whether a text is an answer, whatever the bounds."""
         if not cls.pattern.fullmatch(text):
             return False
         try:
@@ -86,7 +78,6 @@ class MomentStep(BaseStep):
         return isinstance(value, str) and self.is_real(value)
 
     def within_bounds(self, text: str) -> str:
-        """Return the answer that is nearest to one."""
         text = text if self.min is None else max(text, self.min)
         return text if self.max is None else min(text, self.max)
 

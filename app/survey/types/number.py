@@ -69,11 +69,6 @@ class NumberStep(BaseStep):
 
 
 def check_number(value: object, low: float | None, high: float | None) -> int | float:
-    """Return the number if it is finite and within the inclusive bounds.
-
-    Raises:
-        InvalidAnswer: it is not.
-    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise InvalidAnswer("refusals.must_be_number")
     if low is not None and value < low:
@@ -84,11 +79,7 @@ def check_number(value: object, low: float | None, high: float | None) -> int | 
 
 
 def check_whole_number(value: object, low: float | None, high: float | None) -> int:
-    """Return the whole number within the inclusive bounds; 3.0 becomes 3.
-
-    Raises:
-        InvalidAnswer: it is none.
-    """
+    """Return the whole number within the inclusive bounds; 3.0 becomes 3. Raise InvalidAnswer if it is none."""
     number = check_number(value, low, high)
     if number != int(number):
         raise InvalidAnswer("refusals.must_be_whole")

@@ -76,7 +76,7 @@ class PageStep(BaseStep):
         return fields
 
     def check_answer(self, value: object) -> dict[str, Any]:
-        """Return the answers by field if these fit alone; ``accepted_page`` checks those of a session."""
+        """Return the answers by field if these fit alone; ``answering`` checks those of a session."""
         if not isinstance(value, Mapping):
             raise InvalidAnswer("refusals.must_be_fields")
         by_id = {field.id: field for field in self.fields}
@@ -89,7 +89,6 @@ class PageStep(BaseStep):
         }
 
     def is_empty(self, _value: object) -> bool:
-        """Whether anything is missing depends on the fields."""
         return False
 
     def accepts_draft(self, value: object) -> bool:
@@ -106,5 +105,4 @@ class PageStep(BaseStep):
 
     @classmethod
     def columns(cls, _revisions: Mapping[str, Self]) -> AnswerColumns:
-        """None of its own: its fields have theirs."""
         return AnswerColumns(columns=(), to_cells=lambda _value: None)

@@ -46,7 +46,6 @@ class RankingStep(OptionsStep):
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        """One column an option, with its rank."""
         coded = number_options(revisions, range(CODES.stop))
         prompt = newest(revisions).prompt
         columns = tuple(

@@ -37,7 +37,6 @@ class ScaleStep(BaseStep):
 
     @classmethod
     def stand_ins(cls, data: Mapping[str, Any], computed: Collection[str]) -> Mapping[str, Any]:
-        """Return bounds ten points apart, from 0 on if both are computed."""
         low, high = data.get("min"), data.get("max")
         bounds = {
             "min": high - _STAND_IN_POINTS if isinstance(high, int) else 0,

@@ -38,11 +38,7 @@ Statistic = Literal["labels", "numbers", "lengths", "years", "hours", "ranks"]
 
 
 class InvalidAnswer(ValueError):
-    """Why an answer is refused, for the participant; ``str()`` says it in English.
-
-    Attributes:
-        fields: what is wrong with which fields or rows.
-    """
+    """Why an answer is refused, for the participant; ``str()`` says it in English."""
 
     def __init__(self, key: str, *, fields: Mapping[str, Message] | None = None, **values: object) -> None:
         self.message = Message(key, values)
@@ -58,7 +54,7 @@ MAX_UNKNOWN_FIELDS = 10
 
 
 def unknown_fields(value: Mapping[str, object], known: Collection[str]) -> dict[str, Message]:
-    """Return why fields or rows of an answer are refused that the step does not have; of many, the first ones."""
+    """Return why fields or rows are refused that the step does not have; of many, the first ones."""
     unknown = islice((name for name in value if name not in known), MAX_UNKNOWN_FIELDS)
     return {name[:64]: Message("refusals.unknown_field", {}) for name in unknown}
 
@@ -82,16 +78,11 @@ class Random(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRequest:
-    """What a sample depends on.
-
-    Attributes:
-        level: 0 (lowest answer) to 1 (highest).
-        lean: 0 to 1, one value a step: which unordered answers are frequent.
-    """
+    """What a sample depends on."""
 
     random: Random
-    level: float
-    lean: float
+    level: float  # 0 (lowest answer) to 1 (highest)
+    lean: float  # 0 to 1, one value a step: which unordered answers are frequent
     today: datetime.date
 
 
@@ -166,16 +157,6 @@ class BaseStep(StrictModel):
 
     A type is a subclass in a module of its own, listed in ``STEP_TYPES``. It defines its fields and the methods and
     class variables below; everything else in the application asks the type.
-
-    Attributes:
-        computed: the expressions of fields that the file writes as ``"{{ CEL }}"``, which are None here.
-        computable: the fields that may be written so.
-        takes_answer: whether participants answer the step; if not, its answer is always null.
-        is_list: whether an answer is a list of values.
-        is_typed: whether participants type the answer, so that half-typed drafts exist.
-        value_types: the Python types of an answer, or of the items of a list.
-        statistics: what analytics compute.
-        answering_s: median seconds that a demo participant takes to answer, without reading.
     """
 
     # A survey's revision hashes the fields in this order.
@@ -228,14 +209,14 @@ class BaseStep(StrictModel):
     image: Annotated[Image | None, Field(description="Shown above the answers", exclude_if=is_absent)] = None
     code: Annotated[Code | None, Field(description="What the question asks, for exports", exclude_if=is_absent)] = None
 
-    computed: ClassVar[Mapping[str, str]] = {}
+    computed: ClassVar[Mapping[str, str]] = {}  # of fields that the file writes as "{{ CEL }}", which are None here
     computable: ClassVar[frozenset[str]] = frozenset({"default"})
-    takes_answer: ClassVar[bool] = True
+    takes_answer: ClassVar[bool] = True  # if not, the answer is always null
     is_list: ClassVar[bool] = False
-    is_typed: ClassVar[bool] = False
-    value_types: ClassVar[frozenset[type]]
+    is_typed: ClassVar[bool] = False  # so that half-typed drafts exist
+    value_types: ClassVar[frozenset[type]]  # of an answer, or of the items of a list
     statistics: ClassVar[frozenset[Statistic]]
-    answering_s: ClassVar[float]
+    answering_s: ClassVar[float]  # median of a demo participant, without reading
 
     @model_validator(mode="wrap")
     @classmethod
@@ -271,15 +252,11 @@ class BaseStep(StrictModel):
         return {}
 
     def check_answer(self, value: object) -> Any:  # noqa: ANN401 - any JSON
-        """Return a non-empty answer in stored form.
-
-        Raises:
-            InvalidAnswer: it is not accepted.
-        """
+        """Return a non-empty answer in stored form, or raise InvalidAnswer."""
         raise NotImplementedError
 
     def computed_value(self, name: str, value: object) -> Any:  # noqa: ANN401 - of the field's type
-        """Return what an expression computed for a field as the field has it, whatever the other computable fields are.
+        """Return a computed field's value in the field's type, whatever the other computable fields are.
 
         Raises:
             ValidationError: it does not fit.
@@ -288,11 +265,10 @@ class BaseStep(StrictModel):
         return getattr(type(self).model_validate({**fields, name: value}), name)
 
     def computed_default(self, value: object) -> object:
-        """Return what an expression computed for ``default`` as an answer has it, which may still be none."""
+        """Return what an expression computed for ``default`` as an answer has it."""
         return value
 
     def can_have_bounds(self, min: Any, max: Any) -> bool:  # noqa: A002, ANN401 - as the fields are named
-        """Return whether an answer can be within computed bounds."""
         return bool(min <= max)
 
     def accepts(self, value: object) -> bool:
@@ -310,7 +286,6 @@ class BaseStep(StrictModel):
         return value is None
 
     def accepts_draft(self, value: object) -> bool:
-        """Return whether a draft, which is not checked, is no longer than an answer may be."""
         return len(strict_json.encode(value)) <= DRAFT_LENGTH
 
     def possible_answers(self) -> tuple[object, ...] | None:
@@ -322,7 +297,7 @@ class BaseStep(StrictModel):
         return {}
 
     def parts(self) -> "Sequence[BaseStep]":
-        """Return the fields of a page, or the rows of a grid as steps of their own."""
+        """Return the fields of a page, or the rows of a grid as steps."""
         return ()
 
     def option_label(self, _value: object) -> str | None:
@@ -335,11 +310,7 @@ class BaseStep(StrictModel):
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        """Return the export columns.
-
-        Args:
-            revisions: newest first; not empty.
-        """
+        """Return the export columns of a step's revisions, newest first."""
         raise NotImplementedError
 
     def _with_null(self, answers: tuple[object, ...]) -> tuple[object, ...]:
@@ -347,11 +318,9 @@ class BaseStep(StrictModel):
 
 
 def newest(revisions: Mapping[str, T]) -> T:
-    """Return the first of the revisions."""
     return next(iter(revisions.values()))
 
 
 def require_ordered(low: Any, high: Any) -> None:  # noqa: ANN401 - two numbers or two dates
-    """Raise ValueError if ``min`` is greater than ``max``."""
     if low is not None and high is not None and low > high:
         raise ValueError(f"min {low} is greater than max {high}")

@@ -52,7 +52,6 @@ class TextStep(BaseStep):
 
     @cached_property
     def fullmatch(self) -> Any:  # noqa: ANN401 - re2 has no types
-        """Matches a whole answer; None without a pattern."""
         return None if self.pattern is None else _compile(self.pattern).fullmatch
 
     def check_answer(self, value: object) -> str:
