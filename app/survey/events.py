@@ -1,10 +1,10 @@
 """Events: what happened to a session.
 
 They say where they led, so that editing a survey can't change a session. A type's meaning never changes: add a type, or
-a ``schema`` with an upcaster.
+fields with a default in a later schema.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, NamedTuple, get_args
 
@@ -160,22 +160,6 @@ class Record(NamedTuple):
     data: Mapping[str, Any]
 
 
-Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
-
-
-def _unchanged(data: dict[str, Any]) -> dict[str, Any]:
-    """A later schema has more fields, which earlier ones leave at their default."""
-    return data
-
-
-UPCASTERS: Mapping[str, tuple[Upcaster, ...]] = {
-    Started.action: (_unchanged, _unchanged),
-    Answered.action: (_unchanged, _unchanged),
-    Restarted.action: (_unchanged, _unchanged),
-    Saved.action: (_unchanged, _unchanged),
-}
-"""By action: functions from schema 1 to 2, 2 to 3, and so on."""
-
 _LATER_FIELDS = {
     Started.action: (frozenset({"language", "completes", "ending"}), frozenset({"parameters", "values"})),
     Answered.action: (frozenset({"language", "confirmed", "ending"}), frozenset({"values", "trimmed"})),
@@ -216,19 +200,12 @@ def to_record(event: AnyEvent) -> Record:
     return Record(action, event.at, step, event.answer if action in _HAS_ANSWER else None, data)  # type: ignore[union-attr]
 
 
-def _upcast(record: Record) -> dict[str, Any]:
-    data = dict(record.data)
-    for upcast in UPCASTERS[record.action][data.pop("schema", 1) - 1 :]:
-        data = upcast(data)
-    return data
-
-
 def require_known(record: Record) -> None:
     """Raise OtherRelease if the action, or its schema, is unknown."""
     if record.action not in EVENT_TYPES:
         raise OtherRelease(f"The event {record.action!r} is of another release.")
-    if "schema" in record.data and record.data["schema"] > len(UPCASTERS.get(record.action, ())) + 1:
-        schema = record.data["schema"]
+    schema = record.data.get("schema", 1)
+    if schema > len(_LATER_FIELDS.get(record.action, ())) + 1:
         raise OtherRelease(f"Schema {schema} of the event {record.action!r} is of another release.")
 
 
@@ -241,7 +218,7 @@ def from_record(record: Record) -> AnyEvent:
     """
     require_known(record)
     event_type = EVENT_TYPES[record.action]
-    data = _upcast(record) if record.action in UPCASTERS else record.data
+    data = record.data
     values: dict[str, Any] = {
         name: tuple(data[key]) if name in _LISTS else data[key] for name, key in _FIELDS[record.action] if key in data
     }
