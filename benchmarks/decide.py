@@ -8,10 +8,9 @@ import statistics
 import time
 
 from app.core import strict_json
-from app.survey.commands import Answer, Begin
+from app.survey.commands import Answer, Begin, Rejection
 from app.survey.definition import Survey, parse_definition
 from app.survey.flow import decide
-from app.survey.rejection import Rejection
 from app.survey.state import SessionState, apply
 
 ROUNDS = 7

@@ -24,6 +24,7 @@ from .commands import (
     Expire,
     Goto,
     Note,
+    Rejection,
     Restart,
     Save,
     SetLanguage,
@@ -59,7 +60,6 @@ from .parameters import (
     accept_parameters,
     parse_parameters,
 )
-from .rejection import Rejection
 from .resolve import described_step, resolve_at
 from .scopes import route_scope, with_filled_heading
 from .snapshot import SessionKey, Snapshot

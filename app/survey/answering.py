@@ -5,13 +5,12 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..core.languages import text
-from .commands import Answer
+from .commands import Answer, RejectCode, Rejection, refuse
 from .conditions import read_ids
 from .definition import Survey
 from .expressions import EvaluationError, Expression, Scope
 from .pages import shown_fields
 from .piping import fill, insertions_of
-from .rejection import RejectCode, Rejection, refuse
 from .resolve import resolve, resolve_at
 from .scopes import expression_context, present_scope, route_scope, value_text
 from .state import SessionState

@@ -15,11 +15,13 @@ from .commands import (
     Expire,
     Goto,
     Note,
+    Rejection,
     Restart,
     Save,
     SetLanguage,
     SetMode,
     Update,
+    refuse,
 )
 from .conditions import ExpressionContext
 from .definition import Survey
@@ -38,7 +40,6 @@ from .events import (
     WentTo,
 )
 from .pages import with_hidden_draft
-from .rejection import Rejection, refuse
 from .routing import difference, is_on_route, reroute, whole_route
 from .scopes import expression_context, present_scope, route_context
 from .state import END, SessionState

@@ -11,9 +11,8 @@ from playwright.sync_api import BrowserContext, Page
 
 from app.survey import commands, flow
 from app.survey.checks import parse_survey
-from app.survey.commands import AnyCommand
+from app.survey.commands import AnyCommand, Rejection
 from app.survey.definition import Survey
-from app.survey.rejection import Rejection
 from app.survey.resolve import depends_on
 from app.survey.state import SessionState, apply
 from tests.browser.participant import RunningServer

@@ -13,10 +13,10 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from app.survey.checks import parse_survey
+from app.survey.commands import Rejection
 from app.survey.definition import Survey
 from app.survey.events import from_record
 from app.survey.flow import decide
-from app.survey.rejection import Rejection
 from app.survey.snapshot import SessionKey
 from app.survey.state import SessionState, apply
 from app.web.ws.messages import parse_value, to_command

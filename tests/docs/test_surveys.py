@@ -12,13 +12,12 @@ import yaml
 
 from app.errors import SurveyFileError
 from app.survey.checks import check_survey, parse_survey
-from app.survey.commands import Answer, AnyCommand, Back, Begin, Goto, Restart
+from app.survey.commands import Answer, AnyCommand, Back, Begin, Goto, Rejection, Restart
 from app.survey.definition import Ending, Survey, parse_definition
 from app.survey.events import Answered
 from app.survey.expressions import FUNCTIONS, MAX_LENGTH, Names, Scope, compile_expression
 from app.survey.flow import decide
 from app.survey.markdown import MarkdownText
-from app.survey.rejection import Rejection
 from app.survey.state import SessionState, apply
 from app.survey.texts import is_text_field
 from app.survey.types import STEP_TYPES, BaseStep, Option, Row

@@ -19,6 +19,8 @@ from app.survey.commands import (
     Expire,
     Goto,
     Note,
+    RejectCode,
+    Rejection,
     Restart,
     Save,
     SetMode,
@@ -38,7 +40,6 @@ from app.survey.events import (
     WentTo,
 )
 from app.survey.flow import decide, progress, status_at
-from app.survey.rejection import RejectCode, Rejection
 from app.survey.state import SessionState, Status, apply
 
 NOW = 1

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from app.core import strict_json
 from app.survey import commands, flow
 from app.survey.answering import accepted_value
+from app.survey.commands import Rejection
 from app.survey.definition import Survey, parse_definition
 from app.survey.events import AnyEvent, from_record, to_record
 from app.survey.expressions import EvaluationError, Expression, Scope
 from app.survey.flow import decide, progress
-from app.survey.rejection import Rejection
 from app.survey.routing import whole_route
 from app.survey.state import END, SessionState, apply, fold
 from tests.conftest import examples

@@ -8,12 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core import strict_json
-from app.survey.commands import Answer, Back, Begin, Draft
+from app.survey.commands import Answer, Back, Begin, Draft, Rejection
 from app.survey.definition import Survey, parse_definition
 from app.survey.events import Answered, AnyEvent, from_record, to_record
 from app.survey.expressions import EvaluationError, Names, Scope, compile_expression
 from app.survey.flow import decide
-from app.survey.rejection import Rejection
 from app.survey.state import END, SessionState, apply, fold
 from tests.conftest import examples
 

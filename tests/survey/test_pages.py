@@ -7,11 +7,10 @@ import pytest
 import yaml
 
 from app.errors import SurveyFileError
-from app.survey.commands import Answer, AnyCommand, Begin, Draft, Goto, Restart
+from app.survey.commands import Answer, AnyCommand, Begin, Draft, Goto, Rejection, Restart
 from app.survey.definition import Survey, parse_definition
 from app.survey.events import Answered, AnyEvent, from_record, to_record
 from app.survey.flow import decide
-from app.survey.rejection import Rejection
 from app.survey.snapshot import SessionKey, Snapshot
 from app.survey.state import SessionState, apply
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from app.errors import InvalidInput, SurveyFileError
-from app.survey.commands import Answer, Begin, Restart
+from app.survey.commands import Answer, Begin, Rejection, Restart
 from app.survey.definition import Survey, parse_definition, parse_structure
 from app.survey.events import Started, from_record, to_record
 from app.survey.flow import decide
@@ -19,7 +19,6 @@ from app.survey.parameters import (
     accept_parameters,
     parse_parameters,
 )
-from app.survey.rejection import Rejection
 from app.survey.snapshot import SessionKey, Snapshot
 from app.survey.state import SessionState, apply
 

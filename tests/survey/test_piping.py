@@ -8,12 +8,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.survey.commands import Answer, Begin
+from app.survey.commands import Answer, Begin, Rejection
 from app.survey.definition import Survey, parse_definition, parse_structure
 from app.survey.flow import decide
 from app.survey.markdown import MarkdownText
 from app.survey.piping import PipedText, UnclosedInsertion, as_text, find_insertions
-from app.survey.rejection import Rejection
 from app.survey.resolve import described_step
 from app.survey.snapshot import SessionKey, Snapshot
 from app.survey.state import SessionState, apply

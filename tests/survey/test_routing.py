@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from app.core import strict_json
-from app.survey.commands import Answer, Begin
+from app.survey.commands import Answer, Begin, Rejection
 from app.survey.definition import Survey, parse_definition
 from app.survey.flow import decide
-from app.survey.rejection import Rejection
 from app.survey.state import SessionState, apply
 from tests.survey.test_flow_properties import check_laws
 from tests.survey.test_pages import after, definition

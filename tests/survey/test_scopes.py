@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from app.survey.commands import Answer, Begin, Restart
+from app.survey.commands import Answer, Begin, Rejection, Restart
 from app.survey.events import Restarted
 from app.survey.flow import decide
-from app.survey.rejection import Rejection
 from app.survey.scopes import local_time
 from app.survey.state import SessionState, apply
 from tests.survey.test_flow import at

@@ -7,11 +7,10 @@ import pytest
 
 from app.errors import SurveyFileError
 from app.survey.checks import parse_survey
-from app.survey.commands import Answer
+from app.survey.commands import Answer, Rejection
 from app.survey.definition import Survey, parse_definition
 from app.survey.events import Answered
 from app.survey.flow import decide
-from app.survey.rejection import Rejection
 from app.survey.state import SessionContext
 from tests.survey.test_flow import at
 

@@ -8,11 +8,10 @@ import yaml
 
 from app.survey import conditions
 from app.survey.checks.answers import value_facts
-from app.survey.commands import Answer, Begin, Restart, Save, Update
+from app.survey.commands import Answer, Begin, Rejection, Restart, Save, Update
 from app.survey.definition import Survey, parse_definition
 from app.survey.events import Answered, AnyEvent, from_record, to_record
 from app.survey.flow import decide
-from app.survey.rejection import Rejection
 from app.survey.snapshot import SessionKey, Snapshot
 from app.survey.state import SessionState, apply
 from app.web.ws.messages import session_fields

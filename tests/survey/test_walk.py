@@ -6,11 +6,23 @@ from typing import Any, get_args
 import pytest
 
 from app.survey.checks import parse_survey
-from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, Goto, Restart, Save, SetLanguage, Update
+from app.survey.commands import (
+    Answer,
+    AnyCommand,
+    Back,
+    Begin,
+    Draft,
+    Goto,
+    RejectCode,
+    Rejection,
+    Restart,
+    Save,
+    SetLanguage,
+    Update,
+)
 from app.survey.definition import Survey
 from app.survey.events import Answered, AnyEvent, LanguageSet, Restarted, Started, WentBack
 from app.survey.flow import decide, progress
-from app.survey.rejection import RejectCode, Rejection
 from app.survey.state import SessionContext, SessionState, apply, fold
 from tests.survey import test_flow
 from tests.survey.test_flow import LATE, NOW, Accepted, Refused, answer, answered, at, saved

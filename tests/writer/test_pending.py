@@ -14,10 +14,9 @@ from app.catalogue import read_catalogue
 from app.errors import DatabaseUnavailable, MessageIdReused, Overloaded
 from app.settings import Settings
 from app.survey.checks import parse_survey
-from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, Restart, SetLanguage
+from app.survey.commands import Answer, AnyCommand, Back, Begin, Draft, Rejection, Restart, SetLanguage
 from app.survey.definition import Survey
 from app.survey.flow import decide
-from app.survey.rejection import Rejection
 from app.survey.snapshot import SessionKey, Snapshot
 from app.survey.state import SessionState, apply, fold
 from app.writer import pending

@@ -13,11 +13,10 @@ from app.operations.demo.simulate import arrivals, simulate
 from app.operations.integrity.verify import verify_sessions
 from app.sessions.service import SessionStore
 from app.survey.checks import parse_survey
-from app.survey.commands import Answer, Begin
+from app.survey.commands import Answer, Begin, Rejection
 from app.survey.events import Answered
 from app.survey.flow import decide
 from app.survey.parameters import Given, accept_parameters
-from app.survey.rejection import Rejection
 from app.survey.snapshot import SessionKey
 from app.survey.state import apply
 from tests.conftest import ROOT

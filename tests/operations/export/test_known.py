@@ -13,10 +13,9 @@ from app.operations.export.request import ExportRequest
 from app.sessions.service import SessionStore
 from app.sessions.validation import check_command
 from app.survey import parse_survey
-from app.survey.commands import Answer, Begin, Restart, Save
+from app.survey.commands import Answer, Begin, Rejection, Restart, Save
 from app.survey.flow import decide
 from app.survey.parameters import Given, accept_parameters
-from app.survey.rejection import Rejection
 from app.survey.snapshot import SessionKey
 from app.survey.state import apply
 from tests.operations.export.conftest import Opened
