@@ -9,7 +9,7 @@ from app.core import strict_json
 from app.errors import SurveyFileError
 from app.survey.checks import parse_survey
 from app.survey.definition import parse_definition, parse_structure
-from app.survey.types.date import DateStep
+from app.survey.types.moments import DateStep
 from app.survey.types.step import InvalidAnswer
 from tests.conftest import ROOT, SHIPPED, SURVEYS
 

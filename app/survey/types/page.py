@@ -10,9 +10,8 @@ from .choice import ChoiceStep
 from .choices import ChoicesStep
 from .columns import AnswerColumns
 from .contact import EmailStep, PhoneStep
-from .date import DateStep
 from .info import InfoStep
-from .moments import DatetimeStep, MonthStep, TimeStep
+from .moments import DateStep, DatetimeStep, MonthStep, TimeStep
 from .number import NumberStep
 from .ranking import RankingStep
 from .scale import ScaleStep
