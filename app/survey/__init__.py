@@ -15,6 +15,7 @@ from .checks import (
     sample_answers,
     value_facts,
 )
+from .client_steps import with_html
 from .commands import (
     Answer,
     AnyCommand,
@@ -64,7 +65,6 @@ from .resolve import described_step, resolve_at
 from .scopes import route_scope, with_filled_heading
 from .snapshot import SessionKey, Snapshot
 from .state import END, SessionContext, SessionState, apply, fold
-from .texts import with_html
 
 __all__ = [
     "END",

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .texts import with_html
+from pydantic import BaseModel
+
+from .markdown import MarkdownText
 from .types import PageStep, Step
 
 RULES: dict[str, Any] = {
@@ -46,3 +48,23 @@ class ClientSteps(Mapping[str, Mapping[str, Any]]):
 
     def __len__(self) -> int:
         return len(self._steps)
+
+
+_PLAIN = frozenset({"audio", "placeholder"})
+"""Texts that are not shown as HTML."""
+
+
+def with_html(dumped: dict[str, Any], model: BaseModel) -> dict[str, Any]:
+    """Return a dumped step with the HTML of its texts by field, in ``html``; each option has its own."""
+    fields = vars(model)
+    html = {
+        name: value.html for name, value in fields.items() if isinstance(value, MarkdownText) and name not in _PLAIN
+    }
+    if not html:
+        return dumped
+    parts: dict[str, Any] = {
+        name: [with_html(*pair) for pair in zip(dumped[name], fields[name], strict=True)]
+        for name in ("options", "rows", "fields")
+        if name in dumped
+    }
+    return {**dumped, **parts, "html": html}

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import (
-    BaseModel,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -124,23 +123,3 @@ def computed(value: object) -> str | None:
     if not isinstance(value, str) or not (value.startswith("{{") and value.endswith("}}")):
         return None
     return value[2:-2].strip()
-
-
-_PLAIN = frozenset({"audio", "placeholder"})
-"""Texts that are not shown as HTML."""
-
-
-def with_html(dumped: dict[str, Any], model: BaseModel) -> dict[str, Any]:
-    """Return a dumped step with the HTML of its texts by field, in ``html``; each option has its own."""
-    fields = vars(model)
-    html = {
-        name: value.html for name, value in fields.items() if isinstance(value, MarkdownText) and name not in _PLAIN
-    }
-    if not html:
-        return dumped
-    parts: dict[str, Any] = {
-        name: [with_html(*pair) for pair in zip(dumped[name], fields[name], strict=True)]
-        for name in ("options", "rows", "fields")
-        if name in dumped
-    }
-    return {**dumped, **parts, "html": html}
