@@ -6,6 +6,7 @@ The package ``checks`` refuses files; code with a :class:`Survey` never checks a
 import hashlib
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from operator import not_
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
@@ -29,7 +30,7 @@ from .parameters import MAX_PARAMETERS, RESERVED, Parameter
 from .piping import filled_fields, insertions_of, text_without_session
 from .step_graph import StepGraph
 from .texts import SOURCES, InLanguage, LanguageTag, OneLine, TextLanguage, with_maps
-from .types import STEP_TYPES, Expression, FieldStep, PageStep, Step, StrictModel, Value, is_absent
+from .types import STEP_TYPES, Expression, FieldStep, Flag, PageStep, Step, StrictModel, Value, is_absent
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 """Of a parameter or a computed value: a name in expressions."""
@@ -114,7 +115,7 @@ class Survey(StrictModel):
             max_length=MAX_PARAMETERS,
             description="What is known before the first question, by name",
             json_schema_extra=_names(RESERVED),
-            exclude_if=lambda parameters: not parameters,
+            exclude_if=not_,
         ),
     ] = {}
     values: Annotated[
@@ -123,12 +124,10 @@ class Survey(StrictModel):
             max_length=100,
             description="Computed values by name, in order: each a CEL expression, which can read those before it",
             json_schema_extra=_names(),
-            exclude_if=lambda values: not values,
+            exclude_if=not_,
         ),
     ] = {}
-    markdown: Annotated[
-        bool, Field(description="`true`: texts are CommonMark", exclude_if=lambda is_markdown: not is_markdown)
-    ] = False
+    markdown: Annotated[Flag, Field(description="`true`: texts are CommonMark")] = False
     end: Annotated[
         tuple[Ending, ...],
         Field(

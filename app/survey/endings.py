@@ -10,7 +10,7 @@ from ..core.formats import is_loopback
 from .markdown import MarkdownText
 from .piping import PipedText, ValueText, fill, mark, unmark
 from .texts import InLanguage, OneLine
-from .types import Expression, StrictModel, is_absent
+from .types import Expression, Flag, StrictModel, is_absent
 
 
 class Ending(StrictModel):
@@ -34,9 +34,7 @@ class Ending(StrictModel):
             exclude_if=is_absent,
         ),
     ] = None
-    summary: Annotated[
-        bool, Field(description="`true` shows what was answered", exclude_if=lambda is_shown: not is_shown)
-    ] = False
+    summary: Annotated[Flag, Field(description="`true` shows what was answered")] = False
 
     @field_validator("redirect")
     @classmethod

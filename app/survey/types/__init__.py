@@ -16,7 +16,6 @@ from .choice import (
     OptionsStep,
     OptionValue,
     chosen_value,
-    other_text,
     require_plain,
 )
 from .columns import TYPED_CELLS, AnswerColumn, AnswerColumns, Cell, CodedValue, ColumnKind, ToCells, one_column
@@ -29,6 +28,7 @@ from .step import (
     Check,
     Code,
     Expression,
+    Flag,
     Image,
     InvalidAnswer,
     SampleRequest,
@@ -63,6 +63,7 @@ __all__ = [
     "ColumnKind",
     "Expression",
     "FieldStep",
+    "Flag",
     "GridStep",
     "Image",
     "InfoStep",
@@ -82,7 +83,6 @@ __all__ = [
     "chosen_value",
     "is_absent",
     "one_column",
-    "other_text",
     "require_plain",
     "unknown_fields",
 ]

@@ -5,11 +5,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Annotated, Any, Literal, Protocol, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from ..texts import OneLine
 from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
-from .step import BaseStep, Code, Expression, Image, InvalidAnswer, SampleRequest, StrictModel, Value, is_absent, newest
+from .step import (
+    BaseStep,
+    Code,
+    Expression,
+    Flag,
+    Image,
+    InvalidAnswer,
+    SampleRequest,
+    StrictModel,
+    Value,
+    is_absent,
+    newest,
+)
 from .text import PHRASES
 
 OptionValue = str | int | float
@@ -18,6 +30,8 @@ StoredOption = OptionValue | dict[str, OptionValue]
 """A value, or ``{"value", "text"}`` of an option that takes a text."""
 
 T = TypeVar("T")
+
+_BareValue = Annotated[str, Field(min_length=1, max_length=1000)] | int | float
 
 OTHER_LENGTH = 1000
 """The most characters of another text."""
@@ -28,10 +42,7 @@ _SAMPLES_WITHOUT_TEXT = 0.2
 class Option(StrictModel):
     """One of the answers to choose from."""
 
-    value: Annotated[
-        Annotated[str, Field(min_length=1, max_length=1000)] | int | float,
-        Field(description="What is stored, exported and compared in conditions"),
-    ]
+    value: Annotated[_BareValue, Field(description="What is stored, exported and compared in conditions")]
     label: Annotated[
         str,
         Field(
@@ -54,20 +65,20 @@ class Option(StrictModel):
     image: Annotated[Image | None, Field(description="Shown with the label", exclude_if=is_absent)] = None
     code: Annotated[Code | None, Field(description="What the option says, for exports", exclude_if=is_absent)] = None
     exclusive: Annotated[
-        bool,
-        Field(
-            description="`true`: in `choices` no other option can be chosen with this one",
-            exclude_if=lambda is_exclusive: not is_exclusive,
-        ),
+        Flag, Field(description="`true`: in `choices` no other option can be chosen with this one")
     ] = False
-    other: Annotated[
-        bool,
-        Field(description="`true`: the participant can add a text", exclude_if=lambda takes_text: not takes_text),
-    ] = False
-    fixed: Annotated[
-        bool,
-        Field(description="`true`: keeps its place in a random order", exclude_if=lambda is_fixed: not is_fixed),
-    ] = False
+    other: Annotated[Flag, Field(description="`true`: the participant can add a text")] = False
+    fixed: Annotated[Flag, Field(description="`true`: keeps its place in a random order")] = False
+
+
+def first_repeated(values: Iterable[T]) -> T | None:
+    return next((value for value, count in Counter(values).items() if count > 1), None)
+
+
+def _require_different_values(options: tuple[Option, ...]) -> tuple[Option, ...]:
+    if (repeated := first_repeated(option.value for option in options)) is not None:
+        raise ValueError(f"two options have the value {repeated!r}")
+    return options
 
 
 def _whole_option(option: object) -> object:
@@ -80,27 +91,21 @@ def _whole_option(option: object) -> object:
     return option
 
 
-_BareValue = Annotated[str, Field(min_length=1, max_length=1000)] | int | float
-
-
 OptionItem = Annotated[Option, BeforeValidator(_whole_option, json_schema_input_type=_BareValue | Option)]
 """An option, or its value alone."""
+
+Options = Annotated[
+    tuple[OptionItem, ...],
+    Field(strict=False, min_length=1, max_length=1000, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_require_different_values),
+]
 
 
 class OptionsStep(BaseStep):
     """A step with options."""
 
     type: Literal["choice", "choices", "ranking"]  # before the options, for the revision
-    options: Annotated[
-        tuple[OptionItem, ...],
-        Field(
-            strict=False,
-            min_length=1,
-            max_length=1000,
-            description="The options, each a value or an object; values must differ",
-            json_schema_extra={"uniqueItems": True},
-        ),
-    ]
+    options: Annotated[Options, Field(description="The options, each a value or an object; values must differ")]
     order: Annotated[
         Literal["random"] | None,
         Field(
@@ -111,12 +116,6 @@ class OptionsStep(BaseStep):
 
     value_types = frozenset({str, int, float})
     statistics = frozenset({"labels"})
-
-    @field_validator("options")
-    @classmethod
-    def _have_different_values(cls, options: tuple[Option, ...]) -> tuple[Option, ...]:
-        require_different_values(options)
-        return options
 
     @cached_property
     def values(self) -> Mapping[OptionValue, OptionValue]:
@@ -242,16 +241,6 @@ def other_text(item: Any) -> str | None:  # noqa: ANN401 - any JSON
 
 def _has_text(item: object) -> bool:
     return isinstance(item, dict) and item.keys() == {"value", "text"} and isinstance(item["text"], str)
-
-
-def first_repeated(values: Iterable[T]) -> T | None:
-    return next((value for value, count in Counter(values).items() if count > 1), None)
-
-
-def require_different_values(options: Sequence[Option]) -> None:
-    repeated = first_repeated(option.value for option in options)
-    if repeated is not None:
-        raise ValueError(f"two options have the value {repeated!r}")
 
 
 def find_option(options: Mapping[Any, T], value: object) -> T | None:

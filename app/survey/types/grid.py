@@ -11,12 +11,11 @@ from ..texts import OneLine
 from .choice import (
     ChoiceStep,
     Option,
-    OptionItem,
+    Options,
     OptionValue,
     find_option,
     first_repeated,
     number_options,
-    require_different_values,
     require_plain,
 )
 from .choices import ChoicesStep
@@ -48,14 +47,7 @@ class GridStep(BaseStep):
         Field(strict=False, min_length=1, max_length=MAX_ROWS, description="What is asked, one row each"),
     ]
     options: Annotated[
-        tuple[OptionItem, ...],
-        Field(
-            strict=False,
-            min_length=1,
-            max_length=1000,
-            description="The options of every row, each a value or an object; values must differ",
-            json_schema_extra={"uniqueItems": True},
-        ),
+        Options, Field(description="The options of every row, each a value or an object; values must differ")
     ]
     multiple: Annotated[bool, Field(description="`true`: any number of options a row")] = False
 
@@ -76,7 +68,6 @@ class GridStep(BaseStep):
     @field_validator("options")
     @classmethod
     def _are_plain(cls, options: tuple[Option, ...]) -> tuple[Option, ...]:
-        require_different_values(options)
         require_plain(options, "grid")
         return options
 

@@ -4,6 +4,7 @@ import datetime
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import not_
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 from pydantic import (
@@ -99,6 +100,9 @@ def is_absent(value: object) -> bool:
     """Whether a file leaves a field out that came later: then it is no part of the revision."""
     return value is None or value == ()
 
+
+Flag = Annotated[bool, Field(exclude_if=not_)]
+"""False where a file leaves it out."""
 
 Placeholder = Annotated[
     str | None,
