@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from ..core import strict_json
 from ..errors import InvalidJson
@@ -22,8 +22,6 @@ from .expressions import (
 )
 from .state import END
 from .types import FieldStep, OptionValue, PageStep, Step
-
-T = TypeVar("T")
 
 Rules = tuple[tuple[Expression | None, str], ...]
 """Each condition with the step it leads to; None always holds."""
@@ -214,9 +212,11 @@ def compile_conditions(
         own = [condition for condition in conditions.values() if condition is not None]
         if len(own) == len(conditions):  # none may be shown
             shown[page] = _any_field(page, shown.get(page), own)
-    options = _without_empty({step.id: compiler.options(step) for step in asked})
-    checks = _without_empty({step.id: compiler.checks(step) for step in (*pages.values(), *asked)})
-    computed = _without_empty({step.id: compiler.computed(step) for step in asked})
+    options = {step.id: found for step in asked if (found := compiler.options(step))}
+    route_reads_time = compiler.reads_time  # only what is compiled so far decides the route
+    checks = {step.id: compiler.checks(step) for step in (*pages.values(), *asked) if step.check}
+    computed = {step.id: compiler.computed(step) for step in asked if step.computed}
+    compiled_ends = tuple(None if when is None else compiler.one(when) for when in ends)
     varying = {
         *options,
         *computed,
@@ -227,15 +227,6 @@ def compile_conditions(
             if condition is not None and not (name in compiler.client_fields and condition.reads_only({page}))
         ),
     }
-    compiled_ends = tuple(None if when is None else compiler.one(when) for when in ends)
-    route = [condition for own in rules.values() for condition, _ in own if condition is not None]
-    route += [*shown.values(), *(condition for own in options.values() for condition in own.values())]
-    present = [expression for own in checks.values() for expression in own]
-    present += [expression for own in computed.values() for expression in own.values()]
-    present += [condition for condition in compiled_ends if condition is not None]
-    route += compiler.values.values()
-    route += [condition for own in fields.values() for condition in own.values() if condition is not None]
-    route_reads_time = any(condition.reads_time for condition in route)
     return Conditions(
         ids=ids,
         owners=owners,
@@ -249,8 +240,8 @@ def compile_conditions(
         computed=computed,
         ends=compiled_ends,
         route_reads_time=route_reads_time,
-        reads_time=route_reads_time or any(expression.reads_time for expression in present),
-        reads_context=route_reads_time or bool(compiler.values or compiler.parameters),
+        reads_time=compiler.reads_time,
+        reads_context=route_reads_time or bool(compiler.values or compiler.names.parameters),
         varying=frozenset({*varying, *(owners[one] for one in varying if one in owners)}),
         names=compiler.names,
     )
@@ -299,7 +290,7 @@ class _Compiler:
     def __init__(
         self, step_ids: Iterable[str], ids: Iterable[str], owners: Mapping[str, str], parameters: frozenset[str]
     ) -> None:
-        self.parameters = parameters
+        self.reads_time = False
         self.values: dict[str, Expression] = {}
         self.client_fields: dict[str, PartialExpression] = {}
         self._owners = owners
@@ -335,8 +326,6 @@ class _Compiler:
         return {name: self.one(source) for name, source in step.computed.items()}
 
     def one(self, source: str, *, has_answer: bool = False) -> Expression:
-        return _compiled(source, replace(self.names, answer=has_answer), self.values, self._owners)
-
-
-def _without_empty(by_step: dict[str, T]) -> dict[str, T]:
-    return {step: expressions for step, expressions in by_step.items() if expressions}
+        expression = _compiled(source, replace(self.names, answer=has_answer), self.values, self._owners)
+        self.reads_time = self.reads_time or expression.reads_time
+        return expression
