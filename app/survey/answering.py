@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..core.languages import text
 from .commands import Answer, RejectCode, Rejection, refuse
@@ -27,16 +27,14 @@ def accepted_value(survey: Survey, step: Step, state: SessionState, command: Ans
 
 
 def _accepted_value(survey: Survey, step: Step, state: SessionState, command: Answer) -> Any:  # noqa: ANN401 - as above
+    varies = step.id in survey.conditions.varying
     if isinstance(step, PageStep):
         value = _page_value(survey, step, state, command)
-    elif step.id in survey.conditions.varying:
-        value = _valid_value(
-            survey, resolve_at(survey, step, route_scope(survey, state), command.at).step, command.value
-        )
     else:
-        value = _valid_value(survey, step, command.value)
+        resolved = resolve_at(survey, step, route_scope(survey, state), command.at).step if varies else step
+        value = _valid_value(survey, resolved, command.value)
     if isinstance(value, Rejection):
-        return replace(value, reads_answers=True) if step.id in survey.conditions.varying else value
+        return replace(value, reads_answers=True) if varies else value
     if not step.check and not isinstance(step, PageStep):
         return value
     failed = _failed_checks(survey, step, state, command, value)
@@ -88,16 +86,10 @@ def _page_value(survey: Survey, page: PageStep, state: SessionState, command: An
     return replace(refuse(survey, "invalid_answer", "fields"), fields=wrong) if wrong else stored
 
 
-class _Failed(NamedTuple):
-    """A check that does not hold, and the field that has it; None: the step."""
-
-    check: Check
-    field: str | None
-
-
 def _failed_checks(
     survey: Survey, step: Step, state: SessionState, command: Answer, value: object
-) -> Sequence[_Failed]:
+) -> Sequence[tuple[Check, str | None]]:
+    """Return the checks that do not hold, and the field that has each; None: the step."""
     asked: list[tuple[Step | FieldStep, str | None, object]] = [(step, None, value)] if step.check else []
     if isinstance(step, PageStep) and isinstance(value, Mapping):
         asked = [*((one, one.id, value[one.id]) for one in step.fields if one.check and one.id in value), *asked]
@@ -108,20 +100,19 @@ def _failed_checks(
         scope = submitted._replace(answer=answer)
         texts = value_text(survey, scope, command.at)
         pairs = zip(one.check, survey.conditions.checks[one.id], strict=True)
-        failed += [_Failed(fill(check, texts), field) for check, that in pairs if _fails(that, scope)]
+        failed += [(fill(check, texts), field) for check, that in pairs if _fails(that, scope)]
     return failed
 
 
-def _refusal(survey: Survey, command: Answer, failed: Sequence[_Failed]) -> Rejection | None:
-    """Return the refusal by all failed errors, otherwise by all failed warnings unless they are confirmed."""
+def _refusal(survey: Survey, command: Answer, failed: Sequence[tuple[Check, str | None]]) -> Rejection | None:
     for level, code in _LEVELS:
-        found = [one for one in failed if one.check.level == level]
+        found = [(check, field) for check, field in failed if check.level == level]
         if found and not (level == "warning" and command.confirmed):
             fields: dict[str, str] = {}
-            for one in found:
-                if one.field is not None:
-                    fields[one.field] = "\n".join(filter(None, (fields.get(one.field), one.check.message)))
-            message = "\n".join(one.check.message for one in found)
+            for check, field in found:
+                if field is not None:
+                    fields[field] = "\n".join(filter(None, (fields.get(field), check.message)))
+            message = "\n".join(check.message for check, _ in found)
             return Rejection(code, message, _reads_others(survey, command.step), fields or None)
     return None
 

@@ -23,13 +23,12 @@ _RULES_OF_PAGES = {**RULES, "fields": {"__all__": {name: rule for name, rule in 
 
 
 def client_form(step: Step) -> dict[str, Any]:
-    """Return a step as clients get it: with defaults and HTML, without rules."""
     rules = _RULES_OF_PAGES if isinstance(step, PageStep) else RULES
     return with_html(step.model_dump(mode="json", exclude=rules), step)
 
 
 class ClientSteps(Mapping[str, Mapping[str, Any]]):
-    """Steps as clients get them, each written out when it is first asked for. Safe from any thread."""
+    """Steps by id, each written out when it is first asked for. Safe from any thread."""
 
     __slots__ = ("_forms", "_steps")
 
@@ -55,7 +54,7 @@ _PLAIN = frozenset({"audio", "placeholder"})
 
 
 def with_html(dumped: dict[str, Any], model: BaseModel) -> dict[str, Any]:
-    """Return a dumped step with the HTML of its texts by field, in ``html``; each option has its own."""
+    """Return a dumped step with the HTML of its texts, by field, in ``html``."""
     fields = vars(model)
     html = {
         name: value.html for name, value in fields.items() if isinstance(value, MarkdownText) and name not in _PLAIN

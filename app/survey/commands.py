@@ -30,7 +30,7 @@ class Begin(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Command):
-    """Answer a step on the route: the current one, or another (an edit)."""
+    """Answer the current step, or another on the route."""
 
     step: str
     value: Any
@@ -73,7 +73,7 @@ class Draft(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restart(Command):
-    """Start again at the first step that is shown, in the same session."""
+    """Start again at the first step that is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +138,5 @@ class Rejection:
 
 
 def refuse(survey: Survey | None, code: RejectCode, key: str, **values: object) -> Rejection:
-    """Return a rejection with a text of the section ``refusals``."""
     language = "en" if survey is None else survey.shown_language
     return Rejection(code, text(language, f"refusals.{key}", **values))

@@ -41,7 +41,7 @@ NO_CONTEXT = ExpressionContext()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """A survey's expressions by step or field of a page; those without any are left out, except of ``rules``."""
+    """A survey's expressions by step or field; those without any are left out, except of ``rules``."""
 
     ids: tuple[str, ...]  # of all steps and fields that have an answer of their own, in order
     owners: Mapping[str, str]  # the page of each field
@@ -88,7 +88,7 @@ class Conditions:
         return frozenset(value for value, condition in shown.items() if not holds(condition, scope))
 
     def drawing_reads(self, step: str, insertions: Iterable[str]) -> frozenset[str] | None:
-        """Return whose answers decide what a step with these insertions looks like; None: any."""
+        """Return whose answers decide what a step looks like; None: any."""
         drawn = [*map(self.insertion, insertions), *self.shown_parts(step)]
         for part in (step, *self.fields.get(step, ())):
             drawn += self.computed.get(part, {}).values()
@@ -119,7 +119,6 @@ class FlatAnswers(Mapping[str, Any]):
         return page[name] if isinstance(page, Mapping) else None
 
     def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - any JSON
-        """As of a dict; faster than by exceptions."""
         owner = self._owners.get(name)
         if owner is None:
             return self._answers.get(name, default)
@@ -134,7 +133,7 @@ class FlatAnswers(Mapping[str, Any]):
 
 
 class ComputedValues(Mapping[str, Any]):
-    """A survey's values, each computed when it is first read; null where it is none that is stored."""
+    """A survey's values, each computed when it is first read; null where it fails."""
 
     __slots__ = ("_budget", "_expressions", "_found", "_scope")
 

@@ -1,7 +1,4 @@
-"""A survey as its file defines it.
-
-The package ``checks`` refuses files; code with a :class:`Survey` never checks again.
-"""
+"""A survey as its file defines it; one that is parsed is never checked again."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -150,7 +147,7 @@ class Survey(StrictModel):
         return {}
 
     def in_language(self, tag: str | None) -> "Survey":
-        """Return the survey with its texts in the language that fits a tag best, else in its own."""
+        """Return the survey in the language that fits a tag best, else in its own."""
         if tag is None or tag == self.language:
             return self
         if tag in self.translations:
@@ -187,7 +184,7 @@ class Survey(StrictModel):
 
     @cached_property
     def parsed_texts(self) -> dict[str, Mapping[str, Any]]:
-        """By language, the fields with texts; empty where they are invalid."""
+        """By language, the fields with texts; none where they are invalid."""
         return {}
 
     def add_language(self, tag: str, texts: "Survey") -> None:
@@ -211,7 +208,7 @@ class Survey(StrictModel):
 
     @cached_property
     def without_session(self) -> "Survey":
-        """The survey as exports show it: each insertion has a fixed text."""
+        """As exports show it: each insertion has a fixed text."""
         texts = filled_fields(self, lambda source: text_without_session(self.conditions.insertion(source)))
         return self._with_texts(texts) if texts else self
 
@@ -245,7 +242,7 @@ class Survey(StrictModel):
 
     @cached_property
     def fixed_steps(self) -> frozenset[str]:
-        """The steps that look the same in every session."""
+        """Those that look the same in every session."""
         is_random = (
             self.conditions.owners.get(one.id, one.id)
             for one in self.questions.values()
@@ -260,7 +257,7 @@ class Survey(StrictModel):
 
     @cached_property
     def questions(self) -> Mapping[str, Step | FieldStep]:
-        """What has an answer of its own: steps, and fields in place of their pages."""
+        """What has an answer of its own: fields in place of their pages."""
         return {one.id: one for step in self.steps for one in (step.fields if isinstance(step, PageStep) else (step,))}
 
     def label(self, step_id: str, value: object) -> str | None:
@@ -269,7 +266,7 @@ class Survey(StrictModel):
 
     @cached_property
     def adds_to_answers(self) -> bool:
-        """Whether the event of an answer has more than earlier releases' events."""
+        """Whether answers' events have more than those of earlier releases."""
         return self.has_languages or bool(self.end) or bool(self.values)
 
     @cached_property
@@ -281,7 +278,7 @@ class Survey(StrictModel):
         return duration_us(self.retention)
 
     def with_defaults(self, *, expires_after: str | None, retention: str | None) -> "Survey":
-        """Return the survey with these durations where its file sets none; definition and revision stay."""
+        """Return the survey with these durations where its file sets none; the revision stays."""
         update: dict[str, Any] = {name: getattr(self, name) for name in ("definition", "revision", "parsed_texts")}
         update["translations"] = {}
         for name, duration in (("expires_after", expires_after), ("retention", retention)):
@@ -294,10 +291,7 @@ class Survey(StrictModel):
 
 
 def parse_definition(definition: str, name: str) -> Survey:
-    """Return the survey of a definition in JSON, or raise SurveyFileError if it does not have the structure of one.
-
-    An expression that does not compile has no value, so that every stored survey loads after an upgrade.
-    """
+    """Return the survey of a stored definition, which every later release loads, or raise SurveyFileError."""
     try:
         survey = parse_structure(definition)
     except InvalidJson as error:
@@ -309,7 +303,6 @@ def parse_definition(definition: str, name: str) -> Survey:
 
 
 def parse_structure(definition: str, tag: str | None = None) -> Survey:
-    """Return the survey with its texts in a language, or raise ValidationError."""
     document = strict_json.decode(definition)
     survey = Survey.model_validate_json(definition, context=text_language(document, tag))
     survey.__dict__["document"] = document

@@ -1,4 +1,4 @@
-"""Endings: what a participant sees when the survey is completed."""
+"""What a participant sees when the survey is completed."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any

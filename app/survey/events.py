@@ -13,7 +13,7 @@ from ..errors import OtherRelease
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What all events have; ``at`` is in microseconds since 1970 UTC."""
+    """What all events have."""
 
     action: ClassVar[str]
 
@@ -210,12 +210,7 @@ def require_known(record: Record) -> None:
 
 
 def from_record(record: Record) -> AnyEvent:
-    """Return the event of a record.
-
-    Raises:
-        OtherRelease: an unknown action, or a newer schema of a known one.
-        ValueError: the data does not fit the action.
-    """
+    """Return the event of a record; raise OtherRelease, or ValueError if the data does not fit the action."""
     require_known(record)
     event_type = EVENT_TYPES[record.action]
     data = record.data

@@ -1,4 +1,4 @@
-"""The rules of every interface: what a command does to a session (docs/protocol.md, docs/surveys.md)."""
+"""The rules of every interface: what a command does to a session."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -51,11 +51,8 @@ def decide(  # noqa: C901, PLR0912 - one case a command
 ) -> AnyEvent | Rejection:
     """Return the command's one event, or why it is refused. Never raises.
 
-    The event is no earlier than the session's last one: clocks are set back, and those of servers differ.
-
-    Args:
-        survey: the session's revision, for Begin and Restart the newest; None allows only Save, Update, Note, Expire.
-        state: None before Begin.
+    The event is no earlier than the session's last one: clocks are set back, and those of servers differ. ``survey`` is
+    the session's revision, for Begin and Restart the newest; None allows only Save, Update, Note and Expire.
     """
     if command.expected_version is not None:
         version = state.version if state is not None else 0
@@ -207,9 +204,9 @@ def _answer(survey: Survey, state: SessionState, command: Answer) -> AnyEvent | 
 def _answered_simply(
     survey: Survey, state: SessionState, command: Answer, answers: Mapping[str, Any]
 ) -> Answered | None:
-    """Return the event of an answer after which no other step is left, in a third of the time of :func:`_answered`.
+    """Return the event in a third of the time of :func:`_answered`; None if the whole route must be followed.
 
-    That is a first answer that no earlier rule reads, and another answer to an earlier step that no rule reads at all.
+    It need not for a first answer that no earlier rule reads, and another answer that no rule reads at all.
     """
     step, history = command.step, state.step_history
     if step in survey.graph.readers.early or state.answers.keys() != set(history):

@@ -1,4 +1,4 @@
-"""Texts in CommonMark: paragraphs, emphasis, lists and links. All else, HTML too, stays as it is written."""
+"""Texts in CommonMark: paragraphs, emphasis, lists and links; all else stays as it is written."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ _ANY_LINK_PARSER = _Parser(re.compile(""))
 
 
 class MarkdownText(str):
-    """The plain form of a text. Values are inserted after it was parsed, and so are never markup."""
+    """The plain form of a text; values are inserted after parsing, and so are never markup."""
 
     __slots__ = ("_html", "_marked", "_texts", "insertions", "is_inline", "source")
 
@@ -55,7 +55,7 @@ class MarkdownText(str):
 
     @property
     def html(self) -> str:
-        """The text with the elements p, em, strong, ul, ol, li, br and a; a page can insert it as it is."""
+        """With no elements but p, em, strong, ul, ol, li, br and a; safe to insert."""
         if self._html is None:
             self._html = unmark(_render(self._marked, is_inline=self.is_inline), self._texts, escapeHtml)
         return self._html
@@ -66,7 +66,6 @@ class MarkdownText(str):
         return self._targets("a") != self._targets("b")
 
     def _targets(self, text: str) -> list[object]:
-        """Return the targets of all links, also of those that are not allowed, with this text for each insertion."""
         source = unmark(self._marked, [text] * len(self._texts))
         tokens = _ANY_LINK_PARSER.parseInline(source) if self.is_inline else _ANY_LINK_PARSER.parse(source)
         children = [one for token in tokens for one in token.children or ()]

@@ -1,4 +1,4 @@
-"""Pages: which fields a session shows, and which of their answers it keeps when others change."""
+"""Pages: which fields a session shows, and which of their answers it keeps."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -22,10 +22,7 @@ class Fitted(NamedTuple):
 def shown_fields(
     survey: Survey, page: PageStep, answers: Mapping[str, Any], context: ExpressionContext, given: Mapping[str, Any]
 ) -> Iterator[FieldStep]:
-    """Yield the fields that are shown for these answers.
-
-    ``given`` is by field; that of hidden ones does not count, and the caller may add one when its field is yielded.
-    """
+    """Yield the fields that are shown; the caller may add to ``given``, by field, when one is yielded."""
     counting: dict[str, Any] = {}
     before = {**answers, page.id: counting}
     shared = survey.conditions.scope(before, context)
@@ -42,7 +39,7 @@ def shown_fields(
 def answer_fields(
     survey: Survey, page: PageStep, state: SessionState, answer: Callable[[FieldStep], Any]
 ) -> dict[str, Any]:
-    """Return an answer to a page; ``answer`` is called, in order, for the fields that are shown beside it."""
+    """Return an answer to a page; ``answer`` is called, in order, for shown fields."""
     given: dict[str, Any] = {}
     for field in shown_fields(survey, page, state.answers, expression_context(survey, state), given):
         given[field.id] = answer(field)
@@ -50,7 +47,6 @@ def answer_fields(
 
 
 def with_hidden_draft(survey: Survey, page: PageStep, state: SessionState, draft: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a new draft, with the earlier one of the fields that are not shown beside it."""
     earlier = state.drafts.get(page.id)
     if not isinstance(earlier, Mapping):
         return dict(draft)

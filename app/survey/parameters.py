@@ -1,4 +1,4 @@
-"""Parameters: what is known of a participant before the first question."""
+"""What is known of a participant before the first question."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -35,7 +35,7 @@ _NO_BOUND = Annotated[int | float | str | None, Field(exclude_if=is_absent)]
 
 
 class Given(NamedTuple):
-    """What a participant, or an integrator, begins a session with, by where it comes from."""
+    """What a session is begun with, by where it comes from."""
 
     url: Mapping[str, Sequence[str]] = {}  # all values of each name in the address
     invitation: Mapping[str, Any] = {}  # signed into the link
@@ -128,7 +128,7 @@ def accept_parameters(parameters: Mapping[str, Parameter], given: Given) -> dict
     """Return the values that a session begins with, by name; undeclared ones are ignored.
 
     Raises:
-        InvalidInput: some are wrong, repeated or missing, which it names all; or all together are too long.
+        InvalidInput: it names all that are wrong, repeated or missing; or all together are too long.
     """
     accepted, problems = _accept(parameters, given)
     if problems:
@@ -140,7 +140,7 @@ def accept_invitation(parameters: Mapping[str, Parameter], values: Mapping[str, 
     """Return the parameters that an invitation carries, by name.
 
     Raises:
-        InvalidInput: as :func:`accept_parameters`; also if some are undeclared or come from elsewhere.
+        InvalidInput: also for undeclared ones, and those that come from elsewhere.
     """
     own = {name: one for name, one in parameters.items() if one.source == "invitation"}
     accepted, problems = _accept(own, Given(invitation=values))
@@ -161,7 +161,6 @@ def accept_invitation(parameters: Mapping[str, Parameter], values: Mapping[str, 
 
 
 def _accept(parameters: Mapping[str, Parameter], given: Given) -> tuple[dict[str, Any], list[str]]:
-    """Return the values by name, and what is wrong with others."""
     accepted: dict[str, Any] = {}
     sent: dict[str, Any] = {}
     missing: list[str] = []

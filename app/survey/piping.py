@@ -33,7 +33,7 @@ class UnclosedInsertion(ValueError):
 
 
 class Insertion(NamedTuple):
-    """One insertion: ``written`` with its braces, which begin at ``start`` in the text."""
+    """One insertion; ``written`` has the braces."""
 
     start: int
     written: str
@@ -48,7 +48,7 @@ class Insertion(NamedTuple):
 
 
 class PipedText(str):
-    """A text with insertions, as its author wrote them but for escaped braces."""
+    """A text with insertions, as it is written but for escaped braces."""
 
     __slots__ = ("insertions", "marked", "source")
 
@@ -83,7 +83,7 @@ def find_insertions(source: str) -> Iterator[Insertion]:
 
 
 def mark(source: str) -> tuple[str, tuple[Insertion, ...]]:
-    """Return a text with marks in place of insertions, and these; without any if one has no end."""
+    """Return a text with marks in place of its insertions, and these."""
     try:
         insertions = tuple(find_insertions(source))
     except UnclosedInsertion:
@@ -130,7 +130,7 @@ def insertions_of(model: BaseModel) -> Iterator[str]:
 
 
 def text_without_session(expression: Expression) -> str | None:
-    """Return the text of an insertion without a session: that for a missing value, or the names in it."""
+    """Return an insertion's text without a session: that for a missing value, or the names in it."""
     match expression.tree:
         case None:
             return None
@@ -185,7 +185,6 @@ def _filled(value: Any, value_text: ValueText) -> Any:  # noqa: ANN401 - of any 
 
 
 def _end(source: str, position: int) -> int | None:
-    """Return where the braces are that end an insertion: outside of texts in quotes, and of maps."""
     depth = 0
     while (found := _WITHIN.search(source, position)) is not None:
         position = found.end()

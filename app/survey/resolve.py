@@ -1,4 +1,4 @@
-"""A step as it is for one session: the options that are shown, and what its expressions compute."""
+"""A step as it is for one session."""
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from .client_steps import client_form
 from .conditions import holds
 from .definition import Survey
-from .expressions import EvaluationError, Expression, Scope, number_text
+from .expressions import EvaluationError, Expression, Scope
+from .piping import as_text
 from .scopes import present_scope
 from .types import BaseStep, FieldStep, InvalidAnswer, Option, OptionValue, PageStep, Step
 
@@ -17,17 +18,14 @@ S = TypeVar("S", bound=BaseStep)
 
 
 class ResolvedStep(NamedTuple):
-    """A step for one session.
-
-    ``has_conflicting_bounds``: no answer is within its computed bounds, so they are ignored.
-    """
+    """A step for one session; bounds that conflict are ignored."""
 
     step: Step
     has_conflicting_bounds: bool = False
 
 
 def resolve(survey: Survey, step: Step | FieldStep, route: Scope, present: Scope) -> ResolvedStep:
-    """Return the step for a session, at the start of the walk (``route``) and at the present."""
+    """Return the step for a session; ``route`` is what the walk began with."""
     if step.id not in survey.conditions.varying:
         return ResolvedStep(step)
     if isinstance(step, PageStep):
@@ -46,7 +44,6 @@ def resolve(survey: Survey, step: Step | FieldStep, route: Scope, present: Scope
 
 
 def _resolve_page(survey: Survey, page: PageStep, route: Scope, present: Scope) -> ResolvedStep:
-    """Return the page with the fields that are shown, and those whose condition the client evaluates."""
     fields, has_conflict = [], False
     for field in page.fields:
         condition = survey.conditions.fields[page.id][field.id]
@@ -59,7 +56,7 @@ def _resolve_page(survey: Survey, page: PageStep, route: Scope, present: Scope) 
 
 
 def resolve_at(survey: Survey, step: Step, route: Scope, at: int) -> ResolvedStep:
-    """Return the step for a session; ``at`` is in microseconds since 1970 UTC."""
+    """Return the step for a session at a time, in microseconds since 1970 UTC."""
     return resolve(survey, step, route, present_scope(survey, route, at))
 
 
@@ -84,7 +81,7 @@ def client_step(survey: Survey, resolved: Step, user_id: str) -> Mapping[str, An
 
 
 def described_step(survey: Survey, step: Step) -> Mapping[str, Any]:
-    """Return a step as it is for no session: with all options and fields, and without what is computed."""
+    """Return a step for no session: with all options and fields."""
     if step.id not in survey.conditions.varying:
         form = survey.client_steps[step.id]
     elif isinstance(step, PageStep):
@@ -97,7 +94,6 @@ def described_step(survey: Survey, step: Step) -> Mapping[str, Any]:
 
 
 def depends_on(survey: Survey, step_id: str) -> dict[str, Any]:
-    """Return the field ``depends_on``: the ids of the answers that decide what the step looks like."""
     insertions = survey.insertions.get(step_id, frozenset())
     if step_id not in survey.conditions.varying and not insertions:
         return {}
@@ -106,9 +102,9 @@ def depends_on(survey: Survey, step_id: str) -> dict[str, Any]:
 
 
 def display_order(options: Sequence[Option], names: tuple[str, str, str]) -> tuple[Option, ...]:
-    """Return the options in a participant's order, the same on every device; fixed ones keep their place."""
+    """Return the options in a participant's order, the same on every device."""
     movable = [option for option in options if not option.fixed]
-    movable.sort(key=lambda option: hashlib.sha256("\0".join((*names, _value_text(option.value))).encode()).digest())
+    movable.sort(key=lambda option: hashlib.sha256("\0".join((*names, as_text(option.value))).encode()).digest())
     following = iter(movable)
     return tuple(option if option.fixed else next(following) for option in options)
 
@@ -117,10 +113,6 @@ def _ordered(survey: Survey, step: Step | FieldStep, user_id: str) -> dict[str, 
     if getattr(step, "order", None) != "random":
         return {}
     return {"options": display_order(_options(step), (survey.id, user_id, step.id))}
-
-
-def _value_text(value: OptionValue) -> str:
-    return value if isinstance(value, str) else number_text(value)
 
 
 def _options(step: BaseStep) -> Sequence[Option]:
@@ -156,7 +148,6 @@ def hide_options(step: BaseStep, hidden: Collection[OptionValue]) -> BaseStep:
 
 
 def _with_options(step: BaseStep, changes: Mapping[str, Any], shown: Sequence[Option]) -> dict[str, Any]:
-    """Return the changes for fewer options. A step without any can be skipped."""
     together = sum(not option.exclusive for option in shown)
     limits = {"min_choices": max(together, min(len(shown), 1)), "max_choices": len(shown)}
     bounds: dict[str, Any] = {
@@ -173,7 +164,7 @@ def _valid(step: Step, default: object) -> object:
 
 
 def _copy(step: S, changes: Mapping[str, Any]) -> S:
-    """Return the step with other fields; it has no expressions any more, and nothing cached."""
+    """Return the step with other fields, nothing cached, and no expressions."""
     copied = step.model_copy(update=changes)
     for name in [name for name in vars(copied) if name not in type(step).model_fields]:
         del vars(copied)[name]

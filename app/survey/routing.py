@@ -1,7 +1,6 @@
 """The route of a session: the steps that the rules and its answers lead through.
 
-Sessions store it (``step_history``), so an answer needs only the conditions that read it, and all of those from where
-the route becomes another one.
+Sessions store it (``step_history``), so an answer needs only the conditions that read it.
 """
 
 from collections.abc import Collection, Mapping
@@ -57,9 +56,8 @@ def reroute(
 ) -> tuple[Mapping[str, Any], Route]:
     """Return the answers that stay after one changed, and their route.
 
-    An answer counts once the walk has reached its step, so what leaves the route is not read. One that is read earlier
-    counts from the start, and leaves if its step is not reached, which changes the route again. So if a rule reads a
-    later answer, even the new one can leave: the walk waits there. So can its fields, if it is that of a page.
+    An answer counts once the walk has reached its step. One that is read earlier counts from the start, and leaves if
+    the step is not reached; then the route changes again. If a rule reads a later answer, even the new one can leave.
     """
     early = survey.graph.readers.early
     known = _known_route(state)
@@ -104,26 +102,20 @@ def _known_route(state: SessionState) -> tuple[str, ...]:
     return (*state.step_history, state.current_step)
 
 
-def _passed_unanswered(state: SessionState) -> frozenset[str]:
-    return frozenset(step for step in state.step_history if step not in state.answers)
-
-
 class _Walk:
-    """Follows the rules of a survey over answers; those of the steps ``presumed`` count before they are reached."""
-
     def __init__(
         self, survey: Survey, state: SessionState, answers: Mapping[str, Any], presumed: Collection[str]
     ) -> None:
         self._survey = survey
         self._answers = answers
-        self._counting = {step: answers[step] for step in presumed}
+        self._counting = {step: answers[step] for step in presumed}  # before they are reached
         self._failed: list[str] = []
-        self._passed = _passed_unanswered(state)
+        self._passed = frozenset(state.step_history) - state.answers.keys()  # as a saved state can have
         self._context = expression_context(survey, state)
         self._trimmed: dict[str, Mapping[str, Any]] = {}
 
     def follow(self, known: tuple[str, ...], first: int, changed: str | None = None) -> Route:
-        """Return the route, which begins with the steps of the ``known`` one up to ``known[first]``."""
+        """Return the route, which begins with the steps up to ``known[first]``."""
         steps: list[str] = []
         for step in known[: first + 1]:
             self._reach(step, steps)
@@ -187,7 +179,7 @@ class _Walk:
         return step in self._answers and not with_options.fits_options(self._answers[step], hidden)
 
     def _is_page_incomplete(self, page: PageStep) -> bool:
-        """Return whether a shown field lacks an answer; if not, ignore answers to hidden fields from here on."""
+        """Return whether a shown field lacks an answer; if not, answers to hidden ones do not count from here on."""
         if page.id not in self._answers or page.id not in self._survey.conditions.varying:
             return False
         fitted = fit_page(self._survey, page, self._counting, self._context)

@@ -1,4 +1,4 @@
-"""What a session's expressions are evaluated on: its answers, its parameters and values, and the time.
+"""What a session's expressions are evaluated on.
 
 Time never moves a session: its route, and its values, depend on when the walk began. All else depends on the time of
 the command or the reading.
@@ -21,10 +21,7 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 def local_time(at: int, timezone: str | None) -> str:
-    """Return ``now`` of expressions, YYYY-MM-DDTHH:MM, from microseconds since 1970 UTC.
-
-    An unknown time zone counts as UTC.
-    """
+    """Return ``now`` of expressions, as YYYY-MM-DDTHH:MM, from microseconds since 1970 UTC."""
     instant = _EPOCH + datetime.timedelta(microseconds=at)
     if timezone is not None:
         with suppress(ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
@@ -76,7 +73,7 @@ def texts_at(survey: Survey, route: Scope, at: int) -> ValueText:
 
 
 def with_filled_heading(survey: Survey, at: int, state: SessionState | None = None) -> Survey:
-    """Return a survey whose title and description have values; without a session, nothing is known."""
+    """Return a survey whose title and description have values."""
     texts = {name: getattr(survey, name) for name in ("title", "description")}
     texts = {name: text for name, text in texts.items() if getattr(text, "insertions", ())}
     if not texts:
@@ -90,5 +87,5 @@ def with_filled_heading(survey: Survey, at: int, state: SessionState | None = No
 
 
 def present_scope(survey: Survey, route: Scope, at: int) -> Scope:
-    """Return what checks, bounds, defaults, texts and endings are evaluated on; the values are those of the route."""
+    """Return what checks, bounds, defaults, texts and endings are evaluated on."""
     return route._replace(now=local_time(at, survey.timezone) if survey.conditions.reads_time else None)

@@ -26,7 +26,7 @@ class SessionKey(NamedTuple):
 
 
 class DrawnStep(NamedTuple):
-    """The current step for the client; ``fields`` is None when completed, or if the revision is unknown."""
+    """The current step; ``fields`` is None when completed, or if the revision is unknown."""
 
     fields: Mapping[str, Any] | None
     has_conflicting_bounds: bool = False
@@ -34,7 +34,7 @@ class DrawnStep(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)  # without slots, which can keep nothing computed
 class Snapshot:
-    """A session with its survey revision (None if unknown); times are microseconds since 1970 UTC."""
+    """A session with its survey revision (None if unknown)."""
 
     key: SessionKey
     state: SessionState
@@ -62,7 +62,7 @@ class Snapshot:
         }
 
     def filled(self, text: str) -> str:
-        """Return a text of the survey, with what its insertions were at the session's last change."""
+        """Return a text with values as of the session's last change."""
         return text if self.survey is None else filled(text, texts_at(self.survey, self._route, self.state.updated_at))
 
     def to_full_dict(self, at: int) -> SessionDict:

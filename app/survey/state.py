@@ -76,7 +76,7 @@ class SessionState:
 
     @property
     def draft(self) -> Any:  # noqa: ANN401 - half-typed: any JSON
-        """Of the current step; of an answered page, with its answers: perhaps only hidden fields have a draft."""
+        """Of the current step; of a page, with its answers: perhaps only hidden fields have a draft."""
         return _with_other_fields(self.drafts.get(self.current_step), self.answers.get(self.current_step))
 
 
@@ -212,7 +212,7 @@ def _answered(state: SessionState, event: Answered) -> SessionState:
 
 
 def _hidden_fields(answer: Any, *earlier: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
-    """Return what is known of the fields of a page that a new answer leaves out, since they are not shown beside it."""
+    """Return what earlier ones have of the fields that a page's new answer leaves out."""
     if not isinstance(answer, Mapping):
         return {}
     known = {name: value for one in earlier if isinstance(one, Mapping) for name, value in one.items()}
@@ -220,7 +220,6 @@ def _hidden_fields(answer: Any, *earlier: Any) -> dict[str, Any]:  # noqa: ANN40
 
 
 def _with_other_fields(value: Any, earlier: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Return a value; that of a page with the fields that only an earlier one has."""
     is_page = isinstance(value, Mapping) and isinstance(earlier, Mapping)
     return {**earlier, **value} if is_page else value
 

@@ -1,4 +1,4 @@
-"""Where each step can lead, and what follows from that."""
+"""Where each step can lead."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _ANY = None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readers:
-    """The readers of each answer, in space linear in what the conditions name."""
+    """The readers of each answer, in space linear in the conditions."""
 
     own: Mapping[str | None, Collection[str]]  # by step that is read, those whose rules or options read it
     gates: Mapping[str | None, Mapping[int, int]]  # the last place in each run where a `show_if` reads the step
@@ -110,7 +110,7 @@ class StepGraph:
     def next_step(
         self, step: str, answers: Mapping[str, Any], context: ExpressionContext = NO_CONTEXT
     ) -> tuple[str, bool]:
-        """Return the next step that is shown, and whether a condition of a rule failed to evaluate."""
+        """Return the next step that is shown, and whether a rule failed to evaluate."""
         conditions = self.conditions
         following, failed = self.following[step], False
         if rules := conditions.rules[step]:
@@ -125,7 +125,7 @@ class StepGraph:
         return target if condition is None and target not in self.conditions.shown else None
 
     def leads_on(self, step: str, route: Sequence[str]) -> bool:
-        """Return whether a step of a route leads to the same next step whatever it, and no other step, is answered."""
+        """Return whether a step of a route leads on as it does, whatever its own answer is."""
         is_free = step not in self.conditions.varying and not self.readers.has_any(step)
         return is_free and self.fixed_next_step(step) == route[route.index(step) + 1]
 
@@ -183,7 +183,6 @@ def _next_step(rules: Rules, following: str, scope: Scope) -> tuple[str, bool]:
 
 
 def _targets(step: str, rules: Rules, following: str, possible_answers: tuple[object, ...] | None) -> frozenset[str]:
-    """Exact if the rules read only its own answer, of which all are known."""
     conditions = [condition for condition, _ in rules if condition is not None]
     if possible_answers is not None and all(condition.reads_only_answer for condition in conditions):
         return frozenset(_next_step(rules, following, Scope({step: answer}, answer))[0] for answer in possible_answers)
@@ -196,7 +195,6 @@ def _targets(step: str, rules: Rules, following: str, possible_answers: tuple[ob
 
 
 def _gate(step: str, shown: Collection[str]) -> str:
-    """Return the node before a step that can be hidden; no step has such an id."""
     return f"{step}?" if step in shown else step
 
 
@@ -227,7 +225,7 @@ def _reversed(edges: _Edges) -> dict[str, set[str]]:
 
 
 def _depth_first(start: str, edges: _Edges, seen: set[str]) -> list[str]:
-    """Return the steps reached without those in ``seen``, each after those it leads to, and add them to ``seen``."""
+    """Return the steps reached, each after those it leads to, and add them to ``seen``."""
     finished: list[str] = []
     visits = [(start, iter(edges.get(start, ())))]
     seen.add(start)
@@ -275,7 +273,7 @@ def _reads(expressions: Iterable[Expression]) -> Iterator[str | None]:
 
 
 def _runs(ids: Sequence[str], shown: Collection[str]) -> dict[str, int]:
-    """Return the place of the first of the steps in a row that can be hidden, for each of them."""
+    """Return, for each step that can be hidden, the place of the first one of those in a row."""
     runs: dict[str, int] = {}
     for place, step in enumerate(ids):
         if step in shown:
@@ -284,10 +282,7 @@ def _runs(ids: Sequence[str], shown: Collection[str]) -> dict[str, int]:
 
 
 def _early(conditions: Conditions, targets: Mapping[str, Collection[str]], places: Mapping[str, int]) -> frozenset[str]:
-    """Return the steps that are read where the walk can still reach them.
-
-    It follows the order of the file, but for cycles: of the steps that a cycle spans, any can come later.
-    """
+    """Return the steps that are read where the walk can still reach them: later, or in the same cycle."""
     ids = tuple(targets)
     starts = _cycle_starts(targets, places)
     from_here = len(ids)
@@ -305,7 +300,7 @@ def _early(conditions: Conditions, targets: Mapping[str, Collection[str]], place
 
 
 def _cycle_starts(targets: Mapping[str, Collection[str]], places: Mapping[str, int]) -> list[int]:
-    """Return for each place the first one that the walk can come back to from there; its own without a cycle."""
+    """Return for each place the first one that the walk can come back to from there."""
     starts = [0] * len(places)
     lowest = end = len(places)
     for step, place in reversed(tuple(places.items())):

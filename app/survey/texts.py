@@ -1,6 +1,6 @@
 """Texts of a survey file: a string, or a map from language tags to strings.
 
-A survey is parsed once for each language, so that steps hold plain strings; its definition keeps the maps.
+A survey is parsed once for each language; steps hold plain strings, and the definition the maps.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ LanguageTag = Annotated[str, Field(pattern=LANGUAGE, max_length=MAX_LANGUAGE_LEN
 
 @dataclass(frozen=True, slots=True)
 class TextLanguage:
-    """The language in which a file is parsed, pydantic's validation context; plain strings are in ``fallback``."""
+    """The language in which a file is parsed: pydantic's validation context."""
 
     tag: str  # the language wanted
     fallback: str  # the language of plain strings
@@ -50,8 +50,6 @@ SOURCES = "sources"
 
 @dataclass(frozen=True, slots=True)
 class _InLanguage:
-    """Marks a field of a model as a text, which a map of languages may stand for."""
-
     is_inline: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
@@ -119,7 +117,7 @@ def with_maps(dumped: Any, document: Any) -> Any:  # noqa: ANN401 - JSON of any 
 
 
 def computed(value: object) -> str | None:
-    """Return the expression of a value that is exactly one ``"{{ CEL }}"``."""
+    """Return the expression of a value that is one ``"{{ CEL }}"``."""
     if not isinstance(value, str) or not (value.startswith("{{") and value.endswith("}}")):
         return None
     return value[2:-2].strip()

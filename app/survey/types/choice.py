@@ -1,4 +1,4 @@
-"""Choice: one of several options; also the options of other types."""
+"""Choice, and the options of this and other types."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -119,7 +119,7 @@ class OptionsStep(BaseStep):
 
     @cached_property
     def values(self) -> Mapping[OptionValue, OptionValue]:
-        """The values by themselves: an equal one (1.0) leads to the one in the file (1)."""
+        """An equal value (1.0) leads to the one in the file (1)."""
         return {option.value: option.value for option in self.options}
 
     @cached_property
@@ -156,7 +156,7 @@ class OptionsStep(BaseStep):
         return {option.value: option.label for option in self.options}
 
     def fits_options(self, answer: object, hidden: frozenset[OptionValue]) -> bool:
-        """Return whether an accepted or saved answer is one where these options are hidden, and no others."""
+        """Return whether an accepted or saved answer is one while these options are hidden."""
         if self.is_empty(answer):
             return not self.required or len(hidden) == len(self.options)
         items = answer if isinstance(answer, list | tuple) else (answer,)
@@ -259,8 +259,7 @@ class WithOptions(Protocol):
 def number_options(revisions: Mapping[str, WithOptions], codes: range) -> tuple[CodedValue, ...]:
     """Return all revisions' options, in the newest's order.
 
-    Whole values within ``codes`` are the codes; otherwise numbered from the oldest revision on, so that codes keep
-    their meaning.
+    Whole values within ``codes`` are the codes; otherwise numbered from the oldest revision on, so that codes stay.
     """
     numbers: dict[OptionValue, int] = {}
     for step in reversed(list(revisions.values())):

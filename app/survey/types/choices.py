@@ -89,7 +89,6 @@ class ChoicesStep(OptionsStep):
             raise InvalidAnswer("refusals.too_many", count=most)
 
     def fits_count(self, chosen: Sequence[OptionValue | None], hidden: frozenset[OptionValue]) -> bool:
-        """A computed bound can change with time, which withdraws no answer."""
         together = len(self.options) - len(hidden | self._exclusive)
         limit = max(together, min(len(self.options) - len(hidden), 1))
         fewest = 0 if "min_choices" in self.computed else min(self.min_choices or 0, limit)
@@ -106,7 +105,6 @@ class ChoicesStep(OptionsStep):
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        """One column an option, named by its code, unless codes would make odd names (-1), and one a text."""
         coded = number_options(revisions, range(CODES.stop))
         with_text = values_with_text(revisions.values())
         prompt = newest(revisions).prompt

@@ -1,4 +1,4 @@
-"""The columns of a step's answers, for exports of any format."""
+"""The export columns of a step's answers."""
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ CODES = range(-2_147_483_647, 2_147_483_621)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodedValue:
-    """A value with a label and its SPSS and Stata code; ``revisions`` are those with the value, newest first."""
+    """A value with its code in SPSS and Stata; ``revisions`` are those that have it, newest first."""
 
     code: int
     value: str | int | float
@@ -38,7 +38,7 @@ class CodedValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerColumn:
-    """One column of answers; ``suffix`` follows the step's id in its name."""
+    """One column; ``suffix`` follows the step's id in its name."""
 
     kind: ColumnKind
     label: str

@@ -1,4 +1,4 @@
-"""Email and phone: addresses at which a participant can be reached."""
+"""Email and phone: addresses of a participant."""
 
 import re
 from collections.abc import Mapping

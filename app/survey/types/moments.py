@@ -50,7 +50,7 @@ class MomentStep(BaseStep):
 
     @classmethod
     def parse(cls, text: str) -> object:
-        """Return what is written as an answer; raise ValueError if it does not exist."""
+        """Return what is written; raise ValueError if it does not exist."""
         raise NotImplementedError
 
     @classmethod
@@ -112,7 +112,6 @@ class DateStep(MomentStep):
         return datetime.date.fromisoformat(text)
 
     def sample(self, request: SampleRequest) -> object:
-        """Prefer a date of birth, else a day of the last year."""
         if (self.min or "") < "1950":
             years = min(max(request.random.gauss(48, 17), _ADULT_YEARS[0]), _ADULT_YEARS[1])
             day = request.today - datetime.timedelta(days=int(years * 365.25))

@@ -79,7 +79,6 @@ def check_number(value: object, low: float | None, high: float | None) -> int | 
 
 
 def check_whole_number(value: object, low: float | None, high: float | None) -> int:
-    """Return the whole number within the inclusive bounds; 3.0 becomes 3. Raise InvalidAnswer if it is none."""
     number = check_number(value, low, high)
     if number != int(number):
         raise InvalidAnswer("refusals.must_be_whole")

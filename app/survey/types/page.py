@@ -75,7 +75,7 @@ class PageStep(BaseStep):
         return fields
 
     def check_answer(self, value: object) -> dict[str, Any]:
-        """Return the answers by field if these fit alone; ``answering`` checks those of a session."""
+        """Return the answers by field if these fit alone, without a session."""
         if not isinstance(value, Mapping):
             raise InvalidAnswer("refusals.must_be_fields")
         by_id = {field.id: field for field in self.fields}

@@ -38,7 +38,6 @@ class RankingStep(OptionsStep):
         return len(chosen) == len(self.options) - len(hidden)
 
     def sample(self, request: SampleRequest) -> object:
-        """Prefer the order of the file, from another beginning."""
         values = list(self.values)
         first = int(request.lean * len(values))
         places = [(index + first) % len(values) + request.random.expovariate(0.5) for index in range(len(values))]

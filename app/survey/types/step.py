@@ -1,4 +1,4 @@
-"""What all step types have in common, and what each defines."""
+"""What all step types have in common."""
 
 import datetime
 from collections.abc import Collection, Mapping, Sequence
@@ -55,7 +55,6 @@ MAX_UNKNOWN_FIELDS = 10
 
 
 def unknown_fields(value: Mapping[str, object], known: Collection[str]) -> dict[str, Message]:
-    """Return why fields or rows are refused that the step does not have; of many, the first ones."""
     unknown = islice((name for name in value if name not in known), MAX_UNKNOWN_FIELDS)
     return {name[:64]: Message("refusals.unknown_field", {}) for name in unknown}
 
@@ -88,7 +87,7 @@ class SampleRequest:
 
 
 def _condition_text(value: object) -> object:
-    """YAML reads a bare ``true`` as a boolean; the condition is the expression ``true``."""
+    """YAML reads a bare ``true`` as a boolean."""
     return str(value).lower() if isinstance(value, bool) else value
 
 
@@ -97,7 +96,7 @@ Expression = Annotated[str, BeforeValidator(_condition_text, json_schema_input_t
 
 
 def is_absent(value: object) -> bool:
-    """Whether a file leaves a field out that came later: then it is no part of the revision."""
+    """Whether a file leaves out a field that came later: it is then no part of the revision."""
     return value is None or value == ()
 
 
@@ -159,8 +158,7 @@ class Image(StrictModel):
 class BaseStep(StrictModel):
     """One step of a survey.
 
-    A type is a subclass in a module of its own, listed in ``STEP_TYPES``. It defines its fields and the methods and
-    class variables below; everything else in the application asks the type.
+    A type is a subclass in a module of its own, listed in ``STEP_TYPES``; everything else in the application asks it.
     """
 
     # A survey's revision hashes the fields in this order.
@@ -252,7 +250,7 @@ class BaseStep(StrictModel):
 
     @classmethod
     def stand_ins(cls, _data: Mapping[str, Any], _computed: Collection[str]) -> Mapping[str, Any]:
-        """Return what computed fields that the type needs have where the expression has no value."""
+        """Return what needed fields have where their expression has no value."""
         return {}
 
     def check_answer(self, value: object) -> Any:  # noqa: ANN401 - any JSON
@@ -260,16 +258,11 @@ class BaseStep(StrictModel):
         raise NotImplementedError
 
     def computed_value(self, name: str, value: object) -> Any:  # noqa: ANN401 - of the field's type
-        """Return a computed field's value in the field's type, whatever the other computable fields are.
-
-        Raises:
-            ValidationError: it does not fit.
-        """
+        """Return a computed field's value in the field's type, or raise ValidationError."""
         fields = {field: getattr(self, field) for field in type(self).model_fields if field not in self.computable}
         return getattr(type(self).model_validate({**fields, name: value}), name)
 
     def computed_default(self, value: object) -> object:
-        """Return what an expression computed for ``default`` as an answer has it."""
         return value
 
     def can_have_bounds(self, min: Any, max: Any) -> bool:  # noqa: A002, ANN401 - as the fields are named
@@ -314,7 +307,7 @@ class BaseStep(StrictModel):
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        """Return the export columns of a step's revisions, newest first."""
+        """Return the export columns; revisions are newest first."""
         raise NotImplementedError
 
     def _with_null(self, answers: tuple[object, ...]) -> tuple[object, ...]:
