@@ -39,13 +39,14 @@ def create(file: Path, *, as_json: bool) -> None:
       %(prog)s backup create backups/2026-11-27.stepkeep
     """
     with progress("Writing") as show:
-        created = create_backup(store(), file, progress=show)
-    audit("backup_created", rows=sum(created.rows.values()), size_bytes=created.size_bytes)
+        rows = create_backup(store(), file, progress=show)
+    size_bytes = file.stat().st_size
+    audit("backup_created", rows=sum(rows.values()), size_bytes=size_bytes)
     if as_json:
-        print_json({"file": str(created.path), "size_bytes": created.size_bytes, "rows": created.rows})
+        print_json({"file": str(file), "size_bytes": size_bytes, "rows": rows})
         return
-    print_counts("TABLE", "ROWS", created.rows)
-    click.echo(f"{file}: {created.size_bytes} bytes.")
+    print_counts("TABLE", "ROWS", rows)
+    click.echo(f"{file}: {size_bytes} bytes.")
 
 
 @backup.command("verify")

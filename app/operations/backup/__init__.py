@@ -1,16 +1,13 @@
 """Portable backups, their restore, and the move to another database. Encrypted answers stay encrypted."""
 
-from .create import Created, create_backup
-from .migrate import MoveResult, move_database
+from .create import create_backup
+from .migrate import move_database
 from .replay_check import ReplayCounts
-from .restore import RestoreResult, restore_backup
+from .restore import restore_backup
 from .verify import Verified, require_matching_history, verify_backup
 
 __all__ = [
-    "Created",
-    "MoveResult",
     "ReplayCounts",
-    "RestoreResult",
     "Verified",
     "create_backup",
     "move_database",

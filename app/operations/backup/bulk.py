@@ -218,13 +218,13 @@ def translate_errors(table: Table | None = None) -> Iterator[None]:
         raise kind(f"{error_summary(error)}{where}") from error
 
 
-_CLASSES = {"sqlite": BulkDatabase, "postgresql": Postgresql, "mysql": Mysql, "mariadb": Mysql}
+_DATABASES = {"sqlite": BulkDatabase, "postgresql": Postgresql, "mysql": Mysql, "mariadb": Mysql}
 
 _BEGIN_SNAPSHOT = {
-    "sqlite": ("BEGIN", "SELECT 1 FROM sqlite_master"),  # the snapshot begins with the first read
-    "postgresql": ("SET TRANSACTION READ ONLY", "SELECT 1"),
+    BulkDatabase: ("BEGIN", "SELECT 1 FROM sqlite_master"),  # the snapshot begins with the first read
+    Postgresql: ("SET TRANSACTION READ ONLY", "SELECT 1"),
+    Mysql: ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",),
 }
-_BEGIN_MYSQL_SNAPSHOT = ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",)
 
 
 @contextmanager
@@ -239,10 +239,11 @@ def snapshot(url: URL) -> Iterator[BulkDatabase]:
     try:
         connect_or_explain(engine)
         with engine.connect() as connection, translate_errors():
-            for statement in _BEGIN_SNAPSHOT.get(kind, _BEGIN_MYSQL_SNAPSHOT):
+            database = _DATABASES[connection.dialect.name](connection)
+            for statement in _BEGIN_SNAPSHOT[type(database)]:
                 connection.exec_driver_sql(statement).close()
             try:
-                yield _opened(connection)
+                yield database
             finally:
                 connection.rollback()
     finally:
@@ -252,7 +253,7 @@ def snapshot(url: URL) -> Iterator[BulkDatabase]:
 @contextmanager
 def transaction(engine: Engine) -> Iterator[BulkDatabase]:
     with translate_errors(), engine.begin() as connection:
-        yield _opened(connection)
+        yield _DATABASES[connection.dialect.name](connection)
 
 
 @contextmanager
@@ -265,7 +266,3 @@ def write_engine(url: URL) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
-
-
-def _opened(connection: Connection) -> BulkDatabase:
-    return _CLASSES[connection.dialect.name](connection)

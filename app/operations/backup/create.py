@@ -1,6 +1,5 @@
 """Create a backup while servers run."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.files import create_file
@@ -14,17 +13,8 @@ from .row_format import RowCounter
 from .zip_archive import write_archive
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Created:
-    """A new backup; ``rows`` are by table."""
-
-    path: Path
-    size_bytes: int
-    rows: dict[str, int]
-
-
-def create_backup(store: SessionStore, path: Path, *, progress: Progress = no_progress) -> Created:
-    """Write one snapshot of all tables into a new file, which appears when it is complete.
+def create_backup(store: SessionStore, path: Path, *, progress: Progress = no_progress) -> dict[str, int]:
+    """Write one snapshot of all tables into a new file, which appears when it is complete; return the rows by table.
 
     Raises:
         InvalidInput: it exists or can't be written, or a row doesn't fit.
@@ -50,8 +40,4 @@ def create_backup(store: SessionStore, path: Path, *, progress: Progress = no_pr
         except BackupBroken as error:
             raise InvalidInput(f"the database can't be written in the portable format: {error.problem}") from error
         counter.finish()
-    return Created(
-        path=path,
-        size_bytes=path.stat().st_size,
-        rows={entry.name: entry.rows for entry in manifest.tables},
-    )
+    return manifest.rows_by_table

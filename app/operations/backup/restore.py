@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from ...core.progress import Progress, no_progress
 from ...errors import BackupBroken, InvalidInput
 from ...sessions import SessionStore, erasure_replay
-from ...store import ErasureRecord, audit, audit_chain, database_url, erasures, server_lock, tables
+from ...store import audit, audit_chain, database_url, erasures, server_lock, tables
 from .bulk import BulkDatabase, transaction, write_engine
 from .row_format import TABLES, RowCounter
 from .verify import Verified, open_backup, require_matching_history, verify_archive
@@ -61,7 +61,11 @@ def restore_backup(
         audit_chain.set_keys(engine, audit_chain.AuditKeys.derive(store.settings.secret_keys))  # before it connects
         with transaction(engine) as database:
             database.lock()
-            _require_empty(database, replace=replace)
+            if not replace and (occupied := database.occupied()):
+                raise InvalidInput(
+                    f"the database is not empty (it has rows in {', '.join(occupied)}): set DATABASE_URL to an empty "
+                    "one, or use --replace to delete everything in it"
+                )
             replaced = database.count(tables.audit_log)
             erased = _replace(database, archive, store, counter)
             detail: audit.Detail = {
@@ -73,15 +77,6 @@ def restore_backup(
             audit.record(database.connection, entry)
     store.erasure.replay(())  # the journal gets the erasures that only the backup has
     return RestoreResult(verified=verified, erased_again=len(erased.erased), left=len(erased.left))
-
-
-def _require_empty(database: BulkDatabase, *, replace: bool) -> None:
-    occupied = database.occupied()
-    if occupied and not replace:
-        raise InvalidInput(
-            f"the database is not empty (it has rows in {', '.join(occupied)}): set DATABASE_URL to an empty one, "
-            "or use --replace to delete everything in it"
-        )
 
 
 def _replace(
@@ -105,10 +100,6 @@ def _replace(
             )
     counter.finish()
     database.reset_sequences()
-    return _replay_erasures(replayed, records)
-
-
-def _replay_erasures(database: erasure_replay.Database, records: list[ErasureRecord]) -> erasures.ReplayResult:
-    known = {record.identity for record in erasure_replay.read_all(database.read)}
+    known = {record.identity for record in erasure_replay.read_all(replayed.read)}
     missing = [record for record in records if record.identity not in known]
-    return erasure_replay.replay(database, missing, actor=erasure_replay.AUTOMATIC_ACTOR, keeps_changed=True)
+    return erasure_replay.replay(replayed, missing, actor=erasure_replay.AUTOMATIC_ACTOR, keeps_changed=True)

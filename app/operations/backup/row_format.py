@@ -67,20 +67,14 @@ def portable_time(value: object) -> object:
         return value
 
 
-def decode_row(line: bytes) -> Row:
-    """Parse a line, or raise ValueError."""
-    row = orjson.loads(line)
-    if type(row) is not list:
-        raise ValueError("not an array")
-    return tuple(row)
-
-
 class ChecksummedRows:
     """Validates, counts and hashes rows, or raises BackupBroken; messages omit values."""
 
     def __init__(self, table: Table, on_row: Callable[[], None] = lambda: None) -> None:
         self._name = table.name
-        self._columns = [(column.name, _kinds(column)) for column in table.c]
+        self._columns = [
+            (column.name, {kind_of(column), type(None)} if column.nullable else {kind_of(column)}) for column in table.c
+        ]
         self._hash = hashlib.sha256()
         self._rows = self._size_bytes = 0
         self._on_row = on_row
@@ -113,11 +107,6 @@ class ChecksummedRows:
         for value, (name, kinds) in zip(row, columns, strict=True):
             if type(value) not in kinds:
                 raise BackupBroken(f"{place} has an invalid value in {name} ({type(value).__name__})")
-
-
-def _kinds(column: Column[Any]) -> frozenset[type]:
-    kind = kind_of(column)
-    return frozenset({kind, type(None)} if column.nullable else {kind})
 
 
 class RowCounter:

@@ -50,7 +50,7 @@ def verify_archive(archive: Archive, cipher: Cipher, counter: RowCounter) -> Ver
     return Verified(
         created_at=manifest.created_at,
         schema_revision=manifest.schema_revision,
-        rows={entry.name: entry.rows for entry in manifest.tables},
+        rows=manifest.rows_by_table,
         replay=replay,
     )
 

@@ -12,11 +12,12 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, Literal, cast
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Table
 
 from ...errors import BackupBroken
-from .row_format import TABLES, ChecksummedRows, Digest, Row, column_names, decode_row
+from .row_format import TABLES, ChecksummedRows, Digest, Row, column_names
 
 FORMAT = "stepkeep-backup"
 FORMAT_VERSION = 1
@@ -61,6 +62,10 @@ class Manifest(BaseModel):
     created_at: str
     database: dict[str, str]
     tables: list[TableEntry]
+
+    @property
+    def rows_by_table(self) -> dict[str, int]:
+        return {entry.name: entry.rows for entry in self.tables}
 
 
 def write_archive(
@@ -110,7 +115,7 @@ class Archive:
 
     @property
     def total_rows(self) -> int:
-        return sum(entry.rows for entry in self.manifest.tables)
+        return sum(self.manifest.rows_by_table.values())
 
     def digest(self, table: Table) -> Digest:
         entry = self._entries[table.name]
@@ -131,7 +136,7 @@ class Archive:
                     number += 1
                     if len(line) > MAX_LINE_BYTES:
                         raise BackupBroken(f"{name} has a line of more than {MAX_LINE_BYTES} bytes")
-                    yield decode_row(line)
+                    yield _parse_row(line)
         except ValueError as error:
             raise BackupBroken(f"line {number} of {name} is not a JSON array") from error
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
@@ -166,6 +171,13 @@ class Archive:
 
 def _member(name: str) -> str:
     return f"{name}.jsonl"
+
+
+def _parse_row(line: bytes) -> Row:
+    row = orjson.loads(line)
+    if type(row) is not list:
+        raise ValueError("not an array")
+    return tuple(row)
 
 
 def _require_intact(file: BinaryIO) -> None:

@@ -48,12 +48,12 @@ def test_backup_restores_every_row_into_each_kind_of_database(
     fill(store)
     before = contents(url)
     assert all(before[table.name] for table in TABLES)
-    created = create_backup(store, file)
-    assert created.rows == {name: len(rows) for name, rows in before.items()}
+    rows = create_backup(store, file)
+    assert rows == {name: len(rows) for name, rows in before.items()}
     assert file.stat().st_mode & 0o777 == 0o600
     assert b"half" not in file.read_bytes()
     verified = verify_backup(file, store.cipher)
-    assert verified.rows == created.rows
+    assert verified.rows == rows
     counts = (
         verified.replay.same,
         verified.replay.set_aside,
