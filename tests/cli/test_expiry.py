@@ -8,10 +8,10 @@ import pytest
 from flask.testing import FlaskCliRunner
 
 from app.operations.maintenance.expiry import ExpiryResult
-from app.operations.maintenance.purge_archive import read_archive
 from app.sessions.service import SessionStore
 from app.survey.snapshot import SessionKey
 from tests.cli.test_privacy import ANN, BEN, answer, surveys
+from tests.operations.maintenance.archives import read_archive
 
 __all__ = ["surveys"]
 

@@ -2,8 +2,8 @@
 
 from .audit_log import purge_audit_log
 from .expiry import ExpiryResult, expire
-from .key_rotation import RotationResult, rotate_keys
-from .purge_archive import PurgeArchive, read_archive
+from .key_rotation import rotate_keys
+from .purge_archive import PurgeArchive
 from .retention import purge
 from .scheduler import MaintenanceScheduler
 
@@ -11,10 +11,8 @@ __all__ = [
     "ExpiryResult",
     "MaintenanceScheduler",
     "PurgeArchive",
-    "RotationResult",
     "expire",
     "purge",
     "purge_audit_log",
-    "read_archive",
     "rotate_keys",
 ]

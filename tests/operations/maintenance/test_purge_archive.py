@@ -11,7 +11,7 @@ import pytest
 
 from app.errors import InvalidInput
 from app.operations.maintenance import sweep
-from app.operations.maintenance.purge_archive import ArchivedSession, PurgeArchive, read_archive
+from app.operations.maintenance.purge_archive import PurgeArchive
 from app.operations.maintenance.retention import purge
 from app.operations.maintenance.sweep import TransactionPacer
 from app.sessions.service import SessionStore
@@ -21,6 +21,7 @@ from app.survey.commands import Answer, Begin, Expire, Restart, SetMode
 from app.survey.snapshot import SessionKey
 from tests.conftest import SURVEYS, NewStore
 from tests.forked import run_module
+from tests.operations.maintenance.archives import ArchivedSession, read_archive
 from tests.store.contents import dump
 from tests.store.test_erasures import Connection, begin
 

@@ -8,13 +8,13 @@ import pytest
 
 from app.errors import DatabaseUnavailable
 from app.operations.maintenance import scheduler
-from app.operations.maintenance.purge_archive import read_archive
 from app.operations.maintenance.scheduler import MaintenanceScheduler
 from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.survey.commands import Begin
 from app.survey.snapshot import SessionKey
 from tests.conftest import NewStore
+from tests.operations.maintenance.archives import read_archive
 from tests.waiting import wait_for
 
 DAY_US = 86_400 * 1_000_000
