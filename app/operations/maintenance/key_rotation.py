@@ -8,20 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Table,
-    and_,
-    bindparam,
-    case,
-    func,
-    not_,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Column, ColumnElement, Connection, Table, and_, bindparam, case, func, not_, or_, select, update
 
 from ...core.progress import Progress, no_progress
 from ...errors import ConfigurationError, MissingKey
@@ -64,13 +51,7 @@ class RotationResult:
         return self.sessions == self.events == self.webhooks == self.locked == 0
 
 
-def rotate_keys(
-    store: SessionStore,
-    *,
-    progress: Progress = no_progress,
-    to_plain: bool = False,
-    batch_size: int = BATCH_SIZE,
-) -> RotationResult:
+def rotate_keys(store: SessionStore, *, progress: Progress = no_progress, to_plain: bool = False) -> RotationResult:
     """Encrypt every decryptable value with the first key, or decrypt it. Idempotent.
 
     Raises:
@@ -79,7 +60,7 @@ def rotate_keys(
     """
     if not store.cipher.has_keys:
         raise ConfigurationError("STEPKEEP_ANSWERS_KEYS is empty: no key to encrypt or decrypt with")
-    return _Rotation(store, batch_size, is_to_plain=to_plain or not store.cipher.is_on).run(progress)
+    return _Rotation(store, is_to_plain=to_plain or not store.cipher.is_on).run(progress)
 
 
 class _EncryptedTable(NamedTuple):
@@ -106,9 +87,8 @@ _Key = tuple[Any, ...]
 
 
 class _Rotation:
-    def __init__(self, store: SessionStore, batch_size: int, *, is_to_plain: bool) -> None:
+    def __init__(self, store: SessionStore, *, is_to_plain: bool) -> None:
         self._store = store
-        self._batch_size = batch_size
         self._target = _Target(store.cipher, is_to_plain=is_to_plain)
         self._undecryptable: list[UndecryptableRow] = []
         self._locked = self._damaged = 0
@@ -154,11 +134,11 @@ class _Rotation:
         """Return the last key of a batch (None if no rows follow), its rows, and whether one needs a change."""
         key_columns = kind.columns(kind.key)
         query = select(*key_columns, self._target.work(kind)).where(_between(kind, after, last))
-        rows = connection.execute(query.order_by(*key_columns).limit(self._batch_size)).all()
+        rows = connection.execute(query.order_by(*key_columns).limit(BATCH_SIZE)).all()
         length = 0
         for number, (*key, work) in enumerate(rows, start=1):
             length += work
-            if number == self._batch_size or length >= BATCH_CHARACTERS:
+            if number == BATCH_SIZE or length >= BATCH_CHARACTERS:
                 return tuple(key), number, length > 0
         return None, len(rows), length > 0
 
@@ -187,7 +167,9 @@ class _Target(NamedTuple):
         if self.is_to_plain:
             text = None if value is None else self.cipher.decrypt(value, location)
             return None if text == absent and text != value else text
-        if value == "" or (value is not None and value.startswith(self.cipher.prefix) and self._is_padded(value)):
+        if value == "" or (
+            value is not None and value.startswith(self.cipher.prefix) and len(value) in self._lengths()
+        ):
             return value
         text = absent if value is None else self.cipher.decrypt(value, location)
         return None if text is None else self.cipher.encrypt(text, location)
@@ -201,9 +183,6 @@ class _Target(NamedTuple):
         has_other_text = and_(column != "", not_(is_padded))  # '' in some old rows: no data
         is_null_encrypted = f"{column.table.name}.{column.name}" in encryption.ABSENT
         return or_(column.is_(None), has_other_text) if is_null_encrypted else has_other_text
-
-    def _is_padded(self, value: str) -> bool:
-        return len(value) in self._lengths()
 
     def _lengths(self) -> list[int]:
         return [self.cipher.encrypted_length(size) for size in encryption.SIZE_CLASSES]

@@ -84,15 +84,18 @@ def others(engine: Engine) -> list[tuple[object, ...]]:
         ]
 
 
-def test_every_value_is_encrypted_with_the_first_key_and_nothing_else_changes(opened: Open, engine: Engine) -> None:
+def test_every_value_is_encrypted_with_the_first_key_and_nothing_else_changes(
+    opened: Open, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Plain rows and rows of either key; afterwards one key decrypts all."""
+    monkeypatch.setattr(key_rotation, "BATCH_SIZE", 5)
     plain, old, new = USERS[:4], USERS[4:8], USERS[8:]
     fill(opened(), plain)
     fill(opened(keys_of(OLD)), old)
     store = opened(keys_of(NEW, OLD))
     fill(store, new)
     before, seen = others(engine), []
-    done = rotate_keys(store, batch_size=5, progress=lambda at, total: seen.append((at, total)))
+    done = rotate_keys(store, progress=lambda at, total: seen.append((at, total)))
     assert (done.sessions, done.locked, done.damaged, done.undecryptable) == (8, 0, 0, ())
     assert done.events == 8 * (3 + ANSWERS - 1)
     assert others(engine) == before
@@ -101,7 +104,7 @@ def test_every_value_is_encrypted_with_the_first_key_and_nothing_else_changes(op
     assert [at for at, _ in seen] == sorted(at for at, _ in seen)
     assert seen[-1][0] == seen[-1][1]
     check(opened(keys_of(NEW)))
-    again = rotate_keys(store, batch_size=5)
+    again = rotate_keys(store)
     assert again.is_complete
     assert not done.is_complete
 
@@ -119,11 +122,14 @@ def test_second_run_takes_no_lock(opened: Open, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("way", ["to_plain", pytest.param("plain first", marks=pytest.mark.one_database)])
-def test_values_are_unchanged_after_decryption_and_encryption(opened: Open, engine: Engine, way: str) -> None:
+def test_values_are_unchanged_after_decryption_and_encryption(
+    opened: Open, engine: Engine, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Byte for byte the same JSON."""
+    monkeypatch.setattr(key_rotation, "BATCH_SIZE", 7)
     fill(opened())
     before = all_values(engine)
-    assert rotate_keys(opened(keys_of(NEW)), batch_size=7).sessions == len(USERS)
+    assert rotate_keys(opened(keys_of(NEW))).sessions == len(USERS)
     assert '"clinic"' not in all_values(engine)
     if way == "to_plain":
         done = rotate_keys(opened(keys_of(OLD, NEW)), to_plain=True)
@@ -134,8 +140,9 @@ def test_values_are_unchanged_after_decryption_and_encryption(opened: Open, engi
     check(opened())
 
 
-def test_answers_continue_beside_a_rotation(opened: Open, engine: Engine) -> None:
+def test_answers_continue_beside_a_rotation(opened: Open, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two servers and a rotation: nothing is lost, duplicated or left with the old key."""
+    monkeypatch.setattr(key_rotation, "BATCH_SIZE", 3)
     fill(opened(keys_of(OLD)))
     servers, operator = [opened(keys_of(NEW, OLD)) for _ in range(2)], opened(keys_of(NEW, OLD))
     has_begun, is_over = threading.Event(), threading.Event()
@@ -154,7 +161,7 @@ def test_answers_continue_beside_a_rotation(opened: Open, engine: Engine) -> Non
         live = [threads.submit(answer, number) for number in range(4)]
         try:
             assert has_begun.wait(30)
-            done = rotate_keys(operator, batch_size=3)
+            done = rotate_keys(operator)
         finally:
             is_over.set()
         counts = [one.result(60) for one in live]
@@ -203,13 +210,16 @@ def test_rows_are_locked_while_they_are_converted(
     assert not is_locked(engine, sessions)
 
 
-def test_participant_of_two_surveys_is_rotated_in_both(opened: Open, engine: Engine) -> None:
+def test_participant_of_two_surveys_is_rotated_in_both(
+    opened: Open, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """For any batch size: batches are ordered by both parts of the key."""
+    monkeypatch.setattr(key_rotation, "BATCH_SIZE", 1)
     old = opened(keys_of(OLD))
     keys = [SessionKey(survey, user) for survey in old.catalogue.surveys for user in ("a", "b")]
     assert len(keys) > 2
     old.turns.submit_many([(key, Begin(at=1)) for key in keys])
-    assert rotate_keys(opened(keys_of(NEW, OLD)), batch_size=1).sessions == len(keys)
+    assert rotate_keys(opened(keys_of(NEW, OLD))).sessions == len(keys)
     assert key_id(OLD) not in all_values(engine)
 
 
@@ -234,7 +244,7 @@ def test_batches_of_long_texts_are_small(opened: Open, engine: Engine, monkeypat
 
 KILLED = """
 import os, signal, sys
-from app.operations.maintenance.key_rotation import rotate_keys
+from app.operations.maintenance import key_rotation
 from app.sessions.service import open_store
 from app.settings import read_settings
 
@@ -242,7 +252,8 @@ def die(done, total):
     if done >= int(sys.argv[1]):
         os.kill(os.getpid(), signal.SIGKILL)
 
-rotate_keys(open_store(read_settings()), batch_size=4, progress=die)
+key_rotation.BATCH_SIZE = 4
+key_rotation.rotate_keys(open_store(read_settings()), progress=die)
 """
 
 
@@ -333,7 +344,7 @@ def test_values_of_an_earlier_release_are_padded(opened: Open, engine: Engine, m
         connection.execute(update(sessions).where(sessions.c.user_id == "user01").values(drafts=None))
         of = (session_history.c.user_id == "user02", session_history.c.version == 1)
         connection.execute(update(session_history).where(*of).values(answer=None, data=None))
-    done = rotate_keys(store, batch_size=5)
+    done = rotate_keys(store)
     assert (done.sessions, done.locked, done.damaged) == (6, 0, 0)
     assert done.events == 6 * (3 + ANSWERS - 1)
     sizes = {store.cipher.encrypted_length(size) for size in encryption.SIZE_CLASSES}
