@@ -1,15 +1,13 @@
 """Integrity checks of sessions and of the audit log; rebuilds from the history."""
 
-from .audit_log import AuditCheck, verify_audit_log
+from .audit_log import verify_audit_log
 from .rebuild import RebuildRefused, RebuildResult, rebuild_all, rebuild_session
 from .set_aside import is_set_aside, list_set_aside, read_stored_history, read_stored_session, split_set_aside_id
-from .verify import SessionCheck, check_session, verify_sessions
+from .verify import check_session, verify_sessions
 
 __all__ = [
-    "AuditCheck",
     "RebuildRefused",
     "RebuildResult",
-    "SessionCheck",
     "check_session",
     "is_set_aside",
     "list_set_aside",

@@ -1,15 +1,15 @@
 """Rebuild the row of a session from its history."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, func, select, update
 
+from ...core.progress import Progress, no_progress
 from ...errors import InvalidInput, NoSuchSession, UnreadableHere
 from ...sessions import SessionStore
 from ...store import audit, integrity, keyset, rows, tables
 from ...survey import SessionKey, SessionState, Survey, expires_at
-from .verify import SessionCheck, differing_fields, has_state, verify_sessions
+from .verify import differing_fields, has_state, verify_sessions
 
 
 class RebuildRefused(InvalidInput):
@@ -69,22 +69,18 @@ def rebuild_all(
     *,
     dry_run: bool = False,
     lossy: bool = False,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: Progress = no_progress,
 ) -> "list[RebuildResult | RebuildRefused]":
     """Rebuild every session that differs from its history."""
-    differing = [check for check in verify_sessions(store, progress=progress) if check.verdict == "differs"]
-    return [_try_to_rebuild(store, check, dry_run=dry_run, lossy=lossy) for check in differing]
-
-
-def _try_to_rebuild(
-    store: SessionStore, check: SessionCheck, *, dry_run: bool, lossy: bool
-) -> "RebuildResult | RebuildRefused":
-    try:
-        return rebuild_session(store, check.key, dry_run=dry_run, lossy=lossy)
-    except RebuildRefused as refused:
-        return refused
-    except NoSuchSession:
-        return RebuildRefused(check.key, check.problem or "its row does not exist")
+    results: list[RebuildResult | RebuildRefused] = []
+    for check in [check for check in verify_sessions(store, progress=progress) if check.verdict == "differs"]:
+        try:
+            results.append(rebuild_session(store, check.key, dry_run=dry_run, lossy=lossy))
+        except RebuildRefused as refused:
+            results.append(refused)
+        except NoSuchSession:
+            results.append(RebuildRefused(check.key, check.problem or "its row does not exist"))
+    return results
 
 
 def _replayed_state(session: integrity.SessionAndReplay, *, lossy: bool) -> SessionState:
