@@ -12,12 +12,8 @@ from .filters import Filters
 
 MIN_AGE_S = 2.0
 
-AGE_FACTOR = 4
-"""Times the computing time: polling uses a fifth of the database."""
-
-MAX_CACHED = 32
-"""Of some 100 KB each."""
-
+AGE_FACTOR = 4  # times the computing time: polling uses a fifth of the database
+MAX_CACHED = 32  # of some 100 KB each
 RETRY_AFTER_S = 5
 
 _Key = tuple[str, Filters]

@@ -20,18 +20,10 @@ from .counters import Counters, StepPlan, ValuePlan
 from .event_arrays import ANSWERED, WENT_BACK, Ints, Runs, StepNumbers, parse_events
 from .filters import Filters
 
-PAUSE_S = 1800
-"""A customary end of visits in web analytics."""
-
-SESSIONS_A_PART = 4000
-"""Some 20 MB, and tens of milliseconds with the interpreter's lock."""
-
-EVENTS_A_CHUNK = 250_000
-"""Some 50 MB."""
-
-SELECTIVITY = 4
-"""If filters keep under one in this many, events are read by session."""
-
+PAUSE_S = 1800  # a customary end of visits in web analytics
+SESSIONS_A_PART = 4000  # some 20 MB, and tens of milliseconds with the interpreter's lock
+EVENTS_A_CHUNK = 250_000  # some 50 MB
+SELECTIVITY = 4  # if filters keep under one in this many, events are read by session
 CONNECTIONS = 2
 
 _DAY_US = 86_400_000_000

@@ -9,9 +9,7 @@ from ...survey import Survey, ValueFacts, value_facts
 from ...survey.types import FieldStep, GridStep, PageStep, Step, Value, chosen_value
 from .quantiles import Samples
 
-OTHER = None
-"""Values that are no answer of the step."""
-
+OTHER = None  # values that are no answer of the step
 _YEAR_DIGITS = 4
 
 
@@ -23,8 +21,7 @@ class PlannedStep(NamedTuple):
     parts: "dict[str, PlannedStep]"
 
 
-StepPlan = dict[str, PlannedStep]
-"""By id, the newest revision's first."""
+StepPlan = dict[str, PlannedStep]  # by id, the newest revision's first
 
 
 def plan_steps(revisions: Sequence[Survey]) -> StepPlan:
@@ -44,8 +41,7 @@ def _add_steps(plan: StepPlan, steps: Iterable[Step | FieldStep]) -> None:
                 _add_steps(planned.parts, step.parts())
 
 
-ValuePlan = dict[str, ValueFacts]
-"""By name, the newest revision's first."""
+ValuePlan = dict[str, ValueFacts]  # by name, the newest revision's first
 
 
 def plan_values(revisions: Sequence[Survey]) -> ValuePlan:

@@ -11,17 +11,14 @@ from ...core.strict_json import MAX_INTEGER
 
 MEDIAN, P90 = 50, 90
 
-BINS = 10
-"""Whole numbers in a smaller range have one each."""
-
+BINS = 10  # whole numbers in a smaller range have one each
 _US = 1_000_000
 
 _LARGE, _SCALE = 2.0**900, 2.0**100
 """Sums and differences of larger numbers could be infinite; they are divided by this power of 2, which is exact."""
 
 
-Samples = list[ArrayLike]
-"""Arrays of numbers."""
+Samples = list[ArrayLike]  # arrays of numbers
 
 
 def _concatenate(samples: Samples) -> NDArray[Any]:

@@ -13,17 +13,11 @@ Summary = Mapping[str, Any]
 Cell = str | int | float | None
 Columns = Mapping[str, Callable[[Summary], Cell]]
 
-COLUMNS = 60
-"""More days are grouped."""
-
-BARS = 40
-"""Maximum for a step."""
-
+COLUMNS = 60  # more days are grouped
+BARS = 40  # maximum for a step
 NOTHING = "\u2013"
 
-YEARS = 20
-"""More years are grouped by decade."""
-
+YEARS = 20  # more years are grouped by decade
 _SPANS = ((1, "By day"), (7, "By week"), (30, "By 30 days"), (365, "By 365 days"))
 
 

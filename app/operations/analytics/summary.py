@@ -16,9 +16,7 @@ from .counters import OTHER, Counters, PlannedStep, StepCounters, plan_steps, pl
 from .filters import Filters
 from .quantiles import lengths, numbers, ratio, seconds
 
-DAYS_FILLED = 3660
-"""Longer periods list only days with sessions."""
-
+DAYS_FILLED = 3660  # longer periods list only days with sessions
 _DAY_US = 86_400_000_000
 
 

@@ -46,8 +46,7 @@ from .row_format import (
     portable_time,
 )
 
-BUFFERED_ROWS = 100
-"""A row can have several MiB."""
+BUFFERED_ROWS = 100  # a row can have several MiB
 
 
 class BulkDatabase:

@@ -19,8 +19,7 @@ from ...store import check_requirements, leases, normalise_url, server_lock, upg
 from .bulk import snapshot, transaction, write_engine
 from .row_format import TABLES, ChecksummedRows, RowCounter
 
-ROWS_A_COMMIT = 20_000
-"""An interrupted move repeats at most this many rows."""
+ROWS_A_COMMIT = 20_000  # an interrupted move repeats at most this many rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

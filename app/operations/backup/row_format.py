@@ -16,8 +16,7 @@ from ...core.timestamps import from_datetime, to_database_text
 from ...errors import BackupBroken
 from ...store import tables
 
-Row = tuple[Any, ...]
-"""Values in the order of the columns."""
+Row = tuple[Any, ...]  # values in the order of the columns
 
 
 class Digest(NamedTuple):
@@ -33,8 +32,7 @@ TABLES: tuple[Table, ...] = tuple(table for table in tables.metadata.sorted_tabl
 
 TIME_LENGTH = 26
 CHUNK_ROWS = 1000
-CHUNK_BYTES = 1024 * 1024
-"""Chunks are in memory, and a row can have several MiB."""
+CHUNK_BYTES = 1024 * 1024  # chunks are in memory, and a row can have several MiB
 
 
 def column_names(table: Table) -> list[str]:

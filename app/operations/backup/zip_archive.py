@@ -23,9 +23,7 @@ FORMAT = "stepkeep-backup"
 FORMAT_VERSION = 1
 
 MANIFEST = "manifest.json"
-COMPRESS_LEVEL = 3
-"""A tenth larger than level 6, in half the time."""
-
+COMPRESS_LEVEL = 3  # a tenth larger than level 6, in half the time
 BLOCK_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024 * 1024
 """A row with a state as large as a session's whole history may be (STEPKEEP_SESSION_MIB), encrypted."""

@@ -17,12 +17,8 @@ from ...survey import AnyCommand, SessionKey, Survey
 from ...writer import Turn
 from .simulate import arrivals, simulate
 
-TURNS_A_CALL = 5000
-"""The store commits them STEPKEEP_BATCH_LIMIT at a time."""
-
-ERASE_BATCH = 500
-"""Sessions per transaction: turns wait for it."""
-
+TURNS_A_CALL = 5000  # the store commits them STEPKEEP_BATCH_LIMIT at a time
+ERASE_BATCH = 500  # sessions per transaction: turns wait for it
 _DEMO_ID = re.compile(r"demo-[0-9]+-[0-9]{7,}")
 _IN_RANGE = and_(tables.sessions.c.user_id >= "demo-", tables.sessions.c.user_id < "demo.")
 """Contains all demo ids, and possibly others."""

@@ -36,9 +36,7 @@ from ...survey.types import BaseStep, PageStep, SampleRequest, Step
 SECOND_US = 1_000_000
 HOUR_US = 3600 * SECOND_US
 
-MAX_COMMANDS = 400
-"""A survey can have cycles."""
-
+MAX_COMMANDS = 400  # a survey can have cycles
 _WORDS_A_S = 3.8
 _CHARACTERS_A_S = 4.5
 _LEAVES = 0.006
@@ -47,8 +45,7 @@ _LEAVES_AT_TEXT = 0.022
 _LEAVES_AT_SENSITIVE = 0.02
 _LEAVES_PER_WORD = 0.0006
 _LEAVES_A_DRAFT = 0.5
-_RETURNS = 0.4
-"""Share of those who leave."""
+_RETURNS = 0.4  # share of those who leave
 _PAUSES = 0.008
 _PAUSE_MEDIAN_S = 2.5 * 3600
 _GOES_BACK = 0.025
@@ -59,26 +56,18 @@ _SWITCHES = 0.012
 _SWITCHES_AT_RETURN = 0.2
 _BY_VOICE = 0.18
 _BEGINS_AGAIN = 0.01
-_CONFIRMS = 0.6
-"""Share of those who say that an unusual answer is right; the others answer again."""
-_ATTEMPTS = 20
-"""At an answer that the survey accepts."""
-_IN_ANOTHER_LANGUAGE = 0.25
-"""Share of participants, in surveys with more than one."""
+_CONFIRMS = 0.6  # share of those who say that an unusual answer is right; the others answer again
+_ATTEMPTS = 20  # at an answer that the survey accepts
+_IN_ANOTHER_LANGUAGE = 0.25  # share of participants, in surveys with more than one
 _DRAFTED_EVERY_S = 15
-_EXPIRED_BEFORE_US = 48 * HOUR_US
-"""Sessions expired later stay open, as before maintenance."""
-
+_EXPIRED_BEFORE_US = 48 * HOUR_US  # sessions expired later stay open, as before maintenance
 SENSITIVE = ("hurting yourself", "suicid", "dead", "weigh", "sex", "income", "drug", "alcohol", "religio", "violen")
 """Words of English prompts."""
 
-_SHARED = 0.8
-"""Share of an answer that the burden determines."""
-
+_SHARED = 0.8  # share of an answer that the burden determines
 _OPTIONAL_SKIPPED = 0.3
 
-_WEEKDAY = (1.15, 1.2, 1.1, 1.05, 0.9, 0.55, 0.65)
-"""From Monday."""
+_WEEKDAY = (1.15, 1.2, 1.1, 1.05, 0.9, 0.55, 0.65)  # from Monday
 
 _HOUR = (
     0.25, 0.15, 0.1, 0.08, 0.1, 0.2, 0.45, 0.8, 1.15, 1.4, 1.5, 1.3,
@@ -87,8 +76,7 @@ _HOUR = (
 """From midnight UTC."""
 
 _GROWTH = 2.0
-_CAMPAIGN_AT = 0.62
-"""As a fraction of the period."""
+_CAMPAIGN_AT = 0.62  # as a fraction of the period
 _CAMPAIGN = 2.2
 _CAMPAIGN_FADES_DAYS = 1.6
 _NOISE = 0.12

@@ -13,16 +13,10 @@ from .programs import truncate
 from .request import require
 from .sessions import SessionReader
 
-MAX_ROWS = 1_048_575
-"""Below the header ("Excel specifications and limits")."""
-
+MAX_ROWS = 1_048_575  # below the header ("Excel specifications and limits")
 MAX_COLUMNS = 16_384
-MAX_TEXT = 32_767
-"""UTF-16 units of a cell."""
-
-_FIRST_YEAR = 1900
-"""Earlier dates are written as text."""
-
+MAX_TEXT = 32_767  # UTF-16 units of a cell
+_FIRST_YEAR = 1900  # earlier dates are written as text
 _MAX_NUMBER, _MIN_NUMBER = 9.99999999999999e307, 2.2251e-308
 """Of Excel ("Excel specifications and limits"); numbers beyond them are written as text."""
 

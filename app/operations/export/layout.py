@@ -29,14 +29,11 @@ from .programs import PLAIN, valid_names
 T = TypeVar("T")
 TypeName = TypeVar("TypeName", bound=str)
 
-StepRevisions = Mapping[str, Step | FieldStep]
-"""A step, or a field of a page, by revision, newest first."""
-
+StepRevisions = Mapping[str, Step | FieldStep]  # a step, or a field of a page, by revision, newest first
 _GroupId = str | tuple[str, str]
 """A step, or ``("parameters", name)`` or ``("values", name)``, which no saved answer's name equals."""
 
-_Places = dict[_GroupId, tuple[int, ToCells]]
-"""First column's index, and conversion."""
+_Places = dict[_GroupId, tuple[int, ToCells]]  # first column's index, and conversion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,8 +242,7 @@ def _to_labels(group: ColumnGroup) -> ToCells:
     return to_cells if any(labels) else group.to_cells
 
 
-_UNKNOWN_STEP: tuple[int, ToCells] = (0, lambda _value: None)
-"""No answer fits: no known revision has the step."""
+_UNKNOWN_STEP: tuple[int, ToCells] = (0, lambda _value: None)  # no answer fits: no known revision has the step
 
 
 def _ending_column(surveys: Sequence[Survey]) -> Column:

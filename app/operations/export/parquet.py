@@ -12,8 +12,7 @@ from .layout import Column, Layout
 from .request import require
 from .sessions import SessionReader
 
-ROWS_A_GROUP = 5000
-"""Minimum; a row group is held in memory."""
+ROWS_A_GROUP = 5000  # minimum; a row group is held in memory
 
 
 def write_parquet(path: Path, layout: Layout, reader: SessionReader) -> None:

@@ -14,14 +14,9 @@ from .programs import PROGRAMS, Program, one_line, truncate, valid_names
 from .request import require
 from .sessions import SessionReader
 
-MAX_CELLS = 20_000_000
-"""Sessions times columns; docs/performance/export.md has the memory."""
-
-ROWS_A_FRAME = 5000
-"""Minimum."""
-
-_TITLE_BYTES = 60
-"""Maximum of a file's label."""
+MAX_CELLS = 20_000_000  # sessions times columns; docs/performance/export.md has the memory
+ROWS_A_FRAME = 5000  # minimum
+_TITLE_BYTES = 60  # maximum of a file's label
 
 _MEASURES: Mapping[ColumnKind, str] = {
     **dict.fromkeys(("text", "choice", "chosen", "boolean"), "nominal"),
@@ -29,8 +24,7 @@ _MEASURES: Mapping[ColumnKind, str] = {
 }
 """Of SPSS; all others are ``scale``."""
 
-_Fit = Callable[[Any], Cell]
-"""Converts to what fits, or None."""
+_Fit = Callable[[Any], Cell]  # converts to what fits, or None
 
 
 def write_labelled(path: Path, layout: Layout, reader: SessionReader) -> None:

@@ -9,8 +9,7 @@ from ...store import audit, audit_chain
 
 ENTRIES_A_PAGE = 1000
 
-FIRST_ID = -(2**62)
-"""Below those that a database gives: inserted rows may have any."""
+FIRST_ID = -(2**62)  # below those that a database gives: inserted rows may have any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

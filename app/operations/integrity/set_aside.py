@@ -10,11 +10,8 @@ from ...store import SET_ASIDE, Cipher, keyset, raw_rows
 from ...survey import SessionKey
 
 SESSIONS_A_PAGE = 500
-EVENTS_A_PAGE = 50
-"""In memory at once: each can be a state of 1 MiB."""
-
-StoredRow = dict[str, Any]
-"""Values by column; decrypted, and parsed if they are JSON."""
+EVENTS_A_PAGE = 50  # in memory at once: each can be a state of 1 MiB
+StoredRow = dict[str, Any]  # values by column; decrypted, and parsed if they are JSON
 
 
 def is_set_aside(user_id: str) -> bool:

@@ -15,9 +15,7 @@ from ...survey import SessionKey, SessionState
 
 SESSIONS_A_PAGE = 500
 
-MAX_ATTEMPTS = 5
-"""A session that keeps changing then counts as differing."""
-
+MAX_ATTEMPTS = 5  # a session that keeps changing then counts as differing
 Verdict = Literal["same", "differs", "adopted", "set_aside", "locked"]
 
 

@@ -15,14 +15,9 @@ from ...errors import ConfigurationError, MissingKey
 from ...sessions import SessionStore
 from ...store import Cipher, DecryptionError, encryption, keyset, sessions, tables
 
-BATCH_SIZE = 500
-"""Rows per transaction: some 20 ms, for which turns wait."""
-
-BATCH_CHARACTERS = 1024 * 1024
-"""A row can have 1 MiB of answers."""
-
-SAMPLE_SIZE = 1000
-"""Further undecryptable rows are only counted."""
+BATCH_SIZE = 500  # rows per transaction: some 20 ms, for which turns wait
+BATCH_CHARACTERS = 1024 * 1024  # a row can have 1 MiB of answers
+SAMPLE_SIZE = 1000  # further undecryptable rows are only counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +77,7 @@ _SESSIONS = _EncryptedTable(
 _WEBHOOKS = _EncryptedTable(tables.webhooks, ("id",), ("secret",), ("id",))
 _HISTORY = _EncryptedTable(tables.session_history, ("id",), ("answer", "data"), ("survey_id", "user_id", "version"))
 
-_Key = tuple[Any, ...]
-"""Empty before the first row, and after the last."""
+_Key = tuple[Any, ...]  # empty before the first row, and after the last
 
 
 class _Rotation:

@@ -21,12 +21,8 @@ log = logging.getLogger("stepkeep.maintenance")
 LEASE = "maintenance"
 ACTOR = "maintenance"
 
-FIRST_DELAY_S = 10.0
-"""Short: a process that is often restarted runs rounds too."""
-
-MIN_LEASE_US = 60 * 1_000_000
-"""Much longer than between two renewals."""
-
+FIRST_DELAY_S = 10.0  # short: a process that is often restarted runs rounds too
+MIN_LEASE_US = 60 * 1_000_000  # much longer than between two renewals
 CLOSE_TIMEOUT_S = 5.0
 
 

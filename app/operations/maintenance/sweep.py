@@ -15,15 +15,9 @@ from ...survey import SessionKey
 
 SCAN_LIMIT = 5000
 
-MAX_SESSIONS = 100
-"""The pacer may choose fewer."""
-
-TARGET_S = 0.025
-"""Intended duration of a transaction: turns wait for it."""
-
-SESSION_WEIGHT = 20
-"""Cost of closing or erasing a session in addition to its events, in events."""
-
+MAX_SESSIONS = 100  # the pacer may choose fewer
+TARGET_S = 0.025  # intended duration of a transaction: turns wait for it
+SESSION_WEIGHT = 20  # cost of closing or erasing a session in addition to its events, in events
 MIN_EVENTS, MAX_EVENTS = 100, 2000
 
 T = TypeVar("T")

@@ -15,9 +15,7 @@ from ..webhooks import origin
 
 FORMAT = "stepkeep-participant-1"
 
-EVENTS_A_PAGE = 500
-"""Events in memory at once, of at most ``keyset.PAGE_BYTES``."""
-
+EVENTS_A_PAGE = 500  # events in memory at once, of at most ``keyset.PAGE_BYTES``
 ROWS_A_PAGE = 1000
 
 _COUNTED = ("sessions", "events", "set_aside", "token_revocations", "erasures", "webhook_deliveries", "audit")

@@ -6,19 +6,14 @@ SECOND_US = 1_000_000
 
 FIRST_DELAY_S = 10
 FACTOR = 4
-MAX_DELAY_S = 14 * 3600
-"""10 s, 40 s, ... 11 h, then 14 h each: 12 attempts take 71 hours."""
-
-JITTER = 0.2
-"""As a fraction: failed deliveries must not all return at once."""
-
+MAX_DELAY_S = 14 * 3600  # 10 s, 40 s, ... 11 h, then 14 h each: 12 attempts take 71 hours
+JITTER = 0.2  # as a fraction: failed deliveries must not all return at once
 MAX_RETRY_AFTER_S = 24 * 3600
 
 FAILURE_THRESHOLD = 3
 
 FIRST_OPEN_S = 10
-MAX_OPEN_S = 600
-"""An open circuit then tries one delivery; the others use no attempts."""
+MAX_OPEN_S = 600  # an open circuit then tries one delivery; the others use no attempts
 
 
 def retry_delay_us(attempts: int, chance: float, retry_after_s: float | None = None) -> int:

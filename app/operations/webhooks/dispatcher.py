@@ -31,22 +31,14 @@ MAX_DUE = 32
 
 LEASE = "webhooks"
 LEASE_S = 10
-RENEW_S = 4
-"""Age at which the holder renews the lease."""
-
+RENEW_S = 4  # age at which the holder renews the lease
 LEASE_RETRY_S = 3.0
 
-CLOSE_TIMEOUT_S = 3.0
-"""Deliveries interrupted then are repeated."""
-
+CLOSE_TIMEOUT_S = 3.0  # deliveries interrupted then are repeated
 CLEAN_INTERVAL_S = 3600.0
 DELIVERED_DAYS = 30
-FAILED_DAYS = 90
-"""Deliveries can be listed and replayed until then."""
-
-CLEAN_BATCH = 1000
-"""Rows per transaction: turns wait for it."""
-
+FAILED_DAYS = 90  # deliveries can be listed and replayed until then
+CLEAN_BATCH = 1000  # rows per transaction: turns wait for it
 DAY_US = 86_400 * SECOND_US
 
 

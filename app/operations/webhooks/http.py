@@ -18,9 +18,7 @@ from ...settings import Settings
 from .signing import Secret, message_headers
 from .url_policy import AddressRefused, allows_private_networks, resolve
 
-READ_BYTES = 16 * 1024
-"""The content is ignored."""
-
+READ_BYTES = 16 * 1024  # the content is ignored
 MAX_ADDRESSES = 3
 
 _RETRY = Retry()

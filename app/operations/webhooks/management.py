@@ -28,12 +28,8 @@ HOUR_US = 3600 * SECOND_US
 
 EVENTS = outbox.EVENTS
 
-OVERLAP_HOURS = 24
-"""How long a replaced secret signs together with the new one."""
-
-MAX_WEBHOOKS = 100
-"""Each can use several threads, and adds a row for each event."""
-
+OVERLAP_HOURS = 24  # how long a replaced secret signs together with the new one
+MAX_WEBHOOKS = 100  # each can use several threads, and adds a row for each event
 BATCH_SIZE = 1000
 
 ID_PATTERN = r"^wh_[0-9a-f]{16}$"

@@ -16,12 +16,8 @@ from ...core.timestamps import format_timestamp
 from ...store import Delivery, RecordedValues
 
 PREFIX = "whsec_"
-SECRET_BYTES = 32
-"""The specification requires 24 to 64; SHA-256 has 32."""
-
-MAX_BODY_BYTES = 64 * 1024
-"""Of a message with values: many receivers refuse more than 100 KB."""
-
+SECRET_BYTES = 32  # the specification requires 24 to 64; SHA-256 has 32
+MAX_BODY_BYTES = 64 * 1024  # of a message with values: many receivers refuse more than 100 KB
 _STATUS = {"session.started": "in_progress", "session.completed": "completed", "session.expired": "expired"}
 
 

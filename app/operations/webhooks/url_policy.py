@@ -14,9 +14,7 @@ _PORT = r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-
 _NAME = r"([A-Za-z0-9-]{1,63}\.)*[A-Za-z]([A-Za-z0-9-]{0,62})"
 _REST = r'(/[!-"$-~]*)?'
 
-URL_PATTERN = f"^https://{_NAME}{_PORT}{_REST}$"
-"""A host name, not an IP address; no user, password or fragment."""
-
+URL_PATTERN = f"^https://{_NAME}{_PORT}{_REST}$"  # a host name, not an IP address; no user, password or fragment
 _PRIVATE_URL = re.compile(rf"https?://({_NAME}|[0-9.]{{7,15}}|\[[0-9a-fA-F:.]{{2,45}}\]){_PORT}{_REST}")
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address

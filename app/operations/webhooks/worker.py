@@ -21,11 +21,8 @@ from .url_policy import origin
 
 log = logging.getLogger("stepkeep.webhooks")
 
-MAX_CONCURRENT = 4
-"""Requests of one webhook, each in a thread."""
-
-GONE = 410
-"""The receiver wants no more messages (RFC 9110, 15.5.11)."""
+MAX_CONCURRENT = 4  # requests of one webhook, each in a thread
+GONE = 410  # the receiver wants no more messages (RFC 9110, 15.5.11)
 
 
 class EndpointWorker:
