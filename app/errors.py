@@ -1,14 +1,10 @@
-"""Every error that Stepkeep raises, in one tree.
-
-Each has a stable ``code``, an HTTP status and its facts. A retry can succeed after ``Unavailable`` and ``RateLimited``.
-Only ``app/store`` translates driver errors. The Python client has its own (``app/client/errors.py``).
-"""
+"""Every error, with a stable code, an HTTP status and facts. Only ``app/store`` translates driver errors."""
 
 from typing import ClassVar
 
 
 class StepkeepError(Exception):
-    """The root of all errors raised on purpose."""
+    """The root of all errors."""
 
     code: str = "internal"
     http_status: ClassVar[int] = 500
@@ -17,32 +13,31 @@ class StepkeepError(Exception):
 
     @property
     def message(self) -> str:
-        """For clients."""
         return self.client_message or str(self)
 
 
 class ConfigurationError(StepkeepError):
-    """A setting, a file or the schema is wrong; the server or command does not start."""
+    """A setting, file or schema can't be used."""
 
     code = "configuration"
 
 
 class DatabaseUnreachable(ConfigurationError):
-    """The database can't be opened when the server starts."""
+    """The database can't be opened at the start."""
 
 
 class ReadOnlyDatabase(ConfigurationError):
-    """The database is a standby, or otherwise read-only."""
+    """The database is read-only."""
 
 
 class SchemaMismatch(ConfigurationError):
-    """The database's schema belongs to another release."""
+    """The schema belongs to another release."""
 
     code = "schema_mismatch"
 
 
 class StoreInUse(ConfigurationError):
-    """Another server uses the same SQLite file."""
+    """Another server uses the SQLite file."""
 
     code = "store_in_use"
 
@@ -55,11 +50,7 @@ class StoreInUse(ConfigurationError):
 
 
 class SurveyFileError(ConfigurationError):
-    """A survey file is invalid; the message has a line for each error.
-
-    Attributes:
-        place, problem: of the first error.
-    """
+    """A survey file is invalid; ``place`` is of the first error."""
 
     code = "survey_file"
 
@@ -71,7 +62,7 @@ class SurveyFileError(ConfigurationError):
 
 
 class BackupBroken(ConfigurationError):
-    """A backup is damaged, or this release can't read it; nothing was restored."""
+    """The backup is damaged, or of another release."""
 
     code = "backup_broken"
 
@@ -88,11 +79,11 @@ class InvalidInput(StepkeepError, ValueError):
 
 
 class UnsuitableTransaction(InvalidInput):
-    """A turn can't be part of the caller's transaction; nothing was done."""
+    """The caller's transaction can't have turns."""
 
 
 class InvalidUserId(InvalidInput):
-    """The user id breaks the protocol's rule."""
+    """The user id breaks the protocol."""
 
     code = "invalid_user_id"
 
@@ -104,7 +95,7 @@ class InvalidUserId(InvalidInput):
 
 
 class InvalidJson(InvalidInput):
-    """The text is not JSON, or not strict JSON; ``place`` says where."""
+    """The text is not strict JSON."""
 
     code = "invalid_json"
     http_status = 400
@@ -116,7 +107,7 @@ class InvalidJson(InvalidInput):
 
 
 class MessageIdReused(InvalidInput):
-    """The message id belongs to a different command of the session."""
+    """Another command has the message id."""
 
     code = "message_id_reused"
     http_status = 409
@@ -127,14 +118,14 @@ class MessageIdReused(InvalidInput):
 
 
 class SessionFull(StepkeepError):
-    """The session's history has reached STEPKEEP_SESSION_VERSIONS or STEPKEEP_SESSION_MIB; nothing was saved."""
+    """The history has reached STEPKEEP_SESSION_VERSIONS or STEPKEEP_SESSION_MIB."""
 
     code = "quota"
     http_status = 409
 
 
 class Unauthorized(StepkeepError):
-    """The credentials are missing or invalid; the message does not say which."""
+    """The credentials are missing or invalid."""
 
     code = "unauthorized"
     http_status = 401
@@ -144,14 +135,14 @@ class Unauthorized(StepkeepError):
 
 
 class Forbidden(StepkeepError):
-    """The credentials are valid, but lack the permission."""
+    """The credentials lack the permission."""
 
     code = "forbidden"
     http_status = 403
 
 
 class ParticipantConflict(StepkeepError):
-    """The browser has the cookie of another participant than the link's token."""
+    """The browser has another participant's cookie."""
 
     code = "participant_conflict"
     http_status = 409
@@ -161,19 +152,14 @@ class ParticipantConflict(StepkeepError):
 
 
 class LinkUnconfirmed(StepkeepError):
-    """A link of no invitation was opened: the participant must say that the session is theirs.
-
-    Attributes:
-        started_at: when the session, or its first token, was created; microseconds since 1970 UTC.
-        has_other_session: whether the browser has the cookie of another participant.
-    """
+    """The participant must confirm that the link's session, from another device, is theirs."""
 
     code = "link_unconfirmed"
     http_status = 409
 
     def __init__(self, survey_id: str, started_at: int, *, has_other_session: bool) -> None:
         self.survey_id = survey_id
-        self.started_at = started_at
+        self.started_at = started_at  # or its first token; microseconds since 1970 UTC
         self.has_other_session = has_other_session
         super().__init__(
             "This link continues a session that was started on another device. Send confirm: true if it is the "
@@ -182,7 +168,7 @@ class LinkUnconfirmed(StepkeepError):
 
 
 class LinkUsed(StepkeepError):
-    """The link was used before; it works once."""
+    """The link was used before."""
 
     code = "link_used"
     http_status = 409
@@ -192,7 +178,7 @@ class LinkUsed(StepkeepError):
 
 
 class RateLimited(StepkeepError):
-    """A rate limit was exceeded; nothing was done."""
+    """A rate limit was exceeded."""
 
     code = "rate_limited"
     http_status = 429
@@ -211,7 +197,7 @@ class NotFound(StepkeepError, LookupError):
 
 
 class NoSuchSession(NotFound):
-    """The participant has no session of this survey."""
+    """There is no such session."""
 
     code = "no_such_session"
 
@@ -222,7 +208,7 @@ class NoSuchSession(NotFound):
 
 
 class NoSuchSurvey(NotFound):
-    """There is no such survey, or no default survey."""
+    """There is no such survey."""
 
     code = "no_such_survey"
 
@@ -234,7 +220,7 @@ class NoSuchSurvey(NotFound):
 
 
 class NoSuchVersion(NotFound):
-    """The session has no such version."""
+    """There is no such version."""
 
     code = "no_such_version"
 
@@ -245,7 +231,7 @@ class NoSuchVersion(NotFound):
 
 
 class NoSuchWebhook(NotFound):
-    """There is no webhook with this id."""
+    """There is no such webhook."""
 
     code = "no_such_webhook"
 
@@ -255,7 +241,7 @@ class NoSuchWebhook(NotFound):
 
 
 class SessionUnreadable(StepkeepError):
-    """A stored session is damaged: invalid JSON, or an unknown survey revision."""
+    """A stored session is damaged."""
 
     code = "session_unreadable"
 
@@ -267,7 +253,7 @@ class SessionUnreadable(StepkeepError):
 
 
 class VersionConflict(StepkeepError):
-    """The session has changed since the expected version."""
+    """The session is at another version."""
 
     code = "version_conflict"
     http_status = 412
@@ -279,7 +265,7 @@ class VersionConflict(StepkeepError):
 
 
 class DatabaseRefused(StepkeepError):
-    """The database rejects the data, now and later."""
+    """The database rejects the data."""
 
     code = "database_refused"
 
@@ -289,32 +275,31 @@ class DatabaseRefused(StepkeepError):
 
 
 class Unavailable(StepkeepError):
-    """Not possible now; a retry may succeed, and nothing was acknowledged."""
+    """Nothing was acknowledged; a retry can succeed."""
 
     code = "unavailable"
     http_status = 503
 
 
-REPLACE_SERVER = "This server refuses such work until it is replaced by the newest release; nothing is lost."
-
-
 class UnreadableHere(Unavailable):
-    """Another server can read this, and this one can't: nothing is damaged, so nothing is set aside or rewritten."""
+    """Another server can read it: nothing is set aside or rewritten."""
 
 
 class OtherRelease(UnreadableHere):
-    """Another release wrote it: an event, a definition, a status or the schema."""
+    """Another release wrote the data or schema."""
 
     code = "other_release"
     client_message = "This server is being upgraded. Nothing is lost; try again later."
 
     def __init__(self, problem: str) -> None:
         self.problem = problem
-        super().__init__(f"{problem} {REPLACE_SERVER}")
+        super().__init__(
+            f"{problem} This server refuses such work until it is replaced by the newest release; nothing is lost."
+        )
 
 
 class MissingKey(UnreadableHere):
-    """Answers are encrypted with a key that this server lacks."""
+    """This server lacks the answers' key."""
 
     code = "missing_key"
     client_message = "Answers can't be decrypted at the moment because the server lacks a key. Nothing is lost."
@@ -325,7 +310,7 @@ class MissingKey(UnreadableHere):
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database is unreachable or could not commit."""
+    """The database is unreachable or did not commit."""
 
     def __init__(self, problem: str) -> None:
         self.problem = problem
@@ -333,7 +318,7 @@ class DatabaseUnavailable(Unavailable):
 
 
 class DatabaseNotWritable(DatabaseUnavailable):
-    """The database accepts no writes until an operator acts; ``str(error)`` says what to do."""
+    """An operator must act before the database accepts writes."""
 
     client_message = "The database is unavailable. Send the same command again later."
 
@@ -343,7 +328,7 @@ class DatabaseNotWritable(DatabaseUnavailable):
 
 
 class DatabaseFileLost(DatabaseNotWritable):
-    """The SQLite file was deleted, moved or replaced; nothing is acknowledged until it is back."""
+    """The SQLite file was moved or replaced."""
 
 
 class Overloaded(Unavailable):
@@ -357,14 +342,14 @@ class Overloaded(Unavailable):
 
 
 class SessionBlocked(Overloaded):
-    """A transaction of this program has turns of the session; others are accepted after its end."""
+    """A transaction has turns of the session."""
 
     def __init__(self) -> None:
         super().__init__(1)
 
 
 class StorageLow(Unavailable):
-    """The disk has less than STEPKEEP_LOW_DISK_MIB free: public surveys admit no new participants."""
+    """The disk has less than STEPKEEP_LOW_DISK_MIB free."""
 
     code = "storage_low"
     retry_after_s = 600
@@ -374,7 +359,7 @@ class StorageLow(Unavailable):
 
 
 class ErasureJournalUnavailable(Unavailable):
-    """The erasure journal could not be written, so nothing was erased."""
+    """The erasure journal can't be written."""
 
     code = "erasure_journal_unavailable"
     client_message = "The erasure journal is unavailable; nothing was erased. Try again later."
