@@ -1,10 +1,6 @@
 """Stepkeep in an existing Flask application (docs/flask.md).
 
-    stepkeep = Stepkeep(url_prefix="/surveys", participant=lambda: current_user.get_id())
-    stepkeep.init_app(app)
-
-A blueprint passes the requests below its prefix to an application of Stepkeep's own, ``create_app``. So nothing that it
-sets up for its responses (error handlers, security headers, limits, templates, static files) concerns the host's.
+A blueprint passes requests to ``create_app``'s application, whose error handlers, headers and limits are its own.
 """
 
 import atexit
@@ -44,24 +40,13 @@ CLOSING_S, DRAIN_S = 2.0, 2.0
 class Stepkeep:
     """A Flask extension that mounts Stepkeep under a prefix. Can be used for several applications.
 
-    Settings are read from the application's configuration (``STEPKEEP_SURVEYS_DIR`` and so on), then from environment
-    variables with the same names. Those without the prefix, such as ``DATABASE_URL``, are the application's. By
-    default, the database is ``stepkeep.db`` in the instance folder, the secret key is the application's, and the
-    environment is ``development`` if the application is in debug mode.
-
     Args:
-        app: the application; without it, call :meth:`init_app`.
-        url_prefix: for example ``/surveys``.
-        participant: returns the id of the request's user, None if nobody is signed in. Its text must be 1 to 128 of
-            ``A-Z a-z 0-9 . _ @ : -``. Without it, participants are anonymous or invited, as in a server of its own.
-        dashboard: returns whether the request's user may see and change all sessions. Without it, an API key opens the
-            dashboard.
-        login_url: returns where users who are not signed in are sent; without it, they see an error page. Only with
-            ``participant``.
-        name: of the blueprint, for ``url_for("stepkeep.survey", survey_id="intake")``.
-
-    Attributes:
-        blueprint: for other extensions, for example to exempt it from their CSRF tokens.
+        app: without it, call :meth:`init_app`.
+        participant: returns the id of the request's user, None if nobody is signed in. Without it, participants are
+            anonymous or invited.
+        dashboard: returns whether the request's user may see and change all sessions; without it, an API key does.
+        login_url: returns where users who are not signed in are sent; without it, they see an error page.
+        name: of ``blueprint``, for ``url_for("stepkeep.survey", survey_id="intake")``.
     """
 
     def __init__(
@@ -86,39 +71,23 @@ class Stepkeep:
             self.init_app(app)
 
     def init_app(self, app: flask.Flask) -> None:
-        """Mount Stepkeep on an application. Its database is opened with the first request to it, or :meth:`open`.
-
-        Raises:
-            ConfigurationError: the settings can't be used.
-        """
+        """Mount Stepkeep; the first request opens the database. ConfigurationError: the settings can't be used."""
         settings = _read_settings(app)
         check_settings(settings, is_mounted=True)
         app.extensions[self._name] = _Mounted(settings, self._login)
         app.register_blueprint(self.blueprint)
 
     def open(self, app: flask.Flask | None = None) -> None:
-        """Open the database, and start webhooks and maintenance, before the first request. Not before a fork.
-
-        Args:
-            app: by default the current one.
-
-        Raises:
-            ConfigurationError: a survey file, the database or its schema can't be used.
-            RuntimeError: :meth:`init_app` has not been called.
-        """
+        """Open the database, and start webhooks and maintenance; not before a fork. May raise ConfigurationError."""
         _ = self._mounted(app).app
 
     def close(self, app: flask.Flask | None = None) -> None:
-        """Let open connections save their drafts, and close the database; also done when the process ends.
-
-        Args:
-            app: as for :meth:`open`.
-        """
+        """Let connections save their drafts, and close the database, as when the process ends."""
         self._mounted(app).close()
 
     @property
     def store(self) -> SessionStore:
-        """The current application's sessions (docs/python.md)."""
+        """The current application's sessions."""
         return self._mounted().context.store
 
     def _mounted(self, app: flask.Flask | None = None) -> "_Mounted":
@@ -148,21 +117,19 @@ class Stepkeep:
 
 
 class _Response(flask.Response):
-    """A response of Stepkeep's, unchanged."""
-
     default_mimetype = None
     automatically_set_content_length = False
 
 
 class _TakenOver(flask.Response):
-    """No response: the connection has become a WebSocket."""
+    """The connection has become a WebSocket."""
 
     def __call__(self, *_arguments: object) -> Any:  # noqa: ANN401 - nothing is returned
         raise StopIteration
 
 
 class _Mounted:
-    """Stepkeep's application within one of the host's. Safe from any thread."""
+    """Stepkeep's application within a host's. Thread-safe."""
 
     def __init__(self, settings: Settings, login: HostLogin) -> None:
         self.settings = settings

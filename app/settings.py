@@ -1,4 +1,4 @@
-"""Every setting: type, range, default, description and environment variable, read once at start."""
+"""Every setting: type, range, default, description and environment variable."""
 
 import os
 import re
@@ -35,7 +35,7 @@ _ALIASES = {"database_schema": f"{PREFIX}schema".lower()}  # `schema` is a metho
 
 
 class Settings(BaseSettings):
-    """The settings; the variable of each is ``STEPKEEP_`` and the field's name in capitals."""
+    """The settings; their variables are ``STEPKEEP_`` and the field's name in capitals."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, validate_by_name=True
@@ -280,22 +280,18 @@ class Settings(BaseSettings):
 
     @property
     def secret_keys(self) -> list[str]:
-        """The secret keys, the newest first; it is empty if none is set."""
+        """The newest key first; it may be empty."""
         fallbacks = [text.strip() for text in self.secret_key_fallbacks.get_secret_value().split(",")]
         return [self.secret_key.get_secret_value(), *filter(None, fallbacks)]
 
     @field_validator("public_url", mode="before")
     @classmethod
     def _as_browsers_write_it(cls, url: object) -> object:
-        """Return the URL as in the headers Host and Origin: lower case, no default port."""
-        if not isinstance(url, str):
-            return url
-        return normalize_origin(url)
+        return normalize_origin(url) if isinstance(url, str) else url
 
     @field_validator("allowed_origins", "frame_ancestors")
     @classmethod
     def _as_origins(cls, text: str) -> str:
-        """Return the origins as in the header Origin; a pattern or a path would never match, or match too much."""
         items = [item.strip() for item in text.split(",") if item.strip()]
         for item in items:
             if not re.fullmatch(ORIGIN, normalize_origin(item)):
@@ -307,21 +303,14 @@ class Settings(BaseSettings):
 
 
 def is_set(name: str) -> bool:
-    """Return whether the environment or ``STEPKEEP_SECRETS_DIR`` has a setting's variable, with the prefix."""
+    """Return whether the environment or the folder of secrets has the prefixed variable."""
     variable = f"{PREFIX}{name}".upper()
     folder = os.environ.get(SECRETS_DIR)
     return bool(os.environ.get(variable)) or (folder is not None and Path(folder, variable.lower()).is_file())
 
 
 def read_settings(**values: object) -> Settings:
-    """Return the settings from the environment and from ``STEPKEEP_SECRETS_DIR``.
-
-    Args:
-        values: of settings by name; they take precedence.
-
-    Raises:
-        ConfigurationError: names each invalid variable.
-    """
+    """Return the settings; ``values`` take precedence. ConfigurationError names each invalid variable."""
     folder = os.environ.get(SECRETS_DIR) or None
     if folder is not None and not Path(folder).is_dir():
         raise ConfigurationError(f"{SECRETS_DIR}: folder {folder!r} does not exist")
@@ -339,7 +328,6 @@ def read_settings(**values: object) -> Settings:
 
 
 def environment_warnings() -> Iterator[str]:
-    """Yield a warning for each environment variable that only looks like a setting."""
     known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields.keys() - _ALIASES} | {SECRETS_DIR}
     known |= set(map(variable_name, _ALIASES))
     for variable in sorted(os.environ):
@@ -353,7 +341,6 @@ def environment_warnings() -> Iterator[str]:
 
 
 def variable_name(setting: str) -> str:
-    """Return the environment variable of a setting or alias."""
     setting = _ALIASES.get(setting, setting)
     is_complete = setting in WELL_KNOWN or setting.startswith(PREFIX.lower())
     return setting.upper() if is_complete else f"{PREFIX}{setting.upper()}"

@@ -1,11 +1,4 @@
-"""Test a program that uses Stepkeep: pytest fixtures, and participants who walk through a survey.
-
-Name this module in the ``conftest.py`` of your tests::
-
-    pytest_plugins = ["stepkeep.testing"]
-
-Fixtures: ``stepkeep_store``, ``stepkeep_database`` and ``stepkeep_walk``; override ``stepkeep_surveys`` or
-``stepkeep_settings`` to change what they use. docs/python.md has an example.
+"""Pytest fixtures for programs that use Stepkeep (docs/python.md).
 
 PYTEST_DONT_REWRITE: else pytest warns if a ``conftest.py`` imports from it too.
 """
@@ -44,14 +37,13 @@ Walk = Callable[..., Snapshot]
 
 
 def create_sqlite(file: Path) -> str:
-    """Write a SQLite file at the newest schema and return its URL; a copy, which takes a hundredth of a migration."""
+    """Write a SQLite file at the newest schema, faster than a migration, and return its URL."""
     file.write_bytes(_migrated_sqlite())
     return f"sqlite:///{file}"
 
 
 @cache
 def _migrated_sqlite() -> bytes:
-    """Return the content of a migrated SQLite file."""
     with tempfile.TemporaryDirectory(prefix="stepkeep-template-") as folder:
         file = Path(folder) / "template.db"
         upgrade_schema(normalise_url(f"sqlite:///{file}"))
@@ -67,19 +59,16 @@ def walk(
     until: str | None = None,
     seed: int = 0,
 ) -> Snapshot:
-    """Answer a survey as a participant does, from where the session is, and return the session.
+    """Answer a survey from where the session is, and return the session.
 
     Args:
-        survey: its id; None for the only one.
         user_id: None for a new participant.
-        answers: by step; other steps get an answer that the survey accepts, at random.
+        answers: by step; other steps get a random answer that the survey accepts.
         until: the step at which to stop, unanswered; None walks to the end.
-        seed: the same one gives the same random answers.
 
     Raises:
         AssertionError: the survey rejects an answer, or the walk does not reach its goal.
-        InvalidInput: ``answers`` or ``until`` names a step that the survey does not have.
-        NoSuchSurvey, StepkeepError: as ``store.turns.submit``.
+        InvalidInput: the survey has no such step.
     """
     answers = answers or {}
     key = store.queries.key(new_message_id() if user_id is None else user_id, survey)
@@ -125,7 +114,7 @@ def _answered(store: SessionStore, key: SessionKey, step_id: str, value: object)
 
 
 class _GivenSettings(Settings):
-    """Settings of the arguments alone: the environment may name a developer's erasure journal, Redis or schema."""
+    """Settings without the environment, which may name a developer's Redis or schema."""
 
     @classmethod
     def settings_customise_sources(
@@ -141,13 +130,13 @@ class _GivenSettings(Settings):
 
 @pytest.fixture
 def stepkeep_surveys() -> Path:
-    """The folder of the survey files: ``surveys``, in the folder where pytest runs."""
+    """The folder of the survey files: ``surveys``."""
     return Path("surveys")
 
 
 @pytest.fixture
 def stepkeep_settings(tmp_path: Path, stepkeep_surveys: Path) -> Settings:
-    """The settings of the store: an empty SQLite file of this test, and nothing from the environment."""
+    """The store's settings: an empty SQLite file, and nothing from the environment."""
     url = create_sqlite(tmp_path / "stepkeep.db")
     return _GivenSettings(database_url=url, surveys_dir=stepkeep_surveys, environment="development")
 
@@ -162,7 +151,7 @@ def stepkeep_store(stepkeep_settings: Settings) -> Iterator[SessionStore]:
 
 @pytest.fixture
 def stepkeep_database(stepkeep_store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> database.Database:
-    """The Python API on this test's store; ``get_database()`` returns it too, in the program under test."""
+    """The Python API on this test's store, which ``get_database()`` returns too."""
     opened = database.Database(stepkeep_store)
     monkeypatch.setattr(database, "_instance", opened)
     return opened
