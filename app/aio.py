@@ -1,11 +1,8 @@
-"""The Python API for asyncio (docs/async.md).
+"""The Python API for asyncio, on any number of event loops at once (docs/async.md).
 
 Turns take no thread: the store's writer resolves their futures. Reads and erasures run in up to eight threads.
 
-A cancelled turn is committed once or not at all. Submit the same command again, with the same message id: it is applied
-once, and has ``duplicate`` set if it was before.
-
-Objects can be used by several event loops at once, of asyncio's interface: uvloop, but not Trio.
+A cancelled turn is committed once or not at all; submitted again with the same message id, it is applied once.
 """
 
 import asyncio
@@ -41,7 +38,7 @@ T = TypeVar("T")
 
 
 class AsyncSessionStore:
-    """Survey sessions, for asyncio. ``sync`` is the same store for blocking code."""
+    """Survey sessions for asyncio; ``sync`` is the store for blocking code."""
 
     def __init__(self, store: SessionStore) -> None:
         self.sync = store
@@ -53,7 +50,7 @@ class AsyncSessionStore:
         await self.close()
 
     def now(self) -> int:
-        """Return the time for a command's ``at``: microseconds since 1970 UTC, never going back."""
+        """Return the time for a command's ``at``: microseconds since 1970 UTC."""
         return self.sync.clock()
 
     async def get_or_create(
@@ -66,9 +63,7 @@ class AsyncSessionStore:
     ) -> tuple[Snapshot, bool]:
         """Return the session, begun if there was none, and whether it existed; as ``SessionTurns.get_or_create``.
 
-        Args:
-            languages: tags that the participant wants, the best first.
-            parameters: ``Given(api=...)`` in a program.
+        ``languages`` are tags that the participant wants, the best first.
         """
         snapshot = await self.run(self.sync.turns.load, key)
         if snapshot is not None:
@@ -83,10 +78,9 @@ class AsyncSessionStore:
 
         Raises:
             InvalidInput: values can't be saved.
-            Overloaded: it waited for STEPKEEP_QUEUE_TIMEOUT_S; nothing was done.
-            DatabaseUnavailable: not committed, or the outcome is unknown; safe to submit again with a message id.
-            MessageIdReused: another command had its message id.
-            SessionUnreadable: the stored session can't be read.
+            Overloaded: not done within STEPKEEP_QUEUE_TIMEOUT_S.
+            DatabaseUnavailable: perhaps committed; safe to submit again with a message id.
+            MessageIdReused, SessionUnreadable: a retry would fail, too.
         """
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[Result] = loop.create_future()
@@ -107,12 +101,7 @@ class AsyncSessionStore:
             timer.cancel()
 
     async def submit_or_raise(self, key: SessionKey, command: AnyCommand) -> Committed:
-        """Return the committed result of an integrator's command.
-
-        Raises, besides :meth:`submit`:
-            NoSuchSession: there is none.
-            VersionConflict: not at ``expected_version``.
-        """
+        """Return the committed result of an integrator's command, or raise NoSuchSession or VersionConflict too."""
         return self.sync.turns.committed_or_raise(key, command, await self.submit(key, command))
 
     async def load(self, key: SessionKey) -> Snapshot | None:
@@ -125,10 +114,7 @@ class AsyncSessionStore:
         return await self.run(read, key, after_version=after_version, limit=limit, newest_first=newest_first)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a blocking function, for instance ``sync.queries.at_version``, in a thread; eight run at once.
-
-        A cancellation does not end it. DatabaseUnavailable: no thread can be started.
-        """
+        """Call a blocking function, e.g. ``sync.queries.at_version``, in a thread; a cancellation does not end it."""
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[T] = loop.create_future()
         context = contextvars.copy_context()
@@ -137,15 +123,12 @@ class AsyncSessionStore:
         return await outcome
 
     async def close(self) -> None:
-        """Commit the submitted turns, and close; later calls and waiting erasures raise DatabaseUnavailable."""
+        """Commit the submitted turns, and close; later calls raise DatabaseUnavailable."""
         await asyncio.to_thread(self.sync.close)
 
 
 class AsyncDatabase:
-    """:class:`~.database.Database` for asyncio: the same functions, results and errors.
-
-    To repeat a cancelled call is safe; ``add_history_entry`` may then add two entries.
-    """
+    """:class:`~.database.Database` for asyncio. A cancelled ``add_history_entry``, repeated, may add two entries."""
 
     def __init__(self, database: Database) -> None:
         self._sync = database
@@ -240,7 +223,7 @@ class AsyncDatabase:
 
 
 async def get_database() -> AsyncDatabase:
-    """Return this process's database, as the blocking ``get_database``; a program can use both."""
+    """Return the database of the blocking ``get_database``; a program can use both."""
     opened = database.opened_database()
     if opened is None:
         opened = await asyncio.to_thread(database.get_database)
@@ -248,7 +231,7 @@ async def get_database() -> AsyncDatabase:
 
 
 async def open_store(settings: Settings) -> AsyncSessionStore:
-    """Return the store that the settings describe, as the blocking ``open_store``."""
+    """Open the store in a thread, as the blocking ``open_store``."""
     return AsyncSessionStore(await asyncio.to_thread(sessions.open_store, settings))
 
 

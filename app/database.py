@@ -20,7 +20,7 @@ from .survey import Given, Note, Save, SessionKey, Snapshot, Update
 
 
 class Requests:
-    """Makes keys and commands of the API's arguments. The caller submits them, and the service checks them."""
+    """Makes keys and commands of the API's arguments."""
 
     def __init__(self, store: SessionStore) -> None:
         self._store = store
@@ -64,9 +64,9 @@ class Database:
             answers: any JSON, by step.
             step_history: oldest first, without the current step.
 
-        Raises, like all functions that write:
+        Raises, as all functions:
             InvalidInput: nothing was written.
-            Unavailable: not saved now; repeating it is safe.
+            Unavailable: not now; repeating it is safe.
         """
         key = self.requests.key(user_id, survey_id)
         command = self.requests.save(current_step, answers, step_history, is_audio_mode, session_data)
@@ -85,8 +85,7 @@ class Database:
         """Return the session, begun at the survey's first step if there is none.
 
         Args:
-            language: of a new session, such as de-AT, if the survey has it; None for the survey's own.
-            parameters: of a new session, wherever the survey takes them from otherwise.
+            language: of a new session, such as de-AT; None for the survey's own.
 
         Raises:
             NoSuchSurvey: there is neither a session nor the survey.
@@ -115,7 +114,7 @@ class Database:
         *,
         survey_id: str | None = None,
     ) -> bool:
-        """Change the fields that are not None; return whether there is a session. ``{}`` clears ``session_data``."""
+        """Change the fields that are not None; return whether there is a session."""
         command = self.requests.update(current_step, answers, step_history, is_audio_mode, session_data)
         return self._submit(self.requests.key(user_id, survey_id), command)
 
@@ -128,7 +127,7 @@ class Database:
         *,
         survey_id: str | None = None,
     ) -> bool:
-        """Add an entry to the history, not to the state; return whether there is a session."""
+        """Add an entry to the history only; return whether there is a session."""
         command = self.requests.note(action, step, answer)
         return self._submit(self.requests.key(user_id, survey_id), command)
 
@@ -139,7 +138,7 @@ class Database:
         return [_entry_dict(entry) for entry in entries]
 
     def list_sessions(self, limit: int = 100, *, survey_id: str | None = None) -> list[SessionDict]:
-        """Return sessions of one survey, or of all, ordered by participant."""
+        """Return sessions of one survey, or of all, by participant."""
         queries, filters = self.store.queries, {}
         if survey_id is not None:
             filters["survey_id"] = queries.survey_id(survey_id)
@@ -156,7 +155,7 @@ class Database:
         return self.store.erasure.delete(self.requests.key(user_id, survey_id))
 
     def close(self) -> None:
-        """Commit what was submitted, and close; the next :func:`get_database` opens the database again."""
+        """Commit what was submitted, and close; :func:`get_database` then opens the database again."""
         global _instance  # noqa: PLW0603 - one instance per process
         with _guard:
             if _instance is self:
@@ -179,11 +178,7 @@ _guard = threading.Lock()
 
 
 def get_database() -> Database:
-    """Return this process's database, opened at the first call. Thread-safe; a forked child opens its own.
-
-    Raises:
-        ConfigurationError: a setting, a survey file or the database can't be used.
-    """
+    """Return this process's database, opened at the first call, or raise ConfigurationError. Thread-safe."""
     global _instance  # noqa: PLW0603 - one instance per process
     with _guard:
         if _instance is None:
@@ -195,7 +190,7 @@ def get_database() -> Database:
 
 
 def opened_database() -> Database | None:
-    """Return this process's database if it is open; never waits."""
+    """Return this process's database if it is open."""
     return _instance
 
 

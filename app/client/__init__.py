@@ -1,6 +1,6 @@
-"""The Python clients of the survey WebSocket; of the server they import only ``app.errors`` and ``app.core``.
+"""The Python clients of the survey WebSocket. They import only ``app.errors`` and ``app.core``.
 
-A command leaves the outbox only with the server's final answer. Until then it is resent, in order, and applied once.
+A command stays in the outbox, and is resent in order, until the server's final answer.
 """
 
 from ..core.installation import needs_extra

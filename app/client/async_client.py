@@ -143,7 +143,6 @@ class AsyncSurveyClient(SurveyCommands[Coroutine[Any, Any, AsyncPendingCommand]]
                 command.resolve(error)
 
     async def _attempt(self) -> float:
-        """Receive until the connection ends; return the seconds until the next attempt."""
         self._protocol.begin_attempt(monotonic())
         failure: Exception | None = None
         try:

@@ -13,7 +13,7 @@ DRAFT = ""
 
 
 class PendingCommand:
-    """A command; ``is_pending``: the server will commit it after its outage."""
+    """A command; ``is_pending``: the server will commit it after an outage."""
 
     def __init__(self, command: dict[str, Any]) -> None:
         self.id: str = command["id"]
@@ -29,7 +29,7 @@ class PendingCommand:
         """Wait for the ``ack``, which means committed. Not to be called by the listener.
 
         Raises:
-            Rejected, CommandRefused: the command has left the outbox.
+            Rejected, CommandRefused: it has left the outbox.
             PermanentlyRefused, ClientClosed, TimeoutError: the outbox keeps it.
         """
         try:
@@ -72,7 +72,7 @@ class AsyncPendingCommand:
 
 
 class SendQueue:
-    """The current connection's messages, in order. Not thread-safe."""
+    """A connection's messages, in order. Not thread-safe."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, str] = {}
@@ -104,8 +104,8 @@ class SendQueue:
         self._sent.pop(DRAFT, None)
 
     def rewind(self) -> None:
-        """Queue sent messages again, before waiting ones; a waiting draft replaces a sent one."""
-        if DRAFT in self._waiting:
+        """Queue sent messages again, before waiting ones."""
+        if DRAFT in self._waiting:  # which is newer
             self._sent.pop(DRAFT, None)
         self._waiting = {**self._sent, **self._waiting}
         self._sent = {}

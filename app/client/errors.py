@@ -1,4 +1,4 @@
-"""The client's errors; codes of commands are those of docs/protocol.md."""
+"""The client's errors."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ class _RefusedCommand(StepkeepError):
 
 
 class Rejected(_RefusedCommand):
-    """The survey's rules reject the command; ``fields`` says why, by a page's field or grid's row."""
+    """The survey's rules reject the command; ``fields`` has the problems by field or row."""
 
     http_status = 422
 
@@ -24,13 +24,13 @@ class Rejected(_RefusedCommand):
 
 
 class CommandRefused(_RefusedCommand):
-    """The server does not accept the message."""
+    """The server does not accept the command."""
 
     http_status = 400
 
 
 class PermanentlyRefused(StepkeepError):
-    """Another attempt would fail alike."""
+    """Another attempt would fail, too."""
 
     code = "permanently_refused"
 
@@ -41,7 +41,7 @@ class PermanentlyRefused(StepkeepError):
 
 
 class NotAdmitted(PermanentlyRefused):
-    """The token is invalid (4401), or not for this session (4403)."""
+    """The token is not accepted (4401, 4403)."""
 
     code = "not_admitted"
 
@@ -56,7 +56,7 @@ class BadToken(InvalidInput):
 
 
 class ClientClosed(Unavailable):
-    """The client is not started, or closed."""
+    """The client is not open."""
 
     code = "client_closed"
 
@@ -65,7 +65,7 @@ class ClientClosed(Unavailable):
 
 
 class OutboxInUse(ConfigurationError):
-    """Another client has opened the outbox file."""
+    """Another client uses the outbox."""
 
     code = "outbox_in_use"
 
@@ -75,7 +75,7 @@ class OutboxInUse(ConfigurationError):
 
 
 class OutboxOwnerMismatch(ConfigurationError):
-    """The outbox holds another session's commands."""
+    """The outbox is another session's."""
 
     code = "outbox_owner_mismatch"
 
@@ -87,7 +87,7 @@ class OutboxOwnerMismatch(ConfigurationError):
 
 
 class OutboxFailed(Unavailable):
-    """The outbox file can't be read or written."""
+    """The outbox can't be read or written."""
 
     code = "outbox_failed"
 
@@ -98,7 +98,7 @@ class OutboxFailed(Unavailable):
 
 
 class CommandTooLarge(InvalidInput):
-    """The command is too large for the server."""
+    """The command is too large."""
 
     code = "too_large"
 

@@ -1,4 +1,4 @@
-"""Types of the server's messages (docs/protocol.md), which are dictionaries."""
+"""Types of the server's messages (docs/protocol.md)."""
 
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -54,7 +54,7 @@ class SyncMessage(_WithSession):
 
 
 class RejectMessage(TypedDict):
-    """The survey's rules reject the command."""
+    """The rules reject the command."""
 
     type: Literal["reject"]
     id: str
@@ -65,7 +65,7 @@ class RejectMessage(TypedDict):
 
 
 class ErrorMessage(TypedDict):
-    """The message is invalid or not allowed."""
+    """The message is invalid."""
 
     type: Literal["error"]
     id: str | None

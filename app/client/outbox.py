@@ -26,10 +26,10 @@ _COMPACT_RATIO = 4
 
 
 class Outbox(Protocol):
-    """What the client needs of an outbox. It never calls two methods at once."""
+    """What the client needs, which never calls two methods at once."""
 
     def load(self, owner: str) -> list[dict[str, Any]]:
-        """Open the outbox of a session; return its commands, oldest first."""
+        """Open the outbox of a session; return its commands in order."""
         ...
 
     def add(self, command: dict[str, Any]) -> None:
@@ -44,7 +44,7 @@ class Outbox(Protocol):
 
 
 class MemoryOutbox:
-    """Keeps commands in memory; a later client can use it."""
+    """Keeps commands in memory, also for a later client."""
 
     def __init__(self) -> None:
         self._commands: dict[str, dict[str, Any]] = {}
@@ -63,11 +63,7 @@ class MemoryOutbox:
 
 
 class FileOutbox:
-    """Keeps commands in a file of mode 0600, locked by ``path.lock``.
-
-    Lines are ``{"owner": session}``, ``{"add": command}`` or ``{"remove": id}``. Only additions are flushed: a lost
-    removal causes a resend.
-    """
+    """Keeps commands in a file of mode 0600, locked by ``path.lock``. Only additions are flushed."""
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
@@ -94,7 +90,7 @@ class FileOutbox:
             return list(self._commands.values())
 
     def add(self, command: dict[str, Any]) -> None:
-        """Write the command to the disk, or raise OutboxFailed and leave the file unchanged."""
+        """Write the command to the disk, or raise OutboxFailed."""
         with self._mutex, self._failures():
             self._append({"add": command}, is_durable=True)
             self._commands[command["id"]] = command
@@ -104,7 +100,7 @@ class FileOutbox:
             if self._file is None or self._commands.pop(command_id, None) is None:
                 return
             try:
-                self._append({"remove": command_id}, is_durable=False)
+                self._append({"remove": command_id}, is_durable=False)  # if it is lost, the command is resent
                 if self._lines >= max(_COMPACT_FROM_LINES, _COMPACT_RATIO * len(self._commands)):
                     self._rewrite()
             except (OSError, InvalidInput) as error:
@@ -185,7 +181,7 @@ class FileOutbox:
         self._lines += 1
 
     def _undo_append(self, file: int, size_bytes: int) -> None:
-        """Cut off a refused command, or accept no more, so that it is never loaded."""
+        """Cut off a refused command, or accept no more."""
         try:
             os.ftruncate(file, size_bytes)
         except OSError:

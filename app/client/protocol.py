@@ -1,4 +1,4 @@
-"""What both clients share: the protocol, without I/O, threads or clock, and the commands."""
+"""What both clients share: the protocol without I/O, threads or clock, and the commands."""
 
 import json
 import logging
@@ -41,7 +41,7 @@ def new_command(kind: str, fields: dict[str, object]) -> tuple[PendingCommand, s
 
 
 class ClientProtocol:
-    """A client's state; ``failure`` is why it is not open. Not thread-safe; every time is of the monotonic clock."""
+    """A client's state; ``failure`` is why it is not open. Not thread-safe; times are monotonic."""
 
     def __init__(self, timeouts: ClientTimeouts) -> None:
         self._timeouts = timeouts
@@ -67,7 +67,7 @@ class ClientProtocol:
     # --------------------------------------------------------------------------------------------- commands
 
     def open(self, stored: Iterable[dict[str, Any]]) -> list[str]:
-        """Queue an outbox's commands; return the ids of those to remove, which no server accepts."""
+        """Queue an outbox's commands; return the ids of those that no server accepts."""
         refused = []
         for command in stored:
             try:
@@ -91,7 +91,7 @@ class ClientProtocol:
         self._queue.add(DRAFT, text)
 
     def next_message(self, now: float) -> tuple[str, str] | float | None:
-        """Return the key and text to send, or the seconds to wait, or None: until something changes."""
+        """Return the key and text to send, the seconds to wait, or None until something changes."""
         pause_s = self._paused_until - now
         if pause_s > 0:
             return pause_s
@@ -102,7 +102,7 @@ class ClientProtocol:
             self._queue.remove_sent_draft()
 
     def stop(self, failure: StepkeepError) -> list[PendingCommand]:
-        """Stop for good; the caller resolves the returned commands."""
+        """Stop; the caller resolves the returned commands."""
         self.failure = failure
         self.is_online = False
         return list(self._commands.values())
@@ -122,7 +122,7 @@ class ClientProtocol:
         self._queue.rewind()
 
     def end_attempt(self, error: Exception | None, now: float) -> float:
-        """Return the seconds until the next attempt, or raise PermanentlyRefused."""
+        """Return the seconds until the next attempt; may raise PermanentlyRefused."""
         code, problem = ABNORMAL_CLOSURE, "unexpected error"
         if error is None or isinstance(error, OSError | WebSocketException | ValueError):  # not JSON: not this server
             code, reason = (code, "") if error is None else close_code(error)
@@ -189,9 +189,11 @@ class ClientProtocol:
 
 
 class SurveyCommands(Generic[Sent]):
-    """The session as last received, and the functions that send a command.
+    """The session as received, and the commands.
 
-    Until the outbox has it, they raise NotSendable, CommandTooLarge, OutboxFailed, PermanentlyRefused or ClientClosed.
+    Raises:
+        NotSendable, CommandTooLarge, OutboxFailed: the command was not accepted.
+        PermanentlyRefused, ClientClosed: the client has stopped.
     """
 
     _protocol: ClientProtocol
@@ -199,7 +201,7 @@ class SurveyCommands(Generic[Sent]):
 
     @property
     def is_online(self) -> bool:
-        """Whether the session's state has arrived on the open connection."""
+        """Whether the open connection has received the session's state."""
         return self._protocol.is_online
 
     @property
@@ -208,12 +210,12 @@ class SurveyCommands(Generic[Sent]):
 
     @property
     def session(self) -> SessionFields | None:
-        """As last received, pending commands included; None before."""
+        """As last received, pending commands included."""
         return self._protocol.session
 
     @property
     def version(self) -> int:
-        """The newest committed one received, or 0."""
+        """The newest one received that is committed, or 0."""
         return self._protocol.version
 
     def answer(self, step: str, value: object, *, confirmed: bool = False) -> Sent:
@@ -230,7 +232,6 @@ class SurveyCommands(Generic[Sent]):
         return self._submit("mode", audio=audio)
 
     def set_language(self, language: str) -> Sent:
-        """Show the survey in another of its languages, also when completed."""
         return self._submit("language", language=language)
 
     def restart(self) -> Sent:

@@ -32,7 +32,7 @@ class SurveyClient(SurveyCommands[PendingCommand]):
         parameters: of a new session: those of the survey with ``from: url``.
         token: the part of the link after ``#``, or an API key with ``sessions:write``.
         outbox: None keeps commands in memory.
-        listener: gets every message, in order, in a client thread, before the command's result is set; must be quick.
+        listener: gets every message in a client thread, before the command's result is set; must be quick.
 
     Raises:
         InvalidInput: the origin or the token is invalid.
@@ -77,8 +77,7 @@ class SurveyClient(SurveyCommands[PendingCommand]):
         """Load the outbox and connect in the background; idempotent.
 
         Raises:
-            OutboxInUse, OutboxOwnerMismatch, OutboxFailed: the outbox can't be used.
-            ClientClosed: it was closed before.
+            OutboxInUse, OutboxOwnerMismatch, OutboxFailed: the client can be started later.
         """
         with self._changed:
             if self._closing.is_set():
@@ -95,12 +94,7 @@ class SurveyClient(SurveyCommands[PendingCommand]):
             thread.start()
 
     def wait_until_online(self, timeout_s: float | None = None) -> StateMessage:
-        """Return the newest ``state`` message once connected.
-
-        Raises:
-            TimeoutError: not yet; the client keeps trying.
-            PermanentlyRefused, ClientClosed: the client has stopped.
-        """
+        """Return the newest ``state`` message once connected; after a TimeoutError, the client keeps trying."""
         with self._changed:
             protocol = self._protocol
             in_time = self._changed.wait_for(lambda: protocol.is_online or protocol.failure is not None, timeout_s)
@@ -110,7 +104,7 @@ class SurveyClient(SurveyCommands[PendingCommand]):
             return protocol.state
 
     def close(self, timeout_s: float = 5) -> None:
-        """Close; unacknowledged commands stay in the outbox and raise ClientClosed."""
+        """Close; unacknowledged commands stay in the outbox."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
             if self._closing.is_set():
@@ -130,7 +124,7 @@ class SurveyClient(SurveyCommands[PendingCommand]):
             command.resolve(ClientClosed())
 
     def draft(self, step: str, value: object) -> None:
-        """Send a draft, kept in memory only; a newer one replaces it."""
+        """Send a draft, kept in memory until a newer one."""
         text = encode({"type": "draft", "step": step, "value": value})
         with self._changed:
             self._protocol.add_draft(text)
@@ -150,13 +144,13 @@ class SurveyClient(SurveyCommands[PendingCommand]):
     def _run(self) -> None:
         try:
             while not self._closing.is_set():
-                self._closing.wait(self._attempt())
+                delay_s = self._attempt()
+                self._closing.wait(delay_s)
         except PermanentlyRefused as error:
             for command in self._stop(error):
                 command.resolve(error)
 
     def _attempt(self) -> float:
-        """Receive until the connection ends; return the seconds until the next attempt."""
         self._protocol.begin_attempt(time.monotonic())
         failure: Exception | None = None
         try:

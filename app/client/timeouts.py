@@ -1,4 +1,4 @@
-"""How long the clients wait, and how often they try."""
+"""The clients' timeouts."""
 
 from dataclasses import dataclass
 
@@ -17,13 +17,12 @@ class ClientTimeouts:
     """Timeouts, delays, which are random, and attempts.
 
     Attributes:
-        connect_attempts: quick ones; slow ones follow until closing.
+        connect_attempts: quick ones; slow ones follow.
         connect_delay_s: doubles up to ``connect_delay_max_s``.
         busy_delay_s: after close code 1013 or 4429.
         send_delay_s: times the number of attempts on a connection.
         unavailable_delay_s: after ``unavailable`` or ``rate_limited``; doubles up to ``slow_delay_s``.
-        open_timeout_s: for connection and handshake.
-        state_timeout_s: then for the first message.
+        state_timeout_s: for the first message.
         ping_timeout_s: for a pong or TCP's acknowledgement.
     """
 

@@ -1,4 +1,4 @@
-"""The WebSocket connection to the server: messages, address, token, close codes."""
+"""The WebSocket connection: messages, address, token, close codes."""
 
 import contextlib
 import logging
@@ -42,7 +42,7 @@ _MAX_SERVER_MESSAGE_BYTES = 64 * 1024 * 1024
 
 
 class _LibraryLog(logging.LoggerAdapter[logging.Logger]):
-    """Without DEBUG, where the WebSocket library logs the token and answers, and errors for lost networks."""
+    """Without DEBUG, where the library logs the token and answers."""
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
         return level > logging.DEBUG and super().isEnabledFor(level)
@@ -122,7 +122,7 @@ def open_connection(url: str, headers: Mapping[str, str], timeouts: ClientTimeou
 
 
 def send(connection: ClientConnection, text: str, timeouts: ClientTimeouts, closing: threading.Event) -> None:
-    """Send a message, with retries while the connection is open; raises the last failure."""
+    """Send a message, with retries while the connection is open."""
     Retrying(**_send_policy(timeouts), sleep=sleep_using_event(closing))(connection.send, text)
 
 
@@ -140,7 +140,7 @@ def _send_policy(timeouts: ClientTimeouts) -> dict[str, Any]:
 
 
 def close_code(error: Exception) -> tuple[int, str]:
-    """Return the close code and reason of a failed connection, or raise PermanentlyRefused."""
+    """Return the close code and reason, or raise PermanentlyRefused."""
     if not isinstance(error, ConnectionClosed):
         return ABNORMAL_CLOSURE, f"{type(error).__name__}: {error}"
     if error.rcvd is None:

@@ -10,7 +10,7 @@ MAX_STEP_BACK_US = 24 * 3600 * 1_000_000
 
 
 class ForwardClock:
-    """Microseconds since 1970 UTC; stands still when the machine's clock is set back, so events are in time order."""
+    """Microseconds since 1970 UTC; stands still, to keep events in time order, when the clock is set back."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock

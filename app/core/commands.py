@@ -1,4 +1,4 @@
-"""Command-line commands: errors as one line, exit codes, and help texts."""
+"""Command-line commands with errors as one line, and exit codes."""
 
 import sys
 from io import TextIOWrapper
@@ -18,8 +18,7 @@ class Command(click.Command):
     """Print a StepkeepError as one line, and exit with its code."""
 
     def __init__(self, name: str | None, *, help: str | None = None, **options: Any) -> None:  # noqa: A002, ANN401 - click's
-        """Replace ``%(prog)s`` and ``%(upgrade)s`` in the help by this installation's commands."""
-        if help is not None:
+        if help is not None:  # names the commands of any installation
             help = help.replace("%(prog)s", COMMAND).replace("%(upgrade)s", UPGRADE)  # noqa: A001 - as above
         super().__init__(name, help=help, **options)
 

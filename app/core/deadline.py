@@ -37,11 +37,7 @@ class _Call(Generic[T]):
 
 
 class DeadlineThreads:
-    """Up to ``limit`` threads for blocking calls that may take longer than their callers can wait.
-
-    They are daemons, which the standard library's executors are not: a frozen database must not keep the process from
-    ending.
-    """
+    """Up to ``limit`` threads for blocking calls: daemons, because a frozen database must not keep a process alive."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -51,17 +47,13 @@ class DeadlineThreads:
         self._is_closed = False
 
     def run(self, timeout_s: float, function: Callable[[], T]) -> T:
-        """Return the function's result. After a timeout the function runs on.
-
-        Raises:
-            DatabaseUnavailable: no result in time, or as :meth:`start`.
-        """
+        """Return the function's result, or raise DatabaseUnavailable after the timeout."""
         call = _Call(function)
         self.start(call.run)
         return call.wait(timeout_s)
 
     def start(self, function: Callable[[], None]) -> None:
-        """Run a function, which must not raise, in one of the threads; DatabaseUnavailable without a thread."""
+        """Run a function, which must not raise, in one of the threads."""
         with self._mutex:
             if self._is_closed:
                 raise DatabaseUnavailable("closed")
@@ -75,7 +67,7 @@ class DeadlineThreads:
             self._calls.put(function)  # before the end mark of `close`
 
     def close(self) -> None:
-        """End each thread once the calls so far are done, without waiting for them."""
+        """End the threads after the calls so far."""
         with self._mutex:
             if not self._is_closed:
                 self._is_closed = True

@@ -1,7 +1,4 @@
-"""Files of answers: atomic, durable, and readable by their owner only.
-
-Functions raise OSError; :func:`write_errors` translates it.
-"""
+"""Files of answers: atomic, durable, and readable by their owner only."""
 
 import fcntl
 import os
@@ -17,7 +14,7 @@ OWNER_ONLY = 0o600
 
 
 def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write or replace a file; InvalidInput if it can't be written."""
+    """Write or replace a file, or raise InvalidInput."""
     with _partial_file(path) as part:
         with part.open("wb", buffering=0) as file:
             for piece in pieces:
@@ -31,7 +28,7 @@ def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
 
 @contextmanager
 def create_file(path: Path) -> Iterator[Path]:
-    """Give an empty file's path, which becomes ``path`` after the block; InvalidInput if that exists."""
+    """Give an empty file, which becomes ``path`` after the block."""
     if path.exists():
         raise InvalidInput(f"{path} already exists; choose another file name")
     with _partial_file(path) as part, write_errors(path):
@@ -69,7 +66,6 @@ def append_lines(path: Path, lines: bytes) -> None:
 
 
 def write_all(descriptor: int, data: bytes, offset: int | None = None) -> None:
-    """Write all data, at ``offset`` or the current position."""
     rest = memoryview(data)
     while rest:
         written = os.write(descriptor, rest) if offset is None else os.pwrite(descriptor, rest, offset)
@@ -77,7 +73,7 @@ def write_all(descriptor: int, data: bytes, offset: int | None = None) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush a file's content, or a folder's names, which fsync(2) of a file does not save."""
+    """Flush a file, or a folder: fsync(2) of a file does not save its name."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -6,23 +6,23 @@ from functools import partial
 
 
 class ForkAware:
-    """Has locks, threads or connections that a child must not share."""
+    """Has locks, threads or connections."""
 
     def before_fork(self) -> None:
-        """Wait until no lock is held that the child would inherit."""
+        """Wait until no lock is held, which the child would inherit."""
 
     def after_fork_in_parent(self) -> None:
         """Resume."""
 
     def after_fork_in_child(self) -> None:
-        """Start again: threads and connections are the parent's."""
+        """Start again, without the parent's threads and connections."""
 
 
 _REGISTERED: "weakref.WeakKeyDictionary[ForkAware, None]" = weakref.WeakKeyDictionary()
 
 
 def register(aware: ForkAware) -> None:
-    """Call the methods at each fork while the object exists, in the order of registration."""
+    """Call the methods at each fork, in the order of registration, while the object exists."""
     _REGISTERED[aware] = None
 
 

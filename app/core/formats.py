@@ -1,4 +1,4 @@
-"""Formats of ids, durations, rates, hosts and origins, the size of a command, and readable validation errors."""
+"""Formats of ids, durations, rates and hosts, and readable validation errors."""
 
 import ipaddress
 import re
@@ -61,7 +61,6 @@ def validation_message(error: Mapping[str, Any]) -> str:
 
 
 def field_message(error: Mapping[str, Any], place: Sequence[int | str]) -> str:
-    """Return a sentence, with the field's name, for one of pydantic's ``errors()``."""
     name = ".".join(map(str, place))[:100]
     if error["type"] == "missing":
         return f"The field {name} is required."
@@ -82,7 +81,7 @@ def duration_us(duration: str | None) -> int | None:
 
 
 def normalize_origin(url: str) -> str:
-    """Return an origin as browsers send it in Host and Origin: lower case, no default port."""
+    """Return an origin as browsers send it: lower case, no default port."""
     scheme, separator, host = url.removesuffix("/").lower().partition("://")
     return scheme + separator + host.removesuffix({"https": ":443", "http": ":80"}.get(scheme, " "))
 

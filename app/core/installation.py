@@ -1,4 +1,4 @@
-"""How this program is installed: as the package ``stepkeep`` or a clone, and with which extras."""
+"""How this program is installed: as a wheel or clone, with which extras."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,12 +22,11 @@ STAMP = "stepkeep db stamp" if _IS_WHEEL else "alembic stamp --purge"
 
 
 def install_extra(extra: str) -> str:
-    """Return what to run to install an extra's libraries, as the end of a sentence without its full stop."""
     return f"`pip install 'stepkeep[{extra}]'`" if _IS_WHEEL else f"`pip install '.[{extra}]'` in the program's folder"
 
 
 class MissingExtra(ConfigurationError, ImportError):
-    """A library is not installed; the message names the extra that has it."""
+    """A library is not installed; the message names its extra."""
 
     def __init__(self, purpose: str, library: str, extra: str) -> None:
         super().__init__(f"{purpose} needs the library {library}, which is not installed. Run {install_extra(extra)}.")
@@ -35,14 +34,7 @@ class MissingExtra(ConfigurationError, ImportError):
 
 @contextmanager
 def needs_extra(name: str, purpose: str) -> Iterator[None]:
-    """Say which extra to install, if an import in the block finds no library; other errors of the block pass.
-
-    Args:
-        purpose: what needs it, as the start of a sentence.
-
-    Raises:
-        MissingExtra: which is an ImportError too.
-    """
+    """Raise MissingExtra if an import in the block finds no library; ``purpose`` starts its message."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -53,6 +45,6 @@ def needs_extra(name: str, purpose: str) -> Iterator[None]:
 
 
 def require(module: str, name: str, purpose: str) -> None:
-    """Raise MissingExtra unless a library is installed; it is not imported."""
+    """Raise MissingExtra unless a library is installed, without importing it."""
     if find_spec(module) is None:
         raise MissingExtra(purpose, module, name)

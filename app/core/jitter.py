@@ -1,4 +1,4 @@
-"""Random parts of delays, so that clients and processes do not retry together."""
+"""Random delays, so that clients and processes do not retry together."""
 
 import random
 

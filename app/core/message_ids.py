@@ -7,7 +7,7 @@ _RANDOM_BYTES = 10
 
 
 def new_message_id() -> str:
-    """Return a UUIDv7 (RFC 9562, 5.7) as 32 hex digits: by time, so that the unique index grows at its end."""
+    """Return a UUIDv7 (RFC 9562, 5.7) as 32 hex digits: the unique index grows at its end."""
     milliseconds = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(_RANDOM_BYTES), "big")
     high, low = random >> 68, random & ((1 << 62) - 1)

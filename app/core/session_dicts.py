@@ -1,4 +1,4 @@
-"""Types of sessions and events at every interface: plain dictionaries, with times of RFC 3339 in UTC."""
+"""Types of sessions and events at every interface: dictionaries, with RFC 3339 times in UTC."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
@@ -25,7 +25,7 @@ class SessionFields(TypedDict):
 
 
 class SessionDict(SessionFields):
-    """A session with its version and times."""
+    """A session with version and times."""
 
     version: int
     created_at: str

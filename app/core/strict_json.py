@@ -1,4 +1,4 @@
-"""Strict JSON: without what a database or JavaScript may change, as the messages of InvalidJson say."""
+"""Strict JSON: without what a database or JavaScript may change."""
 
 import json
 import math
@@ -43,7 +43,7 @@ def decode(text: str | bytes, place: str = "$", max_depth: int = MAX_DEPTH + _EN
 
 
 def check(value: object, place: str = "$", max_depth: int = MAX_DEPTH) -> None:
-    """Raise InvalidJson, naming the place, e.g. ``answers.S1[2]``, unless a value is strict JSON; tuples are lists."""
+    """Raise InvalidJson unless a value is strict JSON; ``place`` is e.g. ``answers.S1[2]``."""
     if _is_plain(value):  # as nearly all are: no place is formatted
         return
     if type(value) not in _ENCODED and not isinstance(value, dict | list):
@@ -57,7 +57,7 @@ def check(value: object, place: str = "$", max_depth: int = MAX_DEPTH) -> None:
 
 
 def encode(value: object) -> str:
-    """Return the compact JSON text of a value that passed :func:`check`."""
+    """Return the JSON text of a value that passed :func:`check`."""
     return orjson.dumps(value).decode()
 
 

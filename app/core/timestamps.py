@@ -1,4 +1,4 @@
-"""Convert timestamps: microseconds since 1970 UTC; RFC 3339 at interfaces, naive UTC datetimes in databases."""
+"""Convert timestamps, which are microseconds since 1970 UTC."""
 
 import datetime
 from functools import lru_cache
@@ -33,7 +33,7 @@ def format_minute(at: int) -> str:
 
 
 def parse_timestamp(text: str, name: str, *, ends_day: bool = False) -> int:
-    """Return the timestamp of an ISO 8601 time (UTC without an offset), or day: its beginning or end."""
+    """Return the timestamp of an ISO 8601 time, by default in UTC, or day."""
     try:
         time = datetime.datetime.fromisoformat(text.replace(" ", "+"))  # a query's space is a decoded `+`
         if time.tzinfo is not None:
@@ -51,7 +51,7 @@ def to_datetime(at: int) -> datetime.datetime:
 
 
 def from_datetime(time: object) -> int:
-    """Return the timestamp of a naive UTC datetime, or of SQLite's text."""
+    """Return the timestamp of a naive UTC datetime, or its text."""
     moment = datetime.datetime.fromisoformat(time) if isinstance(time, str) else cast("datetime.datetime", time)
     passed = moment - _EPOCH
     return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
