@@ -27,11 +27,7 @@ MAX_NAME = 100
 
 
 class Credentials:
-    """The credentials in a store's database. Callers never learn why one is invalid. Safe from any thread.
-
-    Args:
-        signing: secrets for tokens, the newest last.
-    """
+    """Callers never learn why a credential is invalid. Safe from any thread."""
 
     def __init__(self, store: SessionStore, signing: Sequence[str]) -> None:
         self._store = store
@@ -65,22 +61,14 @@ class Credentials:
         return self._tokens.issue(key, at, life, granted_at, mark, parameters), at + life
 
     def verify_token(self, token: str) -> Participant:
-        """Return the token's participant.
-
-        Raises:
-            Unauthorized: invalid, expired or revoked, or of a link that works once.
-        """
+        """Return the token's participant, unless it is of a link that works once."""
         participant = self.verify_link(token)
         if participant.link_id is not None:
             raise Unauthorized
         return participant
 
     def verify_link(self, token: str) -> Participant:
-        """Return the participant of a link's token; only :meth:`use_link` gives access.
-
-        Raises:
-            Unauthorized: invalid, expired or revoked.
-        """
+        """Return the participant of a link's token; only :meth:`use_link` gives access."""
         at = self._store.clock()
         participant = self._tokens.read(token, at)
         # STEPKEEP_TOKEN_DAYS also limits older tokens, so that older revocations need not be kept.
@@ -96,11 +84,7 @@ class Credentials:
             raise LinkUsed
 
     def use_link(self, participant: Participant, exchange_id: str) -> None:
-        """Record that a link is used, if it works once; the same exchange can be repeated.
-
-        Raises:
-            LinkUsed: by another exchange.
-        """
+        """Record that a link is used; raise LinkUsed, but not for the same exchange again."""
         name = _link_name(participant)
         if name is None:
             return
@@ -114,14 +98,7 @@ class Credentials:
         return self._store.clock() - participant.issued_at > self._life_us // 2
 
     def revoke_tokens(self, key: SessionKey, *, granted_at: int | None = None) -> None:
-        """Revoke a session's tokens issued until now.
-
-        Args:
-            granted_at: of the participant who does it.
-
-        Raises:
-            Unauthorized: the participant's own access has been revoked meanwhile.
-        """
+        """Revoke a session's tokens; Unauthorized: access granted at ``granted_at`` was revoked meanwhile."""
         at = self._store.clock()
         self._store.run_transaction(lambda connection: credentials.revoke_tokens(connection, key, at, granted_at))
         self.revocations.add_tokens(key, at)
@@ -129,15 +106,7 @@ class Credentials:
     def create_key(
         self, name: str, scopes: Sequence[str], expires_at: int | None = None, surveys: Sequence[str] | None = None
     ) -> str:
-        """Create an API key and return its text.
-
-        Args:
-            expires_at: microseconds since 1970 UTC; None for never.
-            surveys: ids of the only surveys that the scopes are for; None for all.
-
-        Raises:
-            InvalidInput: an argument is invalid.
-        """
+        """Return a new API key's text; raise InvalidInput. ``expires_at``: microseconds since 1970 UTC."""
         at = self._store.clock()
         if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
             raise InvalidInput(f"The name of a key must have 1 to {MAX_NAME} printable characters.")
@@ -176,12 +145,6 @@ class Credentials:
         return was_revoked
 
     def verify_key(self, text: str) -> Integrator:
-        """Return the key's integrator.
-
-        Raises:
-            Unauthorized: unknown, expired or revoked.
-            Unavailable: the database did not answer.
-        """
         key_id = parse_key_id(text)
         stored = (
             None
@@ -197,11 +160,7 @@ class Credentials:
         return _integrator(stored)
 
     def sign_in(self, text: str) -> tuple[str, Integrator]:
-        """Return a new sign-in's cookie and integrator.
-
-        Raises:
-            Unauthorized: the key is invalid.
-        """
+        """Return a new sign-in's cookie and integrator."""
         integrator = self.verify_key(text.strip())
         cookie = secrets.token_urlsafe(32)
         at = self._store.clock()
@@ -213,11 +172,6 @@ class Credentials:
         return cookie, integrator
 
     def verify_sign_in(self, cookie: str) -> Integrator:
-        """Return the sign-in's integrator.
-
-        Raises:
-            Unauthorized: it or its key ended.
-        """
         at = self._store.clock()
         hashed = hash_secret(cookie)
         found = self._store.run_read(lambda connection: credentials.read_sign_in(connection, hashed))

@@ -47,7 +47,6 @@ class Participant:
         issued_at, expires_at: microseconds since 1970 UTC.
         granted_at: when the first of the tokens that this one renews was issued. A revocation covers them all.
         mark: INVITATION; the id of a link that works once; None for other tokens.
-        parameters: of an invitation, for the session that it begins.
     """
 
     key: SessionKey
@@ -68,13 +67,7 @@ class Participant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integrator:
-    """A caller with an API key, or signed in with one.
-
-    Attributes:
-        key_id: not secret.
-        expires_at: microseconds since 1970 UTC; None for never.
-        surveys: the ids of the only surveys that the scopes are for; None for all.
-    """
+    """A caller with an API key, or signed in with one. ``surveys`` limit its scopes, unless None."""
 
     key_id: str
     name: str
@@ -87,39 +80,30 @@ Principal = Anyone | Developer | Participant | Integrator
 
 
 def has_scope(principal: Principal, scope: Scope, survey_id: str | None = None) -> bool:
-    """Return whether the principal has a scope for all sessions of a survey; None: of all surveys."""
+    """Return whether the principal has a scope for a survey, or for all (None)."""
     if isinstance(principal, Integrator):
         return scope in principal.scopes and (principal.surveys is None or survey_id in principal.surveys)
     return isinstance(principal, Developer)
 
 
 def require_scope(principal: Principal, scope: Scope, survey_id: str | None = None) -> None:
-    """Raise unless the principal has a scope for all sessions of a survey; None: of all surveys.
-
-    Raises:
-        Unauthorized: no credentials were given.
-        Forbidden: they lack the scope, or are limited to other surveys; whether the survey exists does not matter.
-    """
+    """Raise Unauthorized without credentials, or Forbidden; whether the survey exists does not matter."""
     require_within(require_some_scope(principal, scope), survey_id)
 
 
 def require_within(surveys: frozenset[str] | None, survey_id: str | None) -> None:
-    """Raise Forbidden unless a survey, or None for all, is within a key's limits, None for all."""
+    """Raise Forbidden unless a survey, or all (None), is within a key's limits."""
     if surveys is not None and survey_id not in surveys:
         raise Forbidden(f"The API key is limited to surveys: {', '.join(sorted(surveys))}.")
 
 
 def limits(principal: Principal) -> frozenset[str] | None:
-    """Return the ids of the only surveys that an integrator's scopes are for; None for all, and for other callers."""
+    """Return the only surveys of an integrator's scopes; None for all, and for other callers."""
     return principal.surveys if isinstance(principal, Integrator) else None
 
 
 def require_some_scope(principal: Principal, scope: Scope) -> frozenset[str] | None:
-    """Return the ids of the surveys for which the principal has a scope, None for all; raise if there is none.
-
-    Raises:
-        Unauthorized, Forbidden: as :func:`require_scope`.
-    """
+    """Return the surveys for which the principal has a scope, None for all; else raise."""
     if isinstance(principal, Developer):
         return None
     if isinstance(principal, Integrator):
@@ -132,21 +116,14 @@ def require_some_scope(principal: Principal, scope: Scope) -> frozenset[str] | N
 
 
 def require_session_access(principal: Principal, scope: Scope, key: SessionKey, *, own: bool = False) -> None:
-    """Raise unless the principal has a scope for a session, which need not exist.
-
-    Args:
-        own: allow a participant their own session, whatever the scope.
-
-    Raises:
-        Unauthorized, Forbidden: as :func:`require_scope`.
-    """
+    """Raise unless the principal has a scope for a session, which need not exist, or it is their own."""
     if isinstance(principal, Participant) and principal.key == key and (own or scope in _PARTICIPANT_SCOPES):
         return
     require_scope(principal, scope, key.survey_id)
 
 
 def granted_at(principal: Principal) -> int | None:
-    """Return since when a participant has access; None if revoking their tokens does not concern the caller."""
+    """Return since when a participant has access; None for other callers."""
     return principal.granted_at if isinstance(principal, Participant) else None
 
 

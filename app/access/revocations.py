@@ -30,11 +30,7 @@ OVERLAP_US = 60 * 1_000_000
 
 
 class Revocations(ForkAware):
-    """Revoked tokens and API keys; other processes' within POLL_S. Safe from any thread.
-
-    Args:
-        life_us: of a token; older revocations are unnecessary.
-    """
+    """Revoked tokens and API keys; other processes' within POLL_S. Safe from any thread."""
 
     def __init__(self, store: SessionStore, life_us: int) -> None:
         self._store = store
@@ -51,11 +47,6 @@ class Revocations(ForkAware):
         self._read_all_at = float("-inf")
 
     def start(self) -> None:
-        """Read all revocations, and start polling.
-
-        Raises:
-            Unavailable: the database did not answer.
-        """
         self._read()
         self._start_thread()
         register(self)
@@ -77,13 +68,12 @@ class Revocations(ForkAware):
             self._start_thread()
 
     def add_tokens(self, key: SessionKey, at: int) -> None:
-        """Revoke a session's tokens issued until a time."""
         with self._mutex:
             self._tokens[key] = max(at, self._tokens.get(key, 0))
 
     @contextmanager
     def revoking(self, key: SessionKey, at: int) -> Iterator[None]:
-        """Revoke a session's tokens issued until a time while the block stores that, and afterwards unless it fails."""
+        """Revoke tokens issued until a time while the block stores that, and afterwards unless it fails."""
         with self._mutex:
             self._provisional = (*self._provisional, (key, at))
         try:
@@ -96,7 +86,7 @@ class Revocations(ForkAware):
                 self._provisional = tuple(remaining)
 
     def revoked_at(self, key: SessionKey) -> int:
-        """Return until when a session's tokens are revoked, -1 if they are not; never blocks."""
+        """Return until when tokens are revoked, or -1; never blocks."""
         names: list[SessionKey | str] = [key, *[_hash(salt, key) for salt in self._salts]]
         provisional = [at for other, at in self._provisional if other == key]
         return max([*provisional, *[self._tokens.get(name, -1) for name in names]])
@@ -164,7 +154,6 @@ class Revocations(ForkAware):
             self._store.run_transaction(lambda connection: leases.remove_expired_links(connection, at))
 
     def _drop_before(self, before: int) -> None:
-        """Drop what only expired tokens needed."""
         with suppress(StepkeepError):  # read-only; the next full poll retries
             self._delete(before)
         with self._mutex:

@@ -1,12 +1,11 @@
 """Resume tokens and API keys.
 
-A token proves that the bearer is a participant: base64url JSON, ``[survey_id, user_id, issued_at, expires_at]``
-(microseconds since 1970 UTC), and an HMAC-SHA256 (itsdangerous) with a key derived from SECRET_KEY. A token that renews
-another appends its ``granted_at``. After that, INVITATION marks an invitation, any other text is the id of a link that
-works once, and null is neither. Last are the parameters of an invitation, if it has any.
+A token is base64url JSON, ``[survey_id, user_id, issued_at, expires_at]`` (microseconds since 1970 UTC), and an
+HMAC-SHA256 with a key derived from SECRET_KEY. Optional: ``granted_at`` of the first token that it renews; INVITATION
+or the id of a link that works once, or null; an invitation's parameters.
 
-An API key, ``stepkeep_<id>_<secret>``, is shown once and stored as a hash. SHA-256 is enough for 256 random bits: slow
-hashes protect secrets that people choose (OWASP ASVS 5.0, 11.4; NIST SP 800-63B, 5.1.1).
+An API key, ``stepkeep_<id>_<secret>``, is shown once and stored as a hash. SHA-256 is enough for 256 random bits
+(OWASP ASVS 5.0, 11.4; NIST SP 800-63B, 5.1.1).
 """
 
 import hashlib
@@ -50,11 +49,7 @@ def new_user_id() -> str:
 
 
 class ResumeTokens:
-    """Issues and verifies tokens. Safe from any thread.
-
-    Args:
-        secrets: all are accepted; the newest, the last, signs.
-    """
+    """Accepts all secrets; the last signs. Safe from any thread."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._serializer = URLSafeSerializer(
@@ -72,13 +67,6 @@ class ResumeTokens:
         mark: str | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> str:
-        """Return a new token, valid for ``life_us`` microseconds.
-
-        Args:
-            granted_at: of the token that it renews.
-            mark: INVITATION, or the id of a link.
-            parameters: of an invitation.
-        """
         payload: list[object] = [*key, at, at + life_us]
         if granted_at is not None or mark is not None or parameters:
             payload.append(at if granted_at is None else granted_at)
@@ -89,11 +77,7 @@ class ResumeTokens:
         return self._serializer.dumps(payload)
 
     def read(self, token: str, at: int) -> Participant:
-        """Return the token's participant.
-
-        Raises:
-            Unauthorized: forged, malformed, expired, or issued more than CLOCK_SKEW_US in the future.
-        """
+        """Raise Unauthorized also if issued more than CLOCK_SKEW_US in the future."""
         if len(token) > MAX_LENGTH or not _SHAPE.fullmatch(token):
             raise Unauthorized
         try:
@@ -122,7 +106,6 @@ class NewKey(NamedTuple):
 
 
 def new_key() -> NewKey:
-    """Return a new key; show its text to its owner, do not store it."""
     key_id = "".join(secrets.choice(_ALPHABET) for _ in range(12))
     secret = secrets.token_urlsafe(32)
     return NewKey(key_id, f"{PREFIX}{key_id}_{secret}", hash_secret(secret))
@@ -142,5 +125,4 @@ def matches_key(text: str, secret_hash: str | None) -> bool:
 
 
 def hash_secret(secret: str) -> str:
-    """Return the hash under which a random secret is stored."""
     return hashlib.sha256(secret.encode(errors="replace")).hexdigest()

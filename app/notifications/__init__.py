@@ -1,4 +1,4 @@
-"""Notifications between processes of changed sessions and their versions, over PostgreSQL, Redis or by polling."""
+"""Notifications between processes of changed sessions, over PostgreSQL, Redis or by polling."""
 
 from .notifier import ChangeNotifier
 

@@ -46,11 +46,7 @@ LATE_COMMIT_S = 2.0
 
 
 class ChangeNotifier:
-    """One store's notifications in one process; it connects and starts threads later. Safe from any thread.
-
-    Raises:
-        ConfigurationError: REDIS_URL can't be used.
-    """
+    """Connects and starts threads when needed. Safe from any thread."""
 
     def __init__(  # noqa: PLR0913 - each is another function of the store
         self,
@@ -96,7 +92,7 @@ class ChangeNotifier:
 
     @property
     def is_broadcast(self) -> bool:
-        """Whether this process learns of all sessions, not only of polled ones."""
+        """Return whether this process learns of all sessions, not only of polled ones."""
         return self._connect is not None
 
     def start(self) -> None:
@@ -105,10 +101,7 @@ class ChangeNotifier:
                 self._listener.start()
 
     def subscribe(self, key: SessionKey, version: int) -> None:
-        """Call ``on_change`` for versions above this one.
-
-        Called before loading, so that no change is missed.
-        """
+        """Call ``on_change`` for later versions; to be called before loading, so that none is missed."""
         with self._mutex:
             self._versions[key] = max(version, self._versions.get(key, 0))
             self._subscriptions[key] += 1
@@ -173,7 +166,7 @@ class ChangeNotifier:
                 self._notify(key, version)
 
     def _recent_changes(self) -> Mapping[SessionKey, int] | None:
-        """Return what has changed since LATE_COMMIT_S before the last poll; None if all sessions must be polled."""
+        """Return None if all sessions must be polled."""
         now = monotonic()
         # The last poll missed what had not been committed by then, with ids from LATE_COMMIT_S before it.
         while len(self._newest_ids) > 1 and self._newest_ids[1][0] <= self._newest_ids[-1][0] - LATE_COMMIT_S:
@@ -214,8 +207,8 @@ class ChangeNotifier:
 class _FileProbe:
     """Detects other processes' writes by ``PRAGMA data_version`` (sqlite.org/pragma.html). Not thread-safe.
 
-    It changes with this process's commits too. Those have seen all writes before them; one that came after the last of
-    them is certain when the next commit, or the absence of one, tells.
+    It changes with this process's commits too, which have seen all writes before them; the next poll, with or without
+    another commit, tells of one that came after.
     """
 
     def __init__(self, url: URL, own_writes: OwnWrites) -> None:

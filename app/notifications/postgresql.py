@@ -1,7 +1,4 @@
-"""Notifications over PostgreSQL's LISTEN and NOTIFY, on connections of their own.
-
-A transaction pooler (PgBouncer) would lose them, so the start refuses one (``store/requirements.py``).
-"""
+"""Notifications over LISTEN and NOTIFY, which a transaction pooler would lose (``store/requirements.py``)."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,7 +15,6 @@ _SEND = "SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) payload"
 
 
 def postgresql_transport(url: URL) -> Callable[[], Transport]:
-    """Return a function that opens a transport."""
     # Notifications need not survive a crash: commit without a flush.
     engine = postgresql.engine(
         url, settings={"synchronous_commit": "off"}, isolation_level="AUTOCOMMIT", poolclass=NullPool

@@ -1,4 +1,4 @@
-"""Collects this process's commits, and sends them in a thread of its own.
+"""Sends this process's commits in a thread of its own.
 
 Never in the writer's transaction: PostgreSQL serializes the commits of transactions that notify
 (src/backend/commands/async.c).
@@ -26,12 +26,7 @@ _ACTIVITY = "publishing"
 
 
 class Publisher:
-    """The queue and its thread. Safe from any thread.
-
-    Args:
-        token: identifies the sender.
-        connect: opens a transport, or raises ConnectionError.
-    """
+    """The queue and its thread. Safe from any thread."""
 
     def __init__(self, token: str, connect: Callable[[], Transport], outages: OutageLog) -> None:
         self._token = token
@@ -45,7 +40,6 @@ class Publisher:
         self.transport: Transport | None = None
 
     def put(self, key: SessionKey, version: int) -> None:
-        """Queue a change, starting the thread."""
         with self._mutex:
             if not self._keep(key, version) or self._closing.is_set():
                 return

@@ -1,6 +1,6 @@
 """Notifications over Redis publish/subscribe; needs the extra ``redis``.
 
-Uses the library's Connection, since its PubSub reconnects silently, so that a gap would stay unnoticed.
+Uses the library's Connection: its PubSub reconnects silently, so that a gap would stay unnoticed.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,11 +26,7 @@ RECEIVE_LIMIT = 1000
 
 
 def redis_transport(redis_url: str, database: URL) -> Callable[[], Transport]:
-    """Return a function that opens a transport for this database.
-
-    Raises:
-        ConfigurationError: the library is missing, or the URL is invalid.
-    """
+    """Raise ConfigurationError if the library is missing, or the URL is invalid."""
     try:
         import redis  # noqa: PLC0415 - an extra
     except ImportError:

@@ -1,7 +1,6 @@
 """The thread that receives other processes' changes: it listens, or polls.
 
-A killed process or a lost connection loses notifications. So it also polls after each connect, every SAFETY_POLL_S, and
-while it reconnects.
+A lost connection loses notifications. So it also polls after each connect, and every SAFETY_POLL_S.
 """
 
 import threading
@@ -31,14 +30,7 @@ CLOSE_S = 2.0
 
 
 class ChangeListener:
-    """The thread.
-
-    Args:
-        poll: reads subscribed sessions' versions.
-        connect: None to poll only.
-        has_changed: whether a poll may find anything; called in the thread.
-        interval_s: between polls without a transport.
-    """
+    """Polls only, every ``interval_s``, if ``connect`` is None."""
 
     def __init__(
         self,

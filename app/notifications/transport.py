@@ -20,16 +20,12 @@ PAYLOAD_BYTES = 7900
 
 
 class Transport(Protocol):
-    """One connection, used by one thread.
-
-    A lost one raises the built-in ConnectionError, without the URL, and can only be closed. Only ``send`` may block for
-    long.
-    """
+    """A lost one raises ConnectionError, without the URL, and can only be closed. For one thread."""
 
     def listen(self) -> None: ...
 
     def receive(self, timeout_s: float) -> Sequence[str]:
-        """Return payloads, at the first that arrives, or after ``timeout_s`` seconds."""
+        """Return payloads at the first that arrives, or none after ``timeout_s``."""
         ...
 
     def probe(self) -> None: ...
@@ -75,7 +71,7 @@ class OutageLog:
             log.info("Changes by other processes arrive at once again.")
 
     def start(self, run: Callable[[], None], name: str) -> threading.Thread | None:
-        """Start a daemon thread; return None if there are no more, or the interpreter exits."""
+        """Return None if there are no more threads, or the interpreter exits."""
         what = f"starting {name}"
         thread = threading.Thread(target=run, name=name, daemon=True)
         try:
@@ -88,12 +84,10 @@ class OutageLog:
 
 
 def envelope_prefix(token: str) -> str:
-    """Return the start of this sender's payloads."""
     return f'["{token}",'
 
 
 def encode(token: str, versions: Mapping[SessionKey, int]) -> list[str]:
-    """Return payloads of these versions."""
     payloads: list[str] = []
     items: list[str] = []
     size_bytes = 0
@@ -108,11 +102,7 @@ def encode(token: str, versions: Mapping[SessionKey, int]) -> list[str]:
 
 
 def decode(payload: str) -> list[tuple[SessionKey, int]]:
-    """Return a payload's sessions and versions.
-
-    Raises:
-        ValueError: not :func:`encode`'s.
-    """
+    """Raise ValueError for what :func:`encode` did not make."""
     try:
         _token, *items = orjson.loads(payload)
         return [(SessionKey(str(survey_id), str(user_id)), int(version)) for survey_id, user_id, version in items]

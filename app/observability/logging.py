@@ -1,9 +1,7 @@
 """Log lines on standard error: one event, one line, as text or JSON.
 
-Unprintable characters, line ends included, are escaped; keys and tokens are redacted. An exception's message, which may
-quote an answer, is left out. Ids of requests and connections come from structlog's contextvars.
-
-gunicorn's configuration uses this module first: it must import nothing that reads the settings.
+Unprintable characters are escaped, keys and tokens redacted, and messages of exceptions, which may quote an answer,
+left out. gunicorn's configuration uses this module first: it must import nothing that reads the settings.
 """
 
 import json
@@ -61,14 +59,13 @@ class LineFormatter(structlog.stdlib.ProcessorFormatter):
 
 
 def resolve_log_format(setting: str, environment: str) -> LogFormat:
-    """Return the format of STEPKEEP_LOG_FORMAT, resolving ``auto``."""
     if setting == "auto":
         return "json" if environment == "production" else "text"
     return "json" if setting == "json" else "text"
 
 
 def configure_logging(level: str, log_format: LogFormat = "text") -> None:
-    """Set the application's level, and write all logs unless the root logger has a handler."""
+    """Write all logs unless the root logger has a handler."""
     logging.getLogger("stepkeep").setLevel(level)
     root = logging.getLogger()
     if not root.handlers:
@@ -78,7 +75,7 @@ def configure_logging(level: str, log_format: LogFormat = "text") -> None:
 
 
 def redact(text: str) -> str:
-    """Return the text without API keys (but for their ids), tokens and signing secrets."""
+    """Remove API keys but for their ids, tokens and signing secrets."""
     return _SECRET.sub(lambda secret: f"{secret['key'] or ''}…", text)
 
 

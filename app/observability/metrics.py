@@ -1,7 +1,6 @@
 """The metrics, in Prometheus' format; ``docs/observability.md`` describes each.
 
-No label identifies a participant. ``gunicorn_config.py`` sets PROMETHEUS_MULTIPROC_DIR before this is imported. Turns
-are counted once a batch, so that a turn takes no lock.
+No label identifies a participant. ``gunicorn_config.py`` sets PROMETHEUS_MULTIPROC_DIR before this is imported.
 """
 
 import os
@@ -129,7 +128,7 @@ BUILD: Final = _gauge(
 
 
 def exposition() -> bytes:
-    """Return Prometheus' text, of all server processes that share a folder."""
+    """Return the text of all server processes that share a folder."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY)
     together = CollectorRegistry()

@@ -1,6 +1,6 @@
-"""Traces by OpenTelemetry, which is imported only when they are on and configured by its own variables.
+"""Traces by OpenTelemetry, imported only when they are on and configured by its own variables.
 
-No span has a participant's id or anything of an answer; of an exception it has the type, never the message.
+No span has a participant's id, an answer, or an exception's message.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ _NO_SPAN_START: AbstractContextManager[Ending] = nullcontext(_NO_SPAN)
 
 
 class _Tracer:
-    """OpenTelemetry's API with its own provider and tracer."""
-
     def __init__(self, exporter: SpanExporter | None) -> None:
         self.api = importlib.import_module("opentelemetry.trace")
         propagation = importlib.import_module("opentelemetry.trace.propagation.tracecontext")
@@ -68,7 +66,7 @@ class _Tracer:
 
     @contextmanager
     def record(self, span: Span, *, ends: bool) -> Iterator[SetAttribute]:
-        """Make the span the current one of the block, and end it at its end if ``ends``."""
+        """Make the span the current one of the block, and end it if ``ends``."""
         with self.api.use_span(
             span,
             end_on_exit=ends,
@@ -101,14 +99,7 @@ _active: _Tracer | None = None
 
 
 def start(exporter: SpanExporter | None = None) -> None:
-    """Record traces from now on; idempotent.
-
-    Args:
-        exporter: None exports over OTLP/HTTP in the background.
-
-    Raises:
-        ConfigurationError: OpenTelemetry is not installed.
-    """
+    """Record traces, exported over OTLP/HTTP in the background for None. Idempotent."""
     global _active  # noqa: PLW0603 - one per process, like the log
     if _active is not None:
         return
@@ -130,12 +121,8 @@ def span(
 ) -> AbstractContextManager[SetAttribute]:
     """Record a span of the block; it gives a function that sets attributes.
 
-    Args:
-        name: one of a few; what varies belongs in attributes.
-        kind: INTERNAL, SERVER or CLIENT.
-        links: results of :func:`current`; iterated only if traces are on.
-        headers: the span continues their trace (W3C Trace Context).
-        attributes: never a participant, a session or an answer.
+    ``name`` is one of a few; what varies belongs in attributes. ``links`` are iterated only if traces are on. The span
+    continues the headers' trace (W3C Trace Context).
     """
     if _active is None:
         return _NO_SPAN
@@ -143,7 +130,7 @@ def span(
 
 
 def span_start(name: str, *, kind: str = "INTERNAL") -> AbstractContextManager[Ending]:
-    """Record a span whose work continues after the block, e.g. in a callback.
+    """Record a span that continues after the block, e.g. in a callback.
 
     The block gets the span's last block, to be entered once, in any thread; an exception in either ends the span.
     """
@@ -159,6 +146,5 @@ def current() -> object | None:
 
 
 def add_event(name: str, **attributes: str | int) -> None:
-    """Add an event to the current span."""
     if _active is not None:
         _active.api.get_current_span().add_event(name, dict(attributes))

@@ -1,4 +1,4 @@
-"""Participants' commands from an event loop, which never waits for the database."""
+"""Commands from an event loop, which never waits for the database."""
 
 import logging
 from collections.abc import Callable
@@ -26,13 +26,6 @@ the interpreter, and then the writer's thread waits for it too, not for the data
 
 @dataclass(slots=True, eq=False)
 class _Sent:
-    """A command under way.
-
-    Attributes:
-        submitted_at: monotonic clock.
-        check_at: in the stream's own time, when to check whether the database commits anything at all.
-    """
-
     key: SessionKey
     command: AnyCommand
     subscriber: Subscriber
@@ -42,16 +35,10 @@ class _Sent:
 
 
 class CommandStream:
-    """Submits commands in order, what arrived in a round of the loop together. For one thread.
+    """Submits commands in order, those of one round of the loop together. For one thread.
 
-    Commands that wait because the server is busy, or because a caller's transaction locks their session, are held back,
-    and refused after STEPKEEP_QUEUE_TIMEOUT_S. If nothing is committed any more for STEPKEEP_PENDING_AFTER_S, the
-    database is unavailable: until its queue is committed, commands are decided in memory, in order.
-
-    Args:
-        follow_up: called for each commit: its key, result and sender.
-        latest: returns the newest known state and its survey.
-        call_soon: runs a function in the loop's thread; safe from any thread.
+    Commands wait for a busy server up to STEPKEEP_QUEUE_TIMEOUT_S. If nothing is committed for
+    STEPKEEP_PENDING_AFTER_S, commands are decided in memory, in order, until all that wait there are committed.
     """
 
     def __init__(
@@ -78,13 +65,7 @@ class CommandStream:
         self._under_way: dict[WriteRequest, _Sent] = {}
 
     def submit(self, key: SessionKey, command: AnyCommand, subscriber: Subscriber, callback: StreamCallback) -> None:
-        """Submit a command, whose values must be strict JSON, with this round.
-
-        Args:
-            subscriber: the sender, not notified.
-            callback: gets a Result, a Queued, or the exception: Overloaded, MessageIdReused, SessionUnreadable and
-                others of ``Writer.submit``.
-        """
+        """Submit a command, whose values must be strict JSON."""
         sent = _Sent(key, command, subscriber, callback, monotonic(), self._waited_s + self._pending_after_s)
         if self._pending.is_unavailable or self._pending.holds(key):
             self._call_soon(self._queue, sent)
@@ -94,7 +75,7 @@ class CommandStream:
         self._batch.append(request)
 
     def flush(self) -> bool:
-        """Give the round's commands to the writer; return whether there are any. While its queue is full, they wait."""
+        """Enqueue the round's commands, unless the writer's queue is full."""
         if not self._batch or self._writer.waiting_turns >= self._queue_limit:
             return False
         requests, self._batch = self._batch, []
@@ -102,11 +83,7 @@ class CommandStream:
         return True
 
     def check(self, now: float) -> None:
-        """Find what has waited for too long; call this several times a second.
-
-        Args:
-            now: monotonic clock.
-        """
+        """Find what has waited for too long; call it several times a second."""
         self._waited_s += min(now - self._checked_at, LONGEST_STEP_S)
         self._checked_at = now
         if self._writer.committed_at != self._seen_commit_at:

@@ -1,4 +1,4 @@
-"""Commands of callers that must not wait, such as asyncio's tasks: their results come by callback."""
+"""Commands of callers that must not wait, such as asyncio's tasks."""
 
 import logging
 import threading
@@ -13,13 +13,9 @@ log = logging.getLogger("stepkeep.service")
 
 
 class DeferredTurns:
-    """Submits commands without waiting. Safe from any thread.
+    """Submits commands without waiting, in order. Safe from any thread.
 
-    While the writer's queue is full, commands are held back, in order. Each result lets others in; therefore at least
-    one of this object's commands is in the queue while any is held back.
-
-    Args:
-        follow_up: called for each commit, whatever becomes of its caller.
+    They are held back while the writer's queue is full, unless none of them is in it: each result lets others in.
     """
 
     def __init__(self, queue_limit: int, writer: Writer, follow_up: Callable[[SessionKey, Committed], None]) -> None:
@@ -33,15 +29,9 @@ class DeferredTurns:
 
     @property
     def waiting_turns(self) -> int:
-        """The commands of all callers in the queue, and those held back."""
         return self._writer.waiting_turns + len(self._held_back)
 
     def submit(self, key: SessionKey, command: AnyCommand, callback: ResultCallback) -> WriteRequest:
-        """Submit a command whose values are checked.
-
-        Args:
-            callback: gets the Result, or an exception of ``Writer.submit``, from any thread; must not wait.
-        """
         request = WriteRequest([(key, command)], callback=partial(self._settle, callback))
         with self._mutex:
             self._held_back[request] = None
@@ -49,7 +39,7 @@ class DeferredTurns:
         return request
 
     def withdraw(self, request: WriteRequest) -> bool:
-        """Return whether the command still waited, and is never committed now; else its callback is called."""
+        """Return whether the command is never committed; else its callback is called."""
         with self._mutex:
             if request in self._held_back:
                 del self._held_back[request]
@@ -61,7 +51,7 @@ class DeferredTurns:
             return True
 
     def close(self) -> None:
-        """Enqueue all that is held back, also beyond the limit, for ``Writer.close`` to commit."""
+        """Enqueue all that is held back, also beyond the limit."""
         with self._mutex:
             requests = list(self._held_back)
             self._held_back.clear()

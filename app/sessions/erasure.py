@@ -22,12 +22,7 @@ IN_JOURNAL = "; but it is in the erasure journal: unless the session changes, th
 
 
 class SessionEraser:
-    """Erases sessions, or sets unreadable ones aside. Safe from any thread.
-
-    Args:
-        transaction: as ``SessionStore.run_transaction``.
-        journal: None if none is kept.
-    """
+    """Safe from any thread."""
 
     def __init__(
         self,
@@ -43,10 +38,7 @@ class SessionEraser:
         self._database = erasure_replay.Database(queries.clock, queries.run, transaction)
 
     def delete(self, key: SessionKey, *, actor: str | None = None) -> bool:
-        """Erase a session, set aside or not, and revoke its tokens; return whether there was one.
-
-        Args:
-            actor: of an audit log entry without the participant; None leaves it to the caller.
+        """Erase a session and its tokens. Without an actor, the audit log entry is left to the caller.
 
         Raises:
             Unavailable: not done, or the outcome is unknown; repeating it is safe.
@@ -58,12 +50,7 @@ class SessionEraser:
         return bool(keys)
 
     def erase_participant(self, user_id: str, survey_id: str | None = None, *, actor: str | None = None) -> int:
-        """Erase a participant in one survey, or in all (None); return the number of sessions.
-
-        Raises:
-            InvalidUserId, InvalidInput: an id is invalid.
-            Unavailable: as :meth:`delete`.
-        """
+        """Return the number of erased sessions; see :meth:`delete`."""
         participant = self._queries.stored_key(user_id, survey_id).user_id
         invited = tuple(self._queries.catalogue.surveys) if survey_id is None else (survey_id,)
         keys = self._erase(participant, survey_id, invited, actor)
@@ -71,10 +58,7 @@ class SessionEraser:
         return len(keys)
 
     def replay(self, records: Iterable[ErasureRecord], *, actor: str = erasure_replay.AUTOMATIC_ACTOR) -> int:
-        """Erase sessions that began before these erasures; return how many.
-
-        Database and journal then have the erasures.
-        """
+        """Erase sessions that began before these erasures."""
         keys = erasure_replay.replay(self._database, list(records), actor=actor).erased
         self._clean_up(keys)
         self.reconcile()
@@ -95,21 +79,16 @@ class SessionEraser:
             self._journal.check()
 
     def journal_records(self) -> list[ErasureRecord]:
-        """Return the journal's erasures.
-
-        Raises:
-            ErasureJournalUnavailable: it can't be read.
-        """
         return [] if self._journal is None else list(self._journal.read())
 
     def truncate_wal(self) -> None:
-        """Remove erased rows from SQLite's WAL, now or, if a reader uses it, at a later checkpoint."""
+        """Remove erased rows from SQLite's WAL, now or at a later checkpoint."""
         if self._queries.engine.dialect.name == "sqlite":
             with suppress(Unavailable):
                 self._transaction(sqlite.truncate_wal)
 
     def set_aside(self, key: SessionKey, error: SessionUnreadable) -> None:
-        """Rename an unreadable session, so that a new one can begin; one that is readable now stays."""
+        """Rename a session so that a new one can begin, unless it is readable now."""
         at, revisions = self._queries.clock(), self._queries.revisions
         with suppress(SessionUnreadable):
             self._queries.load(key)  # loads its revision too, before its row is locked

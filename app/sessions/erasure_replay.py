@@ -47,12 +47,9 @@ class Database:
 
 
 def reconcile(database: Database, journal: ErasureJournal) -> list[SessionKey]:
-    """Replay the erasures that only the journal has; return the keys of erased sessions.
+    """Replay the erasures that only the journal has; return the erased keys. Idempotent.
 
     A session that changed after its erasure is kept and logged; only :func:`replay` erases it.
-
-    Raises:
-        ErasureJournalUnavailable, Unavailable: not done; repeating it is safe.
     """
     if {record.identity for record in journal.read()} == _stored_identities(database):
         return []
@@ -70,7 +67,7 @@ def reconcile(database: Database, journal: ErasureJournal) -> list[SessionKey]:
 def replay(
     database: Database, records: Sequence[ErasureRecord], *, actor: str, keeps_changed: bool = False
 ) -> erasures.ReplayResult:
-    """Erase sessions that began before these erasures, and store the erasures. Idempotent."""
+    """Erase sessions that began before these erasures. Idempotent."""
     records = list({record.identity: record for record in records}.values())
     if not records:
         return erasures.ReplayResult([], [])

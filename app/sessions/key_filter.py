@@ -30,11 +30,7 @@ MAX_DELAY_S = 60.0
 
 
 class SessionKeyFilter:
-    """The keys of all sessions. Safe from any thread.
-
-    Attributes:
-        is_complete: whether this process learns of all new sessions; else none is definitely absent.
-    """
+    """Safe from any thread."""
 
     def __init__(self, run_read: keyset.Run) -> None:
         self._run_read = run_read

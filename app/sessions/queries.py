@@ -66,23 +66,17 @@ T = TypeVar("T")
 
 
 def now_us() -> int:
-    """Return the time in microseconds since 1970 UTC."""
+    """Return microseconds since 1970 UTC."""
     return time.time_ns() // 1000
 
 
 def all_keys(run: keyset.Run) -> Iterator[Sequence[SessionKey]]:
-    """Yield pages of all sessions' keys, in order."""
     start: SessionKey | None = None
     return keyset.pages(run, partial(sessions.read_keys, limit=KEYS_PER_PAGE), start, lambda key: key, KEYS_PER_PAGE)
 
 
 class SessionQueries:
-    """Reads sessions and survey revisions. Safe from any thread.
-
-    Args:
-        url: as ``engine.normalise_url`` returns it.
-        clock: returns microseconds since 1970 UTC.
-    """
+    """Reads sessions and survey revisions. Safe from any thread."""
 
     def __init__(
         self,
@@ -106,27 +100,18 @@ class SessionQueries:
         )
 
     def key(self, user_id: object, survey_id: str | None = None) -> SessionKey:
-        """Return the key of a session; None is the default survey.
-
-        Raises:
-            InvalidUserId, InvalidInput: the user id or the survey id is invalid.
-        """
+        """Return the key; None is the default survey."""
         if user_id in (".", ".."):  # HTTP clients remove them from paths (RFC 3986, 5.2.4)
             raise InvalidUserId(user_id)
         return self.stored_key(user_id, survey_id)
 
     def stored_key(self, user_id: object, survey_id: str | None = None) -> SessionKey:
-        """Return as :meth:`key`, also for the user ids ``.`` and ``..``, which earlier releases accepted."""
+        """Accept also ``.`` and ``..``, which earlier releases accepted."""
         if type(user_id) is not str or not _USER_ID.fullmatch(user_id):
             raise InvalidUserId(user_id)
         return SessionKey(self.survey_id(survey_id), user_id)
 
     def survey_id(self, survey_id: object) -> str:
-        """Return the survey id, or the default one.
-
-        Raises:
-            InvalidInput: not a survey id.
-        """
         resolved: object = self.catalogue.default_id if survey_id is None else survey_id
         if not isinstance(resolved, str) or not _SURVEY_ID.fullmatch(resolved):
             raise InvalidInput("A survey's id must be 1 to 64 of a-z 0-9 _ -, beginning with a letter or digit.")
@@ -141,13 +126,7 @@ class SessionQueries:
         return keys[0] if len(keys) == 1 else key
 
     def load(self, key: SessionKey) -> Snapshot | None:
-        """Return the session.
-
-        Raises:
-            SessionUnreadable: its row can't be decoded.
-            UnreadableHere: its key is not configured, or another release wrote it.
-            DatabaseUnavailable: the database did not answer.
-        """
+        """Return the session; raise SessionUnreadable or UnreadableHere."""
         self._check_open()
         try:
             row = with_retries(self._settings, self._loader.load, key)
@@ -161,12 +140,7 @@ class SessionQueries:
         return Snapshot(key=key, state=state, survey=self.revisions.get(key.survey_id, state.survey_revision))
 
     def load_with_survey(self, key: SessionKey) -> Snapshot | None:
-        """Return the session with its survey.
-
-        Raises:
-            NoSuchSurvey: neither survey nor revision is known.
-            SessionUnreadable: the revision is unknown.
-        """
+        """Return the session; raise NoSuchSurvey or SessionUnreadable without its survey."""
         snapshot = self.load(key)
         if snapshot is not None and snapshot.survey is None:
             self.catalogue.survey(key.survey_id)
@@ -182,14 +156,7 @@ class SessionQueries:
         newest_first: bool = False,
         is_page: bool = False,
     ) -> List[HistoryEntry]:
-        """Return events after a version.
-
-        Args:
-            is_page: the caller reads on: at most ``PAGE_BYTES``, but at least one event if there is any.
-
-        Raises:
-            SessionUnreadable: one can't be decoded.
-        """
+        """Return events; a page has at most ``PAGE_BYTES``, but one event if there is any."""
 
         def read(connection: Connection) -> List[HistoryEntry]:
             count = history.page_length(connection, key, after_version, limit) if is_page else limit
@@ -200,10 +167,7 @@ class SessionQueries:
         return self._read_history(key, read)
 
     def events_to_dicts(self, key: SessionKey, entries: Sequence[HistoryEntry]) -> List[EventDict]:
-        """Return consecutive events, oldest first, as interfaces show them (docs/protocol.md).
-
-        An answer in a survey of one language gets this language.
-        """
+        """Return consecutive events, oldest first, as in docs/protocol.md."""
         first = entries[0].version if entries else 1
         read = partial(history.read_revision, key=key, before_version=first, cipher=self.cipher)
         revision = self._read_history(key, read) if first > 1 else None
@@ -224,12 +188,6 @@ class SessionQueries:
         return None if survey is None else survey.language
 
     def at_version(self, key: SessionKey, version: int) -> Snapshot:
-        """Return the session at a version.
-
-        Raises:
-            NoSuchSession, NoSuchVersion: there is none.
-            SessionUnreadable: its history can't be replayed.
-        """
         newest = self.load(key)
         if newest is None:
             raise NoSuchSession(key.survey_id, key.user_id)
@@ -243,13 +201,7 @@ class SessionQueries:
         return Snapshot(key=key, state=state, survey=survey, as_of=as_of)
 
     def recorded_values(self, key: SessionKey, version: int, at: int) -> RecordedValues | None:
-        """Return the parameters, and the values that the event of a version and time recorded.
-
-        None if the session was erased or set aside.
-
-        Raises:
-            SessionUnreadable, UnreadableHere: they can't be decoded.
-        """
+        """Return None if the session was erased or set aside."""
         read = partial(history.read_recorded_values, key=key, version=version, at=at, cipher=self.cipher)
         return self._read_history(key, read)
 
@@ -262,13 +214,10 @@ class SessionQueries:
         updated_since: int | None = None,
         newest_first: bool = False,
     ) -> tuple[Sequence[Snapshot], Cursor | None]:
-        """Return a page of sessions, and the next page's cursor if there may be one.
+        """Return a page of readable sessions, and the next one's cursor if there may be one.
 
         By key, or by last change with ``updated_since`` (microseconds since 1970 UTC) or ``newest_first``. A page may
-        be short or empty though more follow. Unreadable sessions are left out.
-
-        Raises:
-            UnreadableHere: a session can't be read here; left out, it would seem erased.
+        be short or empty though more follow.
         """
 
         def read(connection: Connection) -> tuple[keyset.Page[SessionKey, Cursor], StoredSessions]:
@@ -298,11 +247,6 @@ class SessionQueries:
         return snapshots, page.following
 
     def database_facts(self) -> Mapping[str, str]:
-        """Return the database's kind and version.
-
-        Raises:
-            ConfigurationError: it is unreachable or has another schema.
-        """
         self._check_open()
         connect_or_explain(self.engine)
         check_schema(self.engine)
@@ -313,18 +257,14 @@ class SessionQueries:
         return self.run(lambda connection: history.find_missing_key(connection, self.cipher))
 
     def known_revisions(self, survey_id: str) -> List[Survey]:
-        """Return the offered revision, if any, then the stored ones that can be loaded, newest first.
-
-        Raises:
-            Unavailable: the database did not answer.
-        """
+        """Return the offered revision, then the stored ones, newest first."""
         newest = self.catalogue.surveys.get(survey_id)
         stored = (self.revisions.get(survey_id, revision) for revision in self.stored_revisions(survey_id))
         older = (survey for survey in stored if survey is not None and survey is not newest)
         return [*older] if newest is None else [newest, *older]
 
     def stored_revisions(self, survey_id: str) -> Sequence[str]:
-        """Return the stored revisions, newest first."""
+        """Return the newest first."""
         return self.run(lambda connection: definitions.read_revisions(connection, survey_id))
 
     def counts_by_survey(self) -> List[SurveyCount]:
@@ -332,11 +272,7 @@ class SessionQueries:
         return self.run(lambda connection: sessions.count_by_survey(connection, at))
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Return the result of ``work``, which only reads; transient errors are retried.
-
-        Raises:
-            Unavailable: the database did not answer, or :meth:`close` was called.
-        """
+        """Call ``work``, which only reads, again after transient errors."""
 
         def attempt() -> T:
             with self.engine.connect() as connection:
@@ -350,7 +286,6 @@ class SessionQueries:
             raise translate_error(error) from error
 
     def versions(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, int]:
-        """Return the versions of existing sessions."""
         return self.run(lambda connection: sessions.read_versions(connection, keys))
 
     def changes(self, after_id: int | None, limit: int) -> tuple[int, Mapping[SessionKey, int] | None]:

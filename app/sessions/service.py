@@ -64,11 +64,7 @@ BLOCKING_CALLS = 8
 
 
 class AuditLog:
-    """Records and reads who read, exported or erased what. Safe from any thread.
-
-    Args:
-        clock: returns microseconds since 1970 UTC.
-    """
+    """Who read, exported or erased what. Safe from any thread."""
 
     def __init__(self, run_read: keyset.Run, run_transaction: keyset.Run, clock: Callable[[], int]) -> None:
         self._run_read = run_read
@@ -85,11 +81,7 @@ class AuditLog:
         survey_id: str | None = None,
         user_id: str | None = None,
     ) -> None:
-        """Commit an entry about a session, a survey, or a participant in all surveys.
-
-        Raises:
-            Unavailable: it was not recorded, or the outcome is unknown.
-        """
+        """Commit an entry; Unavailable: not recorded, or the outcome is unknown."""
         entry = AuditEntry(
             at=self._clock(),
             actor=actor,
@@ -103,7 +95,7 @@ class AuditLog:
     def page(
         self, after_id: int | None = None, limit: int = 100, filters: Mapping[str, str] | None = None
     ) -> Page[RecordedEntry, int]:
-        """Return the next entries, newest first."""
+        """Return the newest entries first."""
         return self._run_read(lambda connection: audit.read_page(connection, after_id, limit, filters or {}))
 
 
@@ -112,14 +104,9 @@ class SessionStore(ForkAware):
 
     Attributes:
         clock: returns microseconds since 1970 UTC; never goes back.
-        run_read: as ``SessionQueries.run``.
-        run_transaction: as ``Writer.run``.
         threads: run blocking calls of callers that must not wait.
-        engine: of transactions that a program shares with the store (``SessionTurns.submit_in``). On SQLite each begins
-            as BEGIN IMMEDIATE: it waits for the writer, and others wait for it.
-
-    Raises:
-        ConfigurationError: STEPKEEP_ANSWERS_KEYS, STEPKEEP_ERASURES_FILE or REDIS_URL can't be used.
+        engine: of transactions shared with the store (``SessionTurns.submit_in``). On SQLite each begins as BEGIN
+            IMMEDIATE: it waits for the writer, and others wait for it.
     """
 
     def __init__(self, settings: Settings, catalogue: Catalogue, clock: Callable[[], int] = now_us) -> None:
@@ -190,8 +177,7 @@ class SessionStore(ForkAware):
         """Yield a connection of ``engine``; commit at the end, or roll back after an exception.
 
         Raises:
-            Unavailable: it can't connect or begin, e.g. a SQLite file is locked; or the outcome of its commit is
-                unknown.
+            Unavailable: it can't begin, or the outcome of its commit is unknown.
         """
         with ExitStack() as stack:
             try:
@@ -206,13 +192,9 @@ class SessionStore(ForkAware):
                 raise translate_error(error) from error
 
     def initialise(self, *, accepts_read_only: bool = False) -> None:
-        """Check the database, store the definitions that sessions pin, and replay the erasure journal.
+        """Check the database, store the surveys' definitions, and replay the erasure journal.
 
-        Args:
-            accepts_read_only: log a warning, and write nothing, if a database server is read-only.
-
-        Raises:
-            ConfigurationError: as :meth:`check`.
+        With ``accepts_read_only``, nothing is written if a database server is read-only.
         """
         try:
             self.check()
@@ -230,11 +212,7 @@ class SessionStore(ForkAware):
             self.erasure.reconcile()
 
     def check(self) -> None:
-        """Raise unless a server can start; write nothing.
-
-        Raises:
-            ConfigurationError: the database, its newest key or the journal can't be used.
-        """
+        """Raise ConfigurationError unless a server can start; write nothing."""
         with startup_errors(self._url):
             check_requirements(self._write_engine)
             check_connections(self._write_engine, self.queries.engine)
@@ -262,7 +240,6 @@ class SessionStore(ForkAware):
         self.run_transaction(lambda connection: definitions.add_definitions(connection, surveys, at))
 
     def start_background(self) -> None:
-        """Start reading all session keys, for new participants during an outage."""
         if self._notifier.is_broadcast and not self._is_read_only:  # a standby refuses LISTEN
             self._notifier.start()  # first: sessions that others begin meanwhile are received, or read
         self.surveys.start()
@@ -270,12 +247,11 @@ class SessionStore(ForkAware):
 
     @property
     def local_folders(self) -> frozenset[Path]:
-        """The folders of the SQLite file and the erasure journal."""
         paths = (self.sqlite_path, self.erasure.journal_path)
         return frozenset(path.resolve().parent for path in paths if path is not None)
 
     def file_problem(self) -> str | None:
-        """Return what happened to the SQLite file's name, and what to do; log when that begins or ends."""
+        """Return what happened to the SQLite file, and what to do; log its begin and end."""
         file = database_file(self._write_engine)
         if file is None:
             return None
@@ -287,7 +263,7 @@ class SessionStore(ForkAware):
         return file.problem
 
     def backlog(self) -> Backlog:
-        """Return the numbers of waiting turns; never blocks."""
+        """Count the waiting turns; never block."""
         pending = self.turns.pending
         return Backlog(self._writer.waiting_turns, pending.turns, is_unavailable=pending.is_unavailable)
 
@@ -296,11 +272,7 @@ class SessionStore(ForkAware):
         return self.turns.pending.wait_until_empty(timeout_s)
 
     def close(self) -> None:
-        """Commit the submitted turns, and close the connections; later turns and reads raise DatabaseUnavailable.
-
-        Turns that wait in memory for an unavailable database are dropped: their clients were told that they are not
-        saved yet, and send them again.
-        """
+        """Commit the submitted turns; those pending in memory are dropped, and their clients resend them."""
         for callback in self._close_callbacks:
             callback()
         self.surveys.close()
@@ -316,11 +288,11 @@ class SessionStore(ForkAware):
             self.queries.close()
 
     def set_outbox_callback(self, callback: Callable[[], None]) -> None:
-        """Call ``callback``, from any thread, after commits that queued a webhook delivery."""
+        """Call it, from any thread, after commits that queued a webhook delivery."""
         self._connection.outbox_callback = callback
 
     def add_close_callback(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` before connections are closed."""
+        """Call it before connections are closed."""
         self._close_callbacks.append(callback)
 
     def before_fork(self) -> None:
@@ -331,7 +303,6 @@ class SessionStore(ForkAware):
         self._connection.after_fork_in_parent()
 
     def after_fork_in_child(self) -> None:
-        """Open again: locks, threads and connections are the parent's."""
         outbox_callback = self._connection.outbox_callback
         _PARENTS.append(vars(self).copy())
         self._open()
@@ -345,15 +316,10 @@ _PARENTS: list[object] = []
 def open_store(
     settings: Settings, clock: Callable[[], int] = now_us, *, accepts_read_only: bool = False
 ) -> SessionStore:
-    """Return the store that the settings describe.
-
-    A SQLite database is created and upgraded; another must have the newest schema.
-
-    Args:
-        accepts_read_only: as :meth:`SessionStore.initialise`.
+    """Return the store; create or upgrade its database if it is SQLite.
 
     Raises:
-        ConfigurationError: a file of surveys or texts, the database or its schema can't be used.
+        ConfigurationError: the surveys, the texts, the database or its schema can't be used.
     """
     use_directory(settings.languages_dir)
     catalogue = read_catalogue(settings)
@@ -370,13 +336,7 @@ def open_store(
 
 
 def check_store(settings: Settings) -> None:
-    """Raise as :func:`open_store` would, without writing: another process may use the database.
-
-    A SQLite file may have an older schema, or not exist: the start creates and upgrades it.
-
-    Raises:
-        ConfigurationError: a file of surveys or texts, the database or its schema can't be used.
-    """
+    """Raise as :func:`open_store` would, but write nothing: a SQLite file may be old or not exist."""
     use_directory(settings.languages_dir)
     catalogue = read_catalogue(settings)
     url = database_url(settings)

@@ -1,4 +1,4 @@
-"""The connections of this process that show a session, notified of each change."""
+"""The connections of this process that show a session."""
 
 import threading
 from collections import OrderedDict
@@ -19,7 +19,7 @@ class Subscriber(Protocol):
 
     @property
     def stored(self) -> Snapshot | None:
-        """The newest committed state that the connection knows, without pending turns."""
+        """The newest committed state that it knows, without pending turns."""
         ...
 
     def publish(self, snapshot: Snapshot) -> None: ...
@@ -28,11 +28,7 @@ class Subscriber(Protocol):
 
 
 class Subscribers:
-    """Subscribers and recent states by session. Safe from any thread.
-
-    Attributes:
-        drop_callback: called with each erased session.
-    """
+    """Subscribers and recent states by session. Safe from any thread."""
 
     def __init__(self, notifier: ChangeNotifier) -> None:
         self._notifier = notifier
@@ -42,7 +38,6 @@ class Subscribers:
         self._recent: OrderedDict[SessionKey, Snapshot] = OrderedDict()
 
     def subscribe(self, key: SessionKey, subscriber: Subscriber) -> None:
-        """Publish states that others commit, in any process."""
         with self._mutex:
             subscribers = self._by_key.setdefault(key, set())
             subscribers.add(subscriber)
@@ -63,12 +58,11 @@ class Subscribers:
         self._notifier.unsubscribe(key)
 
     def publish(self, snapshot: Snapshot, sender: Subscriber | None) -> None:
-        """Publish this process's commit to all but the sender."""
+        """Publish this process's commit, in all processes."""
         self._notifier.publish(snapshot.key, snapshot.state.version)
         self.publish_here(snapshot, sender)
 
     def publish_here(self, snapshot: Snapshot, sender: Subscriber | None = None) -> None:
-        """Publish to this process's subscribers but the sender."""
         with self._mutex:
             subscribers = tuple(self._by_key.get(snapshot.key, ()))
         for subscriber in subscribers:
@@ -79,12 +73,11 @@ class Subscribers:
                 self._remember(snapshot.key, snapshot)
 
     def latest(self, key: SessionKey) -> Snapshot | None:
-        """Return the newest committed state known here."""
         with self._mutex:
             return _newest([subscriber.stored for subscriber in self._by_key.get(key, ())] + [self._recent.get(key)])
 
     def newest_version(self, key: SessionKey) -> int:
-        """Return the newest version known, or 0."""
+        """Return the newest version that subscribers know, or 0."""
         with self._mutex:
             newest = _newest([subscriber.stored for subscriber in self._by_key.get(key, ())])
         return newest.state.version if newest is not None else 0

@@ -35,12 +35,7 @@ RunTransaction = Callable[[Callable[[Connection], Any]], Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reload:
-    """What a reload changed.
-
-    Attributes:
-        added, changed, removed: ids of surveys.
-        findings: an error leaves its file's survey as it was.
-    """
+    """Ids of surveys; those with an error stay as they were."""
 
     added: tuple[str, ...]
     changed: tuple[str, ...]
@@ -49,13 +44,7 @@ class Reload:
 
 
 class SurveyReloader:
-    """Replaces what one process's catalogue offers. Safe from any thread.
-
-    Sessions keep their revisions; new and restarted ones get the new one.
-
-    Args:
-        is_alone: whether no other process uses the database.
-    """
+    """Replaces what one process offers; sessions keep their revisions. Safe from any thread."""
 
     def __init__(
         self,
@@ -77,7 +66,6 @@ class SurveyReloader:
         self._request: str | None = None
 
     def start(self) -> None:
-        """Start to poll for other processes' requests."""
         if not self._is_alone and self._thread is None:
             self._thread = threading.Thread(target=self._poll, name="stepkeep-surveys", daemon=True)
             self._thread.start()
@@ -88,13 +76,10 @@ class SurveyReloader:
             self._thread.join(CLOSING_S)
 
     def reload(self, *, is_everywhere: bool = False) -> Reload:
-        """Read the survey files again, and offer what is right.
-
-        Args:
-            is_everywhere: let the other processes of this database do the same, within POLL_S.
+        """Read the survey files again, also in the database's other processes, within POLL_S, if ``is_everywhere``.
 
         Raises:
-            Unavailable: new revisions could not be stored; nothing has changed.
+            Unavailable: nothing has changed.
         """
         with self._mutex:
             # Before the files are read: one that changes later has a later request, which is seen when polling.
@@ -121,7 +106,7 @@ class SurveyReloader:
         threading.Thread(target=self._reload_logged, name="stepkeep-surveys-reload").start()
 
     def _reload_logged(self) -> bool:
-        """Reload; return whether that was possible."""
+        """Return whether the files could be read."""
         try:
             self.reload()
         except StepkeepError as error:
@@ -157,10 +142,7 @@ class SurveyReloader:
                 failures += 1
 
     def _read_request(self) -> str | None:
-        """Return the newest request, or the one that was followed last if it can't be read.
-
-        A process that has followed none follows the newest: it may have read its files before.
-        """
+        """Return the newest request, or if it can't be read the last one that was followed."""
         try:
             return self._queries.run(lambda connection: leases.read_holder(connection, leases.RELOAD))
         except StepkeepError as error:

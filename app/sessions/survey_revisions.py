@@ -16,13 +16,7 @@ log = logging.getLogger("stepkeep.service")
 
 
 class SurveyRevisions:
-    """Looks up and caches surveys by revision. Safe from any thread.
-
-    Args:
-        read_definition: returns a revision's stored definition; None if there is none.
-        kept: how many revisions stay in memory besides the offered ones; others are read again. At least as many as
-            one transaction needs.
-    """
+    """Keeps the offered revisions, and ``kept`` others: at least a transaction's. Safe from any thread."""
 
     def __init__(self, catalogue: Catalogue, read_definition: Callable[[str, str], str | None], kept: int) -> None:
         self._catalogue = catalogue
@@ -33,12 +27,7 @@ class SurveyRevisions:
         self._mutex = threading.Lock()
 
     def cached(self, survey_id: str, revision: str | None, language: str | None = None) -> Survey | None:
-        """Return the survey at a revision, the newest for None, with its texts in a language parsed. Never blocks.
-
-        Raises:
-            RevisionNotLoaded: :meth:`load` must read or parse it first.
-            OtherRelease: this release does not know its definition.
-        """
+        """Return the newest survey for None; never block: RevisionNotLoaded asks for :meth:`load`."""
         survey = self._catalogue.surveys.get(survey_id)
         if revision is not None and (survey is None or survey.revision != revision):
             survey = self._remembered(survey_id, revision, language)
@@ -56,15 +45,11 @@ class SurveyRevisions:
         return _readable(survey)
 
     def keep(self, survey: Survey) -> None:
-        """Keep a survey that is to be replaced: sessions of its revision go on, also during an outage."""
+        """Keep a survey that is to be replaced: its sessions go on, also during an outage."""
         self._add((survey.id, survey.revision), survey)
 
     def get(self, survey_id: str, revision: str | None) -> Survey | None:
-        """Return as :meth:`cached`, reading the database if necessary.
-
-        Raises:
-            Unavailable: the database did not answer, or OtherRelease.
-        """
+        """Return as :meth:`cached`, reading the database if necessary."""
         try:
             return self.cached(survey_id, revision)
         except RevisionNotLoaded as missing:
@@ -75,21 +60,12 @@ class SurveyRevisions:
         return _readable(survey)
 
     def load(self, missing: RevisionNotLoaded) -> None:
-        """Load what :meth:`cached` lacked.
-
-        Raises:
-            Unavailable: the database did not answer, or OtherRelease.
-        """
         survey = self.get(missing.survey_id, missing.revision)
         if survey is not None:
             survey.in_language(missing.language)
 
     def find(self, survey_id: str, revision: str) -> Survey | None:
-        """Return as :meth:`get`, without remembering a revision that does not exist: a client may name any.
-
-        Raises:
-            Unavailable: the database did not answer, or OtherRelease.
-        """
+        """Return as :meth:`get`, but remember no revision that does not exist: a client may name any."""
         try:
             return self.cached(survey_id, revision)
         except RevisionNotLoaded:

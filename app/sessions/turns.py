@@ -75,7 +75,7 @@ log = logging.getLogger("stepkeep.service")
 
 
 class NewSession(TypedDict):
-    """How a session begins if there is none: ``Begin``, with the parameters as the caller has them."""
+    """The fields of ``Begin``, with the parameters as the caller has them."""
 
     is_audio_mode: bool
     granted_at: NotRequired[int | None]
@@ -84,12 +84,9 @@ class NewSession(TypedDict):
 
 
 class SessionTurns:
-    """Every way to change a session but erasure. Safe from any thread.
+    """Begins and changes sessions. Safe from any thread.
 
     Results are returned, and subscribers notified, only after COMMIT.
-
-    Attributes:
-        deferred: for callers that must not wait; see also :meth:`defer`.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of the store that change sessions
@@ -120,14 +117,10 @@ class SessionTurns:
         self._read_again_at = 0.0
 
     def get_or_create(self, key: SessionKey, **new: Unpack[NewSession]) -> tuple[Snapshot, bool]:
-        """Return the session, begun if there was none or it is unreadable, and whether it existed.
+        """Return the session, begun if necessary, and whether it existed.
 
         Raises:
-            NoSuchSurvey: there is neither a session nor the survey.
-            InvalidInput: there is none, and one of the survey's parameters is wrong or missing.
-            Unauthorized: there is none, and the participant's access has been revoked, e.g. by an erasure.
-            Overloaded: there is none, and the server is busy.
-            Unavailable: the database did not answer.
+            Unauthorized: the participant's access has been revoked, e.g. by an erasure.
         """
         snapshot = self.load(key)
         if snapshot is not None:
@@ -135,7 +128,7 @@ class SessionTurns:
         return self.begun(key, self._writer.submit(key, self.begin(key, **new)))
 
     def load(self, key: SessionKey) -> Snapshot | None:
-        """Return the session; None if there is none, or it was unreadable and is set aside now."""
+        """Return None if there is no session, or it was unreadable and is set aside now."""
         try:
             return self._queries.load_with_survey(key)
         except SessionUnreadable as error:
@@ -143,20 +136,14 @@ class SessionTurns:
             return None
 
     def begin(self, key: SessionKey, **new: Unpack[NewSession]) -> Begin:
-        """Return the command that begins a session; its result is for :meth:`begun`.
-
-        Raises:
-            NoSuchSurvey: there is no such survey.
-            InvalidInput: one of the survey's parameters is wrong or missing.
-            Overloaded: the server is busy.
-        """
+        """Return a command for :meth:`begun`; raise NoSuchSurvey, InvalidInput or Overloaded."""
         command = self._begin(key, **new)
         if self._writer.delay_s > BUSY_S:
             raise Overloaded(self._writer.waiting_turns)
         return command
 
     def begun(self, key: SessionKey, result: Result) -> tuple[Snapshot, bool]:
-        """Return the session, and whether it existed before a Begin."""
+        """Return the session, and whether it existed."""
         self._key_filter.add(key)
         snapshot = result.snapshot
         if snapshot is None:  # pragma: no cover - Begin is accepted, or there is a session
@@ -166,16 +153,12 @@ class SessionTurns:
     def join(
         self, key: SessionKey, *, subscriber: Subscriber | None, callback: ResultCallback, **new: Unpack[NewSession]
     ) -> tuple[Snapshot, int, bool]:
-        """Return a connecting participant's session, its stored version, and whether it existed.
+        """Return a session, its stored version, and whether it existed.
 
         During an outage, a known session is returned as cached, and a certainly new participant begins one that is
         stored later (version 0).
 
-        Args:
-            subscriber: not notified of that beginning; ``callback`` gets its result.
-
         Raises:
-            NoSuchSurvey, Unauthorized, InvalidInput: as :meth:`get_or_create`.
             Overloaded: the server is busy, and there is no session yet.
             Unavailable: during an outage, and a session may exist.
         """
@@ -203,12 +186,7 @@ class SessionTurns:
         return queued.snapshot, queued.version, queued.version > 0 or len(queued.snapshot.state.answers) > 0
 
     def submit(self, key: SessionKey, command: AnyCommand) -> Result:
-        """Return the committed result, or the rejection.
-
-        Raises:
-            Unavailable, MessageIdReused, SessionUnreadable: see ``Writer.submit``.
-            InvalidInput: values can't be saved.
-        """
+        """Raise as ``Writer.submit``, or InvalidInput."""
         check_command(command)
         result = self._writer.submit(key, _with_message_id(command))
         if isinstance(result, Committed):
@@ -216,10 +194,10 @@ class SessionTurns:
         return result
 
     def submit_in(self, transaction: Connection | OrmSession, key: SessionKey, command: AnyCommand) -> Result:
-        """Apply a command in a transaction of the caller, who commits it together with other rows, or rolls it back.
+        """Apply a command in a transaction of the caller, who commits it or rolls it back.
 
-        The result is as of :meth:`submit`, once the caller has committed. Until then nobody is notified, and the
-        session's other turns wait. After an error the transaction can go on, unless the database has ended it.
+        Until then nobody is notified, and the session's other turns wait. After an error the transaction can go on,
+        unless the database has ended it.
 
         Args:
             transaction: a connection or session of ``SessionStore.engine``; or of the caller's engine for the same
@@ -229,7 +207,6 @@ class SessionTurns:
             UnsuitableTransaction: turns can't be part of the transaction.
             Unavailable: turns of the session wait for the database; or as of :meth:`submit`, also after a deadlock or
                 when a lock timed out. Roll back, and repeat the transaction later.
-            MessageIdReused, SessionUnreadable, InvalidInput: as :meth:`submit`.
         """
         check_command(command)
         if self.pending.holds(key):
@@ -238,23 +215,15 @@ class SessionTurns:
         return self._transaction_turns.submit(transaction, key, _with_message_id(command), follow_up)
 
     def stream(self, call_soon: Callable[..., None]) -> CommandStream:
-        """Return a stream of participants' commands from the loop whose thread ``call_soon`` runs functions in."""
         return CommandStream(self._settings, self._writer, self.pending, self._follow_up, self._latest, call_soon)
 
     def defer(self, key: SessionKey, command: AnyCommand, callback: ResultCallback) -> WriteRequest:
-        """Submit a command without waiting; ``deferred`` can withdraw the request.
-
-        Args:
-            callback: gets the Result, or an exception as of :meth:`submit`, from any thread; must not wait.
-
-        Raises:
-            InvalidInput: values can't be saved.
-        """
+        """Submit a command without waiting; the callback, in any thread, must not wait."""
         check_command(command)
         return self.deferred.submit(key, _with_message_id(command), callback)
 
     def submit_many(self, turns: Sequence[Turn]) -> list[Result | Exception]:
-        """Return each command's result or exception, in order; one transaction for ``batch_limit`` of them."""
+        """Return results or exceptions, in order; one transaction for ``batch_limit`` commands."""
         invalid = {number: problem for number, turn in enumerate(turns) if (problem := validate_command(turn[1]))}
         valid = [(key, _with_message_id(command)) for n, (key, command) in enumerate(turns) if n not in invalid]
         submitted = iter(self._writer.submit_many(valid))
@@ -265,17 +234,10 @@ class SessionTurns:
         return results
 
     def submit_or_raise(self, key: SessionKey, command: AnyCommand) -> Committed:
-        """Return the committed result of an integrator's command.
-
-        Raises:
-            NoSuchSession: there is none.
-            VersionConflict: not at ``expected_version``.
-        """
         return self.committed_or_raise(key, command, self.submit(key, command))
 
     @staticmethod
     def committed_or_raise(key: SessionKey, command: AnyCommand, result: Result) -> Committed:
-        """Return or raise as :meth:`submit_or_raise`, for a result."""
         if isinstance(result, Committed):
             return result
         if result.rejection.code == "version_conflict":
@@ -284,11 +246,7 @@ class SessionTurns:
         raise NoSuchSession(key.survey_id, key.user_id)
 
     def receive(self, key: SessionKey, version: int) -> None:
-        """Load and publish another process's commit.
-
-        Raises:
-            Unavailable: the database did not answer.
-        """
+        """Load and publish another process's commit."""
         if version <= self._subscribers.newest_version(key):
             return
         with suppress(SessionUnreadable):
@@ -302,7 +260,7 @@ class SessionTurns:
                 self._subscribers.publish_here(snapshot)
 
     def close(self) -> None:
-        """Enqueue deferred turns for ``Writer.close`` to commit, and stop this object's threads."""
+        """Enqueue deferred turns for ``Writer.close`` to commit."""
         self.pending.close()
         self.deferred.close()
         self._joins.close()

@@ -43,10 +43,7 @@ from ..survey import (
 
 
 class FindSurvey(Protocol):
-    """Returns a survey at a revision, the newest for None, with its texts in a language parsed.
-
-    Raises RevisionNotLoaded instead of reading or parsing, because sessions are locked.
-    """
+    """Returns a survey with its texts; raises RevisionNotLoaded instead of waiting, because sessions are locked."""
 
     def __call__(self, survey_id: str, revision: str | None, language: str | None = None, /) -> Survey | None: ...
 
@@ -57,7 +54,7 @@ Turn = tuple[SessionKey, AnyCommand]
 
 
 class RevisionNotLoaded(Exception):
-    """This process has not loaded the session's revision yet, or its texts in the session's language."""
+    """This process lacks the session's revision, or its texts in the session's language."""
 
     def __init__(self, survey_id: str, revision: str, language: str | None = None) -> None:
         self.survey_id = survey_id
@@ -68,14 +65,7 @@ class RevisionNotLoaded(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """A command's committed result.
-
-    Attributes:
-        snapshot: its state is shared with the writer, not to be modified.
-        version: created by the command, earlier if ``duplicate``.
-        duplicate: it had been applied before.
-        event: None if ``duplicate``.
-    """
+    """A command's committed result. A duplicate has no event, and the version of its first commit."""
 
     snapshot: Snapshot
     version: int
@@ -95,19 +85,13 @@ Result = Committed | Rejected
 
 
 class Quota(NamedTuple):
-    """What a session's history may have before its participant's commands are refused.
-
-    Drafts may take half of it: however many there are, answers are still accepted.
-    """
+    """What a history may have. Drafts may take half: however many there are, answers are still accepted."""
 
     versions: int
     size_bytes: int
 
     def is_exceeded(self, command: AnyCommand, version: int, size_bytes: int) -> bool:
-        """Return whether the command would lead beyond it.
-
-        Integrators' writes count, but are not refused: they are in the audit log.
-        """
+        """Return whether to refuse the command; integrators' count, but are not refused."""
         if version * 2 <= self.versions and size_bytes * 2 <= self.size_bytes:
             return False
         share = 2 if isinstance(command, Draft) else 1
@@ -216,7 +200,6 @@ class _Batch:
         event: AnyEvent,
         fingerprint: str | None,
     ) -> Committed | SessionFull:
-        """Apply the event, unless the session is full."""
         state, survey = before
         message_id = command.message_id
         after = apply(state, event)
@@ -266,7 +249,7 @@ class _Batch:
         self._statements.commit(Changes(new, changed, self._events, written, self._webhook_events, self._granted()))
 
     def _granted(self) -> dict[SessionKey, int]:
-        """Return since when participants who begin a session have access, also if somebody else has begun it."""
+        """Return since when new participants have access, also if another one has begun the session."""
         granted: dict[SessionKey, int] = {}
         for key, command in self._turns:
             if isinstance(command, Begin) and command.granted_at is not None:

@@ -14,7 +14,6 @@ from .request import WriteRequest
 
 
 def record(batch: Sequence[WriteRequest], results: Iterable[Result | Exception]) -> None:
-    """Count a batch's results, and observe its waits."""
     for labels, times in Counter(map(_labels, results)).items():
         for counter in _counters(*labels):
             counter.inc(times)

@@ -1,8 +1,7 @@
 """Group commit: the commands of many sessions in one transaction, by leader and followers.
 
-A caller that finds the writer idle commits the queue, without thread hand-over; the others wait, and share its flush. A
-session's commands keep their order. An event loop never leads, because it must not wait for the database: a thread of
-the writer does, and calls it back.
+A caller that finds the writer idle commits the queue, without thread hand-over; the others share its flush. A
+session's commands keep their order. An event loop must not wait for the database: a thread of the writer leads.
 """
 
 import logging
@@ -36,15 +35,7 @@ CONCURRENT_WAKES = 4
 
 
 class Writer:
-    """The only writer of a database in this process. Safe from any thread.
-
-    Args:
-        find_survey: must not wait.
-        load_revision: loads what ``find_survey`` did not know.
-
-    Attributes:
-        committed_at: monotonic clock; when the last batch was committed.
-    """
+    """The only writer of a database in this process. Safe from any thread."""
 
     def __init__(
         self,
@@ -73,12 +64,12 @@ class Writer:
 
     @property
     def waiting_turns(self) -> int:
-        """Commands in the queue; approximate, without lock."""
+        """Count commands, approximately, without lock."""
         return self._waiting.turns
 
     @property
     def delay_s(self) -> float:
-        """How long the first of the queue has waited; approximate, without lock."""
+        """Return how long the first has waited, approximately, without lock."""
         try:
             return monotonic() - self._waiting.first().submitted_at
         except IndexError:
@@ -89,9 +80,7 @@ class Writer:
 
         Raises:
             DatabaseUnavailable: not committed, or the outcome is unknown; safe to resubmit with a message id.
-            MessageIdReused: another command had its message id.
             Overloaded: the queue is full, or the wait was too long; nothing was done.
-            SessionUnreadable: the stored session can't be read.
         """
         result: Result | Exception = self._execute(WriteRequest([(key, command)]))[0]
         if isinstance(result, Exception):
@@ -99,11 +88,10 @@ class Writer:
         return result
 
     def submit_many(self, turns: Sequence[Turn], *, retry_lock_waits: bool = True) -> list[Result | Exception]:
-        """Commit commands, ``batch_limit`` at a time; return results, or the exceptions of :meth:`submit`, in order.
+        """Commit ``batch_limit`` commands at a time; return results or exceptions in order.
 
-        Args:
-            retry_lock_waits: whether to retry after a lock timeout, and to wait for callers' transactions, after the
-                other sessions' commands are committed; otherwise their sessions' commands get SessionBlocked.
+        Without ``retry_lock_waits``, commands of sessions that a caller's transaction locks get SessionBlocked, and a
+        lock timeout is final. Otherwise they are committed after the others.
         """
         results: list[Result | Exception] = []
         for start in range(0, len(turns), self._settings.batch_limit):
@@ -125,7 +113,7 @@ class Writer:
         return [next(late_results if key in request.left_out else results) for key, _ in turns]
 
     def enqueue(self, requests: Sequence[WriteRequest]) -> None:
-        """Commit turns in order, without waiting, also for room: the requests' callbacks get the results."""
+        """Commit turns in order, without waiting, also for room."""
         refused: StepkeepError | None = None
         with self._mutex:
             if self._is_closed:
@@ -146,7 +134,7 @@ class Writer:
             request.call_back()
 
     def withdraw(self, request: WriteRequest) -> bool:
-        """Return whether the request still waited, and is never committed now; else its callback will be called."""
+        """Return whether the request is never committed; else its callback will be called."""
         with self._mutex:
             if request.is_taken or request.is_abandoned:
                 return False
@@ -156,20 +144,12 @@ class Writer:
             return True
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Return the result of ``work``, committed in a transaction of its own; it may be called several times.
-
-        Raises:
-            DatabaseUnavailable, Overloaded: as :meth:`submit`.
-        """
+        """Call ``work``, maybe several times, in a transaction of its own; raise as :meth:`submit`."""
         result: T = self._execute(WriteRequest(work=work))
         return result
 
     def block(self, key: SessionKey) -> None:
-        """Keep the session's turns waiting while a caller's transaction locks it: others must not wait for it too.
-
-        Raises:
-            DatabaseUnavailable: the writer is closed.
-        """
+        """Keep the session's turns waiting while a caller's transaction locks it."""
         with self._mutex:
             if self._is_closed:
                 raise DatabaseUnavailable("closed")
@@ -179,7 +159,7 @@ class Writer:
         return self._waiting.is_blocked(key)
 
     def unblock(self, key: SessionKey | None) -> None:
-        """Undo one :meth:`block` of the session, or all blocks for None."""
+        """Undo one :meth:`block`, or all for None."""
         with self._mutex:
             self._waiting.unblock(key)
             if self._waiting and not self._is_led:
@@ -264,7 +244,7 @@ class Writer:
                 self._pass_on()
 
     def _remove(self, request: WriteRequest) -> bool:
-        """Remove the request, under the mutex; return whether it was in the queue."""
+        """Remove the request, under the mutex."""
         is_removed = self._waiting.remove(request)
         if is_removed:
             self._has_room.notify_all()

@@ -27,12 +27,7 @@ class OrmSession(Protocol):
 
 
 class TransactionTurns:
-    """Applies turns in callers' transactions. Safe from any thread.
-
-    Args:
-        find_survey: must not wait.
-        load_revision: loads what ``find_survey`` did not know.
-    """
+    """Applies turns in callers' transactions. Safe from any thread."""
 
     def __init__(
         self,
@@ -57,14 +52,9 @@ class TransactionTurns:
     ) -> Result:
         """Apply the command; until the transaction ends, the session's other turns wait.
 
-        Args:
-            after_commit: gets a Committed once it is committed.
-
         Raises:
             UnsuitableTransaction: the command can't be part of it.
-            DatabaseUnavailable: e.g. an ORM session can't connect, a lock timed out, or after a deadlock; the caller's
-                transaction may be lost.
-            StepkeepError: as ``Writer.submit``.
+            DatabaseUnavailable: also after a deadlock or lock timeout; the caller's transaction may be lost.
         """
         try:
             connection = transaction if isinstance(transaction, Connection) else transaction.connection()

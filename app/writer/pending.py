@@ -1,7 +1,7 @@
 """Turns accepted while the database is unavailable: decided in memory, committed in order later.
 
-A session's later turns queue behind the first. The participant sees the predicted state; each turn is decided again on
-the stored state. Nothing here is acknowledged: clients resend what is lost with the process.
+The participant sees the predicted state; each turn is decided again on the stored state. Nothing here is
+acknowledged: clients resend what is lost with the process.
 """
 
 import logging
@@ -83,12 +83,7 @@ class Backlog(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queued:
-    """A turn that waits for the database.
-
-    Attributes:
-        version: stored, as far as known; 0 if none.
-        snapshot: predicted, with all queued turns.
-    """
+    """The predicted state, and the stored version as far as known, or 0."""
 
     snapshot: Snapshot
     version: int
@@ -120,11 +115,7 @@ class SessionQueue:
     is_stuck: bool = False
 
     def find(self, command: AnyCommand) -> PendingTurn | None:
-        """Return the turn with the command's message id.
-
-        Raises:
-            MessageIdReused: the id belongs to another command.
-        """
+        """Return the turn with the command's message id; raise MessageIdReused for another command."""
         if command.message_id is None:
             return None
         for pending in self.turns:
@@ -135,7 +126,7 @@ class SessionQueue:
         return None
 
     def replaceable_draft(self, command: AnyCommand) -> PendingTurn | None:
-        """Return the last turn if it is an older draft of the command's step."""
+        """Return the last turn if it is an older draft of the same step."""
         # The first may be being committed.
         if len(self.turns) <= 1 or not isinstance(command, Draft):
             return None
@@ -146,13 +137,8 @@ class SessionQueue:
 class PendingQueue:
     """This process's turns that wait for the database. Safe from any thread.
 
-    Args:
-        submit_many: must not retry after a lock timeout, nor wait for callers' transactions.
-        find_survey: must not block.
-
     Attributes:
         is_unavailable: whether the last attempt failed because of the database.
-        turns: their number.
     """
 
     def __init__(self, settings: Settings, submit_many: SubmitMany, find_survey: FindSurvey) -> None:
@@ -180,15 +166,8 @@ class PendingQueue:
     ) -> Queued | Rejected:
         """Queue the turn; a repeated message id joins its first turn.
 
-        Args:
-            load_base: returns the newest known state and its survey; called if there is no queue.
-
-        Returns:
-            Rejected: the answer does not fit its step; not queued.
-
         Raises:
             Overloaded: STEPKEEP_PENDING_LIMIT or STEPKEEP_PENDING_MIB is reached; not queued.
-            MessageIdReused: its id is another command's.
         """
         with self._changed:
             queue = self._queues.get(key) or SessionQueue(*load_base())
@@ -211,14 +190,14 @@ class PendingQueue:
             return self._queued(key, queue)
 
     def rebase(self, snapshot: Snapshot) -> None:
-        """Update the base, if there is a queue, after another process or path stored a newer state."""
+        """Update the base after another process or path stored a newer state."""
         with self._changed:
             queue = self._queues.get(snapshot.key)
             if queue is not None and (queue.base is None or snapshot.state.version >= queue.base.version):
                 queue.base, queue.survey, queue.predicted = snapshot.state, snapshot.survey, None
 
     def discard(self, key: SessionKey) -> None:
-        """Reject the turns of an erased session; another one may begin."""
+        """Reject the turns of an erased session."""
         with self._changed:
             if (queue := self._queues.get(key)) is not None:
                 self._finish(key, queue, len(queue.turns), _ERASED)
@@ -369,7 +348,6 @@ class PendingQueue:
             queue.has_failed = queue.is_stuck = False
 
     def _finish(self, key: SessionKey, queue: SessionQueue, count: int, result: Result | Exception) -> None:
-        """Give the first turns their result, and remove them."""
         # Before the queue is removed, so that later turns get their results later.
         for callback in [callback for pending in islice(queue.turns, count) for callback in pending.callbacks]:
             try:

@@ -33,7 +33,6 @@ class ThreadWaiter:
         return self._lock.acquire(timeout=timeout_s)
 
     def wake(self) -> None:
-        """Wake the caller, which may not wait yet."""
         self._lock.release()
 
     # Lets other callers run first. time.sleep(0) takes 70 us on Linux because of timer slack.
@@ -41,10 +40,7 @@ class ThreadWaiter:
 
 
 class GreenletWaiter:
-    """Lets a greenlet wait in its hub, as :class:`ThreadWaiter`.
-
-    -1 starts no timer, which costs more than the rest; the database's timeouts bound such waits.
-    """
+    """As :class:`ThreadWaiter`. -1 starts no timer, which costs more than the rest."""
 
     __slots__ = ("_hub", "_waiter")
 
@@ -90,16 +86,12 @@ class WriteRequest:
 
     Attributes:
         results: one a turn, or what ``work`` returned.
-        is_taken: being committed.
         skips_blocked: leaves out the turns of blocked sessions, also if there are no others.
-        left_out: blocked sessions whose turns were left out of ``turns``, for the caller to submit again.
+        left_out: blocked sessions whose turns were left out, for the caller to submit again.
         is_blocked: set aside until a caller's transaction ends.
-        is_abandoned: the caller no longer waits.
-        callback: called with this request once it has a result, by the committing thread; must not wait. A request with
-            one has no waiting caller, who could lead.
+        callback: called once there is a result, by the committing thread; must not wait. No caller waits, who could
+            lead.
         next: the follower to be woken by this caller.
-        submitted_at: monotonic clock.
-        trace_link: the caller's span.
     """
 
     turns: Sequence[Turn] = ()
@@ -133,13 +125,7 @@ class WriteRequest:
 
 
 class RequestQueue:
-    """Requests in order, and those set aside because a caller's transaction locks their session.
-
-    Every method needs the writer's mutex.
-
-    Attributes:
-        turns: of all requests.
-    """
+    """Requests in order, and those set aside for a caller's transaction. Needs the writer's mutex."""
 
     def __init__(self) -> None:
         self.turns = 0
@@ -152,7 +138,6 @@ class RequestQueue:
         return len(self._requests)
 
     def first(self) -> WriteRequest:
-        """Return the next to be taken; IndexError if there is none."""
         return self._requests[0]
 
     def append(self, request: WriteRequest) -> bool:
@@ -171,11 +156,7 @@ class RequestQueue:
         return True
 
     def take(self, limit: int) -> list[WriteRequest]:
-        """Remove and return the first requests: commands together, other work alone.
-
-        Args:
-            limit: of turns, unless one request has more.
-        """
+        """Remove the first requests, of up to ``limit`` turns or one request; ``work`` is taken alone."""
         taken: list[WriteRequest] = []
         size = 0
         while self._requests:
@@ -204,7 +185,7 @@ class RequestQueue:
         return key in self._blockers
 
     def unblock(self, key: SessionKey | None) -> None:
-        """Undo one :meth:`block` of the session, or all blocks for None. Its requests are taken after the leader's."""
+        """Undo one :meth:`block`, or all for None. Its requests are taken after the leader's."""
         self._blockers = self._blockers - Counter([key]) if key is not None else Counter()
         leader = [self._requests.popleft()] if self._requests and self._requests[0].is_leader else []
         others, self._requests = self._requests, deque(leader)  # the leader takes the first, which must be its own
