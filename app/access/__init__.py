@@ -1,4 +1,4 @@
-"""Authentication and permissions. Secrets are never stored in plain text, only as hashes."""
+"""Authentication and permissions. Secrets are stored as hashes only."""
 
 from ..store import StoredKey
 from .credentials import IDLE_US, SIGNED_IN_US, Credentials

@@ -47,13 +47,7 @@ class Credentials:
         mark: str | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> tuple[str, int]:
-        """Return a new token for a session, existing or not, and its expiry in microseconds since 1970 UTC.
-
-        Args:
-            granted_at: of the participant whose token it renews; None grants access.
-            mark: INVITATION, or ``new_link_id()`` for a link that works once.
-            parameters: of an invitation, also in the tokens that renew it.
-        """
+        """Return a token, which renews that of ``granted_at`` or grants access, and its expiry."""
         at = self._store.clock()
         if granted_at is None:  # the clock that revoked earlier tokens may be ahead
             at = max(at, self.revocations.revoked_at(key) + 1)
@@ -61,7 +55,7 @@ class Credentials:
         return self._tokens.issue(key, at, life, granted_at, mark, parameters), at + life
 
     def verify_token(self, token: str) -> Participant:
-        """Return the token's participant, unless it is of a link that works once."""
+        """Return the participant, unless the token is of a link that works once."""
         participant = self.verify_link(token)
         if participant.link_id is not None:
             raise Unauthorized
@@ -98,7 +92,7 @@ class Credentials:
         return self._store.clock() - participant.issued_at > self._life_us // 2
 
     def revoke_tokens(self, key: SessionKey, *, granted_at: int | None = None) -> None:
-        """Revoke a session's tokens; Unauthorized: access granted at ``granted_at`` was revoked meanwhile."""
+        """Revoke a session's tokens; Unauthorized: the caller's own access was revoked meanwhile."""
         at = self._store.clock()
         self._store.run_transaction(lambda connection: credentials.revoke_tokens(connection, key, at, granted_at))
         self.revocations.add_tokens(key, at)
@@ -106,7 +100,7 @@ class Credentials:
     def create_key(
         self, name: str, scopes: Sequence[str], expires_at: int | None = None, surveys: Sequence[str] | None = None
     ) -> str:
-        """Return a new API key's text; raise InvalidInput. ``expires_at``: microseconds since 1970 UTC."""
+        """Return a new API key's text; raise InvalidInput."""
         at = self._store.clock()
         if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
             raise InvalidInput(f"The name of a key must have 1 to {MAX_NAME} printable characters.")
@@ -187,7 +181,6 @@ class Credentials:
         return _integrator(found.key)
 
     def sign_out(self, cookie: str) -> None:
-        """End a sign-in; idempotent."""
         self._store.run_transaction(lambda connection: credentials.end_sign_in(connection, hash_secret(cookie)))
 
     def _should_record_use(self, key_id: str, last_used_at: int | None, at: int) -> bool:

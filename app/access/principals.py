@@ -36,15 +36,14 @@ class Anyone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Developer:
-    """A caller on this machine, in development mode."""
+    """A caller in development mode."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Participant:
-    """A caller with a resume token.
+    """A caller with a resume token. Times are in microseconds since 1970 UTC.
 
     Attributes:
-        issued_at, expires_at: microseconds since 1970 UTC.
         granted_at: when the first of the tokens that this one renews was issued. A revocation covers them all.
         mark: INVITATION; the id of a link that works once; None for other tokens.
     """
@@ -67,7 +66,7 @@ class Participant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integrator:
-    """A caller with an API key, or signed in with one. ``surveys`` limit its scopes, unless None."""
+    """A caller with an API key, or signed in with one."""
 
     key_id: str
     name: str
@@ -80,30 +79,30 @@ Principal = Anyone | Developer | Participant | Integrator
 
 
 def has_scope(principal: Principal, scope: Scope, survey_id: str | None = None) -> bool:
-    """Return whether the principal has a scope for a survey, or for all (None)."""
+    """Return whether the principal has a scope for a survey, or for all."""
     if isinstance(principal, Integrator):
         return scope in principal.scopes and (principal.surveys is None or survey_id in principal.surveys)
     return isinstance(principal, Developer)
 
 
 def require_scope(principal: Principal, scope: Scope, survey_id: str | None = None) -> None:
-    """Raise Unauthorized without credentials, or Forbidden; whether the survey exists does not matter."""
+    """Raise Unauthorized without credentials, else Forbidden, whether the survey exists or not."""
     require_within(require_some_scope(principal, scope), survey_id)
 
 
 def require_within(surveys: frozenset[str] | None, survey_id: str | None) -> None:
-    """Raise Forbidden unless a survey, or all (None), is within a key's limits."""
+    """Raise Forbidden if a survey, or all, is beyond a key's limits."""
     if surveys is not None and survey_id not in surveys:
         raise Forbidden(f"The API key is limited to surveys: {', '.join(sorted(surveys))}.")
 
 
 def limits(principal: Principal) -> frozenset[str] | None:
-    """Return the only surveys of an integrator's scopes; None for all, and for other callers."""
+    """Return an integrator's only surveys; None for all."""
     return principal.surveys if isinstance(principal, Integrator) else None
 
 
 def require_some_scope(principal: Principal, scope: Scope) -> frozenset[str] | None:
-    """Return the surveys for which the principal has a scope, None for all; else raise."""
+    """Return the surveys of a scope, None for all; raise if there is none."""
     if isinstance(principal, Developer):
         return None
     if isinstance(principal, Integrator):
@@ -116,19 +115,19 @@ def require_some_scope(principal: Principal, scope: Scope) -> frozenset[str] | N
 
 
 def require_session_access(principal: Principal, scope: Scope, key: SessionKey, *, own: bool = False) -> None:
-    """Raise unless the principal has a scope for a session, which need not exist, or it is their own."""
+    """Raise unless the principal has access to a session, which need not exist."""
     if isinstance(principal, Participant) and principal.key == key and (own or scope in _PARTICIPANT_SCOPES):
         return
     require_scope(principal, scope, key.survey_id)
 
 
 def granted_at(principal: Principal) -> int | None:
-    """Return since when a participant has access; None for other callers."""
+    """Return since when a participant has access."""
     return principal.granted_at if isinstance(principal, Participant) else None
 
 
 def audit_name(principal: Principal) -> str:
-    """Return the audit log's name; participants stay anonymous."""
+    """Return a name for the audit log; participants stay anonymous."""
     match principal:
         case Integrator():
             return f"key:{principal.key_id} ({principal.name})"

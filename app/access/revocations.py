@@ -1,4 +1,4 @@
-"""Revoked credentials in memory, so that every message can be checked, also during an outage."""
+"""Revoked credentials in memory: every message can be checked, also during an outage."""
 
 import logging
 import threading
@@ -30,7 +30,7 @@ OVERLAP_US = 60 * 1_000_000
 
 
 class Revocations(ForkAware):
-    """Revoked tokens and API keys; other processes' within POLL_S. Safe from any thread."""
+    """Learns of other processes' revocations within POLL_S. Safe from any thread."""
 
     def __init__(self, store: SessionStore, life_us: int) -> None:
         self._store = store
@@ -73,7 +73,7 @@ class Revocations(ForkAware):
 
     @contextmanager
     def revoking(self, key: SessionKey, at: int) -> Iterator[None]:
-        """Revoke tokens issued until a time while the block stores that, and afterwards unless it fails."""
+        """Revoke while the block stores that, and afterwards unless it fails."""
         with self._mutex:
             self._provisional = (*self._provisional, (key, at))
         try:

@@ -1,11 +1,10 @@
 """Resume tokens and API keys.
 
-A token is base64url JSON, ``[survey_id, user_id, issued_at, expires_at]`` (microseconds since 1970 UTC), and an
-HMAC-SHA256 with a key derived from SECRET_KEY. Optional: ``granted_at`` of the first token that it renews; INVITATION
-or the id of a link that works once, or null; an invitation's parameters.
+A token is base64url JSON, ``[survey_id, user_id, issued_at, expires_at, granted_at, mark, parameters]`` (times in
+microseconds since 1970 UTC; the last three as far as needed), and an HMAC-SHA256.
 
-An API key, ``stepkeep_<id>_<secret>``, is shown once and stored as a hash. SHA-256 is enough for 256 random bits
-(OWASP ASVS 5.0, 11.4; NIST SP 800-63B, 5.1.1).
+An API key, ``stepkeep_<id>_<secret>``, is stored as a hash. SHA-256 is enough for 256 random bits (OWASP ASVS 5.0,
+11.4; NIST SP 800-63B, 5.1.1).
 """
 
 import hashlib
@@ -112,13 +111,13 @@ def new_key() -> NewKey:
 
 
 def parse_key_id(text: str) -> str | None:
-    """Return the id in a key's text; None if malformed."""
+    """Return None if malformed."""
     match = _KEY.fullmatch(text)
     return match[1] if match else None
 
 
 def matches_key(text: str, secret_hash: str | None) -> bool:
-    """Compare in constant time, also for an unknown key (None)."""
+    """Compare in constant time, also for an unknown key."""
     match = _KEY.fullmatch(text)
     is_same = hmac.compare_digest(hash_secret(match[2] if match else ""), secret_hash or _NONE)
     return is_same and secret_hash is not None

@@ -1,4 +1,4 @@
-"""Notifications between processes of changed sessions, over PostgreSQL, Redis or by polling."""
+"""Notifications between processes of changed sessions."""
 
 from .notifier import ChangeNotifier
 

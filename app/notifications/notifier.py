@@ -92,7 +92,7 @@ class ChangeNotifier:
 
     @property
     def is_broadcast(self) -> bool:
-        """Return whether this process learns of all sessions, not only of polled ones."""
+        """Return whether this process learns of all sessions."""
         return self._connect is not None
 
     def start(self) -> None:
@@ -101,7 +101,7 @@ class ChangeNotifier:
                 self._listener.start()
 
     def subscribe(self, key: SessionKey, version: int) -> None:
-        """Call ``on_change`` for later versions; to be called before loading, so that none is missed."""
+        """Notify of later versions; to be called before loading, so that none is missed."""
         with self._mutex:
             self._versions[key] = max(version, self._versions.get(key, 0))
             self._subscriptions[key] += 1
@@ -116,7 +116,7 @@ class ChangeNotifier:
                 self._versions.pop(key, None)
 
     def publish(self, key: SessionKey, version: int) -> None:
-        """Notify the other processes of a commit; never blocks or raises."""
+        """Never block or raise."""
         self._advance(key, version)
         if self._publisher is not None:
             self._publisher.put(key, version)
@@ -207,8 +207,8 @@ class ChangeNotifier:
 class _FileProbe:
     """Detects other processes' writes by ``PRAGMA data_version`` (sqlite.org/pragma.html). Not thread-safe.
 
-    It changes with this process's commits too, which have seen all writes before them; the next poll, with or without
-    another commit, tells of one that came after.
+    It changes with this process's commits too, which have seen all writes before them; the next poll tells of one that
+    came after.
     """
 
     def __init__(self, url: URL, own_writes: OwnWrites) -> None:

@@ -1,4 +1,4 @@
-"""Notifications over LISTEN and NOTIFY, which a transaction pooler would lose (``store/requirements.py``)."""
+"""Notifications over LISTEN and NOTIFY, which a transaction pooler would lose."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

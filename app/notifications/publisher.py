@@ -1,6 +1,6 @@
 """Sends this process's commits in a thread of its own.
 
-Never in the writer's transaction: PostgreSQL serializes the commits of transactions that notify
+Not in the writer's transaction: PostgreSQL serializes the commits of those that notify
 (src/backend/commands/async.c).
 """
 
@@ -26,7 +26,7 @@ _ACTIVITY = "publishing"
 
 
 class Publisher:
-    """The queue and its thread. Safe from any thread."""
+    """Safe from any thread."""
 
     def __init__(self, token: str, connect: Callable[[], Transport], outages: OutageLog) -> None:
         self._token = token

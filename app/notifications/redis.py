@@ -1,7 +1,4 @@
-"""Notifications over Redis publish/subscribe; needs the extra ``redis``.
-
-Uses the library's Connection: its PubSub reconnects silently, so that a gap would stay unnoticed.
-"""
+"""Notifications over Redis. The library's PubSub reconnects silently, so that a gap would stay unnoticed."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress

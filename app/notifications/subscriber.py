@@ -30,7 +30,7 @@ CLOSE_S = 2.0
 
 
 class ChangeListener:
-    """Polls only, every ``interval_s``, if ``connect`` is None."""
+    """Polls only if ``connect`` is None."""
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ class Transport(Protocol):
     def send(self, payloads: Sequence[str]) -> None: ...
 
     def close(self) -> None:
-        """Close the connection; never raises."""
+        """Never raise."""
         ...
 
 
@@ -54,7 +54,7 @@ class OutageLog:
         self._failing: set[str] = set()
 
     def begin(self, what: str, reason: str) -> None:
-        """Record a failure; ``reason`` must hold no URL and no answer."""
+        """Log a failure; ``reason`` must hold no URL and no answer."""
         with self._mutex:
             is_first = not self._failing
             self._failing.add(what)
@@ -71,7 +71,7 @@ class OutageLog:
             log.info("Changes by other processes arrive at once again.")
 
     def start(self, run: Callable[[], None], name: str) -> threading.Thread | None:
-        """Return None if there are no more threads, or the interpreter exits."""
+        """Return None if there are no more threads."""
         what = f"starting {name}"
         thread = threading.Thread(target=run, name=name, daemon=True)
         try:

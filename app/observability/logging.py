@@ -1,7 +1,7 @@
 """Log lines on standard error: one event, one line, as text or JSON.
 
-Unprintable characters are escaped, keys and tokens redacted, and messages of exceptions, which may quote an answer,
-left out. gunicorn's configuration uses this module first: it must import nothing that reads the settings.
+Keys and tokens are redacted; messages of exceptions, which may quote an answer, are left out. gunicorn's
+configuration uses this module first: it must import nothing that reads the settings.
 """
 
 import json
@@ -109,7 +109,6 @@ def _to_json(_logger: object, _name: str, line: Line) -> str:
 
 
 def _shorten(value: object) -> object:
-    """Return a number unchanged, else a bounded text without secrets."""
     return value if isinstance(value, int | float) else redact(str(value)[: MAX_LENGTH + MARGIN])[:MAX_LENGTH]
 
 

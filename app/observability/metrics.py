@@ -1,7 +1,4 @@
-"""The metrics, in Prometheus' format; ``docs/observability.md`` describes each.
-
-No label identifies a participant. ``gunicorn_config.py`` sets PROMETHEUS_MULTIPROC_DIR before this is imported.
-"""
+"""The metrics of ``docs/observability.md``. PROMETHEUS_MULTIPROC_DIR must be set before; no label names a person."""
 
 import os
 from bisect import bisect_left
@@ -23,10 +20,10 @@ _QUICK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.
 
 
 class Amounts(Histogram):
-    """A histogram that takes many observations at once."""
+    """Takes many observations at once."""
 
     def observe_all(self, amounts: Iterable[tuple[float, int]]) -> None:
-        """Observe amounts, each with its frequency; takes one lock a bucket."""
+        """Observe amounts with their frequencies, with one lock a bucket."""
         total = 0.0
         met: dict[int, int] = {}
         for amount, times in amounts:

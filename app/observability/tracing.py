@@ -1,7 +1,4 @@
-"""Traces by OpenTelemetry, imported only when they are on and configured by its own variables.
-
-No span has a participant's id, an answer, or an exception's message.
-"""
+"""Traces by OpenTelemetry. No span has a participant's id, an answer, or an exception's message."""
 
 from __future__ import annotations
 
@@ -66,7 +63,6 @@ class _Tracer:
 
     @contextmanager
     def record(self, span: Span, *, ends: bool) -> Iterator[SetAttribute]:
-        """Make the span the current one of the block, and end it if ``ends``."""
         with self.api.use_span(
             span,
             end_on_exit=ends,
@@ -99,7 +95,7 @@ _active: _Tracer | None = None
 
 
 def start(exporter: SpanExporter | None = None) -> None:
-    """Record traces, exported over OTLP/HTTP in the background for None. Idempotent."""
+    """Record traces, exported over OTLP/HTTP for None. Idempotent."""
     global _active  # noqa: PLW0603 - one per process, like the log
     if _active is not None:
         return
@@ -119,21 +115,14 @@ def span(
     headers: Mapping[str, str] | None = None,
     **attributes: str | int,
 ) -> AbstractContextManager[SetAttribute]:
-    """Record a span of the block; it gives a function that sets attributes.
-
-    ``name`` is one of a few; what varies belongs in attributes. ``links`` are iterated only if traces are on. The span
-    continues the headers' trace (W3C Trace Context).
-    """
+    """Record a span of the block; links are iterated only if traces are on, headers continue a W3C trace."""
     if _active is None:
         return _NO_SPAN
     return _active.record(_active.start_span(name, kind, links, headers, attributes), ends=True)
 
 
 def span_start(name: str, *, kind: str = "INTERNAL") -> AbstractContextManager[Ending]:
-    """Record a span that continues after the block, e.g. in a callback.
-
-    The block gets the span's last block, to be entered once, in any thread; an exception in either ends the span.
-    """
+    """Record a span that continues after the block, whose value is the last block, for any thread."""
     return _NO_SPAN_START if _active is None else _active.record_start(_active.start_span(name, kind))
 
 

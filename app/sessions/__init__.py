@@ -1,4 +1,4 @@
-"""The session service: everything that the interfaces do with sessions."""
+"""The session service, the entry point for every interface."""
 
 from ..store import Action, Cursor, RecordedEntry, SurveyCount
 from . import erasure_replay

@@ -37,8 +37,8 @@ class _Sent:
 class CommandStream:
     """Submits commands in order, those of one round of the loop together. For one thread.
 
-    Commands wait for a busy server up to STEPKEEP_QUEUE_TIMEOUT_S. If nothing is committed for
-    STEPKEEP_PENDING_AFTER_S, commands are decided in memory, in order, until all that wait there are committed.
+    A command waits for a busy server up to STEPKEEP_QUEUE_TIMEOUT_S. If nothing is committed for
+    STEPKEEP_PENDING_AFTER_S, commands are decided in memory, until all that wait there are committed.
     """
 
     def __init__(
@@ -65,7 +65,6 @@ class CommandStream:
         self._under_way: dict[WriteRequest, _Sent] = {}
 
     def submit(self, key: SessionKey, command: AnyCommand, subscriber: Subscriber, callback: StreamCallback) -> None:
-        """Submit a command, whose values must be strict JSON."""
         sent = _Sent(key, command, subscriber, callback, monotonic(), self._waited_s + self._pending_after_s)
         if self._pending.is_unavailable or self._pending.holds(key):
             self._call_soon(self._queue, sent)

@@ -15,7 +15,7 @@ log = logging.getLogger("stepkeep.service")
 class DeferredTurns:
     """Submits commands without waiting, in order. Safe from any thread.
 
-    They are held back while the writer's queue is full, unless none of them is in it: each result lets others in.
+    They are held back while the writer's queue is full, unless it has none of them: each result lets others in.
     """
 
     def __init__(self, queue_limit: int, writer: Writer, follow_up: Callable[[SessionKey, Committed], None]) -> None:
@@ -60,7 +60,6 @@ class DeferredTurns:
                 self._writer.enqueue(requests)
 
     def _admit(self) -> None:
-        """Enqueue what there is room for, under the mutex."""
         if self._is_admitting:  # called by the writer, which refused a command
             return
         self._is_admitting = True

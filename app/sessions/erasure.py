@@ -38,7 +38,7 @@ class SessionEraser:
         self._database = erasure_replay.Database(queries.clock, queries.run, transaction)
 
     def delete(self, key: SessionKey, *, actor: str | None = None) -> bool:
-        """Erase a session and its tokens. Without an actor, the audit log entry is left to the caller.
+        """Erase a session and its tokens. Without an actor, the caller adds the audit log entry.
 
         Raises:
             Unavailable: not done, or the outcome is unknown; repeating it is safe.
@@ -65,7 +65,6 @@ class SessionEraser:
         return len(keys)
 
     def reconcile(self) -> None:
-        """Give the database and the journal the same erasures."""
         if self._journal is not None:
             self._clean_up(erasure_replay.reconcile(self._database, self._journal))
 
@@ -74,7 +73,6 @@ class SessionEraser:
         return None if self._journal is None else self._journal.path
 
     def check_journal(self) -> None:
-        """Raise ConfigurationError if the journal can't be kept."""
         if self._journal is not None:
             self._journal.check()
 

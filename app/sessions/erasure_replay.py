@@ -85,7 +85,7 @@ def replay(
 
 
 def read_all(read: keyset.Run) -> Iterator[ErasureRecord]:
-    """Yield the database's erasures, oldest first."""
+    """Yield the oldest first."""
     for page in keyset.pages(read, partial(erasures.read_after, limit=PAGE_SIZE), 0, lambda row: row[0], PAGE_SIZE):
         for _, record in page:
             yield record

@@ -1,7 +1,4 @@
-"""A Bloom filter of all session keys, to identify new participants during an outage.
-
-No false negatives (B. Bloom, CACM 13(7), 1970); 2 MB a million sessions.
-"""
+"""A Bloom filter of all session keys, without false negatives, to identify new participants during an outage."""
 
 import logging
 import threading

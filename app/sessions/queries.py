@@ -76,7 +76,7 @@ def all_keys(run: keyset.Run) -> Iterator[Sequence[SessionKey]]:
 
 
 class SessionQueries:
-    """Reads sessions and survey revisions. Safe from any thread."""
+    """Safe from any thread."""
 
     def __init__(
         self,
@@ -100,7 +100,6 @@ class SessionQueries:
         )
 
     def key(self, user_id: object, survey_id: str | None = None) -> SessionKey:
-        """Return the key; None is the default survey."""
         if user_id in (".", ".."):  # HTTP clients remove them from paths (RFC 3986, 5.2.4)
             raise InvalidUserId(user_id)
         return self.stored_key(user_id, survey_id)
@@ -126,7 +125,7 @@ class SessionQueries:
         return keys[0] if len(keys) == 1 else key
 
     def load(self, key: SessionKey) -> Snapshot | None:
-        """Return the session; raise SessionUnreadable or UnreadableHere."""
+        """Raise SessionUnreadable or UnreadableHere."""
         self._check_open()
         try:
             row = with_retries(self._settings, self._loader.load, key)
@@ -140,7 +139,6 @@ class SessionQueries:
         return Snapshot(key=key, state=state, survey=self.revisions.get(key.survey_id, state.survey_revision))
 
     def load_with_survey(self, key: SessionKey) -> Snapshot | None:
-        """Return the session; raise NoSuchSurvey or SessionUnreadable without its survey."""
         snapshot = self.load(key)
         if snapshot is not None and snapshot.survey is None:
             self.catalogue.survey(key.survey_id)
@@ -214,7 +212,7 @@ class SessionQueries:
         updated_since: int | None = None,
         newest_first: bool = False,
     ) -> tuple[Sequence[Snapshot], Cursor | None]:
-        """Return a page of readable sessions, and the next one's cursor if there may be one.
+        """Return readable sessions, and the next page's cursor.
 
         By key, or by last change with ``updated_since`` (microseconds since 1970 UTC) or ``newest_first``. A page may
         be short or empty though more follow.

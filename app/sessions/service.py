@@ -1,4 +1,4 @@
-"""The session service, the entry point for every interface."""
+"""The store: the service's parts, and their life cycle."""
 
 import logging
 import threading
@@ -95,7 +95,6 @@ class AuditLog:
     def page(
         self, after_id: int | None = None, limit: int = 100, filters: Mapping[str, str] | None = None
     ) -> Page[RecordedEntry, int]:
-        """Return the newest entries first."""
         return self._run_read(lambda connection: audit.read_page(connection, after_id, limit, filters or {}))
 
 
@@ -104,7 +103,6 @@ class SessionStore(ForkAware):
 
     Attributes:
         clock: returns microseconds since 1970 UTC; never goes back.
-        threads: run blocking calls of callers that must not wait.
         engine: of transactions shared with the store (``SessionTurns.submit_in``). On SQLite each begins as BEGIN
             IMMEDIATE: it waits for the writer, and others wait for it.
     """
@@ -174,11 +172,7 @@ class SessionStore(ForkAware):
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Yield a connection of ``engine``; commit at the end, or roll back after an exception.
-
-        Raises:
-            Unavailable: it can't begin, or the outcome of its commit is unknown.
-        """
+        """Commit at the end, or roll back; Unavailable: it can't begin, or its outcome is unknown."""
         with ExitStack() as stack:
             try:
                 connection = stack.enter_context(self.engine.connect())
@@ -251,7 +245,7 @@ class SessionStore(ForkAware):
         return frozenset(path.resolve().parent for path in paths if path is not None)
 
     def file_problem(self) -> str | None:
-        """Return what happened to the SQLite file, and what to do; log its begin and end."""
+        """Return what happened to the SQLite file, and what to do."""
         file = database_file(self._write_engine)
         if file is None:
             return None
@@ -263,16 +257,15 @@ class SessionStore(ForkAware):
         return file.problem
 
     def backlog(self) -> Backlog:
-        """Count the waiting turns; never block."""
         pending = self.turns.pending
         return Backlog(self._writer.waiting_turns, pending.turns, is_unavailable=pending.is_unavailable)
 
     def drain(self, timeout_s: float) -> bool:
-        """Wait until pending turns are committed; return False on timeout."""
+        """Return False on timeout."""
         return self.turns.pending.wait_until_empty(timeout_s)
 
     def close(self) -> None:
-        """Commit the submitted turns; those pending in memory are dropped, and their clients resend them."""
+        """Commit the submitted turns; clients resend those pending in memory."""
         for callback in self._close_callbacks:
             callback()
         self.surveys.close()
@@ -292,7 +285,6 @@ class SessionStore(ForkAware):
         self._connection.outbox_callback = callback
 
     def add_close_callback(self, callback: Callable[[], None]) -> None:
-        """Call it before connections are closed."""
         self._close_callbacks.append(callback)
 
     def before_fork(self) -> None:
@@ -316,11 +308,7 @@ _PARENTS: list[object] = []
 def open_store(
     settings: Settings, clock: Callable[[], int] = now_us, *, accepts_read_only: bool = False
 ) -> SessionStore:
-    """Return the store; create or upgrade its database if it is SQLite.
-
-    Raises:
-        ConfigurationError: the surveys, the texts, the database or its schema can't be used.
-    """
+    """Return the store, creating or upgrading a SQLite database; raise ConfigurationError."""
     use_directory(settings.languages_dir)
     catalogue = read_catalogue(settings)
     url = database_url(settings)

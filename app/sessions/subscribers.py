@@ -15,7 +15,7 @@ RECENT_LIMIT = 10_000
 
 
 class Subscriber(Protocol):
-    """A connection that shows a session. Called from other threads; must not block."""
+    """Called from other threads; must not block."""
 
     @property
     def stored(self) -> Snapshot | None:

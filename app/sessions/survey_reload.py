@@ -76,11 +76,7 @@ class SurveyReloader:
             self._thread.join(CLOSING_S)
 
     def reload(self, *, is_everywhere: bool = False) -> Reload:
-        """Read the survey files again, also in the database's other processes, within POLL_S, if ``is_everywhere``.
-
-        Raises:
-            Unavailable: nothing has changed.
-        """
+        """Reload, also in other processes if ``is_everywhere``; Unavailable: nothing has changed."""
         with self._mutex:
             # Before the files are read: one that changes later has a later request, which is seen when polling.
             request = self._ask_others() if is_everywhere and not self._is_alone else None
@@ -106,7 +102,6 @@ class SurveyReloader:
         threading.Thread(target=self._reload_logged, name="stepkeep-surveys-reload").start()
 
     def _reload_logged(self) -> bool:
-        """Return whether the files could be read."""
         try:
             self.reload()
         except StepkeepError as error:
@@ -142,7 +137,6 @@ class SurveyReloader:
                 failures += 1
 
     def _read_request(self) -> str | None:
-        """Return the newest request, or if it can't be read the last one that was followed."""
         try:
             return self._queries.run(lambda connection: leases.read_holder(connection, leases.RELOAD))
         except StepkeepError as error:

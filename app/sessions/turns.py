@@ -84,10 +84,7 @@ class NewSession(TypedDict):
 
 
 class SessionTurns:
-    """Begins and changes sessions. Safe from any thread.
-
-    Results are returned, and subscribers notified, only after COMMIT.
-    """
+    """Results are returned, and subscribers notified, only after COMMIT. Safe from any thread."""
 
     def __init__(  # noqa: PLR0913 - the parts of the store that change sessions
         self,
@@ -117,11 +114,7 @@ class SessionTurns:
         self._read_again_at = 0.0
 
     def get_or_create(self, key: SessionKey, **new: Unpack[NewSession]) -> tuple[Snapshot, bool]:
-        """Return the session, begun if necessary, and whether it existed.
-
-        Raises:
-            Unauthorized: the participant's access has been revoked, e.g. by an erasure.
-        """
+        """Return the session, begun if necessary, and whether it existed; Unauthorized: access was revoked."""
         snapshot = self.load(key)
         if snapshot is not None:
             return snapshot, True
@@ -200,13 +193,12 @@ class SessionTurns:
         unless the database has ended it.
 
         Args:
-            transaction: a connection or session of ``SessionStore.engine``; or of the caller's engine for the same
-                database (PostgreSQL, MariaDB), in READ COMMITTED. Used by one thread.
+            transaction: of ``SessionStore.engine``; or of the caller's engine for the same database (PostgreSQL,
+                MariaDB), in READ COMMITTED. Used by one thread.
 
         Raises:
             UnsuitableTransaction: turns can't be part of the transaction.
-            Unavailable: turns of the session wait for the database; or as of :meth:`submit`, also after a deadlock or
-                when a lock timed out. Roll back, and repeat the transaction later.
+            Unavailable: also after a deadlock or lock timeout. Roll back, and repeat the transaction later.
         """
         check_command(command)
         if self.pending.holds(key):
@@ -266,10 +258,7 @@ class SessionTurns:
         self._joins.close()
 
     def _try_to_join(self, key: SessionKey, **new: Unpack[NewSession]) -> tuple[Snapshot, bool] | None:
-        """Join within JOIN_TIMEOUT_S; fail at once for READ_RETRY_S after a failure.
-
-        None: no session, and no turns accepted now.
-        """
+        """Fail at once for READ_RETRY_S after a failure. None: no session, and no turns accepted now."""
         now = time.monotonic()
         if now < self._read_again_at:
             raise DatabaseUnavailable("a recent read failed")

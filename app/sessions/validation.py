@@ -16,7 +16,6 @@ MAX_STEP_LENGTH = 255
 
 
 def validate_command(command: AnyCommand) -> InvalidInput | None:
-    """Return the error of :func:`check_command`, or None."""
     try:
         check_command(command)
     except InvalidInput as problem:

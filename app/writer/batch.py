@@ -43,7 +43,7 @@ from ..survey import (
 
 
 class FindSurvey(Protocol):
-    """Returns a survey with its texts; raises RevisionNotLoaded instead of waiting, because sessions are locked."""
+    """Raises RevisionNotLoaded instead of waiting, because sessions are locked."""
 
     def __call__(self, survey_id: str, revision: str | None, language: str | None = None, /) -> Survey | None: ...
 
@@ -54,7 +54,7 @@ Turn = tuple[SessionKey, AnyCommand]
 
 
 class RevisionNotLoaded(Exception):
-    """This process lacks the session's revision, or its texts in the session's language."""
+    """This process lacks a revision, or its texts in a language."""
 
     def __init__(self, survey_id: str, revision: str, language: str | None = None) -> None:
         self.survey_id = survey_id
@@ -65,7 +65,7 @@ class RevisionNotLoaded(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """A command's committed result. A duplicate has no event, and the version of its first commit."""
+    """A duplicate has no event, and the version of its first commit."""
 
     snapshot: Snapshot
     version: int
@@ -75,7 +75,7 @@ class Committed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """A command that the survey's rules reject; nothing changed."""
+    """The survey's rules reject the command; nothing changed."""
 
     snapshot: Snapshot | None
     rejection: Rejection
@@ -85,13 +85,13 @@ Result = Committed | Rejected
 
 
 class Quota(NamedTuple):
-    """What a history may have. Drafts may take half: however many there are, answers are still accepted."""
+    """What a history may have. Drafts may take half: answers are still accepted."""
 
     versions: int
     size_bytes: int
 
     def is_exceeded(self, command: AnyCommand, version: int, size_bytes: int) -> bool:
-        """Return whether to refuse the command; integrators' count, but are not refused."""
+        """Integrators' commands count, but are not refused."""
         if version * 2 <= self.versions and size_bytes * 2 <= self.size_bytes:
             return False
         share = 2 if isinstance(command, Draft) else 1
@@ -249,7 +249,6 @@ class _Batch:
         self._statements.commit(Changes(new, changed, self._events, written, self._webhook_events, self._granted()))
 
     def _granted(self) -> dict[SessionKey, int]:
-        """Return since when new participants have access, also if another one has begun the session."""
         granted: dict[SessionKey, int] = {}
         for key, command in self._turns:
             if isinstance(command, Begin) and command.granted_at is not None:

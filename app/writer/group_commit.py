@@ -1,7 +1,7 @@
 """Group commit: the commands of many sessions in one transaction, by leader and followers.
 
 A caller that finds the writer idle commits the queue, without thread hand-over; the others share its flush. A
-session's commands keep their order. An event loop must not wait for the database: a thread of the writer leads.
+session's commands keep their order. An event loop must not wait: a thread of the writer leads.
 """
 
 import logging
@@ -64,12 +64,12 @@ class Writer:
 
     @property
     def waiting_turns(self) -> int:
-        """Count commands, approximately, without lock."""
+        """Approximate, without lock."""
         return self._waiting.turns
 
     @property
     def delay_s(self) -> float:
-        """Return how long the first has waited, approximately, without lock."""
+        """Approximate, without lock."""
         try:
             return monotonic() - self._waiting.first().submitted_at
         except IndexError:
@@ -90,8 +90,8 @@ class Writer:
     def submit_many(self, turns: Sequence[Turn], *, retry_lock_waits: bool = True) -> list[Result | Exception]:
         """Commit ``batch_limit`` commands at a time; return results or exceptions in order.
 
-        Without ``retry_lock_waits``, commands of sessions that a caller's transaction locks get SessionBlocked, and a
-        lock timeout is final. Otherwise they are committed after the others.
+        With ``retry_lock_waits``, commands that wait for a caller's transaction are committed after the others;
+        otherwise they get SessionBlocked.
         """
         results: list[Result | Exception] = []
         for start in range(0, len(turns), self._settings.batch_limit):
@@ -167,7 +167,7 @@ class Writer:
                 self._pass_on()
 
     def close(self) -> None:
-        """Commit the queue and close the connection; later requests fail as unavailable."""
+        """Commit the queue; later requests raise DatabaseUnavailable."""
         with self._mutex:
             self._is_closed = True
             self._has_room.notify_all()
@@ -190,7 +190,7 @@ class Writer:
         return request.results
 
     def _join(self, request: WriteRequest, *, is_last: bool) -> float:
-        """Append the request when there is room; return how long to wait. It leads if nobody does."""
+        """Return how long to wait. The request leads if no other does."""
         timeout_s = self._settings.queue_timeout_s
         with self._mutex:
             if self.waiting_turns >= self._settings.queue_limit and not is_last:
@@ -232,7 +232,7 @@ class Writer:
         waiter.wait(-1)
 
     def _abandon(self, request: WriteRequest) -> None:
-        """Leave the queue after a timeout or an interrupt; pass on lead and wake-up."""
+        """Leave the queue after an interrupt; pass on lead and wake-up."""
         with self._mutex:
             request.is_abandoned = True
             self._remove(request)
@@ -244,14 +244,13 @@ class Writer:
                 self._pass_on()
 
     def _remove(self, request: WriteRequest) -> bool:
-        """Remove the request, under the mutex."""
         is_removed = self._waiting.remove(request)
         if is_removed:
             self._has_room.notify_all()
         return is_removed
 
     def _call_substitute(self) -> None:
-        """Let the substitute thread lead, under the mutex."""
+        """Needs the mutex."""
         if self._substitute is None:
             calls = threading.Semaphore(0)
             threading.Thread(target=self._lead_for_others, args=(calls,), name="stepkeep-writer", daemon=True).start()
@@ -289,7 +288,7 @@ class Writer:
                 self._pass_on()
 
     def _pass_on(self) -> None:
-        """Pass the lead to the longest waiting request, under the mutex."""
+        """Pass the lead to the longest waiting request; needs the mutex."""
         if not self._waiting:
             self._is_led = False
         elif (first := self._waiting.first()).callback is None:

@@ -1,4 +1,4 @@
-"""Turns in a transaction of the caller, which commits them together with its own rows."""
+"""Turns in a transaction of the caller."""
 
 from collections.abc import Callable
 from functools import partial
@@ -27,7 +27,7 @@ class OrmSession(Protocol):
 
 
 class TransactionTurns:
-    """Applies turns in callers' transactions. Safe from any thread."""
+    """Safe from any thread."""
 
     def __init__(
         self,
@@ -50,12 +50,7 @@ class TransactionTurns:
         command: AnyCommand,
         after_commit: Callable[[Committed], None],
     ) -> Result:
-        """Apply the command; until the transaction ends, the session's other turns wait.
-
-        Raises:
-            UnsuitableTransaction: the command can't be part of it.
-            DatabaseUnavailable: also after a deadlock or lock timeout; the caller's transaction may be lost.
-        """
+        """Apply the command; until the transaction ends, the session's other turns wait."""
         try:
             connection = transaction if isinstance(transaction, Connection) else transaction.connection()
             end = self._transactions.join(connection)

@@ -1,7 +1,7 @@
 """Turns accepted while the database is unavailable: decided in memory, committed in order later.
 
-The participant sees the predicted state; each turn is decided again on the stored state. Nothing here is
-acknowledged: clients resend what is lost with the process.
+Each turn is decided again on the stored state. Nothing here is acknowledged: clients resend what is lost with the
+process.
 """
 
 import logging
@@ -115,7 +115,6 @@ class SessionQueue:
     is_stuck: bool = False
 
     def find(self, command: AnyCommand) -> PendingTurn | None:
-        """Return the turn with the command's message id; raise MessageIdReused for another command."""
         if command.message_id is None:
             return None
         for pending in self.turns:
@@ -126,7 +125,6 @@ class SessionQueue:
         return None
 
     def replaceable_draft(self, command: AnyCommand) -> PendingTurn | None:
-        """Return the last turn if it is an older draft of the same step."""
         # The first may be being committed.
         if len(self.turns) <= 1 or not isinstance(command, Draft):
             return None
@@ -135,11 +133,7 @@ class SessionQueue:
 
 
 class PendingQueue:
-    """This process's turns that wait for the database. Safe from any thread.
-
-    Attributes:
-        is_unavailable: whether the last attempt failed because of the database.
-    """
+    """Unavailable if the last attempt failed because of the database. Safe from any thread."""
 
     def __init__(self, settings: Settings, submit_many: SubmitMany, find_survey: FindSurvey) -> None:
         self._settings = settings
@@ -164,11 +158,7 @@ class PendingQueue:
     def accept(
         self, key: SessionKey, command: AnyCommand, load_base: LoadBase, callback: ResultCallback
     ) -> Queued | Rejected:
-        """Queue the turn; a repeated message id joins its first turn.
-
-        Raises:
-            Overloaded: STEPKEEP_PENDING_LIMIT or STEPKEEP_PENDING_MIB is reached; not queued.
-        """
+        """Queue the turn, or raise Overloaded; a repeated message id joins its first turn."""
         with self._changed:
             queue = self._queues.get(key) or SessionQueue(*load_base())
             if (known := queue.find(command)) is not None:

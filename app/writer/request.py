@@ -29,7 +29,7 @@ class ThreadWaiter:
         self._lock.acquire()
 
     def wait(self, timeout_s: float) -> bool:
-        """Return False after the timeout; -1 waits without one."""
+        """Return False after the timeout; -1 is none."""
         return self._lock.acquire(timeout=timeout_s)
 
     def wake(self) -> None:
@@ -40,7 +40,7 @@ class ThreadWaiter:
 
 
 class GreenletWaiter:
-    """As :class:`ThreadWaiter`. -1 starts no timer, which costs more than the rest."""
+    """-1 starts no timer, which costs more than the rest."""
 
     __slots__ = ("_hub", "_waiter")
 
@@ -75,7 +75,6 @@ Waiter = ThreadWaiter | GreenletWaiter
 
 
 def threads_are_greenlets() -> bool:
-    """Return whether gevent has patched threads."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
@@ -89,8 +88,7 @@ class WriteRequest:
         skips_blocked: leaves out the turns of blocked sessions, also if there are no others.
         left_out: blocked sessions whose turns were left out, for the caller to submit again.
         is_blocked: set aside until a caller's transaction ends.
-        callback: called once there is a result, by the committing thread; must not wait. No caller waits, who could
-            lead.
+        callback: of a caller that does not wait, and can't lead; called by the committing thread.
         next: the follower to be woken by this caller.
     """
 
@@ -134,7 +132,6 @@ class RequestQueue:
         self._blockers: Counter[SessionKey] = Counter()
 
     def __len__(self) -> int:
-        """Return how many can be taken."""
         return len(self._requests)
 
     def first(self) -> WriteRequest:
@@ -147,7 +144,6 @@ class RequestQueue:
         return not request.is_blocked
 
     def remove(self, request: WriteRequest) -> bool:
-        """Return whether it was in the queue."""
         requests = self._blocked if request.is_blocked else self._requests
         if request not in requests:
             return False
@@ -156,7 +152,7 @@ class RequestQueue:
         return True
 
     def take(self, limit: int) -> list[WriteRequest]:
-        """Remove the first requests, of up to ``limit`` turns or one request; ``work`` is taken alone."""
+        """Take requests of up to ``limit`` turns, or one request; ``work`` is taken alone."""
         taken: list[WriteRequest] = []
         size = 0
         while self._requests:
