@@ -9,7 +9,7 @@ from time import monotonic
 from ..errors import Overloaded, StepkeepError, Unavailable, UnreadableHere
 from ..settings import Settings
 from ..survey import AnyCommand, SessionKey, SessionState, Survey
-from ..writer import Committed, PendingQueue, Queued, Result, ResultCallback, Writer, WriteRequest
+from ..writer import PendingQueue, Queued, Result, Writer, WriteRequest
 from .subscribers import Subscriber
 
 log = logging.getLogger("stepkeep.service")
@@ -46,7 +46,7 @@ class CommandStream:
         settings: Settings,
         writer: Writer,
         pending: PendingQueue,
-        follow_up: Callable[[SessionKey, Committed, Subscriber], None],
+        follow_up: Callable[[SessionKey, Result | Exception, Subscriber], None],
         latest: Callable[[SessionKey], tuple[SessionState | None, Survey | None]],
         call_soon: Callable[..., None],
     ) -> None:
@@ -58,6 +58,7 @@ class CommandStream:
         self._follow_up = follow_up
         self._latest = latest
         self._call_soon = call_soon
+        self._on_result = partial(call_soon, self._settle)
         self._waited_s = 0.0  # stands still while this thread does not run
         self._checked_at = self._seen_commit_at = 0.0
         self._progress_at = 0.0
@@ -87,7 +88,9 @@ class CommandStream:
         self._checked_at = now
         if self._writer.committed_at != self._seen_commit_at:
             self._seen_commit_at, self._progress_at = self._writer.committed_at, self._waited_s
-        for request, sent in self._overdue():
+        for request, sent in list(self._under_way.items()):
+            if sent.check_at > self._waited_s and not request.is_blocked:
+                continue
             # A blocked request waits for a caller's transaction, which says nothing about the database.
             progress_at = self._waited_s if request.is_blocked else self._progress_at
             sent.check_at = progress_at + self._pending_after_s
@@ -101,16 +104,6 @@ class CommandStream:
                 self._writer.withdraw(request)
                 self._queue(sent)
 
-    def _overdue(self) -> list[tuple[WriteRequest, _Sent]]:
-        return [
-            (request, sent)
-            for request, sent in self._under_way.items()
-            if sent.check_at <= self._waited_s or request.is_blocked
-        ]
-
-    def _on_result(self, request: WriteRequest) -> None:
-        self._call_soon(self._settle, request)
-
     def _settle(self, request: WriteRequest) -> None:
         sent = self._under_way.pop(request, None)
         if sent is None:  # given up meanwhile
@@ -119,32 +112,20 @@ class CommandStream:
         if isinstance(result, Unavailable) and not isinstance(result, UnreadableHere | Overloaded):
             self._queue(sent)
             return
-        self._report(sent, result)
+        self._follow_up(sent.key, result, sent.subscriber)
         sent.callback(result)
 
-    def _report(self, sent: _Sent, result: Result | Exception) -> None:
-        if isinstance(result, Committed):
-            try:
-                self._follow_up(sent.key, result, sent.subscriber)
-            except Exception:
-                log.exception("Unexpected error after a commit; the sender gets its result.")
-
     def _queue(self, sent: _Sent) -> None:
-        try:
-            result: Result | Queued = self._pending.accept(
-                sent.key, sent.command, partial(self._latest, sent.key), self._final(sent)
-            )
-        except StepkeepError as error:
-            sent.callback(error)
-        except Exception as error:
-            log.exception("Unexpected error while queueing a turn.")
-            sent.callback(error)
-        else:
-            sent.callback(result)
-
-    def _final(self, sent: _Sent) -> ResultCallback:
-        def take(result: Result | Exception) -> None:
-            self._report(sent, result)
+        def finish(result: Result | Exception) -> None:
+            self._follow_up(sent.key, result, sent.subscriber)
             self._call_soon(sent.callback, result)
 
-        return take
+        result: Result | Queued | Exception
+        try:
+            result = self._pending.accept(sent.key, sent.command, partial(self._latest, sent.key), finish)
+        except StepkeepError as error:
+            result = error
+        except Exception as error:
+            log.exception("Unexpected error while queueing a turn.")
+            result = error
+        sent.callback(result)

@@ -1,15 +1,12 @@
 """Commands of callers that must not wait, such as asyncio's tasks."""
 
-import logging
 import threading
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
 
 from ..survey import AnyCommand, SessionKey
-from ..writer import Committed, Result, ResultCallback, Writer, WriteRequest
-
-log = logging.getLogger("stepkeep.service")
+from ..writer import Result, ResultCallback, Writer, WriteRequest
 
 
 class DeferredTurns:
@@ -18,7 +15,9 @@ class DeferredTurns:
     They are held back while the writer's queue is full, unless it has none of them: each result lets others in.
     """
 
-    def __init__(self, queue_limit: int, writer: Writer, follow_up: Callable[[SessionKey, Committed], None]) -> None:
+    def __init__(
+        self, queue_limit: int, writer: Writer, follow_up: Callable[[SessionKey, Result | Exception], None]
+    ) -> None:
         self._queue_limit = queue_limit
         self._writer = writer
         self._follow_up = follow_up
@@ -82,9 +81,5 @@ class DeferredTurns:
             self._enqueued -= 1
             self._admit()
         result: Result | Exception = request.error or request.results[0]
-        if isinstance(result, Committed):
-            try:
-                self._follow_up(request.turns[0][0], result)
-            except Exception:
-                log.exception("Unexpected error after a commit; the caller gets its result.")
+        self._follow_up(request.turns[0][0], result)
         callback(result)

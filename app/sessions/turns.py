@@ -14,6 +14,7 @@ from ..core.deadline import SLOW, DeadlineThreads
 from ..core.message_ids import new_message_id
 from ..errors import (
     DatabaseUnavailable,
+    InvalidInput,
     NoSuchSession,
     Overloaded,
     SessionUnreadable,
@@ -57,7 +58,7 @@ from .erasure import SessionEraser
 from .key_filter import SessionKeyFilter
 from .queries import SessionQueries
 from .subscribers import Subscriber, Subscribers
-from .validation import check_command, validate_command
+from .validation import check_command
 
 JOIN_TIMEOUT_S = 3.0
 """For a connecting participant's session."""
@@ -108,7 +109,7 @@ class SessionTurns:
             settings, partial(writer.submit_many, retry_lock_waits=False), queries.revisions.cached
         )
         subscribers.drop_callback = self.pending.discard
-        self.deferred = DeferredTurns(settings.queue_limit, writer, partial(self._follow_up, sender=None))
+        self.deferred = DeferredTurns(settings.queue_limit, writer, self._follow_up)
         self._warn_once = lru_cache(maxsize=10_000)(_warn_of_condition)  # once per session and step
         self._joins = DeadlineThreads(JOINS)
         self._read_again_at = 0.0
@@ -175,15 +176,13 @@ class SessionTurns:
             if begin.granted_at is None:
                 # An erasure meanwhile, in another process, ends what was begun before it, also for other callers.
                 begin = replace(begin, granted_at=begin.at)
-            queued = self._queue_begin(key, begin, self._with_follow_up(key, subscriber, callback))
+            queued = self._queue_begin(key, begin, subscriber, callback)
         return queued.snapshot, queued.version, queued.version > 0 or len(queued.snapshot.state.answers) > 0
 
     def submit(self, key: SessionKey, command: AnyCommand) -> Result:
         """Raise as ``Writer.submit``, or InvalidInput."""
-        check_command(command)
-        result = self._writer.submit(key, _with_message_id(command))
-        if isinstance(result, Committed):
-            self._follow_up(key, result, None)
+        result = self._writer.submit(key, _checked(command))
+        self._follow_up(key, result)
         return result
 
     def submit_in(self, transaction: Connection | OrmSession, key: SessionKey, command: AnyCommand) -> Result:
@@ -200,29 +199,32 @@ class SessionTurns:
             UnsuitableTransaction: turns can't be part of the transaction.
             Unavailable: also after a deadlock or lock timeout. Roll back, and repeat the transaction later.
         """
-        check_command(command)
+        command = _checked(command)
         if self.pending.holds(key):
             raise Unavailable("Earlier turns of the session wait for the database. Repeat the transaction later.")
         follow_up = partial(self._follow_up_if_stored, key)
-        return self._transaction_turns.submit(transaction, key, _with_message_id(command), follow_up)
+        return self._transaction_turns.submit(transaction, key, command, follow_up)
 
     def stream(self, call_soon: Callable[..., None]) -> CommandStream:
         return CommandStream(self._settings, self._writer, self.pending, self._follow_up, self._latest, call_soon)
 
     def defer(self, key: SessionKey, command: AnyCommand, callback: ResultCallback) -> WriteRequest:
         """Submit a command without waiting; the callback, in any thread, must not wait."""
-        check_command(command)
-        return self.deferred.submit(key, _with_message_id(command), callback)
+        return self.deferred.submit(key, _checked(command), callback)
 
     def submit_many(self, turns: Sequence[Turn]) -> list[Result | Exception]:
         """Return results or exceptions, in order; one transaction for ``batch_limit`` commands."""
-        invalid = {number: problem for number, turn in enumerate(turns) if (problem := validate_command(turn[1]))}
-        valid = [(key, _with_message_id(command)) for n, (key, command) in enumerate(turns) if n not in invalid]
+        valid: list[Turn] = []
+        invalid: dict[int, InvalidInput] = {}
+        for number, (key, command) in enumerate(turns):
+            try:
+                valid.append((key, _checked(command)))
+            except InvalidInput as problem:
+                invalid[number] = problem
         submitted = iter(self._writer.submit_many(valid))
         results = [invalid[number] if number in invalid else next(submitted) for number in range(len(turns))]
         for (key, _), result in zip(turns, results, strict=True):
-            if isinstance(result, Committed):
-                self._follow_up(key, result, None)
+            self._follow_up(key, result)
         return results
 
     def submit_or_raise(self, key: SessionKey, command: AnyCommand) -> Committed:
@@ -292,15 +294,28 @@ class SessionTurns:
         accepted = accept_parameters(self._queries.catalogue.survey(key.survey_id).parameters, parameters)
         return Begin(at=self._queries.clock(), parameters=accepted, **new)
 
-    def _queue_begin(self, key: SessionKey, begin: Begin, callback: ResultCallback) -> Queued:
+    def _queue_begin(
+        self, key: SessionKey, begin: Begin, subscriber: Subscriber | None, callback: ResultCallback
+    ) -> Queued:
+        def finish(result: Result | Exception) -> None:
+            self._follow_up(key, result, subscriber)
+            callback(result)
+
         survey = self._queries.catalogue.survey(key.survey_id)
-        queued = self.pending.accept(key, begin, lambda: (None, survey), callback)
+        queued = self.pending.accept(key, begin, lambda: (None, survey), finish)
         if isinstance(queued, Rejected):  # pragma: no cover - a Begin has no value to validate
             raise DatabaseUnavailable("the session can't be queued")
         return queued
 
-    def _follow_up(self, key: SessionKey, result: Committed, sender: Subscriber | None) -> None:
-        # Duplicates too: a retry finds a commit whose reply was lost as one.
+    def _follow_up(self, key: SessionKey, result: Result | Exception, sender: Subscriber | None = None) -> None:
+        """Notify subscribers of a commit. Never raise: its sender must get the result."""
+        if isinstance(result, Committed):  # duplicates too: a retry finds a commit whose reply was lost as one
+            try:
+                self._publish(key, result, sender)
+            except Exception:
+                log.exception("Unexpected error after a commit; the sender gets its result.")
+
+    def _publish(self, key: SessionKey, result: Committed, sender: Subscriber | None) -> None:
         if isinstance(result.event, Answered):
             for step in result.event.failed_conditions:
                 metrics.FAILED_CONDITIONS.inc()
@@ -316,24 +331,17 @@ class SessionTurns:
         # A COMMIT seems to succeed after errors that rolled back, e.g. a deadlock, if the caller ignored them.
         with suppress(Unavailable):  # others find the turn by polling
             if self._queries.versions([key]).get(key, 0) >= result.snapshot.state.version:
-                self._follow_up(key, result, None)
-
-    def _with_follow_up(self, key: SessionKey, sender: Subscriber | None, callback: ResultCallback) -> ResultCallback:
-        def follow_up(result: Result | Exception) -> None:
-            if isinstance(result, Committed):
-                self._follow_up(key, result, sender)
-            callback(result)
-
-        return follow_up
+                self._follow_up(key, result)
 
     def _latest(self, key: SessionKey) -> tuple[SessionState | None, Survey | None]:
         latest = self._subscribers.latest(key)
         return (None, None) if latest is None else (latest.state, latest.survey)
 
 
-def _with_message_id(command: AnyCommand) -> AnyCommand:
-    """So that a retry after an unknown outcome is idempotent, as Begin, Draft and Expire are."""
-    if command.message_id is not None or isinstance(command, Begin | Draft | Expire):
+def _checked(command: AnyCommand) -> AnyCommand:
+    """Add a message id, so that a retry after an unknown outcome is idempotent; raise InvalidInput."""
+    check_command(command)
+    if command.message_id is not None or isinstance(command, Begin | Draft | Expire):  # idempotent without one
         return command
     return replace(command, message_id=new_message_id())
 

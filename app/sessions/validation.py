@@ -15,14 +15,6 @@ MAX_STEP_LENGTH = 255
 """Characters of an integrator's step or action."""
 
 
-def validate_command(command: AnyCommand) -> InvalidInput | None:
-    try:
-        check_command(command)
-    except InvalidInput as problem:
-        return problem
-    return None
-
-
 def check_command(command: AnyCommand) -> None:
     """Raise InvalidInput if a value is too large or not strict JSON."""
     match command:

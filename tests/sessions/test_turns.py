@@ -1,4 +1,4 @@
-"""Turns: metrics and log lines of failed conditions."""
+"""Turns: metrics and log lines of failed conditions, and what follows a commit."""
 
 import logging
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from app.observability import metrics
 from app.settings import Settings
 from app.survey import Answer, Begin, SessionKey
+from app.writer import Committed
 from tests.conftest import NewStore
 
 KEY, OTHER = SessionKey("visit", "ann"), SessionKey("visit", "bob")
@@ -46,3 +47,22 @@ def test_failed_condition_is_counted_each_time_and_logged_once_per_session_and_s
     assert logged == [("ann", ("first",)), ("bob", ("first",)), ("ann", ("second",))]
     assert {record.__dict__["survey_id"] for record in caplog.records} == {"visit"}
     assert failures() - before == 5
+
+
+def test_sender_gets_the_result_of_a_commit_that_can_not_be_published(
+    tmp_path: Path, new_store: NewStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error would look like an unknown outcome."""
+    (tmp_path / "visit.yaml").write_text(SURVEY)
+    store = new_store(Settings(database_url=f"sqlite:///{tmp_path / 'sessions.db'}", surveys_dir=tmp_path))
+
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(store.subscribers, "publish", fail)
+    assert isinstance(store.turns.submit(KEY, Begin(at=0)), Committed)
+    (result,) = store.turns.submit_many([(OTHER, Begin(at=0))])
+    assert isinstance(result, Committed)
+    assert [record.message for record in caplog.records if record.levelno == logging.ERROR] == [
+        "Unexpected error after a commit; the sender gets its result."
+    ] * 2
