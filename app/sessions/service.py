@@ -166,7 +166,7 @@ class SessionStore(ForkAware):
             self.erasure,
             self.subscribers,
             self._key_filter,
-            transaction_turns=TransactionTurns(self._writer, transactions, settings, revisions.cached, revisions.load),
+            transaction_turns=TransactionTurns(self._writer, transactions),
         )
         self.audit_log = AuditLog(self.run_read, self.run_transaction, clock)
 

@@ -214,20 +214,13 @@ class _Batch:
         if not isinstance(event, _OWNED_EVENTS):
             self._shared.add(key)
         self._events.append(row)
-        self._add_webhook_events(key, state, event, after)
+        if state is None or after.status != state.status or type(event) is Restarted:
+            at = self._format.to_time(event.at)
+            self._webhook_events += [(name, *key, after.version, at) for name in _webhook_events(state, event, after)]
         if message_id is not None:
             self._known[key, message_id] = rows.KnownMessage(version=after.version, fingerprint=fingerprint)
         snapshot = Snapshot(key=key, state=after, survey=survey)
         return Committed(snapshot=snapshot, version=after.version, duplicate=False, event=event)
-
-    def _add_webhook_events(
-        self, key: SessionKey, before: SessionState | None, event: AnyEvent, after: SessionState
-    ) -> None:
-        if before is None or after.status != before.status or type(event) is Restarted:
-            self._webhook_events += [
-                (name, *key, after.version, self._format.to_time(event.at))
-                for name in _webhook_events(before, event, after)
-            ]
 
     def _survey(self, key: SessionKey, state: SessionState | None, command: AnyCommand) -> Survey | None:
         revision, language = (None, None) if state is None else (state.survey_revision, state.language)

@@ -20,7 +20,7 @@ from ..errors import DatabaseUnavailable, Overloaded, SessionBlocked, StepkeepEr
 from ..observability import metrics, tracing
 from ..settings import Settings
 from ..store import retry, translate_error, with_retries
-from ..store.drivers import WriterConnection
+from ..store.drivers import TurnStatements, WriterConnection
 from ..survey import AnyCommand, SessionKey
 from . import batch_metrics
 from .batch import FindSurvey, Quota, Result, RevisionNotLoaded, Turn, commit_batch
@@ -48,7 +48,7 @@ class Writer:
         self._settings = settings
         self._quota = Quota(settings.session_versions, settings.session_mib * 2**20)
         self._find_survey = find_survey
-        self._load_revision = load_revision
+        self.load_revision = load_revision
         self._without_retries = settings.model_copy(update={"retry_attempts": 1})
         # Greenlets don't compete for the interpreter's lock.
         greenlets = threads_are_greenlets()
@@ -338,12 +338,13 @@ class Writer:
                 start += len(request.turns)
             batch_metrics.record(batch, results)
 
+    def apply(self, statements: TurnStatements, turns: Sequence[Turn]) -> list[Result | StepkeepError]:
+        return commit_batch(statements, turns, self._find_survey, self._quota)
+
     def _transact(self, turns: list[Turn], *, retry_lock_waits: bool) -> list[Result | StepkeepError]:
         began_at = monotonic()
         try:
-            results = self._connection.transact(
-                lambda statements: commit_batch(statements, turns, self._find_survey, self._quota)
-            )
+            results = self._connection.transact(lambda statements: self.apply(statements, turns))
         except DBAPIError as error:
             if not retry_lock_waits and retry.is_lock_timeout(error):
                 raise retry.LockTimedOut(retry.error_summary(error)) from error
@@ -363,7 +364,7 @@ class Writer:
             return list(with_retries(settings, self._transact, turns, retry_lock_waits=retry_lock_waits))
         except RevisionNotLoaded as missing:
             with suppress(UnreadableHere):  # its turns get this; the others are committed
-                self._load_revision(missing)  # outside the transaction
+                self.load_revision(missing)  # outside the transaction
             return self._commit_or_bisect(turns, settings, retry_lock_waits=retry_lock_waits)
         except UnreadableHere as error:  # the schema
             return [error for _ in turns]

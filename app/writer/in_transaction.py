@@ -8,12 +8,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ..errors import StepkeepError
-from ..settings import Settings
 from ..store import retry, translate_error
 from ..store.drivers import CallersTransactions
 from ..survey import AnyCommand, SessionKey
 from . import batch_metrics
-from .batch import Committed, FindSurvey, Quota, Result, RevisionNotLoaded, commit_batch
+from .batch import Committed, Result, RevisionNotLoaded
 from .group_commit import Writer
 
 ATTEMPTS = 3
@@ -29,19 +28,9 @@ class OrmSession(Protocol):
 class TransactionTurns:
     """Safe from any thread."""
 
-    def __init__(
-        self,
-        writer: Writer,
-        transactions: CallersTransactions,
-        settings: Settings,
-        find_survey: FindSurvey,
-        load_revision: Callable[[RevisionNotLoaded], object],
-    ) -> None:
+    def __init__(self, writer: Writer, transactions: CallersTransactions) -> None:
         self._writer = writer
         self._transactions = transactions
-        self._quota = Quota(settings.session_versions, settings.session_mib * 2**20)
-        self._find_survey = find_survey
-        self._load_revision = load_revision
 
     def submit(
         self,
@@ -76,11 +65,10 @@ class TransactionTurns:
         while True:
             try:
                 results = self._transactions.run(
-                    connection,
-                    lambda statements: commit_batch(statements, [(key, command)], self._find_survey, self._quota),
+                    connection, lambda statements: self._writer.apply(statements, [(key, command)])
                 )
             except RevisionNotLoaded as missing:
-                self._load_revision(missing)
+                self._writer.load_revision(missing)
                 if attempt == ATTEMPTS:
                     raise
             except DBAPIError as error:

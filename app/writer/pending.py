@@ -268,14 +268,12 @@ class PendingQueue:
     def _back_off(self, heads: list[tuple[SessionKey, PendingTurn]], delay_s: float) -> bool:
         """Wait; return whether the sessions are stuck, which must not delay others."""
         with self._changed:
-            key = heads[0][0]
-            queue = self._queues.get(key) if len(heads) == 1 else None
             queues = [self._queues[key] for key, _ in heads if key in self._queues]
             is_stuck = bool(queues) and all(queue.is_stuck for queue in queues)
             self.is_unavailable = self.is_unavailable or not is_stuck
-            if queue is not None:
-                queue.has_failed = True
-                self._queues.move_to_end(key)
+            if len(heads) == 1 and queues:
+                queues[0].has_failed = True
+                self._queues.move_to_end(heads[0][0])
             self._changed.wait_for(lambda: self._is_closed or (is_stuck and self._has_healthy()), delay_s)
             return is_stuck
 
@@ -311,10 +309,8 @@ class PendingQueue:
             if not isinstance(result, Unavailable):
                 self._complete(key, pending, result)
                 completed += 1
-            elif isinstance(
-                result, UnreadableHere | SessionBlocked
-            ):  # the database is available: only this session waits
-                with self._changed:
+            elif isinstance(result, UnreadableHere | SessionBlocked):
+                with self._changed:  # the database is available: only this session waits
                     if (queue := self._queues.get(key)) is not None:
                         queue.has_failed = queue.is_stuck = True
                     self.is_unavailable = False

@@ -16,7 +16,7 @@ from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store.drivers import TurnStatements
 from app.survey import Begin, SessionKey, apply, decide
-from app.writer import Committed, Rejected, in_transaction
+from app.writer import Committed, Rejected
 from tests.conftest import NewStore, examples
 from tests.sessions.transactions import (
     KEY,
@@ -248,7 +248,7 @@ def test_session_begun_by_another_process_meanwhile_is_found(
 ) -> None:
     """Between the transaction's read and its insert, which then fails and is decided again."""
     new, other = SessionKey("phq9", "new"), new_store(settings)
-    real, begun = in_transaction.commit_batch, []
+    real, begun = on_server._writer.apply, []
 
     def commit_late(statements: TurnStatements, *others: Any) -> Any:
         write = statements.commit
@@ -261,7 +261,7 @@ def test_session_begun_by_another_process_meanwhile_is_found(
         monkeypatch.setattr(statements, "commit", begin_first)
         return real(statements, *others)
 
-    monkeypatch.setattr(in_transaction, "commit_batch", commit_late)
+    monkeypatch.setattr(on_server._writer, "apply", commit_late)
     with on_server.transaction() as connection:
         add_row(connection)
         result = on_server.turns.submit_in(connection, new, Begin(at=1))
