@@ -20,11 +20,9 @@ Scope = Literal["sessions:read", "sessions:write", "export", "metrics", "webhook
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
-SERVER_SCOPES: frozenset[Scope] = frozenset({"metrics", "admin"})
-"""They concern all surveys: a limited key can't have them."""
+SERVER_SCOPES: frozenset[Scope] = frozenset({"metrics", "admin"})  # of all surveys: a limited key can't have them
 
-INVITATION = "invitation"
-"""Marks tokens that an integrator or the operator gave to the participant."""
+INVITATION = "invitation"  # marks tokens that an integrator or the operator gave to the participant
 
 _PARTICIPANT_SCOPES: frozenset[Scope] = frozenset({"sessions:read"})
 

@@ -17,16 +17,10 @@ from .principals import Developer, Integrator, Participant, Principal
 log = logging.getLogger("stepkeep.access")
 
 POLL_S = 1.0
-"""Seconds between two polls of the database."""
 
-FULL_POLL_S = 60.0
-"""Between two reads of all revocations."""
-
-CLOSING_S = 5.0
-"""Closing waits this long for a poll."""
-
-OVERLAP_US = 60 * 1_000_000
-"""Overlap of polls, for what was being committed during the last one."""
+FULL_POLL_S = 60.0  # between two reads of all revocations
+CLOSING_S = 5.0  # for a running poll
+OVERLAP_US = 60 * 1_000_000  # for what was being committed during the last poll
 
 
 class Revocations(ForkAware):

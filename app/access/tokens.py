@@ -21,16 +21,14 @@ from ..store import CLOCK_SKEW_US
 from ..survey import SessionKey
 from .principals import Participant
 
-MAX_LENGTH = 2048
-"""Characters; the longest survey and user ids need 470, MAX_INVITATION_BYTES of parameters 1,334 more."""
+MAX_LENGTH = 2048  # characters; the longest survey and user ids need 470, MAX_INVITATION_BYTES of parameters 1,334 more
 
 _SHAPE = re.compile(r"\.?[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 """Canonical only: itsdangerous ignores foreign characters and spare bits in base64 (RFC 4648, 3.5 and 12)."""
 
 DAY_US = 86_400 * 1_000_000
 
-PREFIX = "stepkeep_"
-"""For secret scanners, and to tell a key from a token."""
+PREFIX = "stepkeep_"  # for secret scanners, and to tell a key from a token
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _KEY = re.compile(rf"{PREFIX}([{_ALPHABET}]{{12}})_([A-Za-z0-9_-]{{43}})")

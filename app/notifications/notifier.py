@@ -20,29 +20,15 @@ from .redis import redis_transport
 from .subscriber import SAFETY_POLL_S, ChangeListener
 from .transport import OutageLog, Transport, decode, envelope_prefix, log
 
-OnChange = Callable[[SessionKey, int], None]
-"""Called in the notification thread; must be quick."""
+OnChange = Callable[[SessionKey, int], None]  # called in the notification thread; must be quick
+OnKey = Callable[[SessionKey], None]  # takes every session in a notification, shown here or not
+OwnWrites = Callable[[], tuple[int, int]]  # counts this process's commits, and others' that it saw before them
+ReadVersions = Callable[[Sequence[SessionKey]], Mapping[SessionKey, int]]  # may raise Unavailable
+ReadChanges = Callable[[int | None, int], tuple[int, Mapping[SessionKey, int] | None]]  # ``history.read_changes``
 
-OnKey = Callable[[SessionKey], None]
-"""Takes every session in a notification, shown here or not."""
-
-OwnWrites = Callable[[], tuple[int, int]]
-"""Returns how often this process has committed, and how often it saw that others had before (``WriterConnection``)."""
-
-ReadVersions = Callable[[Sequence[SessionKey]], Mapping[SessionKey, int]]
-"""May raise Unavailable."""
-
-ReadChanges = Callable[[int | None, int], tuple[int, Mapping[SessionKey, int] | None]]
-"""Takes the id of an event and a limit (``store.history.read_changes``). May raise Unavailable."""
-
-POLL_SIZE = 1000
-"""Sessions that one statement reads."""
-
-CHANGES_LIMIT = 5000
-"""Events that are read instead of all subscribed sessions."""
-
-LATE_COMMIT_S = 2.0
-"""A transaction may commit after another one that got a higher id. What is later is found after SAFETY_POLL_S."""
+POLL_SIZE = 1000  # sessions that one statement reads
+CHANGES_LIMIT = 5000  # events that are read instead of all subscribed sessions
+LATE_COMMIT_S = 2.0  # a transaction may commit after another that got a higher id; the safety poll finds later ones
 
 
 class ChangeNotifier:

@@ -10,17 +10,10 @@ from collections.abc import Callable
 from ..survey import SessionKey
 from .transport import OutageLog, Transport, encode, log
 
-GATHER_S = 0.02
-"""Between sends: a busy server batches hundreds, an idle one sends at once."""
-
-QUEUE_LIMIT = 100_000
-"""Sessions queued during an outage, some 20 MB; polling finds further changes."""
-
-RETRY_S = (0.5, 1.0, 2.0, 5.0)
-"""Between attempts to reconnect; the last value repeats."""
-
-CLOSE_S = 2.0
-"""Closing waits this long for the queue."""
+GATHER_S = 0.02  # between sends: a busy server batches hundreds, an idle one sends at once
+QUEUE_LIMIT = 100_000  # sessions queued during an outage, some 20 MB; polling finds further changes
+RETRY_S = (0.5, 1.0, 2.0, 5.0)  # between attempts to reconnect; the last value repeats
+CLOSE_S = 2.0  # closing waits this long for the queue
 
 _ACTIVITY = "publishing"
 

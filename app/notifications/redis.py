@@ -12,14 +12,9 @@ from ..core.installation import install_extra
 from ..errors import ConfigurationError
 from .transport import Transport, translated
 
-CONNECT_S = 1.0
-"""Nothing polls while connecting."""
-
-ANSWER_S = 5.0
-"""For the server's answer."""
-
-RECEIVE_LIMIT = 1000
-"""Payloads of one receive."""
+CONNECT_S = 1.0  # nothing polls while connecting
+ANSWER_S = 5.0  # for the server's answer
+RECEIVE_LIMIT = 1000  # payloads of one receive
 
 
 def redis_transport(redis_url: str, database: URL) -> Callable[[], Transport]:

@@ -12,21 +12,13 @@ from ..core.jitter import JITTER
 from ..errors import StepkeepError
 from .transport import OutageLog, Transport, log
 
-SAFETY_POLL_S = 15.0
-"""Between polls while the transport works."""
-
-RECEIVE_S = 0.25
-"""Bounds how long closing takes."""
-
-IDLE_S = 10.0
-"""Without a notification, before the server is probed."""
+SAFETY_POLL_S = 15.0  # between polls while the transport works
+RECEIVE_S = 0.25  # bounds how long closing takes
+IDLE_S = 10.0  # without a notification, before the server is probed
 
 RETRY_S = 0.5
-RETRY_MAX_S = 30.0
-"""Before a reconnect, doubling, with jitter."""
-
-CLOSE_S = 2.0
-"""A thread blocked by a frozen server ends with the process."""
+RETRY_MAX_S = 30.0  # before a reconnect, doubling, with jitter
+CLOSE_S = 2.0  # a thread blocked by a frozen server ends with the process
 
 
 class ChangeListener:

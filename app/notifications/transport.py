@@ -15,8 +15,7 @@ from ..survey import SessionKey
 
 log = logging.getLogger("stepkeep.notifications")
 
-PAYLOAD_BYTES = 7900
-"""PostgreSQL accepts fewer than 8000 (PostgreSQL manual, NOTIFY)."""
+PAYLOAD_BYTES = 7900  # PostgreSQL accepts fewer than 8000 (PostgreSQL manual, NOTIFY)
 
 
 class Transport(Protocol):

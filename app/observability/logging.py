@@ -18,20 +18,11 @@ from ..core.timestamps import format_timestamp
 
 LogFormat = Literal["json", "text"]
 
-MAX_CALL_SITES = 8
-"""The innermost ones of an exception."""
-
-MAX_LENGTH = 2000
-"""Characters of a message: finding secrets takes the square of a word's length."""
-
-MARGIN = 512
-"""Characters beyond it that are searched, so that no secret is cut."""
-
-MAX_CHAIN = 4
-"""Exceptions of a chain of causes in a line."""
-
-FIELDS = ("survey_id", "user_id", "version", "method", "route", "status", "ms")
-"""Keys of ``extra`` that a line has."""
+MAX_CALL_SITES = 8  # the innermost ones of an exception
+MAX_LENGTH = 2000  # characters of a message: finding secrets takes the square of a word's length
+MARGIN = 512  # characters beyond it that are searched, so that no secret is cut
+MAX_CHAIN = 4  # exceptions of a chain of causes in a line
+FIELDS = ("survey_id", "user_id", "version", "method", "route", "status", "ms")  # keys of ``extra`` that a line has
 
 _CONTEXT_FIELDS = ("connection_id", "request_id")
 
@@ -43,8 +34,7 @@ _SECRET = re.compile(
     r"|[A-Za-z0-9_.-]{16,}\.[A-Za-z0-9_-]{43}"  # a resume token: payload and HMAC-SHA256 in base64
 )
 
-Line = MutableMapping[str, Any]
-"""at, level, pid, logger, event, FIELDS, the context, and error."""
+Line = MutableMapping[str, Any]  # at, level, pid, logger, event, FIELDS, the context, and error
 
 
 class LineFormatter(structlog.stdlib.ProcessorFormatter):

@@ -12,8 +12,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 REGISTRY: Final = CollectorRegistry()
 
-CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
-"""Every collector reads it."""
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4  # every collector reads it
 
 _QUICK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Seconds, from a commit on a fast disk to a hanging database."""

@@ -15,12 +15,8 @@ from ..errors import ConfigurationError
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
-_TEMPORARY = "_STEPKEEP_METRICS_DIR"
-"""Lets a configuration that is read again find the temporary folder."""
-
-_KINDS = ("counter", "gauge", "histogram", "summary")
-"""Of prometheus_client's files."""
-
+_TEMPORARY = "_STEPKEEP_METRICS_DIR"  # lets a configuration that is read again find the temporary folder
+_KINDS = ("counter", "gauge", "histogram", "summary")  # of prometheus_client's files
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - only the parent of a private folder
 """Memory maps: on a full disk a write would end the process (SIGBUS)."""
 

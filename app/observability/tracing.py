@@ -15,11 +15,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
 
-SetAttribute = Callable[[str, str | int], None]
-"""``error.type`` also marks the span as failed."""
-
-Ending = AbstractContextManager[object]
-"""The last block of a span, which it ends."""
+SetAttribute = Callable[[str, str | int], None]  # ``error.type`` also marks the span as failed
+Ending = AbstractContextManager[object]  # the last block of a span, which it ends
 
 _NO_SPAN: AbstractContextManager[SetAttribute] = nullcontext(lambda _name, _value: None)
 _NO_SPAN_START: AbstractContextManager[Ending] = nullcontext(_NO_SPAN)

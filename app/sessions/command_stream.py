@@ -17,11 +17,9 @@ log = logging.getLogger("stepkeep.service")
 StreamCallback = Callable[[Result | Queued | Exception], None]
 """Called in the loop's thread; once more, with the final result, after a Queued."""
 
-
-LONGEST_STEP_S = 0.2
-"""Of the stream's own time between two checks. Checks are late when the process is so busy that its threads wait for
-the interpreter, and then the writer's thread waits for it too, not for the database.
-"""
+LONGEST_STEP_S = (
+    0.2  # a later check means that threads wait for the interpreter, the writer's too, not for the database
+)
 
 
 @dataclass(slots=True, eq=False)

@@ -18,7 +18,6 @@ from .subscribers import Subscribers
 log = logging.getLogger("stepkeep.service")
 
 IN_JOURNAL = "; but it is in the erasure journal: unless the session changes, the next start may still carry it out"
-"""Of an erasure that failed after its journal entry was written."""
 
 
 class SessionEraser:

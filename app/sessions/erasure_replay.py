@@ -25,16 +25,12 @@ from .queries import all_keys
 
 log = logging.getLogger("stepkeep.store")
 
-PARTICIPANTS_PER_TRANSACTION = 100
-"""So that turns need not wait long."""
+PARTICIPANTS_PER_TRANSACTION = 100  # so that turns need not wait long
 
 RECORDS_PER_TRANSACTION = 1000
 
-PAGE_SIZE = 10_000
-"""Rows read at a time, in some 10 ms."""
-
-AUTOMATIC_ACTOR = "restored backup"
-"""In the audit log, unless someone requested the replay."""
+PAGE_SIZE = 10_000  # rows read at a time, in some 10 ms
+AUTOMATIC_ACTOR = "restored backup"  # in the audit log, unless someone requested the replay
 
 
 @dataclass(frozen=True, slots=True)

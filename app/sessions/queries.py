@@ -54,11 +54,8 @@ log = logging.getLogger("stepkeep.service")
 _USER_ID = re.compile(r"[A-Za-z0-9._@:-]{1,128}")
 _SURVEY_ID = re.compile(SURVEY_ID)
 
-KEYS_PER_PAGE = 10_000
-"""Read in some 10 ms."""
-
-KEPT_REVISIONS = 1000
-"""In memory, at least."""
+KEYS_PER_PAGE = 10_000  # read in some 10 ms
+KEPT_REVISIONS = 1000  # in memory, at least
 
 _CORRUPT_HISTORY = (ValueError, TypeError, AttributeError)
 

@@ -59,8 +59,7 @@ from .turns import SessionTurns
 
 log = logging.getLogger("stepkeep.store")
 
-BLOCKING_CALLS = 8
-"""At once, of callers that must not wait: the connections that the readers' pool keeps open."""
+BLOCKING_CALLS = 8  # of callers that must not wait, at once: the connections that the readers' pool keeps open
 
 
 class AuditLog:
@@ -301,8 +300,7 @@ class SessionStore(ForkAware):
         self._connection.outbox_callback = outbox_callback
 
 
-_PARENTS: list[object] = []
-"""What a child must not collect: that would close the parent's connections."""
+_PARENTS: list[object] = []  # what a child must not collect: that would close the parent's connections
 
 
 def open_store(

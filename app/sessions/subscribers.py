@@ -10,8 +10,7 @@ from ..notifications import ChangeNotifier
 from ..survey import SessionKey, Snapshot
 from ..writer import CACHEABLE_LENGTH
 
-RECENT_LIMIT = 10_000
-"""Disconnected sessions kept: some 30 MB, at most 300 MB (CACHEABLE_LENGTH)."""
+RECENT_LIMIT = 10_000  # disconnected sessions kept: some 30 MB, at most 300 MB (CACHEABLE_LENGTH)
 
 
 class Subscriber(Protocol):

@@ -19,14 +19,8 @@ from .queries import SessionQueries
 
 log = logging.getLogger("stepkeep.surveys")
 
-POLL_S = 2.0
-"""Seconds between two polls for a reload that another process asks for.
-
-Polled, because not every database notifies other processes, and a notification is lost while a connection is.
-"""
-
-MAX_DOUBLINGS = 4
-"""Of the wait between two attempts of a requested reload that fails."""
+POLL_S = 2.0  # polled, because not every database notifies, and notifications can be lost
+MAX_DOUBLINGS = 4  # of the wait between two attempts of a requested reload that fails
 
 CLOSING_S = 5.0
 

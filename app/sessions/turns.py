@@ -60,17 +60,10 @@ from .queries import SessionQueries
 from .subscribers import Subscriber, Subscribers
 from .validation import check_command
 
-JOIN_TIMEOUT_S = 3.0
-"""For a connecting participant's session."""
-
-BUSY_S = 1.0
-"""When turns wait so long for the writer, no new participant is admitted: those under way are served first."""
-
-JOINS = 64
-"""At once; more than the reading connections, each of which can hang for half a minute."""
-
-READ_RETRY_S = 1.0
-"""No participant waits for a database that failed this recently."""
+JOIN_TIMEOUT_S = 3.0  # for a connecting participant's session
+BUSY_S = 1.0  # if turns wait so long for the writer, no new participant is admitted: others are served first
+JOINS = 64  # at once; more than the reading connections, each of which can hang for half a minute
+READ_RETRY_S = 1.0  # no participant waits for a database that failed this recently
 
 log = logging.getLogger("stepkeep.service")
 

@@ -8,11 +8,8 @@ from ..core.formats import MAX_COMMAND_BYTES
 from ..errors import InvalidInput
 from ..survey import Answer, AnyCommand, Draft, Note, Save, Update
 
-MAX_STATE_BYTES = 1024 * 1024
-"""As JSON, of a whole state or an integrator's entry."""
-
-MAX_STEP_LENGTH = 255
-"""Characters of an integrator's step or action."""
+MAX_STATE_BYTES = 1024 * 1024  # as JSON, of a whole state or an integrator's entry
+MAX_STEP_LENGTH = 255  # characters of an integrator's step or action
 
 
 def check_command(command: AnyCommand) -> None:

@@ -30,8 +30,7 @@ log = logging.getLogger("stepkeep.store")
 
 T = TypeVar("T")
 
-CONCURRENT_WAKES = 4
-"""Followers woken at once; each wakes the next. Waking a thousand costs a fifth of the throughput."""
+CONCURRENT_WAKES = 4  # followers woken at once; each wakes the next. Waking a thousand costs a fifth of the throughput.
 
 
 class Writer:

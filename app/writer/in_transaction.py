@@ -15,8 +15,7 @@ from . import batch_metrics
 from .batch import Committed, Result, RevisionNotLoaded
 from .group_commit import Writer
 
-ATTEMPTS = 3
-"""After a definition was loaded, and after another transaction began the session or applied the message."""
+ATTEMPTS = 3  # after a definition was loaded, and after another transaction began the session or applied the message
 
 
 class OrmSession(Protocol):

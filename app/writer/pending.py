@@ -46,27 +46,20 @@ log = logging.getLogger("stepkeep.store")
 FIRST_DELAY_S = 0.2
 MAX_DELAY_S = 2.0
 
-MAX_STUCK_DELAY_S = 8.0
-"""For a session failing alone: each attempt may occupy the writer for a lock timeout."""
-
-GROWTH = 4
-"""Of a batch's sessions after each success: a failing session delays few others."""
-
-MAX_CALLBACKS = 4
-"""The latest of one turn: tabs and devices that sent it."""
+MAX_STUCK_DELAY_S = 8.0  # for a session failing alone: each attempt may occupy the writer for a lock timeout
+GROWTH = 4  # of a batch's sessions after each success: a failing session delays few others
+MAX_CALLBACKS = 4  # the latest of one turn: tabs and devices that sent it
 
 SESSION_LIMIT = 1000
 
-TURN_BYTES = 2048
-"""Memory of a turn in addition to its answer."""
+TURN_BYTES = 2048  # memory of a turn in addition to its answer
 
 _ERASED = Rejected(snapshot=None, rejection=Rejection("no_session", "There is no such session."))
 
 _FINAL_REJECTIONS = frozenset({"invalid_answer", "confirm", "required", "invalid_language"})
 """Unless they read other answers, they depend on the survey alone, not on the stored state."""
 
-ResultCallback = Callable[[Result | Exception], None]
-"""Called from another thread; must not block."""
+ResultCallback = Callable[[Result | Exception], None]  # called from another thread; must not block
 
 LoadBase = Callable[[], tuple[SessionState | None, Survey | None]]
 
