@@ -205,8 +205,8 @@ class Analytics(Response):
 @Operation(
     analytics,
     "GET /api/surveys/<survey_id>/analytics",
-    responses={200: Analytics},
-    security=integrator("sessions:read"),
+    Analytics,
+    integrator("sessions:read"),
     parameters=(SINCE, UNTIL, MODE, REVISION, STATUS),
 )
 def get_analytics(survey_id: str) -> flask.Response:

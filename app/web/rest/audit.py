@@ -33,13 +33,7 @@ class AuditPage(Response):
     next: int | None
 
 
-@Operation(
-    audit,
-    "GET /api/audit",
-    responses={200: AuditPage},
-    security=integrator("admin"),
-    parameters=(AFTER_ID, LIMIT),
-)
+@Operation(audit, "GET /api/audit", AuditPage, integrator("admin"), parameters=(AFTER_ID, LIMIT))
 def get_audit() -> flask.Response:
     """List who read, exported or erased data, newest first."""
     authorize_all("admin", "audit_read")

@@ -118,9 +118,9 @@ class CodebookResponse(Response):
 @Operation(
     exports,
     "GET /api/surveys/<survey_id>/export",
+    security=integrator("export"),
     files={info.media_type.partition(";")[0]: _FILE for info in FORMATS.values()},
     headers=ATTACHMENT | header(LEFT_OUT, "what the file lacks, e.g. `set_aside=1, shortened=2`, or `nothing`"),
-    security=integrator("export"),
     parameters=(FORMAT, STATUS, SINCE, UNTIL, UPDATED_SINCE, MODE, LANGUAGE, *OPTIONS),
 )
 def export_survey(survey_id: str) -> flask.Response:
@@ -153,9 +153,9 @@ def export_survey(survey_id: str) -> flask.Response:
 @Operation(
     exports,
     "GET /api/surveys/<survey_id>/codebook",
-    responses={200: CodebookResponse},
+    CodebookResponse,
+    integrator("export"),
     files={"text/markdown": {"schema": {"type": "string"}}},
-    security=integrator("export"),
     parameters=(CODEBOOK_FORMAT, LANGUAGE),
 )
 def get_codebook(survey_id: str) -> flask.Response:

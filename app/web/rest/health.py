@@ -30,13 +30,13 @@ class Readiness(BaseModel):
     checks: Annotated[list[ReadyCheck], Field(description="only for callers who may see them")] = []
 
 
-@Operation(health, "GET /healthz", responses={200: Liveness}, errors=BASIC)
+@Operation(health, "GET /healthz", Liveness, errors=BASIC)
 def healthz() -> flask.Response:
     """Return whether the process responds."""
     return json_response({"status": "ok"})
 
 
-@Operation(health, "GET /readyz", responses={200: Readiness}, errors=(*BASIC, 503))
+@Operation(health, "GET /readyz", Readiness, errors=(*BASIC, 503))
 def readyz() -> flask.Response:
     """Return whether the server is ready."""
     result = app_context().health.run()
@@ -53,8 +53,8 @@ def readyz() -> flask.Response:
 @Operation(
     health,
     "GET /metrics",
-    files={"text/plain": {"schema": {"type": "string"}}},
     security=integrator("metrics"),
+    files={"text/plain": {"schema": {"type": "string"}}},
     errors=(*PUBLIC, 401, 403),
 )
 def get_metrics() -> flask.Response:

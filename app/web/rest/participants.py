@@ -116,8 +116,9 @@ class ResumeResponse(Response):
 @Operation(
     participants,
     "POST /api/surveys/<survey_id>/participants",
-    responses={201: ParticipantCreated},
-    security=anonymous(integrator("sessions:write")),
+    ParticipantCreated,
+    anonymous(integrator("sessions:write")),
+    statuses=(201,),
     request=Invitation,
     is_request_optional=True,
     example={"hours": 24},
@@ -159,8 +160,8 @@ def create_participant(survey_id: str) -> flask.Response:
 @Operation(
     participants,
     "POST /api/session/<path:user_id>/link",
-    responses={200: LinkCreated},
-    security=own_session("sessions:write"),
+    LinkCreated,
+    own_session("sessions:write"),
     parameters=(SURVEY,),
     request=LinkRequest,
     is_request_optional=True,
@@ -198,9 +199,9 @@ def create_link(user_id: str) -> flask.Response:
 @Operation(
     participants,
     "DELETE /api/session/<path:user_id>/tokens",
-    responses={200: Done},
+    Done,
+    own_session("sessions:write"),
     headers=SET_COOKIE,
-    security=own_session("sessions:write"),
     parameters=(SURVEY,),
 )
 def revoke_tokens(user_id: str) -> flask.Response:
@@ -222,9 +223,9 @@ def revoke_tokens(user_id: str) -> flask.Response:
 @Operation(
     participants,
     "GET /api/session/<path:user_id>/export",
-    responses={200: ParticipantExport},
+    ParticipantExport,
+    own_session("export"),
     headers=ATTACHMENT,
-    security=own_session("export"),
     parameters=(SURVEY,),
 )
 def export(user_id: str) -> flask.Response:
@@ -247,7 +248,7 @@ def export(user_id: str) -> flask.Response:
 @Operation(
     participants,
     "POST /resume",
-    responses={200: ResumeResponse},
+    ResumeResponse,
     headers=_SETS_COOKIE,
     request=ResumeRequest,
     example={"token": "the text after # in the link"},
@@ -301,7 +302,7 @@ def _started_at(participant: Participant) -> int:
 @Operation(
     participants,
     "POST /leave",
-    responses={200: Done},
+    Done,
     headers={**_SETS_COOKIE, **header("Clear-Site-Data", "cached pages, and storage if requested")},
     parameters=(SURVEY, STORAGE),
     errors=(*PUBLIC, 403, 422),

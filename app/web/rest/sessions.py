@@ -150,9 +150,9 @@ _CHANGE = (SURVEY, IF_MATCH, IDEMPOTENCY_KEY)
 @Operation(
     sessions,
     "GET /api/session/<path:user_id>",
-    responses={200: SessionResponse},
+    SessionResponse,
+    own_session("sessions:read"),
     headers=ETAG,
-    security=own_session("sessions:read"),
     parameters=(SURVEY, AT_VERSION),
 )
 def get_session(user_id: str) -> flask.Response:
@@ -171,9 +171,10 @@ def get_session(user_id: str) -> flask.Response:
 @Operation(
     sessions,
     "POST /api/session/<path:user_id>",
-    responses={200: SessionResponse, 201: SessionResponse},
+    SessionResponse,
+    own_session("sessions:write"),
+    statuses=(200, 201),
     headers=ETAG,
-    security=own_session("sessions:write"),
     parameters=(SURVEY, BEGIN_LANG, SURVEY_PARAMETERS),
     request=BeginRequest,
     is_request_optional=True,
@@ -205,9 +206,10 @@ def begin_session(user_id: str) -> flask.Response:
 @Operation(
     sessions,
     "PUT /api/session/<path:user_id>",
-    responses={200: SessionResponse, 201: SessionResponse},
+    SessionResponse,
+    integrator("sessions:write"),
+    statuses=(200, 201),
     headers=ETAG,
-    security=integrator("sessions:write"),
     parameters=_CHANGE,
     request=WholeState,
     max_body_bytes=MAX_STATE_BODY_BYTES,
@@ -223,9 +225,9 @@ def put_session(user_id: str) -> flask.Response:
 @Operation(
     sessions,
     "PATCH /api/session/<path:user_id>",
-    responses={200: SessionResponse},
+    SessionResponse,
+    integrator("sessions:write"),
     headers=ETAG,
-    security=integrator("sessions:write"),
     parameters=_CHANGE,
     request=PartialState,
     max_body_bytes=MAX_STATE_BODY_BYTES,
@@ -240,13 +242,7 @@ def patch_session(user_id: str) -> flask.Response:
     return _change(key, Update(**_conditions(), changes=changes))
 
 
-@Operation(
-    sessions,
-    "DELETE /api/session/<path:user_id>",
-    responses={200: Done},
-    security=integrator("sessions:write"),
-    parameters=(SURVEY,),
-)
+@Operation(sessions, "DELETE /api/session/<path:user_id>", Done, integrator("sessions:write"), parameters=(SURVEY,))
 def delete_session(user_id: str) -> flask.Response:
     """Erase the session and its history.
 
@@ -264,8 +260,8 @@ def delete_session(user_id: str) -> flask.Response:
 @Operation(
     sessions,
     "POST /api/session/<path:user_id>/commands",
-    responses={200: CommandResponse},
-    security=own_session("sessions:write"),
+    CommandResponse,
+    own_session("sessions:write"),
     parameters=(SURVEY, COMMAND_KEY, BEGIN_LANG, SURVEY_PARAMETERS),
     request=COMMAND,
     example={"type": "answer", "id": "7f9c", "step": "Q1", "value": 1},
@@ -298,8 +294,8 @@ def post_command(user_id: str) -> flask.Response:
 @Operation(
     sessions,
     "GET /api/session/<path:user_id>/history",
-    responses={200: HistoryPage},
-    security=own_session("sessions:read"),
+    HistoryPage,
+    own_session("sessions:read"),
     parameters=(SURVEY, AFTER_VERSION, LIMIT),
 )
 def get_history(user_id: str) -> flask.Response:
@@ -321,8 +317,8 @@ def get_history(user_id: str) -> flask.Response:
 @Operation(
     sessions,
     "GET /api/sessions",
-    responses={200: SessionPage},
-    security=integrator("sessions:read"),
+    SessionPage,
+    integrator("sessions:read"),
     parameters=(SURVEY_FILTER, STATUS, UPDATED_SINCE, ORDER, STEP, USER_ID_PREFIX, AFTER, LIMIT),
 )
 def list_sessions() -> flask.Response:

@@ -102,8 +102,8 @@ class SurveyResponse(Response):
 @Operation(
     surveys,
     "GET /api/surveys",
-    responses={200: SurveyList},
-    security=anonymous(own_session("sessions:read")),
+    SurveyList,
+    anonymous(own_session("sessions:read")),
     errors=(*PUBLIC, 401, 422),
     parameters=(LANG,),
 )
@@ -125,12 +125,7 @@ def list_surveys() -> flask.Response:
     return success(surveys=listed)
 
 
-@Operation(
-    surveys,
-    "POST /api/surveys/reload",
-    responses={200: SurveyReload},
-    security=integrator("admin"),
-)
+@Operation(surveys, "POST /api/surveys/reload", SurveyReload, integrator("admin"))
 def reload_surveys() -> flask.Response:
     """Read the survey files again.
 
@@ -148,8 +143,8 @@ def reload_surveys() -> flask.Response:
 @Operation(
     surveys,
     "GET /api/surveys/<survey_id>",
-    responses={200: SurveyResponse},
-    security=anonymous(own_session("sessions:read")),
+    SurveyResponse,
+    anonymous(own_session("sessions:read")),
     errors=(*PUBLIC, 401, 422),
     parameters=(LANG, REVISION, FORM),
 )

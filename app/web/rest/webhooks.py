@@ -132,7 +132,7 @@ class ReplayRequest(PartialModel):
     failed: Annotated[bool, Field(description="only failed deliveries")] = False
 
 
-@Operation(webhooks, "GET /api/webhooks", responses={200: WebhookList}, security=_SECURITY)
+@Operation(webhooks, "GET /api/webhooks", WebhookList, _SECURITY)
 def list_webhooks() -> flask.Response:
     """List the webhooks.
 
@@ -147,8 +147,9 @@ def list_webhooks() -> flask.Response:
 @Operation(
     webhooks,
     "POST /api/webhooks",
-    responses={201: WebhookCreated},
-    security=_SECURITY,
+    WebhookCreated,
+    _SECURITY,
+    statuses=(201,),
     request=WebhookRequest,
     example={"url": "https://receiver.example.org/stepkeep", "events": ["session.completed"]},
     errors=(*PROTECTED, 404),
@@ -172,7 +173,7 @@ def add_webhook() -> flask.Response:
     return success(201, webhook=webhook, secret=added.secret)
 
 
-@Operation(webhooks, "GET /api/webhooks/<webhook_id>", responses={200: WebhookResponse}, security=_SECURITY)
+@Operation(webhooks, "GET /api/webhooks/<webhook_id>", WebhookResponse, _SECURITY)
 def get_webhook(webhook_id: str) -> flask.Response:
     """Get a webhook."""
     webhook = _authorized("webhooks_read", webhook_id)
@@ -182,8 +183,8 @@ def get_webhook(webhook_id: str) -> flask.Response:
 @Operation(
     webhooks,
     "PATCH /api/webhooks/<webhook_id>",
-    responses={200: WebhookResponse},
-    security=_SECURITY,
+    WebhookResponse,
+    _SECURITY,
     request=WebhookChange,
     example={"enabled": False},
 )
@@ -210,7 +211,7 @@ def change_webhook(webhook_id: str) -> flask.Response:
     return success(webhook=changed, **secret)
 
 
-@Operation(webhooks, "DELETE /api/webhooks/<webhook_id>", responses={200: Done}, security=_SECURITY)
+@Operation(webhooks, "DELETE /api/webhooks/<webhook_id>", Done, _SECURITY)
 def remove_webhook(webhook_id: str) -> flask.Response:
     """Remove a webhook and its deliveries."""
     _authorized("webhook_removed", webhook_id)
@@ -219,11 +220,7 @@ def remove_webhook(webhook_id: str) -> flask.Response:
 
 
 @Operation(
-    webhooks,
-    "GET /api/webhooks/<webhook_id>/deliveries",
-    responses={200: DeliveryPage},
-    security=_SECURITY,
-    parameters=(FAILED, AFTER_ID, LIMIT),
+    webhooks, "GET /api/webhooks/<webhook_id>/deliveries", DeliveryPage, _SECURITY, parameters=(FAILED, AFTER_ID, LIMIT)
 )
 def list_deliveries(webhook_id: str) -> flask.Response:
     """List a webhook's deliveries, newest first."""
@@ -238,8 +235,8 @@ def list_deliveries(webhook_id: str) -> flask.Response:
 @Operation(
     webhooks,
     "POST /api/webhooks/<webhook_id>/replay",
-    responses={200: ReplayResponse},
-    security=_SECURITY,
+    ReplayResponse,
+    _SECURITY,
     request=ReplayRequest,
     is_request_optional=True,
     example={"failed": True},

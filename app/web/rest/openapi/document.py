@@ -1,10 +1,9 @@
 """The OpenAPI 3.1 document, from the views' declarations."""
 
 import re
-from collections.abc import Iterable
-from typing import Any, Literal, get_args
+from collections.abc import Iterable, Sequence
+from typing import Any, get_args
 
-from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from ....access import SCOPES
@@ -12,7 +11,6 @@ from ....core.installation import __version__
 from ...ws.messages import RejectCode
 from ..models import Problem
 from ..webhook_messages import MESSAGE_MODELS, webhooks_document
-from .examples import example_of
 from .operation import COMMAND, Operation, Resource
 from .parameters import SURVEY_ID, USER_ID, WEBHOOK_ID, header
 from .strict_json_schema import JSON_SCHEMAS, REFERENCE, client_message
@@ -108,14 +106,14 @@ SECURITY_SCHEMES = {
 
 def build_document(resources: Iterable[Resource]) -> dict[str, Any]:
     """Return the OpenAPI document."""
+    operations = [operation for resource in resources for operation in resource.operations.values()]
     paths: dict[str, dict[str, Operation]] = {}
-    for resource in resources:
-        for route, operation in resource.operations.items():
-            method, rule = route.split()
-            path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule)
-            paths.setdefault(path, {})[method.lower()] = operation
-    schemas = _schemas([each for operations in paths.values() for each in operations.values()])
-    document: dict[str, Any] = {
+    for operation in operations:
+        method, rule = operation.route.split()
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule)
+        paths.setdefault(path, {})[method.lower()] = operation
+    schemas = _schemas(operations)
+    return {
         "openapi": "3.1.0",
         "info": {
             "title": "Stepkeep",
@@ -124,7 +122,7 @@ def build_document(resources: Iterable[Resource]) -> dict[str, Any]:
             "`code`. Unsupported methods get 405 with `Allow`.",
         },
         "servers": [{"url": "/"}],
-        "paths": {path: _path(path, operations) for path, operations in paths.items()},
+        "paths": {path: _path(path, methods, schemas) for path, methods in paths.items()},
         "webhooks": webhooks_document(),
         "components": {
             "schemas": schemas,
@@ -132,51 +130,38 @@ def build_document(resources: Iterable[Resource]) -> dict[str, Any]:
             "securitySchemes": SECURITY_SCHEMES,
         },
     }
-    _add_examples(document["paths"], schemas)
-    return document
-
-
-def _add_examples(paths: dict[str, Any], schemas: dict[str, Any]) -> None:
-    for item in paths.values():
-        for method in item.keys() - {"parameters"}:
-            for response in item[method]["responses"].values():
-                media = response.get("content", {}).get("application/json")
-                if media is not None:
-                    media["example"] = example_of(media["schema"], schemas)
 
 
 def _error_response(status: int) -> dict[str, Any]:
     only = {"properties": {"status": {"const": status}, "code": {"enum": list(CODES[status])}}}
+    schema = {"allOf": [{"$ref": REFERENCE.format(model="Problem")}, only]}
     return {
         "description": f"{_MEANINGS[status]} ({', '.join(CODES[status])})",
         "headers": _PROBLEM_HEADERS.get(status, {}),
-        "content": {
-            "application/problem+json": {"schema": {"allOf": [{"$ref": REFERENCE.format(model="Problem")}, only]}}
-        },
+        "content": {"application/problem+json": {"schema": schema}},
     }
 
 
-def _path(path: str, operations: dict[str, Operation]) -> dict[str, Any]:
+def _path(path: str, operations: dict[str, Operation], schemas: dict[str, Any]) -> dict[str, Any]:
     words = [word for word in path.split("/") if word not in {"", "api"} and not word.startswith("{")]
     if path.endswith("}"):
         words[-1] = words[-1].removesuffix("s")  # get_surveys lists them, get_survey returns one: ids are unique
     item: dict[str, Any] = {
-        method: operation.document("_".join([method, *words])) for method, operation in operations.items()
+        method: operation.document("_".join([method, *words]), schemas) for method, operation in operations.items()
     }
     parameters = [each.document() for each in _PATH_PARAMETERS if f"{{{each.name}}}" in path]
     return {**item, "parameters": parameters} if parameters else item
 
 
-def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:
-    models: dict[type[BaseModel], Literal["validation"]] = dict.fromkeys((Problem, *MESSAGE_MODELS), "validation")
-    for operation in operations:
-        models.update(dict.fromkeys(operation.models(), "validation"))
-    _, schemas = models_json_schema(list(models.items()), ref_template=REFERENCE)
+def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
+    requests = [operation.request for operation in operations if isinstance(operation.request, type)]
+    responses = [operation.response for operation in operations if operation.response is not None]
+    models = dict.fromkeys((Problem, *MESSAGE_MODELS, *requests, *responses))
+    _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=REFERENCE)
     command = client_message()
     definitions: dict[str, Any] = {**JSON_SCHEMAS, **command.pop("$defs"), **schemas["$defs"], COMMAND: command}
-    for operation in operations:
-        if isinstance(operation.request, type):
-            _require_strict_json(definitions[operation.request.__name__])
+    for request in requests:
+        _require_strict_json(definitions[request.__name__])
     return definitions
 
 

@@ -1,7 +1,7 @@
 """Declarations of REST operations."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, TypeVar
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from ....core.formats import MAX_COMMAND_BYTES
 from ....errors import InvalidInput
+from .examples import example_of
 from .parameters import SURVEY_PARAMETERS, Parameter, Schema
 from .strict_json_schema import REFERENCE
 
@@ -58,17 +59,19 @@ class Operation:
 
     Attributes:
         route: method and rule.
-        errors: statuses of problem details; 404, 413 and 415 are added by rule and request.
         security: empty if no credentials are read.
-        files: alternative responses with status 200, by media type.
+        statuses: of the response.
+        errors: statuses of problem details; 404, 413 and 415 are added by rule and request.
+        files: other contents of the response, by media type.
     """
 
     resource: Resource
     route: str
-    _: KW_ONLY
-    responses: Mapping[int, type[BaseModel]] = field(default_factory=dict)
-    errors: tuple[int, ...] = PROTECTED
+    response: type[BaseModel] | None = None
     security: Security = field(default_factory=dict)
+    _: KW_ONLY
+    statuses: tuple[int, ...] = (200,)
+    errors: tuple[int, ...] = PROTECTED
     parameters: tuple[Parameter[Any], ...] = ()
     headers: Mapping[str, Schema] = field(default_factory=dict)
     files: Mapping[str, Schema] = field(default_factory=dict)
@@ -98,12 +101,8 @@ class Operation:
             known_names = ", ".join(known) or "none"
             raise InvalidInput(f"There is no parameter {unknown[0][:100]!r} here. Known parameters: {known_names}.")
 
-    def models(self) -> Iterator[type[BaseModel]]:
-        if isinstance(self.request, type):
-            yield self.request
-        yield from self.responses.values()
-
-    def document(self, operation_id: str) -> Schema:
+    def document(self, operation_id: str, schemas: Schema) -> Schema:
+        """Return the operation, with examples made from the schemas that it names."""
         summary, _, description = self._docstring.partition("\n\n")
         statuses = [*self.errors, *([404] if "<" in self.route else []), *([413, 415] if self.request else [])]
         document: Schema = {
@@ -111,7 +110,7 @@ class Operation:
             "summary": summary.removesuffix("."),
             "parameters": [parameter.document() for parameter in self.parameters],
             "responses": {
-                **self._successes(),
+                **{str(status): self._success(status, schemas) for status in self.statuses},
                 **{str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses},
             },
             "security": [
@@ -130,19 +129,15 @@ class Operation:
             }
         return document
 
-    def _successes(self) -> Schema:
-        contents: dict[int, Schema] = {
-            status: {"application/json": {"schema": _reference(model)}} for status, model in self.responses.items()
-        }
-        if self.files:
-            contents[200] = {**contents.get(200, {}), **self.files}
+    def _success(self, status: int, schemas: Schema) -> Schema:
+        content: Schema = {}
+        if self.response is not None:
+            schema = _reference(self.response)
+            content["application/json"] = {"schema": schema, "example": example_of(schema, schemas)}
         return {
-            str(status): {
-                "description": "Created" if status == 201 else "Success",  # noqa: PLR2004 - an HTTP status
-                "headers": dict(self.headers),
-                "content": content,
-            }
-            for status, content in contents.items()
+            "description": "Created" if status == 201 else "Success",  # noqa: PLR2004 - an HTTP status
+            "headers": dict(self.headers),
+            "content": {**content, **self.files},
         }
 
 
