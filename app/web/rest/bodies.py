@@ -50,7 +50,7 @@ def parse_body(model: type[M]) -> M:
 
 
 def json_object(max_depth: int = BODY_DEPTH) -> dict[str, Any]:
-    """Return the body; raise InvalidJson or InvalidInput unless a JSON object."""
+    """Raise InvalidJson or InvalidInput unless the body is a JSON object."""
     value = strict_json.decode(_data(), "body", max_depth)
     if not isinstance(value, dict):
         raise InvalidInput("The body must be a JSON object.")
@@ -58,7 +58,7 @@ def json_object(max_depth: int = BODY_DEPTH) -> dict[str, Any]:
 
 
 def _data() -> bytes:
-    """Return the body; raise RequestEntityTooLarge, before it is read or parsed, if the operation takes less."""
+    """Raise RequestEntityTooLarge, before the body is read or parsed, if the operation takes less."""
     encoding = flask.request.headers.get("Content-Encoding", "identity").strip()
     if encoding.lower() not in {"", "identity"}:
         raise UnsupportedMediaType(f"Content-Encoding {encoding[:40]!r} is not supported: send the body uncompressed")
@@ -92,47 +92,40 @@ def answer_error(error: Exception) -> flask.Response | HTTPException:
 def _stepkeep_problem(error: StepkeepError) -> flask.Response:
     if str(error) != error.message:  # the text for the operator
         log.error("%s", error)
-    extra = _facts(error)
-    response = problem(error.http_status, error.code, error.message, **extra)
+    response = problem(error.http_status, error.code, error.message, **_facts(error))
     if isinstance(error, RateLimited | StorageLow):
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 
 
 def _facts(error: StepkeepError) -> dict[str, Any]:
-    match error:
-        case InvalidJson():
-            return {"place": error.place}
-        case LinkUnconfirmed():
-            started_at = format_timestamp(error.started_at)
-            return {
-                "survey_id": error.survey_id,
-                "started_at": started_at,
-                "has_other_session": error.has_other_session,
-            }
-        case _:
-            return {}
+    if isinstance(error, InvalidJson):
+        return {"place": error.place}
+    if isinstance(error, LinkUnconfirmed):
+        return {
+            "survey_id": error.survey_id,
+            "started_at": format_timestamp(error.started_at),
+            "has_other_session": error.has_other_session,
+        }
+    return {}
 
 
 def _is_misspelled(survey_id: str) -> bool:
-    """Return whether the request names a survey that is not offered. The caller may know: the request was allowed."""
+    """Return whether the request names a survey that is not offered; the caller is allowed to know."""
     return flask.request.args.get("survey") == survey_id and survey_id not in store().catalogue.surveys
 
 
 def _is_api_request() -> bool:
-    """Return True also for what pages' scripts post."""
-    path, method = flask.request.path, flask.request.method
-    is_script = path in {"/resume", "/leave"} and method == "POST"
-    return is_script or path.startswith(("/api/", "/healthz", "/readyz", "/metrics", "/openapi"))
+    path = flask.request.path
+    is_posted_by_script = path in {"/resume", "/leave"} and flask.request.method == "POST"
+    return is_posted_by_script or path.startswith(("/api/", "/healthz", "/readyz", "/metrics", "/openapi"))
 
 
 def json_response(value: Mapping[str, Any], status: int = 200) -> flask.Response:
-    """Return a JSON response."""
     return flask.Response(strict_json.encode(value), status, mimetype="application/json")
 
 
 def success(status: int = 200, /, **fields: object) -> flask.Response:
-    """Return a JSON response with ``success``."""
     return json_response({"success": True, **fields}, status)
 
 

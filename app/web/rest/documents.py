@@ -22,29 +22,24 @@ from .webhooks import webhooks
 
 documents = flask.Blueprint("documents", __name__)
 
+_survey_schema = cache(survey_json_schema)
+
 RESOURCES = (sessions, surveys, participants, analytics, exports, audit, webhooks, health)
 
 
 @cache
 def openapi_document() -> dict[str, Any]:
-    """Return the shared OpenAPI document, not to be changed."""
+    """Return the shared document, not to be changed."""
     return build_document(RESOURCES)
-
-
-@cache
-def _survey_schema() -> dict[str, Any]:
-    return survey_json_schema()
 
 
 @documents.get("/openapi.json")
 def get_openapi() -> flask.Response:
-    """Return OpenAPI 3.1."""
     return json_response({**openapi_document(), "servers": [{"url": f"{flask.request.script_root}/"}]})
 
 
 @documents.get("/asyncapi.json")
 def get_asyncapi() -> flask.Response:
-    """Return AsyncAPI 3.0."""
     is_secure, root = flask.request.is_secure, flask.request.script_root
     server = {"host": flask.request.host, "pathname": root or "/", "protocol": "wss" if is_secure else "ws"}
     return json_response({**asyncapi_document(), "servers": {"this": server}})
@@ -52,13 +47,11 @@ def get_asyncapi() -> flask.Response:
 
 @documents.get("/survey.schema.json")
 def get_survey_schema() -> flask.Response:
-    """Return the schema of a survey file."""
     return json_response(_survey_schema())
 
 
 @documents.get("/docs")
 def docs() -> str:
-    """Show both documents; a script of the page sends requests."""
     return _reference(flask.request.script_root, app_context().assets.version, is_signed_in=is_signed_in())
 
 

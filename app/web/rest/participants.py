@@ -46,7 +46,7 @@ class Invitation(LinkRequest):
 
     # Checked by the service, whose error has the code invalid_user_id.
     user_id: Annotated[
-        str, Field(json_schema_extra={**USER_ID_SCHEMA}, description="the participant; compared exactly")
+        str, Field(json_schema_extra=USER_ID_SCHEMA, description="the participant; compared exactly")
     ] = ""
     parameters: Annotated[
         dict[str, Any],
@@ -147,14 +147,8 @@ def create_participant(survey_id: str) -> flask.Response:
     token, expires_at = authenticator().credentials.issue_token(
         key, _life_us(invitation.hours), mark=INVITATION if may_invite else None, parameters=parameters
     )
-    return success(
-        201,
-        user_id=key.user_id,
-        survey_id=survey_id,
-        token=token,
-        expires_at=format_timestamp(expires_at),
-        link=_link(token),
-    )
+    ids = {"user_id": key.user_id, "survey_id": survey_id}
+    return success(201, **ids, token=token, expires_at=format_timestamp(expires_at), link=_link(token))
 
 
 @Operation(
@@ -175,21 +169,18 @@ def create_link(user_id: str) -> flask.Response:
     """
     key = authorize_session(user_id, "sessions:write", "token_issued", own=True)
     request = parse_body(LinkRequest)
-    life_us = int(store().settings.link_hours * HOUR_US)
     principal = authenticator().principal(key)
-    if isinstance(principal, Participant):
-        life_us = min(life_us, principal.expires_at - store().clock())
     if request.model_fields_set:
         require_scope(principal, "sessions:write", key.survey_id)
-        life_us = _life_us(request.hours) or life_us
-    if not isinstance(principal, Participant):
+    life_us = _life_us(request.hours) or int(store().settings.link_hours * HOUR_US)
+    if isinstance(principal, Participant):
+        life_us = min(life_us, principal.expires_at - store().clock())
+        mark, parameters = new_link_id(), principal.parameters
+    else:
         _require_no_parameters(key)
+        mark, parameters = INVITATION, {}
     token, expires_at = authenticator().credentials.issue_token(
-        key,
-        life_us,
-        granted_at=requester_granted_at(),
-        parameters=principal.parameters if isinstance(principal, Participant) else None,
-        mark=new_link_id() if isinstance(principal, Participant) else INVITATION,
+        key, life_us, granted_at=requester_granted_at(), parameters=parameters, mark=mark
     )
     link = _link(token)
     code = segno.make(link, error="m", micro=False).svg_inline(scale=4, border=4, dark="#000", light="#fff")

@@ -179,7 +179,6 @@ def get_session(user_id: str) -> flask.Response:
     request=BeginRequest,
     is_request_optional=True,
     example={"parameters": {}},
-    errors=(*PROTECTED, 404),
 )
 def begin_session(user_id: str) -> flask.Response:
     """Begin a session (201) if there is none; otherwise return it as it is (200).

@@ -254,7 +254,7 @@ def replay(webhook_id: str) -> flask.Response:
 
 
 def _authorized(action: Action | None, webhook_id: str) -> StoredWebhook:
-    """Return the webhook; one of a survey that is not the API key's is as unknown as one that does not exist."""
+    """Return the webhook; for an API key of other surveys, it does not exist."""
     surveys = authorize_some("webhooks", action, webhook=webhook_id[:40])
     webhook = service.get_webhook(store(), webhook_id)
     if surveys is not None and webhook.survey_id not in surveys:

@@ -105,7 +105,6 @@ SECURITY_SCHEMES = {
 
 
 def build_document(resources: Iterable[Resource]) -> dict[str, Any]:
-    """Return the OpenAPI document."""
     operations = [operation for resource in resources for operation in resource.operations.values()]
     paths: dict[str, dict[str, Operation]] = {}
     for operation in operations:

@@ -44,12 +44,7 @@ Schema = Mapping[str, Any]
 
 
 def example_of(schema: Schema, schemas: Mapping[str, Schema], name: str = "") -> Any:  # noqa: ANN401 - any JSON
-    """Return a value that the schema accepts.
-
-    Args:
-        schemas: what ``$ref`` names.
-        name: of the field that has the value.
-    """
+    """Return a value that the schema accepts, for the field with this name; ``$ref`` names one of the schemas."""
     while reference := schema.get("$ref"):
         schema = schemas[reference.rsplit("/", 1)[-1]]
     if alternatives := schema.get("oneOf") or schema.get("anyOf"):

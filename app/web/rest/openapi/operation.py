@@ -22,7 +22,7 @@ COMMAND = "Command"
 BASIC = (400, 500)
 PUBLIC = (*BASIC, 429, 503)
 PROTECTED = (*PUBLIC, 401, 403, 422)
-"""Error statuses: without credentials, with optional, with required ones."""
+"""Statuses of errors: without credentials, with optional ones, with required ones."""
 
 _ANONYMOUS = "anonymous"
 
@@ -31,17 +31,14 @@ Security = Mapping[str, str | None]
 
 
 def integrator(scope: str) -> Security:
-    """Return integrators' credentials."""
     return {"ApiKey": scope, "SignIn": scope}
 
 
 def own_session(scope: str) -> Security:
-    """Return the credentials of integrators and the participant."""
     return {"ApiKey": scope, "ResumeToken": None, "ResumeCookie": None, "SignIn": scope}
 
 
 def anonymous(credentials: Security) -> Security:
-    """Make credentials optional."""
     return {_ANONYMOUS: None, **credentials}
 
 
@@ -89,11 +86,8 @@ class Operation:
         return view
 
     def require_known_query(self) -> None:
-        """Raise InvalidInput for an undeclared parameter: a misspelt filter would select all.
-
-        Where a session begins, they may be its survey's.
-        """
-        if SURVEY_PARAMETERS in self.parameters:
+        """Raise InvalidInput for an undeclared parameter: a misspelt filter would select all."""
+        if SURVEY_PARAMETERS in self.parameters:  # any name may be one of the survey's
             return
         known = [parameter.name for parameter in self.parameters if parameter.location == "query"]
         unknown = sorted(flask.request.args.keys() - set(known))
@@ -142,7 +136,6 @@ class Operation:
 
 
 def current_operation() -> Operation:
-    """Return the requested view's declaration."""
     request = flask.request
     resource = flask.current_app.blueprints[request.blueprint or ""]
     if not isinstance(resource, Resource) or request.url_rule is None:

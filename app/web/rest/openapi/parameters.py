@@ -47,7 +47,7 @@ _BAD_CURSOR = "The parameter after must be the `next` of the previous page."
 
 @dataclass(frozen=True, slots=True)
 class Parameter(Generic[T]):
-    """A query, header or path parameter."""
+    """A parameter of the query, of a header or of the path."""
 
     name: str
     description: str
@@ -57,7 +57,7 @@ class Parameter(Generic[T]):
     example: object = None
 
     def value(self) -> T | None:
-        """Return the request's value; raise InvalidInput if invalid."""
+        """Raise InvalidInput if the request's value is invalid."""
         source = flask.request.headers if self.location == "header" else flask.request.args
         text = source.get(self.name)
         return None if text is None else self.parse(text)
@@ -74,24 +74,18 @@ class Parameter(Generic[T]):
 
 
 def text(name: str, description: str, pattern: str, **more: Any) -> Parameter[str]:  # noqa: ANN401 - of Parameter
-    """Return a text parameter; ``parse`` or the service checks the pattern."""
+    """Return a parameter whose pattern ``parse`` or the service checks."""
     return Parameter(name, description, {"type": "string", "pattern": pattern}, **{"parse": str, **more})
 
 
 def hexadecimal(name: str, description: str, digits: int) -> Parameter[str]:
-    """Return a parameter of lower-case hexadecimal digits."""
     pattern = f"^[0-9a-f]{{{digits}}}$"
-
-    def parse(value: str) -> str:
-        if re.fullmatch(pattern, value) is None:
-            raise InvalidInput(f"The parameter {name} must have {digits} hexadecimal digits.")
-        return value
-
-    return text(name, description, pattern, parse=parse)
+    problem = f"The parameter {name} must have {digits} hexadecimal digits."
+    return text(name, description, pattern, parse=partial(_require, pattern, problem))
 
 
 def language(name: str, description: str) -> Parameter[str]:
-    """Return a language tag (BCP 47), which chooses as :func:`~app.core.languages.best_match` does."""
+    """Return a parameter that is a language tag (BCP 47)."""
 
     def parse(value: str) -> str:
         if not is_language(value):
@@ -105,7 +99,6 @@ def language(name: str, description: str) -> Parameter[str]:
 def integer(
     name: str, description: str, low: int, high: int = MAX_INTEGER, *, example: object = None, **schema: object
 ) -> Parameter[int]:
-    """Return an integer parameter within bounds."""
 
     def parse(value: str) -> int:
         if not value.isascii() or not value.isdigit() or len(value) > 16 or not low <= int(value) <= high:  # noqa: PLR2004 - digits of 2^53
@@ -117,7 +110,6 @@ def integer(
 
 
 def choice(name: str, description: str, values: Iterable[str]) -> Parameter[Any]:
-    """Return a parameter with one of the values."""
     known = tuple(values)
 
     def parse(value: str) -> str:
@@ -129,7 +121,6 @@ def choice(name: str, description: str, values: Iterable[str]) -> Parameter[Any]
 
 
 def flag(name: str, description: str) -> Parameter[bool]:
-    """Return a ``true`` or ``false`` parameter."""
     words = choice(name, description, ("true", "false"))
     return Parameter(name, description, words.schema, lambda value: words.parse(value) == "true")
 
@@ -137,22 +128,26 @@ def flag(name: str, description: str) -> Parameter[bool]:
 def timestamp(
     name: str, description: str, *, allows_day: bool = False, ends_day: bool = False, example: str
 ) -> Parameter[int]:
-    """Return a UTC parameter, parsed to microseconds since 1970."""
+    """Return a parameter that is parsed to microseconds since 1970 UTC."""
     instant: Schema = {"type": "string", "format": "date-time"}
     schema = {"anyOf": [{"type": "string", "format": "date"}, instant]} if allows_day else instant
     parse = partial(parse_timestamp, name=f"The parameter {name}", ends_day=ends_day)
     return Parameter(name, description, schema, parse, example=example)
 
 
+def _require(pattern: str, problem: str, value: str) -> str:
+    if re.fullmatch(pattern, value) is None:
+        raise InvalidInput(problem)
+    return value
+
+
 def encode_cursor(cursor: Cursor) -> str:
-    """Return the next page's ``after``."""
     parts = (cursor.user_id, cursor.survey_id) if cursor.event is None else ("", *map(str, cursor.event))
     return base64.urlsafe_b64encode("\n".join(parts).encode()).decode()
 
 
 def _decode_cursor(value: str) -> Cursor:
-    if re.fullmatch(CURSOR_PATTERN, value) is None:  # the decoder would skip others
-        raise InvalidInput(_BAD_CURSOR)
+    _require(CURSOR_PATTERN, _BAD_CURSOR, value)  # the decoder would skip other characters
     try:
         parts = base64.urlsafe_b64decode(value).decode().split("\n")
         if len(parts) == 3:  # noqa: PLR2004 - an event's time and id, after an empty user id
@@ -166,10 +161,8 @@ def _decode_cursor(value: str) -> Cursor:
 
 
 def _idempotency_key(value: str) -> str:
-    if re.fullmatch(IDEMPOTENCY_KEY_PATTERN, value) is None:
-        raise InvalidInput(
-            "Idempotency-Key must have 1 to 64 characters of printable ASCII, all or none in one pair of quotes."
-        )
+    problem = "Idempotency-Key must have 1 to 64 characters of printable ASCII, all or none in one pair of quotes."
+    _require(IDEMPOTENCY_KEY_PATTERN, problem, value)
     return re.sub(r'\\(["\\])', r"\1", value[1:-1]) if value.startswith('"') else value
 
 
@@ -177,8 +170,7 @@ def _expected_version(value: str) -> int | None:
     version = value.strip()
     if version == "*":
         return None
-    if re.fullmatch(IF_MATCH_PATTERN, version) is None:
-        raise InvalidInput('If-Match must be a version as ETag gives it, such as "5".')
+    _require(IF_MATCH_PATTERN, 'If-Match must be a version as ETag gives it, such as "5".', version)
     return int(version.removeprefix("W/").strip('"'))
 
 
@@ -264,7 +256,7 @@ COMMAND_KEY = replace(
 
 
 def header(name: str, description: str, schema: Schema | None = None, *, required: bool = True) -> dict[str, Schema]:
-    """Return the document of a response's header."""
+    """Return the documentation of a response's header."""
     return {name: {"description": description, "schema": schema or {"type": "string"}, "required": required}}
 
 

@@ -39,7 +39,6 @@ JSON_SCHEMAS: dict[str, Any] = {
 
 
 def client_message() -> dict[str, Any]:
-    """Return the client messages' schema, each kind in ``$defs``."""
     schema: dict[str, Any] = CLIENT_MESSAGE.json_schema(ref_template=REFERENCE)
     for message in schema["$defs"].values():
         # Newer clients' unknown fields are ignored, but must be strict JSON.
