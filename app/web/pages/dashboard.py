@@ -38,7 +38,6 @@ EXPORT_FORMATS = {
 
 @dashboard.get("/dashboard")
 def show_overview() -> Response:
-    """Show each survey's counts and, to admins, the newest audit entries."""
     principal = _principal()
     entries = _audit_entries(principal) if has_scope(principal, "admin") else None
     rows = [row for row in _survey_rows() if _may_read(principal, row["survey_id"])]
@@ -47,7 +46,6 @@ def show_overview() -> Response:
 
 @dashboard.get("/dashboard/surveys/<survey_id>")
 def show_survey(survey_id: str) -> Response:
-    """Show a survey that is offered or has stored revisions."""
     principal = _principal()
     _require_survey(principal, survey_id)
     survey = store().catalogue.surveys.get(survey_id)
@@ -66,7 +64,6 @@ def show_survey(survey_id: str) -> Response:
 
 @dashboard.get("/dashboard/sessions")
 def list_sessions() -> Response:
-    """Show the search for sessions."""
     principal = _principal()
     surveys = [survey for survey in store().catalogue.surveys.values() if _may_read(principal, survey.id)]
     return _page("sessions.html", principal, surveys=surveys)
@@ -74,7 +71,6 @@ def list_sessions() -> Response:
 
 @dashboard.get("/dashboard/sessions/<survey_id>/<path:user_id>")
 def show_session(survey_id: str, user_id: str) -> Response:
-    """Show one session's events and states."""
     principal = _principal()
     key = store().queries.key(user_id, survey_id)
     _require_survey(principal, survey_id)
@@ -86,14 +82,12 @@ def show_session(survey_id: str, user_id: str) -> Response:
 
 @dashboard.errorhandler(Unauthorized)
 def redirect_to_sign_in(_error: Unauthorized) -> Response:
-    """Redirect to the form."""
     return to_sign_in()
 
 
 @dashboard.errorhandler(NotFound)
 @dashboard.errorhandler(InvalidInput)
 def show_not_found(_error: NotFound | InvalidInput) -> Response:
-    """Show that there is no such page."""
     return _page("not_found.html", _principal(), status=404)
 
 
@@ -108,7 +102,7 @@ def _may_read(principal: Integrator | Developer, survey_id: str) -> bool:
 
 
 def _require_survey(principal: Integrator | Developer, survey_id: str) -> None:
-    """Raise NoSuchSurvey, as for one that does not exist, unless the principal may read the survey."""
+    """Raise NoSuchSurvey, as for a survey that does not exist, unless the principal may read it."""
     if not _may_read(principal, survey_id):
         raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
 
@@ -122,7 +116,7 @@ def _page(template: str, principal: Integrator | Developer, *, status: int = 200
 
 
 def _survey_rows() -> list[dict[str, Any]]:
-    """Return each survey's row; it has no title if the survey is no longer offered."""
+    """A survey that is no longer offered has no title."""
     counts = {count.survey_id: count for count in store().queries.counts_by_survey()}
     titles = {survey.id: survey.without_session.title for survey in store().catalogue.surveys.values()}
     ids = {**titles, **counts}

@@ -1,9 +1,8 @@
 """A survey's page in a frame of another site (STEPKEEP_FRAME_ANCESTORS), the only page that can be framed.
 
-Browsers send a site's ordinary cookies to no frame of another site's page. So the page keeps a token in memory: that of
-the address's fragment, or else one that the server gives it. A partitioned cookie, which only this page gets, remembers
-the participant for the next visit to the same site, but not on a device that participants share
-(STEPKEEP_KIOSK_MINUTES).
+Browsers send ordinary cookies to no frame of another site's page. So the page keeps a token in memory: that of the
+address's fragment, or one from the server. A partitioned cookie remembers the participant for the next visit to the
+same site, but not on a shared device (STEPKEEP_KIOSK_MINUTES).
 """
 
 import flask
@@ -21,15 +20,15 @@ from .survey import new_key, participants_page, survey_address, survey_page
 embedding = flask.Blueprint("embedding", __name__)
 
 LEFT = "has-left"
-"""In the address of a page that the device has left; no parameter of a survey has such a name."""
+"""In the address once the device was left, since the page that says so elsewhere can't be framed.
+
+No parameter of a survey has such a name.
+"""
 
 
 @embedding.get("/embed/<survey_id>")
 def embed(survey_id: str) -> Response:
-    """Show a page whose script loads the survey's: the same for every id, since the server can't see the fragment.
-
-    With the parameter LEFT it says that the device was left, since the page that does so elsewhere can't be framed.
-    """
+    """Show a page whose script loads the survey's: the same for every id, since the server can't see the fragment."""
     ancestors = frame_ancestors(store().settings)
     if not ancestors:
         return participants_page("not_found.html", status=404)
@@ -43,10 +42,8 @@ def embedded_page(survey_id: str) -> Response:
     """Return the survey's page for the participant of the token or the cookie, or for a new one.
 
     Raises:
-        Unauthorized: invalid credentials, or those of another survey.
         NoSuchSurvey: also for a closed one without credentials.
         Forbidden: not from the script of :func:`embed`.
-        RateLimited, StorageLow: no new participant is admitted.
     """
     require_same_origin(store().settings)
     survey = store().catalogue.surveys.get(survey_id)
@@ -80,9 +77,9 @@ def _show(survey: Survey, participant: Participant | None) -> Response:
 
 
 def _participant(survey_id: str) -> Participant | None:
-    """Return the participant; raise Unauthorized for invalid credentials, and those of another survey.
+    """Raise Unauthorized for invalid credentials, and those of another survey.
 
-    An invalid cookie is cleared by the response: else each visit would be refused until it expires.
+    The response clears an invalid cookie: else each visit would be refused until it expires.
     """
     if "Authorization" in flask.request.headers:
         return _require_survey(authenticator().principal(), survey_id)

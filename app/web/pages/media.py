@@ -15,7 +15,6 @@ _MAX_AGE_S = 3600
 
 @media.get("/media/<name>")
 def get_media(name: str) -> Response:
-    """Return an image; 404 for other files."""
     surveys_dir = store().settings.surveys_dir
     if media_problem(surveys_dir, name) is not None:
         flask.abort(404)

@@ -1,4 +1,4 @@
-"""The session in its page, so that its step is shown before the WebSocket is open, which then confirms it."""
+"""The session in its page, so that its step is shown before the WebSocket is open."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -37,9 +37,9 @@ class Opening:
     """What a page shows before its WebSocket is open.
 
     Attributes:
-        message: as JSON; None if it is not known, or too long.
-        state: of the session, also of one that is to begin.
-        language: of the session, if there is one.
+        message: as JSON; None if unknown or too long.
+        state: also of a session that is to begin.
+        language: only of a session that exists.
     """
 
     message: Markup | None = None
@@ -51,13 +51,12 @@ NO_OPENING = Opening()
 
 
 def read_opening(key: SessionKey, participant: Participant | None) -> Opening:
-    """Return the message ``state`` that the participant's WebSocket will begin with, as JSON for a page.
+    """Return the message ``state`` that the participant's WebSocket will begin with.
 
-    Of a session that does not exist, it is as it will be begun. Nothing while the database is unavailable or the server
-    busy, or if the session can't be shown; the WebSocket says why.
+    NO_OPENING if the database is unavailable, the server busy, or the session can't be shown: the WebSocket says why.
 
     Args:
-        participant: None if they have just got their id, so that there is no session to look for.
+        participant: None if they are new, so that there is no session to read.
     """
     if store().turns.pending.is_unavailable or store().turns.pending.holds(key):
         return NO_OPENING
@@ -75,7 +74,7 @@ def read_opening(key: SessionKey, participant: Participant | None) -> Opening:
 
 
 def preview_opening(survey: Survey) -> Opening:
-    """Return what is known in development, where the script chooses the participant unless the address names them."""
+    """In development, the script chooses the participant unless the address names them."""
     user_id = flask.request.args.get("user")
     try:
         stored = None if user_id is None else _load(store().queries.key(user_id, survey.id))

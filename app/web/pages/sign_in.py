@@ -25,7 +25,6 @@ _INVALID_KEY = (
 
 @sign_in.get("/sign-in")
 def show_sign_in() -> Response:
-    """Show the form, or redirect to the dashboard."""
     sign_ins = authenticator().sign_ins
     try:
         sign_ins.principal()
@@ -36,7 +35,6 @@ def show_sign_in() -> Response:
 
 @sign_in.post("/sign-in")
 def begin() -> Response:
-    """Sign in; all invalid keys get the same answer."""
     require_same_origin(store().settings)
     response = _to("dashboard.show_overview")
     try:
@@ -53,7 +51,6 @@ def begin() -> Response:
 
 @sign_in.post("/sign-out")
 def end() -> Response:
-    """Sign out."""
     sign_ins = authenticator().sign_ins
     sign_ins.require_csrf_token(flask.request.form.get("csrf", ""))
     response = to_sign_in()
@@ -66,7 +63,6 @@ def end() -> Response:
 
 @sign_in.errorhandler(Forbidden)
 def refuse(error: Forbidden) -> Response:
-    """Show what was refused, and a form to sign out."""
     sign_ins = authenticator().sign_ins
     csrf = None if sign_ins.are_hosts or sign_ins.integrator() is None else sign_ins.csrf_token()
     return page("refused.html", status=403, why=error.message, csrf=csrf)
@@ -74,14 +70,12 @@ def refuse(error: Forbidden) -> Response:
 
 @sign_in.errorhandler(Unavailable)
 def show_unavailable(_error: Unavailable) -> Response:
-    """Show that the database is unavailable."""
     response = page("refused.html", status=503, why="The database is unavailable. Please try again later.")
     response.headers["Retry-After"] = "5"
     return response
 
 
 def to_sign_in() -> Response:
-    """Redirect to the form, or to the host's."""
     if authenticator().sign_ins.are_hosts:
         return to_host_login("The dashboard is not open to you.")
     return _to("sign_in.show_sign_in")

@@ -1,7 +1,6 @@
 """The participant's pages: surveys, and pages to resume, restart and leave.
 
-The survey's cookie identifies the participant; in development the script chooses the user id. The
-Content-Security-Policy forbids inline script and style.
+The survey's cookie identifies the participant; in development the script chooses the user id.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,26 +28,24 @@ pages.add_app_template_global(form_digest)
 
 @pages.get("/assets/<path:filename>", endpoint="static")
 def get_asset(filename: str) -> Response:
-    """Return a static file, whether or not its address has the current version."""
     return app_context().assets.respond(filename)
 
 
 @pages.app_template_global()
 def asset_url(name: str) -> str:
-    """Return the address of the current version of a static file, or of its bundle."""
+    """Return the address of the current version of a static file or bundle."""
     return flask.url_for("pages.static", filename=app_context().assets.path(name))
 
 
 @pages.get("/")
 def list_surveys() -> Response:
-    """Show the surveys that the participant may take."""
     surveys = [in_wanted_language(survey) for survey in _surveys().values() if _is_listed(survey)]
     return participants_page("index.html", surveys=surveys)
 
 
 @pages.get("/s/<survey_id>")
 def take_survey(survey_id: str) -> Response:
-    """Show a survey's page, or why it cannot be shown: the same for a closed survey as for one that does not exist.
+    """Show a survey's page; a closed survey is as unknown as one that does not exist.
 
     An expired or revoked cookie does not make a new participant: another link may lead to their answers.
     """
@@ -76,7 +73,6 @@ def take_survey(survey_id: str) -> Response:
 
 @pages.post("/s/<survey_id>/anew")
 def begin_again(survey_id: str) -> Response:
-    """Set a new participant's cookie, and redirect to the survey."""
     require_same_origin(store().settings)
     survey = _surveys().get(survey_id)
     if survey is None or survey.access == "closed":
@@ -88,13 +84,13 @@ def begin_again(survey_id: str) -> Response:
 
 @pages.get("/resume")
 def resume() -> Response:
-    """Show the page whose script sends the URL fragment's token."""
+    """The page's script sends the token of the URL's fragment."""
     return participants_page("resume.html")
 
 
 @pages.get("/left")
 def left() -> Response:
-    """Show that the browser has left a survey, which ones it still has, and how a shared device begins again."""
+    """Show which surveys the browser still has, and how a shared device begins again."""
     surveys = [in_wanted_language(survey) for survey in _surveys().values() if _has_session(survey)]
     anew = _surveys().get(flask.request.args.get("survey", ""))
     is_offered = anew is not None and anew.access == "public"
@@ -104,13 +100,11 @@ def left() -> Response:
 
 @pages.errorhandler(Unauthorized)
 def ask_to_sign_in(_error: Unauthorized) -> Response:
-    """Redirect to the host's login, if it is known."""
     return to_host_login(text(page_language(), "pages.refused.sign_in"), page_language())
 
 
 @pages.errorhandler(Forbidden)
 def refuse(error: Forbidden) -> Response:
-    """Show that a page of another site is refused; in development, what was refused."""
     language = page_language()
     why = error.message if authenticator().is_development else text(language, "pages.refused.forbidden")
     return participants_page("refused.html", language=language, status=403, why=why)
@@ -119,19 +113,16 @@ def refuse(error: Forbidden) -> Response:
 @pages.errorhandler(RateLimited)
 @pages.errorhandler(StorageLow)
 def postpone(error: RateLimited | StorageLow) -> Response:
-    """Show what is not possible now."""
     return _not_now(error, error.code, error.retry_after_s)
 
 
 @pages.errorhandler(Unavailable)
 def show_unavailable(error: Unavailable) -> Response:
-    """Show that surveys cannot be opened now, whatever the reason."""
     return _not_now(error, "unavailable", 5)
 
 
 @pages.app_template_filter()
 def as_html(text: str) -> Markup:
-    """Return a survey's text as paragraphs and lists."""
     if isinstance(text, MarkdownText):
         # The renderer escapes all but its own elements.
         return Markup(text.html)  # noqa: S704  # nosec B704
@@ -140,7 +131,7 @@ def as_html(text: str) -> Markup:
 
 @pages.app_template_global()
 def is_signed_in() -> bool:
-    """Return whether there is a sign-in; False if the database is unavailable."""
+    """Return False if the database is unavailable."""
     try:
         return authenticator().sign_ins.integrator() is not None
     except StepkeepError:
@@ -148,7 +139,7 @@ def is_signed_in() -> bool:
 
 
 def to_host_login(why: str, language: str = "en") -> Response:
-    """Redirect to where the host's users sign in; show why not if it is not known, or if one is signed in."""
+    """Redirect to the host's login, if it is known and nobody is signed in; else show why not."""
     host = authenticator().host
     login_url = None if host is None else host.user.login_url
     if login_url is not None and flask.request.method in {"GET", "HEAD"}:
@@ -157,7 +148,6 @@ def to_host_login(why: str, language: str = "en") -> Response:
 
 
 def survey_page(survey: Survey, opening: Opening, **context: object) -> Response:
-    """Return a survey's page in the language that the request asks for, if the survey has it."""
     shown = in_wanted_language(survey, opening.language, opening.state)
     return participants_page(
         "survey.html", language=shown.shown_language, survey=shown, opening=opening.message, **context
@@ -165,7 +155,6 @@ def survey_page(survey: Survey, opening: Opening, **context: object) -> Response
 
 
 def participants_page(template: str, *, language: str | None = None, **context: Any) -> Response:  # noqa: ANN401 - as page
-    """Return a page in a language; None is the one that the request asks for."""
     language = language or page_language()
     response = page(template, language=language, **context)
     response.content_language.add(language)
@@ -174,7 +163,7 @@ def participants_page(template: str, *, language: str | None = None, **context: 
 
 
 def page(template: str, *, status: int = 200, **context: object) -> Response:
-    """Return a page, without compression if it has a token; it is English if the context has no ``language``."""
+    """Return a page, uncompressed if it has a token, and English if the context has no ``language``."""
     if context.get("csrf") or context.get("token"):
         forbid_compression()
     return flask.make_response(flask.render_template(template, **context), status)
@@ -182,12 +171,12 @@ def page(template: str, *, status: int = 200, **context: object) -> Response:
 
 @pages.app_template_global()
 def survey_address(survey: Survey, endpoint: str = "pages.take_survey", **more: str) -> str:
-    """Return an address of a survey, at which a session begins as the request's address says."""
+    """Return an address of a survey at which a session begins as the request's address says."""
     return _with_query(flask.url_for(endpoint, survey_id=survey.id), [*more.items(), *_beginning(survey)])
 
 
 def _left_address(survey: Survey, participant: Participant | None) -> str:
-    """Return where the page leads when the device is left; if it is shared, with how the next session begins.
+    """Return where the page leads when the device is left; a shared device's next session begins as this one.
 
     Not as one of a personal link, whose parameters may be about its participant.
     """
@@ -239,7 +228,7 @@ def _show(survey: Survey, key: SessionKey, participant: Participant | None = Non
 
 
 def new_key(survey: Survey) -> SessionKey:
-    """Return the key of a new participant of a public survey; raise as :func:`admit_new_participant`."""
+    """Raise as :func:`admit_new_participant`."""
     admit_new_participant()
     return store().queries.key(new_user_id(), survey.id)
 

@@ -1,4 +1,4 @@
-"""What the page's scripts show themselves: embedded in a page, and at an address for each other language."""
+"""Texts of the page's scripts: embedded in a page, and at an address for each other language."""
 
 from collections.abc import Iterator
 
@@ -24,10 +24,7 @@ _A_YEAR = "public, max-age=31536000, immutable"
 
 @texts.get("/<digest>/<language>.json")
 def get_texts(digest: str, language: str) -> Response:
-    """Return the texts in a language, of which the digest names a version.
-
-    It is one of the server or of a survey; for another one, redirect to the nearest.
-    """
+    """Return the texts in a language of the server or a survey, or redirect to the nearest one."""
     if not is_language(language):
         raise NotFound
     nearest = best_match((language,), _known_languages()) or "en"
@@ -42,13 +39,13 @@ def get_texts(digest: str, language: str) -> Response:
 @texts.app_template_global()
 @jinja2.pass_context
 def t(context: Context, key: str, **values: object) -> str:
-    """Return a text in the language of the page, its template's variable ``language``."""
+    """Return a text in the template's ``language``."""
     return text(context.get("language", "en"), key, **values)
 
 
 @texts.app_template_global()
 def texts_in(language: str) -> Markup:
-    """Return what ``page/texts.js`` reads, as JSON that no text can end: the language, its direction and its texts."""
+    """Return what ``page/texts.js`` reads, as JSON that no text can end."""
     found = {"language": language, "direction": direction(language), "texts": page_texts(language)}
     return htmlsafe_json_dumps(found, dumps=strict_json.encode)
 
