@@ -232,11 +232,5 @@ def replay(webhook: str, since: int | None, *, failed: bool) -> None:
     operations.get_webhook(store(), webhook)
     audit("webhooks_replayed", webhook=webhook)
     with progress("Reading") as show:
-        count = operations.replay_deliveries(
-            store(),
-            webhook,
-            since=since,
-            failed=failed,
-            progress=show,
-        )
+        count = operations.replay_deliveries(store(), webhook, since=since, failed=failed, progress=show)
     click.echo(f"{count} deliveries are due again; the server sends them.")

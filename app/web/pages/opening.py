@@ -10,16 +10,7 @@ from markupsafe import Markup
 from ...access import Participant
 from ...core import strict_json
 from ...errors import StepkeepError
-from ...survey import (
-    Given,
-    Rejection,
-    SessionKey,
-    SessionState,
-    Snapshot,
-    Survey,
-    apply,
-    decide,
-)
+from ...survey import Given, Rejection, SessionKey, SessionState, Snapshot, Survey, apply, decide
 from ..authorization import given_parameters
 from ..context import store
 from ..request_language import wanted_languages

@@ -49,8 +49,7 @@ class Invitation(LinkRequest):
         str, Field(json_schema_extra=USER_ID_SCHEMA, description="the participant; compared exactly")
     ] = ""
     parameters: Annotated[
-        dict[str, Any],
-        Field(description="the survey's parameters with `from: invitation`, signed into the token"),
+        dict[str, Any], Field(description="the survey's parameters with `from: invitation`, signed into the token")
     ] = Field(default_factory=dict)
 
 

@@ -99,15 +99,13 @@ class WebhookRequest(Model):
     url: Annotated[
         str,
         Field(
-            json_schema_extra={"pattern": URL_PATTERN, "maxLength": MAX_URL},
-            description="in development `http://` too",
+            json_schema_extra={"pattern": URL_PATTERN, "maxLength": MAX_URL}, description="in development `http://` too"
         ),
     ]
     events: Annotated[list[WebhookEvent], Field(min_length=1)]
     survey_id: Annotated[SurveyId | None, Field(description="only of this survey; null or absent: of all")] = None
     includes_values: Annotated[
-        bool,
-        Field(description="true: send parameters and computed values; the key needs `sessions:read` too"),
+        bool, Field(description="true: send parameters and computed values; the key needs `sessions:read` too")
     ] = False
 
 

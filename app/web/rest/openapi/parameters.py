@@ -183,10 +183,7 @@ USER_ID = Parameter("user_id", "the participant", USER_ID_SCHEMA, str, location=
 SURVEY_ID = text("survey_id", "the survey", SURVEY_ID_PATTERN, location="path", example="phq9")
 WEBHOOK_ID = text("webhook_id", "the webhook", ID_PATTERN, location="path", example="wh_0123456789abcdef")
 SURVEY = text(
-    "survey",
-    "the survey; default: the default one, or the participant's only one",
-    SURVEY_ID_PATTERN,
-    example="phq9",
+    "survey", "the survey; default: the default one, or the participant's only one", SURVEY_ID_PATTERN, example="phq9"
 )
 STORAGE = flag(
     "storage",
