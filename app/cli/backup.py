@@ -143,6 +143,7 @@ def move(target: str, *, restart: bool, as_json: bool) -> None:
 
 
 def _print_replay(counts: ReplayCounts) -> None:
+    sample = ", ".join(printable(f"{key.survey_id}/{key.user_id}") for key in counts.sample)
     click.echo(f"{counts.same} sessions match their history.")
     for count, text in (
         (counts.without_history, "were created before histories were recorded"),
@@ -154,14 +155,10 @@ def _print_replay(counts: ReplayCounts) -> None:
             if counts.missing_keys
             else "were written by another release: verify the backup with the newest one",
         ),
-        (counts.differing, f"DIFFER from their history: {', '.join(_sample(counts))}"),
+        (counts.differing, f"DIFFER from their history: {sample}"),
     ):
         if count:
             click.echo(f"{count} {text}.")
-
-
-def _sample(counts: ReplayCounts) -> list[str]:
-    return [printable(f"{key.survey_id}/{key.user_id}") for key in counts.sample]
 
 
 def _verified_to_dict(verified: Verified) -> dict[str, Any]:

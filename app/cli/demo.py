@@ -6,7 +6,7 @@ import click
 
 from ..operations.demo import DemoPlan, clear_demo, count_demo, fill_demo
 from .group import commands, store
-from .output import progress
+from .output import counted, progress
 
 demo = commands.add_group("demo", "Simulated sessions, to try the program, to show it and to measure it.")
 
@@ -53,4 +53,4 @@ def erase_sessions(*, yes: bool) -> None:
         click.confirm(f"Erase {total} demo sessions?", abort=True, err=True)
     with progress("Erasing") as show:
         erased = clear_demo(store(), progress=show)
-    click.echo(f"{erased} demo session{'' if erased == 1 else 's'} erased.")
+    click.echo(f"{counted(erased, 'demo session')} erased.")

@@ -1,4 +1,4 @@
-"""Groups of commands: errors and exit codes, types of options, and the application's parts."""
+"""Groups of commands, types of options, and the application's parts."""
 
 import math
 from collections.abc import Iterator
@@ -28,19 +28,14 @@ class Days(click.FloatRange):
         super().__init__(min=0, min_open=True, max=MAX_DAYS)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 - click's signature
-        """Refuse NaN, which click accepts in any range."""
         days: float = super().convert(value, param, ctx)
-        if math.isnan(days):
+        if math.isnan(days):  # within any range for click
             self.fail(f"{value!r} is not a number of days.", param, ctx)
         return days
 
 
 class Time(click.ParamType[int]):
-    """A day, or a time in UTC or with an offset; converted to microseconds since 1970 UTC.
-
-    Args:
-        ends_day: a day means its end.
-    """
+    """A day, whose end it means with ``ends_day``, or a time; converted to microseconds since 1970 UTC."""
 
     name = "time"
 
@@ -70,7 +65,6 @@ class CommandGroup(AppGroup):
     command_class = _Command
 
     def add_group(self, name: str, description: str) -> "CommandGroup":
-        """Add a group with this help, and return it."""
         group = CommandGroup(name, help=description)
         self.add_command(group)
         return group
@@ -100,7 +94,6 @@ def register(app: flask.Flask) -> None:
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
-    """Report InvalidInput as a usage error."""
     try:
         yield
     except InvalidInput as error:
@@ -108,7 +101,7 @@ def usage_errors() -> Iterator[None]:
 
 
 def audit(action: Action, *, survey_id: str | None = None, user_id: str | None = None, **detail: str | int) -> None:
-    """Record the operator's action in the audit log, or warn that the database accepts no writes.
+    """Record the operator's action, or warn that the database accepts no writes.
 
     Refusing to read would protect nothing: the operator can read the database itself.
     """
@@ -119,7 +112,6 @@ def audit(action: Action, *, survey_id: str | None = None, user_id: str | None =
 
 
 def require_survey(survey: str) -> Survey:
-    """Return a survey of the catalogue; raise NoSuchSurvey if there is none."""
     surveys = store().catalogue.surveys
     if survey not in surveys:
         raise NoSuchSurvey(survey, tuple(surveys))
@@ -127,18 +119,16 @@ def require_survey(survey: str) -> Survey:
 
 
 def require_known_survey(user_id: str, survey: str | None) -> None:
-    """Raise NoSuchSurvey for a misspelled survey: neither offered nor with a session of the participant."""
+    """Raise NoSuchSurvey if a survey is neither offered nor has a session of the participant."""
     if survey is not None and store().queries.load(store().queries.stored_key(user_id, survey)) is None:
         require_survey(survey)
 
 
 def store() -> SessionStore:
-    """Return the application's store."""
     store: SessionStore = flask.current_app.extensions["stepkeep"].store
     return store
 
 
 def credentials() -> Credentials:
-    """Return the application's credentials."""
     credentials: Credentials = flask.current_app.extensions["stepkeep"].authenticator.credentials
     return credentials

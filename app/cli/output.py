@@ -1,7 +1,6 @@
 """Output of the commands: tables, JSON, progress.
 
-rich formats output on a terminal only. Control characters of participants' texts are escaped: they must not control the
-terminal.
+rich formats output on a terminal only. Control characters are escaped: participants' texts must not control it.
 """
 
 import json
@@ -37,12 +36,10 @@ Columns = Mapping[str, str | Callable[[Any], object]]
 
 
 def printable(text: str) -> str:
-    """Escape control characters."""
     return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
 def print_table(header: Row, rows: Iterable[Row]) -> None:
-    """Print a table; rows after ROWS_A_PART are streamed."""
     console = Console(highlight=False)
     remaining = (tuple(map(printable, row)) for row in rows)
     part = list(islice(remaining, ROWS_A_PART))
@@ -54,17 +51,15 @@ def print_table(header: Row, rows: Iterable[Row]) -> None:
 
 
 def print_counts(name: str, header: str, counts: Mapping[str, int]) -> None:
-    """Print a table of counts by name."""
     print_table((name, header), ((key, str(count)) for key, count in counts.items()))
 
 
 def print_json(value: object) -> None:
-    """Print a line of JSON."""
     click.echo(json.dumps(value))
 
 
 def print_records(records: Iterable[Record], columns: Columns, *, as_json: bool, is_array: bool = False) -> None:
-    """Print records as JSON, a line each or an array, or as a table."""
+    """Print a table, or as JSON a line for each record or an array."""
     if as_json:
         for item in [list(records)] if is_array else records:
             print_json(item)
@@ -77,23 +72,22 @@ def print_records(records: Iterable[Record], columns: Columns, *, as_json: bool,
 
 
 def text_of(value: object) -> str:
-    """Return a value's text in a table: empty for None, JSON unless it is a text."""
+    """Return a value as a table shows it: nothing for None, JSON unless it is a text."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def pairs(fields: Mapping[str, object]) -> str:
-    """Return ``name=value`` of the fields that are set."""
     return ", ".join(f"{name}={text_of(value)}" for name, value in fields.items() if value not in (None, [], {}))
 
 
-def read_pages(read: Callable[[C | None], tuple[Sequence[T], C | None]]) -> Iterator[T]:
-    """Yield the items of all pages.
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
-    Args:
-        read: returns the page after a cursor, and its own cursor, None at the end.
-    """
+
+def read_pages(read: Callable[[C | None], tuple[Sequence[T], C | None]]) -> Iterator[T]:
+    """Yield the items of all pages; ``read`` returns the page after a cursor and the next cursor, None at the end."""
     after: C | None = None
     while True:
         items, after = read(after)
@@ -104,7 +98,6 @@ def read_pages(read: Callable[[C | None], tuple[Sequence[T], C | None]]) -> Iter
 
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar on a terminal; yield its update function."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     counts = (MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))

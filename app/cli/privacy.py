@@ -9,7 +9,7 @@ from ..errors import InvalidInput
 from ..operations import maintenance
 from ..operations.privacy import apply_erasures, export_participant, read_erasures
 from .group import audit, commands, require_known_survey, store
-from .output import print_json, progress
+from .output import counted, print_json, progress
 from .sessions import sessions
 
 keys = commands.add_group("keys", "The keys that encrypt stored answers (STEPKEEP_ANSWERS_KEYS).")
@@ -92,7 +92,7 @@ def erase(user_id: str, survey: str | None, *, yes: bool, as_json: bool) -> None
     if as_json:
         print_json({"user_id": user_id, "survey_id": survey, "sessions": count})
     else:
-        click.echo(f"{count} session{'' if count == 1 else 's'} of {user_id} erased.")
+        click.echo(f"{counted(count, 'session')} of {user_id} erased.")
 
 
 @erasures.command("export")
@@ -120,4 +120,4 @@ def apply_list(file: Path) -> None:
     """
     with file.open("rb") as lines:
         count = apply_erasures(store(), lines, file.name)
-    click.echo(f"{count} session{'' if count == 1 else 's'} erased again.")
+    click.echo(f"{counted(count, 'session')} erased again.")

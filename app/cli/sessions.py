@@ -8,6 +8,7 @@ import click
 
 from ..core.installation import COMMAND
 from ..errors import NoSuchSession, NotFound
+from ..operations.export import STATUSES
 from ..operations.integrity import (
     is_set_aside,
     list_set_aside,
@@ -45,12 +46,7 @@ _COLUMNS: Columns = {
     "PROGRESS": lambda session: f"{session['progress']:.0%}",
     "UPDATED (UTC)": "updated_at",
 }
-_SET_ASIDE_COLUMNS: Columns = {
-    "USER": "user_id",
-    "SURVEY": "survey_id",
-    "VERSION": "version",
-    "UPDATED (UTC)": "updated_at",
-}
+_SET_ASIDE_COLUMNS = {name: _COLUMNS[name] for name in ("USER", "SURVEY", "VERSION", "UPDATED (UTC)")}
 _HISTORY_COLUMNS: Columns = {
     "VERSION": "version",
     "TIMESTAMP (UTC)": "timestamp",
@@ -65,9 +61,7 @@ sessions = commands.add_group("sessions", "Sessions of participants.")
 
 @sessions.command("list")
 @click.option("--survey", help="Only sessions of this survey.")
-@click.option(
-    "--status", type=click.Choice(("in_progress", "completed", "expired")), help="Only sessions with this status."
-)
+@click.option("--status", type=click.Choice(STATUSES), help="Only sessions with this status.")
 @click.option("--step", help="Only sessions whose current step this is.")
 @click.option("--updated-since", type=Time(), help="Only sessions changed on or after this day or time (UTC).")
 @click.option("--user-id-prefix", "prefix", help="Only user ids that begin with this.")
@@ -170,13 +164,11 @@ def session_keys(user_id: str, survey: str | None) -> list[SessionKey]:
     """Return the keys of a participant's sessions, or of one set aside, in one survey or all.
 
     Raises:
-        NotFound: there is no such session.
-        InvalidInput: an id is invalid.
+        NotFound: there is none.
     """
     if not is_set_aside(user_id):
         store().queries.stored_key(user_id, survey)
-    keys = store().queries.keys_of_user(user_id, MAX_SESSIONS)
-    keys = [key for key in keys if survey in {None, key.survey_id}]
+    keys = [key for key in store().queries.keys_of_user(user_id, MAX_SESSIONS) if survey in {None, key.survey_id}]
     if not keys:
         where = "" if survey is None else f" of {survey!r}"
         raise NotFound(
@@ -220,9 +212,9 @@ def _set_aside(prefix: str, survey: str | None) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def _events(key: SessionKey, after: int) -> Iterator[dict[str, Any]]:
+def _events(key: SessionKey, after: int) -> Iterator[Mapping[str, Any]]:
     while page := store().queries.history(key, after_version=after, limit=PAGE_SIZE):
-        yield from ({**event} for event in store().queries.events_to_dicts(key, page))
+        yield from store().queries.events_to_dicts(key, page)
         after = page[-1].version
 
 
@@ -259,14 +251,13 @@ def _parameter_rows(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
 
 
 def _result(value: object) -> str:
-    """Return a computed value without the last digits of its arithmetic; JSON and exports have all."""
+    """Return a computed value without the last digits of its arithmetic, which JSON and exports have."""
     if value is None:
         return "null"
     return text_of(float(f"{value:.12g}") if isinstance(value, float) else value)
 
 
 def print_answers(snapshot: Snapshot) -> None:
-    """Print a table of answers and drafts."""
     answers, drafts = snapshot.state.answers, snapshot.state.drafts
     rows = [row for step, value in answers.items() for row in _answer_rows(snapshot, step, value)]
     rows += [row for step, value in drafts.items() for row in _answer_rows(snapshot, step, value, "(draft) ")]
@@ -275,7 +266,7 @@ def print_answers(snapshot: Snapshot) -> None:
 
 
 def _answer_rows(snapshot: Snapshot, step_id: str, value: object, kind: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield the step, its prompt, and the value with its label; of a page or grid each of its fields or rows."""
+    """Yield the step, its prompt, and the answer; of a page or grid, a row for each of its parts."""
     step = None if snapshot.survey is None else snapshot.survey.step(step_id)
     parts = {} if step is None else {part.id: part for part in step.parts()}
     if parts and isinstance(value, Mapping):

@@ -19,11 +19,11 @@ from ..errors import InvalidInput
 from ..settings import read_settings
 from ..survey import Survey
 from .group import commands
-from .output import Columns, print_json, print_records
+from .output import Columns, counted, print_json, print_records
 
 
 class _Group(click.Group):
-    """A group whose commands open no application, which a wrong survey file or a missing secret would prevent."""
+    """Its commands open no application, which a wrong survey file or a missing secret would prevent."""
 
     command_class = Command
 
@@ -122,7 +122,7 @@ def check_surveys(*, paths: tuple[Path, ...], as_json: bool) -> None:
         else:
             click.echo(str(finding))
     errors, warnings = len(checked.errors), len(checked.findings) - len(checked.errors)
-    click.echo(f"{_count(len(files), 'file')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}.", err=True)
+    click.echo(f"{counted(len(files), 'file')}: {counted(errors, 'error')}, {counted(warnings, 'warning')}.", err=True)
     if errors:
         raise click.exceptions.Exit(1)
 
@@ -205,7 +205,3 @@ def _record(survey: Survey) -> Mapping[str, object]:
         "revision": survey.revision,
         "access": survey.access,
     }
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
