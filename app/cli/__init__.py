@@ -1,9 +1,9 @@
-"""The commands of operators, of ``flask`` and of ``stepkeep`` (docs/cli.md).
+"""The commands of operators (docs/cli.md).
 
 Exit codes: 0 success; 1 refused, or a check failed; 2 usage error; 3 not found; 4 database unavailable: retry.
 """
 
-from . import access, backup, demo, expiry, export, privacy, report, sessions, sessions_check, surveys, webhooks  # noqa: F401 - each adds its commands
+from . import access, backup, demo, export, maintenance, privacy, sessions, surveys, webhooks  # noqa: F401 - each adds its commands
 from .group import commands, register
 
 __all__ = ["commands", "register"]

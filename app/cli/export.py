@@ -1,24 +1,19 @@
-"""``flask export`` and ``flask codebook``."""
+"""``flask export``, ``flask codebook`` and ``flask report``."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+import flask
 
 from ..core.files import replace_file
-from ..operations.export import (
-    FORMATS,
-    MODES,
-    STATUSES,
-    Counts,
-    Export,
-    ExportRequest,
-    codebook_to_dict,
-    codebook_to_markdown,
-)
+from ..errors import InvalidInput
+from ..operations.analytics import Filters, csv_files, report_to_dict, summarize
+from ..operations.export import FORMATS, MODES, STATUSES, Export, ExportRequest, codebook_to_dict, codebook_to_markdown
 from .group import Time, audit, commands, store, usage_errors
-from .output import print_json, progress
+from .output import counted, print_json, progress
 
 _MISSING = {
     "set_aside": "set-aside sessions were left out; support can read them",
@@ -69,7 +64,9 @@ def export_survey(survey: str, format_name: Any, output: Path | None, **options:
         else:
             with click.open_file("-", "wb") as stdout:
                 stdout.writelines(file.pieces)
-    _print_counts(file.counts)
+    click.echo(f"{counted(file.counts.sessions, 'session')} exported.", err=True)
+    for name, count in file.counts.missing().items():
+        click.echo(f"{count} {_MISSING[name]}.", err=True)
 
 
 @commands.command("codebook")
@@ -91,7 +88,50 @@ def show_codebook(survey: str, language: str | None, *, as_json: bool) -> None:
         click.echo(codebook_to_markdown(layout))
 
 
-def _print_counts(counts: Counts) -> None:
-    click.echo(f"{counts.sessions} session{'' if counts.sessions == 1 else 's'} exported.", err=True)
-    for name, count in counts.missing().items():
-        click.echo(f"{count} {_MISSING[name]}.", err=True)
+@commands.command("report")
+@click.argument("survey")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML page.")
+@click.option(
+    "--csv", "folder", type=click.Path(file_okay=False, path_type=Path), help="Write CSV files into a folder."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, as REST does.")
+@click.option("--since", help="Only sessions created on or after this day or time (UTC).")
+@click.option("--until", help="Only sessions created on or before this day, or before this time.")
+@click.option("--mode", type=click.Choice(MODES), help="Only sessions in this mode.")
+@click.option("--revision", help="Only sessions of this revision of the survey.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only sessions with this status.")
+def report(survey: str, output: Path | None, folder: Path | None, *, as_json: bool, **filters: str | None) -> None:
+    """Report on a survey: completion, drop-off, time for each step, distributions of answers.
+
+    \b
+    Examples:
+      %(prog)s report intake --output report.html
+      %(prog)s report intake --output november.html --since 2026-11-01 --until 2026-11-30
+      %(prog)s report intake --csv report/
+      %(prog)s report intake --json | jq .sessions
+
+    The HTML page is self-contained. Reports contain no user ids and no free texts.
+    """
+    if output is None and folder is None and not as_json:
+        raise click.UsageError("choose an output: --output FILE, --csv FOLDER or --json")
+    with usage_errors():
+        parsed = Filters(**filters)
+    audit("analytics_read", survey_id=store().queries.survey_id(survey))
+    with progress("Counting") as show:
+        summary = summarize(store(), survey, parsed, show)
+    if output is not None:
+        _write({output: flask.render_template("report/report.html", report=report_to_dict(summary))})
+    if folder is not None:
+        _write({folder / name: text for name, text in csv_files(summary).items()})
+    if as_json:
+        print_json({"success": True, **summary})
+
+
+def _write(texts: Mapping[Path, str]) -> None:
+    for path, text in texts.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(f"{path} can't be written: {error.strerror}") from error
+        replace_file(path, [text.encode()])
+        click.echo(f"{path} was written.", err=True)

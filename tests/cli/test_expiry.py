@@ -82,7 +82,7 @@ def test_purge_writes_an_archive_first(store: SessionStore, run: FlaskCliRunner,
 def test_expire_exits_with_1_when_a_key_is_missing(run: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     """The output has the number of sessions that stay open."""
     done = ExpiryResult(expired={}, deadlines_updated=0, locked=2)
-    monkeypatch.setattr(sys.modules["app.cli.expiry"], "expire", lambda *_args, **_kwargs: done)
+    monkeypatch.setattr(sys.modules["app.cli.maintenance"], "expire", lambda *_args, **_kwargs: done)
     said = run.invoke(args=["sessions", "expire"])
     assert said.exit_code == 1
     assert "2 sessions stay open: STEPKEEP_ANSWERS_KEYS" in said.output
