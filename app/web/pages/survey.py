@@ -53,8 +53,7 @@ def take_survey(survey_id: str) -> Response:
     try:
         participant = _participant(survey_id)
     except Unauthorized:
-        is_public = survey is not None and survey.access == "public"
-        shown = in_wanted_language(survey) if survey is not None and is_public else None
+        shown = in_wanted_language(survey) if survey is not None and survey.access == "public" else None
         anew = None if shown is None else survey_address(shown, "pages.begin_again")
         return participants_page("ended.html", status=401, survey=shown, anew=anew)
     host = authenticator().host
@@ -93,9 +92,10 @@ def left() -> Response:
     """Show which surveys the browser still has, and how a shared device begins again."""
     surveys = [in_wanted_language(survey) for survey in _surveys().values() if _has_session(survey)]
     anew = _surveys().get(flask.request.args.get("survey", ""))
-    is_offered = anew is not None and anew.access == "public"
+    if anew is not None and anew.access == "closed":
+        anew = None
     list_url = _with_query(flask.url_for("pages.list_surveys"), list(flask.request.args.items(multi=True)))
-    return participants_page("left.html", surveys=surveys, anew=anew if is_offered else None, list_url=list_url)
+    return participants_page("left.html", surveys=surveys, anew=anew, list_url=list_url)
 
 
 @pages.errorhandler(Unauthorized)
@@ -111,14 +111,17 @@ def refuse(error: Forbidden) -> Response:
 
 
 @pages.errorhandler(RateLimited)
-@pages.errorhandler(StorageLow)
-def postpone(error: RateLimited | StorageLow) -> Response:
-    return _not_now(error, error.code, error.retry_after_s)
-
-
 @pages.errorhandler(Unavailable)
-def show_unavailable(error: Unavailable) -> Response:
-    return _not_now(error, "unavailable", 5)
+def postpone(error: RateLimited | Unavailable) -> Response:
+    language = page_language()
+    code, retry_after_s = "unavailable", 5
+    if isinstance(error, RateLimited | StorageLow):
+        code, retry_after_s = error.code, error.retry_after_s
+    why = Message(f"pages.refused.{code}", {"count": retry_after_s}).in_language(language)
+    heading = text(language, "pages.refused.later")
+    response = participants_page("refused.html", status=error.http_status, heading=heading, why=why)
+    response.headers["Retry-After"] = str(retry_after_s)
+    return response
 
 
 @pages.app_template_filter()
@@ -195,15 +198,6 @@ def _with_query(url: str, pairs: Sequence[tuple[str, str]]) -> str:
         return url
     forbid_compression()  # the page repeats what its address says
     return f"{url}?{urlencode(pairs)}"
-
-
-def _not_now(error: StepkeepError, code: str, retry_after_s: int) -> Response:
-    language = page_language()
-    why = Message(f"pages.refused.{code}", {"count": retry_after_s}).in_language(language)
-    heading = text(language, "pages.refused.later")
-    response = participants_page("refused.html", status=error.http_status, heading=heading, why=why)
-    response.headers["Retry-After"] = str(retry_after_s)
-    return response
 
 
 def _not_found() -> Response:
