@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from ....access import SCOPES
@@ -155,8 +156,8 @@ def _path(path: str, operations: dict[str, Operation], schemas: dict[str, Any]) 
 def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     requests = [operation.request for operation in operations if isinstance(operation.request, type)]
     responses = [operation.response for operation in operations if operation.response is not None]
-    models = dict.fromkeys((Problem, *MESSAGE_MODELS, *requests, *responses))
-    _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=REFERENCE)
+    models: list[type[BaseModel]] = [Problem, *MESSAGE_MODELS, *requests, *responses]
+    _, schemas = models_json_schema([(model, "validation") for model in dict.fromkeys(models)], ref_template=REFERENCE)
     command = client_message()
     definitions: dict[str, Any] = {**JSON_SCHEMAS, **command.pop("$defs"), **schemas["$defs"], COMMAND: command}
     for request in requests:
