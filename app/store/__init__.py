@@ -1,7 +1,4 @@
-"""SQL: every function takes a connection whose transaction its caller owns. Times are microseconds since 1970 UTC.
-
-Import its modules by name: ``from ..store import sessions``.
-"""
+"""SQL: functions take a connection whose transaction the caller owns. Times are microseconds since 1970 UTC."""
 
 from .audit import Action, AuditEntry, RecordedEntry
 from .credentials import CLOCK_SKEW_US, StoredKey, TokenRevocation

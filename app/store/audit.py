@@ -1,7 +1,4 @@
-"""The append-only audit log, without answers, tokens or keys; only :func:`anonymise` changes entries.
-
-It is a hash chain (audit_chain.py).
-"""
+"""The append-only audit log: a hash chain (audit_chain.py) without answers, tokens or keys."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -53,25 +50,17 @@ Action = Literal[
 Detail = Mapping[str, str | int | bool | None]
 
 ACTOR_LENGTH = 160
-
-SCAN_LIMIT = 50_000
-"""Entries examined at once without an index."""
+SCAN_LIMIT = 50_000  # entries examined at once without an index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One recorded action.
-
-    Attributes:
-        at: microseconds since 1970 UTC.
-        actor: e.g. ``key:ab12cd34 (name)``, ``participant``, ``operator``.
-        survey_id, user_id: None for none or several.
-    """
+    """One recorded action."""
 
     at: int
     actor: str
     action: Action
-    survey_id: str | None = None
+    survey_id: str | None = None  # for none or several, as user_id
     user_id: str | None = None
     detail: Detail = field(default_factory=dict)
 
@@ -84,42 +73,28 @@ class RecordedEntry:
     entry: AuditEntry
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
         return {"id": self.id, **asdict(self.entry), "at": format_timestamp(self.entry.at)}
 
 
 _COLUMNS = (audit_log.c.id, *(audit_log.c[entry_field.name] for entry_field in fields(AuditEntry)))
-
-_ENTRIES = select(audit_head.c.entries).scalar_subquery()
-
 _FILTERS = ("actor", "action", "survey_id", "user_id")
 
 
 def record(connection: Connection, entry: AuditEntry) -> None:
-    """Add an entry; truncate a long actor."""
     detail = dumps(dict(entry.detail)) if entry.detail else None
     audit_chain.append(connection, {**asdict(entry), "actor": entry.actor[:ACTOR_LENGTH], "detail": detail})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purge:
-    """The removal of the oldest entries, in any number of transactions: retryable work for each.
+    """The removal of the oldest entries in several transactions; each records where the chain now begins."""
 
-    Each records where the chain begins since then.
-
-    Attributes:
-        before: the first entry as recent as this stays, and all after it.
-        last_id: the newest entry's id before the first transaction.
-        number: of the entry before the first in the chain at that time.
-    """
-
-    before: int
+    before: int  # the first entry as recent as this stays, and all after it
     actor: str
-    last_id: int
-    number: int
+    last_id: int  # of the newest entry before the first transaction
+    number: int  # of the entry before the first in the chain at that time
 
     def __call__(self, connection: Connection, at: int, limit: int) -> int:
-        """Remove up to ``limit`` entries; return how many."""
         column = audit_log.c
         is_kept = case((column.at >= self.before, 1), else_=0).label("is_kept")
         oldest = select(column.id, column.link, is_kept).order_by(column.id).limit(limit)
@@ -138,14 +113,15 @@ class Purge:
 
 
 def read_newest(connection: Connection) -> tuple[int, int]:
-    """Return the newest entry's id and its number in the chain, 0 without any."""
-    newest = select(func.coalesce(func.max(audit_log.c.id), 0), func.coalesce(_ENTRIES, 0))  # one snapshot for both
+    """Return the newest entry's id and number in the chain, 0 without any."""
+    entries = select(audit_head.c.entries).scalar_subquery()  # one snapshot for both
+    newest = select(func.coalesce(func.max(audit_log.c.id), 0), func.coalesce(entries, 0))
     last_id, number = connection.execute(newest).one()
     return last_id, number
 
 
 def count_chained(connection: Connection, after_id: int | None, last_id: int) -> tuple[int, int | None]:
-    """Return how many of the next SCAN_LIMIT entries are in the chain, and the last id, None at the end."""
+    """Return how many of the next SCAN_LIMIT entries are chained, and the last id, None at the end."""
     column = audit_log.c
     entries = select(column.id, column.link).where(column.id <= last_id)
     if after_id is not None:
@@ -158,14 +134,7 @@ def count_chained(connection: Connection, after_id: int | None, last_id: int) ->
 def read_page(
     connection: Connection, after_id: int | None, limit: int, filters: Mapping[str, str]
 ) -> Page[RecordedEntry, int]:
-    """Return the next entries, newest first.
-
-    With a filter other than ``user_id``, a page holds the matches among SCAN_LIMIT entries: even none, though more
-    follow.
-
-    Raises:
-        InvalidInput: unknown filter.
-    """
+    """Return the next entries, newest first; raise InvalidInput for an unknown filter."""
     unknown = sorted(set(filters) - set(_FILTERS))
     if unknown:
         raise InvalidInput(f"the audit log has no filter {unknown[0]!r}: use {', '.join(_FILTERS)}")
@@ -174,7 +143,7 @@ def read_page(
     if start is None:
         start = connection.execute(select(func.coalesce(func.max(column.id), 0) + 1)).scalar_one()
     is_indexed = not filters or "user_id" in filters
-    lowest = 0 if is_indexed else max(0, start - SCAN_LIMIT)
+    lowest = 0 if is_indexed else max(0, start - SCAN_LIMIT)  # a page then holds the matches among SCAN_LIMIT entries
     query = select(*_COLUMNS).where(column.id < start, column.id >= lowest)
     query = query.where(*(column[name] == value for name, value in filters.items()))
     entries = [_recorded(row) for row in connection.execute(query.order_by(column.id.desc()).limit(limit))]
@@ -186,7 +155,6 @@ def read_page(
 def read_participant(
     connection: Connection, user_id: str, survey_id: str | None, before_id: int | None, limit: int
 ) -> list[RecordedEntry]:
-    """Return the next entries about a participant, newest first; entries without survey match any."""
     column = audit_log.c
     query = select(*_COLUMNS).where(belongs_to(audit_log, user_id))
     if survey_id is not None:
@@ -197,10 +165,7 @@ def read_participant(
 
 
 def anonymise(connection: Connection, user_id: str, survey_id: str | None, name: str, until: int | None = None) -> None:
-    """Rename a participant in entries of one survey or all, up to ``until``, also about sessions set aside.
-
-    Without the salt, the commitment in the chain can't be compared with a guessed user id.
-    """
+    """Rename a participant; without the salt, a guessed user id can't be checked."""
     change = update(audit_log).where(belongs_to(audit_log, user_id, survey_id))
     if until is not None:
         change = change.where(audit_log.c.at <= until)
@@ -208,7 +173,6 @@ def anonymise(connection: Connection, user_id: str, survey_id: str | None, name:
 
 
 def read_user_ids_after(connection: Connection, after: str, limit: int) -> list[str]:
-    """Return the next user ids in entries."""
     column = audit_log.c.user_id
     query = select(column).distinct().where(column > after).order_by(column).limit(limit)
     return list(connection.execute(query).scalars())

@@ -1,17 +1,9 @@
 """The hash chain of the audit log: nobody without the key can change, remove or reorder entries unnoticed.
 
-An entry's link is HMAC-SHA256 over its number, the previous link, its fields, and a commitment to the user id: SHA-256
-of a random salt and the id. Erasing a participant removes the id and the salt; the links stay valid, and the commitment
-can't be checked against a guess. ``audit_head`` has the number of entries and the last link, authenticated too: without
-it, removed newest entries would not be missed.
-
-Not noticed: an erasure that never happened. Someone who replaces a user id by ``erased:`` and any text, and removes the
-salt, hides whose entry it is; only the number of erased entries hints at it.
-
-Anyone can make links without a key, so these only count before the first link with one, which includes them. A log of
-such links alone is not intact once there is a key, as it may be a forgery; the next entry with the key accepts it, a
-warning in the log says so, and the number of unkeyed entries remains. An entry without a key is refused once the head
-was made with one. This prevents mistakes, not forgeries: who can write to the database can replace the head as well.
+A link is HMAC-SHA256 over the entry's number, the previous link, its fields, and SHA-256 of a random salt and the user
+id. An erasure removes id and salt, so the links stay valid, and no guess can be checked. ``audit_head`` authenticates
+the number of entries, so removed newest ones are noticed; not so an id replaced by ``erased:``, with its salt removed.
+Anyone can make links without a key: these only count before the first one with a key.
 """
 
 import hashlib
@@ -32,37 +24,27 @@ from .tables import audit_head, audit_log, untyped_times
 
 log = logging.getLogger("stepkeep.audit")
 
-UNKEYED = "unkeyed"
-"""The key's id if no SECRET_KEY is set, as in development."""
-
-ERASED = "erased:"
-"""Begins the user ids that replace those of erased participants."""
-
+UNKEYED = "unkeyed"  # the key's id if no SECRET_KEY is set, as in development
+ERASED = "erased:"  # begins the user ids that replace those of erased participants
+# The action of an entry whose detail says where the chain begins since older entries were removed.
 PURGED: Literal["audit_purged"] = "audit_purged"
-"""The action of an entry whose detail says where the chain begins since older entries were removed."""
 
 HEAD_ID = 1
 SALT_BYTES = 16
 KEY_ID_LENGTH = 16
-
 _OPTION = "audit_keys"
 _FIELDS = ("at", "actor", "action", "survey_id", "commitment", "detail")
 
 
 @dataclass(frozen=True, slots=True)
 class AuditKeys:
-    """The keys of links by id, derived from the secret keys.
+    """The keys of links by id."""
 
-    Attributes:
-        current: the id of the one that makes links.
-    """
-
-    current: str
+    current: str  # the id of the newest, which makes links
     by_id: Mapping[str, bytes] = field(repr=False)
 
     @classmethod
     def derive(cls, secret_keys: Sequence[str]) -> "AuditKeys":
-        """Return the keys of these secret keys, the newest first."""
         derived = [hmac.digest(secret.encode(), b"stepkeep audit log", "sha256") for secret in secret_keys if secret]
         by_id = {hashlib.sha256(key).hexdigest()[:KEY_ID_LENGTH]: key for key in derived}
         return cls(next(iter(by_id), UNKEYED), {**by_id, UNKEYED: b""})
@@ -72,16 +54,11 @@ class AuditKeys:
 
 
 def set_keys(engine: Engine, keys: AuditKeys) -> None:
-    """Set the keys with which the engine's transactions make links."""
     engine.update_execution_options(**{_OPTION: keys})
 
 
 def append(connection: Connection, entry: Mapping[str, Any]) -> None:
-    """Add an entry, the values of its columns; other writers wait until the transaction ends.
-
-    Raises:
-        ConfigurationError: it would be without a key after entries with one, which makes the log not intact.
-    """
+    """Add an entry; other writers wait. Raise ConfigurationError if it has no key, but earlier ones have."""
     keys: AuditKeys = connection.get_execution_options().get(_OPTION) or AuditKeys.derive(())
     head = lock_head(connection)
     if head is not None:
@@ -100,7 +77,6 @@ def append(connection: Connection, entry: Mapping[str, Any]) -> None:
 
 
 def _check_continuity(head: Row[Any], keys: AuditKeys) -> None:
-    """Raise ConfigurationError for the first entry without a key, and log the first one with a key."""
     is_keyed, was_keyed = keys.current != UNKEYED, head.key_id != UNKEYED
     if was_keyed and not is_keyed:
         raise ConfigurationError(
@@ -116,12 +92,11 @@ def _check_continuity(head: Row[Any], keys: AuditKeys) -> None:
 
 
 def lock_head(connection: Connection) -> Row[Any] | None:
-    """Return the head's row, locked until the transaction ends; None before the first entry."""
     return connection.execute(select(audit_head).where(audit_head.c.id == HEAD_ID).with_for_update()).first()
 
 
 class Head(NamedTuple):
-    """The chain's number of entries, its last link, and their authentication."""
+    """The chain's length and last link, authenticated."""
 
     entries: int
     link: str
@@ -130,7 +105,7 @@ class Head(NamedTuple):
 
 
 class BrokenChain(Exception):
-    """The log was changed by someone without the key; the message says where."""
+    """The log was changed by someone without the key."""
 
 
 class Start(NamedTuple):
@@ -141,28 +116,15 @@ class Start(NamedTuple):
 
 
 class ChainVerifier:
-    """Checks entries in order.
-
-    Attributes:
-        number: of the last entry in the chain.
-        link: its link.
-        unchained: entries from before the chain began.
-        erased: entries about erased participants.
-        unkeyed: entries whose links anyone could have made.
-    """
+    """Checks entries in order; raises BrokenChain."""
 
     def __init__(self, keys: AuditKeys, start: Start) -> None:
         self._keys = keys
         self.number, self.link = start
-        self.unchained = self.erased = self.unkeyed = 0
+        self.unchained = self.erased = self.unkeyed = 0  # from before the chain; without user id; without a key
         self._is_keyed = False
 
     def check(self, row: Row[Any]) -> None:
-        """Check the next entry.
-
-        Raises:
-            BrokenChain: it was changed, or one before it was removed or moved.
-        """
         place = f"entry {row.id}"
         if row.link is None:
             if self.number:
@@ -187,11 +149,6 @@ class ChainVerifier:
         self._is_keyed = key_id != UNKEYED
 
     def finish(self, head: Head | None) -> None:
-        """Check that the last entry is the chain's last.
-
-        Raises:
-            BrokenChain: newer entries were removed, or the head was changed.
-        """
         if head is None:
             if self.number:
                 raise BrokenChain("the row of audit_head was removed: newer entries may be missing")
@@ -227,29 +184,19 @@ class ChainVerifier:
 
 
 def read_rows(connection: Connection, after_id: int, limit: int) -> Sequence[Row[Any]]:
-    """Return the next entries, oldest first."""
     query = select(*untyped_times(audit_log.c)).where(audit_log.c.id > after_id)
     return connection.execute(query.order_by(audit_log.c.id).limit(limit)).all()
 
 
 def read_start(connection: Connection, after_id: int, known: Start) -> Start:
-    """Return where the newest purge after an entry left the beginning; ``known`` if there was none."""
+    """Return where the newest purge left the beginning, else ``known``."""
     column = audit_log.c
     query = select(column.detail).where(_is_purge, column.id > after_id)
     return _parse_start(connection.execute(query.order_by(column.id.desc()).limit(1)).scalar()) or known
 
 
 def find_start(connection: Connection, before_id: int | None, limit: int) -> tuple[Start | None, int | None]:
-    """Search the next ``limit`` entries, newest first, for where the newest purge left the beginning.
-
-    It is right if the purge's own entry is in the chain.
-
-    Args:
-        before_id: the last entry of the previous search; None for the first.
-
-    Returns:
-        Where it began, None if it is not in these entries; the last entry, None at the end of the log.
-    """
+    """Return where the newest purge in the next entries left the beginning, and the last id, None at the end."""
     column = audit_log.c
     entries = select(column.id, case((_is_purge, column.id)).label("purge_id"))
     if before_id is not None:
@@ -265,7 +212,6 @@ _is_purge = and_(audit_log.c.action == PURGED, audit_log.c.link.is_not(None))
 
 
 def _parse_start(detail: str | None) -> Start | None:
-    """Return the beginning that a purge recorded; None if the entry was changed."""
     try:
         values = orjson.loads(detail or "{}")
         return Start(int(values["number"]), str(values["link"]))
@@ -274,7 +220,6 @@ def _parse_start(detail: str | None) -> Start | None:
 
 
 def read_head(connection: Connection) -> Head | None:
-    """Return the head; None before the first entry."""
     column = audit_head.c
     row = connection.execute(select(column.entries, column.link, column.key_id, column.mac)).first()
     return None if row is None else Head(*row)

@@ -1,4 +1,4 @@
-"""API keys, sign-ins and revocations of tokens. Secrets and participants are stored as hashes only."""
+"""API keys, sign-ins and revocations of tokens. Secrets and participants are hashed."""
 
 import secrets
 from dataclasses import asdict, dataclass
@@ -11,17 +11,12 @@ from ..survey import SessionKey
 from .erasure_journal import SALT_BYTES, hash_user_id
 from .tables import api_keys, erasures, sign_ins, token_revocations
 
-CLOCK_SKEW_US = 5 * 60 * 1_000_000
-"""How far the servers' clocks may differ (as in Kerberos, RFC 4120, 8.2)."""
+CLOCK_SKEW_US = 5 * 60 * 1_000_000  # how far the servers' clocks may differ (as in Kerberos, RFC 4120, 8.2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredKey:
-    """A stored API key: its row.
-
-    Attributes:
-        surveys: the only surveys that the scopes are for; None for all.
-    """
+    """A stored API key."""
 
     id: str
     name: str
@@ -31,7 +26,7 @@ class StoredKey:
     expires_at: int | None
     last_used_at: int | None
     revoked_at: int | None
-    surveys: tuple[str, ...] | None = None
+    surveys: tuple[str, ...] | None = None  # the only ones that the scopes are for; None for all
 
     def is_valid(self, at: int) -> bool:
         return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
@@ -47,38 +42,30 @@ class SignIn:
 
 
 class TokenRevocation(NamedTuple):
-    """A session's tokens issued until ``revoked_at`` are revoked.
-
-    Attributes:
-        user_id: as stored: ``hash_user_id`` if there is a salt, because the participant may have been erased.
-    """
+    """Revokes a session's tokens issued until ``revoked_at``."""
 
     survey_id: str
-    user_id: str
+    user_id: str  # hash_user_id if there is a salt, because the participant may have been erased
     revoked_at: int
     salt: str | None
 
 
 def add_key(connection: Connection, key: StoredKey) -> None:
-    """Store a new key."""
     surveys = None if key.surveys is None else " ".join(key.surveys)
     connection.execute(insert(api_keys).values({**asdict(key), "scopes": " ".join(key.scopes), "surveys": surveys}))
 
 
 def read_key(connection: Connection, key_id: str) -> StoredKey | None:
-    """Return the key."""
     row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).first()
     return None if row is None else _stored(row._asdict())
 
 
 def read_keys(connection: Connection) -> list[StoredKey]:
-    """Return all keys, newest first."""
     rows = connection.execute(select(api_keys).order_by(api_keys.c.created_at.desc(), api_keys.c.id))
     return [_stored(row._asdict()) for row in rows]
 
 
 def revoke_key(connection: Connection, key_id: str, at: int) -> bool:
-    """Revoke a key and end its sign-ins; return False if there was nothing to revoke."""
     change = update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
     is_changed = connection.execute(change.values(revoked_at=at)).rowcount > 0
     connection.execute(delete(sign_ins).where(sign_ins.c.key_id == key_id))
@@ -86,24 +73,20 @@ def revoke_key(connection: Connection, key_id: str, at: int) -> bool:
 
 
 def record_key_use(connection: Connection, key_id: str, at: int) -> None:
-    """Record a key's use."""
     connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=at))
 
 
 def read_revoked_keys(connection: Connection) -> frozenset[str]:
-    """Return the ids of revoked keys."""
     return frozenset(connection.execute(select(api_keys.c.id).where(api_keys.c.revoked_at.is_not(None))).scalars())
 
 
 def add_sign_in(connection: Connection, cookie_hash: str, key_id: str, at: int, old_before: int) -> None:
-    """Store a sign-in; delete the expired ones, begun before ``old_before``."""
     connection.execute(delete(sign_ins).where(sign_ins.c.signed_in_at < old_before))
     row = {"cookie_hash": cookie_hash, "key_id": key_id, "signed_in_at": at, "seen_at": at}
     connection.execute(insert(sign_ins).values(row))
 
 
 def read_sign_in(connection: Connection, cookie_hash: str) -> SignIn | None:
-    """Return a cookie's sign-in."""
     query = select(api_keys, sign_ins.c.signed_in_at, sign_ins.c.seen_at).join(
         sign_ins, sign_ins.c.key_id == api_keys.c.id
     )
@@ -116,27 +99,17 @@ def read_sign_in(connection: Connection, cookie_hash: str) -> SignIn | None:
 
 
 def record_sign_in_use(connection: Connection, cookie_hash: str, at: int) -> None:
-    """Record a sign-in's use."""
     connection.execute(update(sign_ins).where(sign_ins.c.cookie_hash == cookie_hash).values(seen_at=at))
 
 
 def end_sign_in(connection: Connection, cookie_hash: str) -> None:
-    """End a sign-in. Idempotent."""
     connection.execute(delete(sign_ins).where(sign_ins.c.cookie_hash == cookie_hash))
 
 
 def revoke_tokens(
     connection: Connection, key: SessionKey, at: int, granted_at: int | None = None, *, salt: str | None = None
 ) -> None:
-    """Revoke a session's tokens issued up to a time.
-
-    Args:
-        granted_at: of the participant who does it.
-        salt: for the first revocation.
-
-    Raises:
-        Unauthorized: their access has been revoked.
-    """
+    """Revoke a session's tokens; raise Unauthorized if access granted at ``granted_at`` has been revoked."""
     column = token_revocations.c
     salt = connection.execute(select(func.min(column.salt))).scalar() or salt or newest_salt(connection)
     name = hash_user_id(salt, *key)
@@ -151,7 +124,7 @@ def revoke_tokens(
 
 
 def hash_revocations(connection: Connection, limit: int = 1000) -> int:
-    """Hash the participants of some rows from before revision 0018; return how many."""
+    """Hash the participants of some rows from before revision 0018."""
     column = token_revocations.c
     query = select(column.survey_id, column.user_id, column.revoked_at).where(column.salt.is_(None)).limit(limit)
     rows = connection.execute(query).all()
@@ -161,7 +134,7 @@ def hash_revocations(connection: Connection, limit: int = 1000) -> int:
 
 
 def newest_salt(connection: Connection, new: str | None = None) -> str:
-    """Return the newest erasure's salt, else one of the revocations, so that a database has few; else a new one."""
+    """Return the newest erasure's salt, else a revocation's, so that a database has few."""
     of_erasures = select(erasures.c.salt).where(erasures.c.salt.is_not(None)).order_by(erasures.c.id.desc()).limit(1)
     of_revocations = select(func.min(token_revocations.c.salt))
     found = connection.execute(of_erasures).scalar() or connection.execute(of_revocations).scalar()
@@ -169,13 +142,11 @@ def newest_salt(connection: Connection, new: str | None = None) -> str:
 
 
 def read_revocations(connection: Connection, since: int) -> list[TokenRevocation]:
-    """Return the revocations since a time."""
     query = select(token_revocations).where(token_revocations.c.revoked_at >= since)
     return [TokenRevocation(*row) for row in connection.execute(query)]
 
 
 def read_participant_revocations(connection: Connection, user_id: str, survey_id: str | None) -> dict[str, int]:
-    """Return by survey until when a participant's tokens are revoked."""
     column = token_revocations.c
     pairs = select(column.survey_id, column.salt).where(column.salt.is_not(None)).distinct()
     hashes = [hash_user_id(salt, survey, user_id) for survey, salt in connection.execute(pairs)]
@@ -189,13 +160,11 @@ def read_participant_revocations(connection: Connection, user_id: str, survey_id
 
 
 def has_revocations(connection: Connection, before: int) -> bool:
-    """Return whether there are older revocations."""
     query = select(token_revocations.c.user_id).where(token_revocations.c.revoked_at < before).limit(1)
     return connection.execute(query).first() is not None
 
 
 def remove_revocations(connection: Connection, before: int) -> int:
-    """Remove older revocations, whose tokens have expired; return how many."""
     return connection.execute(delete(token_revocations).where(token_revocations.c.revoked_at < before)).rowcount
 
 

@@ -10,21 +10,19 @@ from .tables import survey_revisions
 
 
 def read_definition(connection: Connection, survey_id: str, revision: str) -> str | None:
-    """Return a revision's definition."""
     column = survey_revisions.c
     query = select(column.definition).where(column.survey_id == survey_id, column.revision == revision)
     return cast("str | None", connection.execute(query).scalar())
 
 
 def read_revisions(connection: Connection, survey_id: str) -> list[str]:
-    """Return a survey's revisions, newest first."""
     column = survey_revisions.c
     query = select(column.revision).where(column.survey_id == survey_id)
     return list(connection.execute(query.order_by(column.created_at.desc(), column.revision)).scalars())
 
 
 def add_definitions(connection: Connection, surveys: Collection[Survey], at: int) -> None:
-    """Store the definitions of the revisions that are not stored. Idempotent."""
+    """Store those that are not stored. Idempotent."""
     column = survey_revisions.c
     query = select(column.survey_id, column.revision).where(
         column.survey_id.in_([survey.id for survey in surveys]),

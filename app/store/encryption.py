@@ -1,14 +1,7 @@
-"""Encryption of answers at rest with the keys of STEPKEEP_ANSWERS_KEYS.
+"""Encryption of answers at rest: AES-256-GCM (NIST SP 800-38D) with random nonces.
 
-AES-256-GCM (NIST SP 800-38D), a random nonce each: ``enc:1:<key id>:<base64url of nonce, ciphertext and tag>``. JSON
-never begins with ``e``, so plain and encrypted values can be mixed.
-
-Encrypted are ``answers``, ``drafts``, ``session_data``, ``context`` of sessions, ``answer`` and ``data`` of history
-(which has unkeyed fingerprints), each padded with spaces to a size class, absent ones too; but an absent ``context`` is
-NULL, because the survey tells whether there is one. Steps, actions, times and ids are not encrypted: lists filter by
-them. Write access to the database suffices to insert plain or older values.
-
-A key is good for 2^32 values (SP 800-38D, 8.3), about three a turn: rotate it well before a thousand million turns.
+``enc:1:<key id>:<base64url of nonce, ciphertext and tag>``; JSON never begins with ``e``, so values may also be plain.
+A key is good for 2^32 values (SP 800-38D, 8.3), about three a turn.
 """
 
 import base64
@@ -23,8 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..errors import ConfigurationError, MissingKey
 
-ValueLocation = tuple[str | int, ...]
-"""Table and column, survey_id, user_id, and history's version; or a webhook's id."""
+ValueLocation = tuple[str | int, ...]  # table and column, survey_id, user_id, and history's version; or a webhook's id
 
 ANSWERS = "sessions.answers"
 DRAFTS = "sessions.drafts"
@@ -33,25 +25,21 @@ CONTEXT = "sessions.context"
 ANSWER = "session_history.answer"
 DATA = "session_history.data"
 
+# What is encrypted instead of a NULL, which would tell that there is none. The survey tells whether there is a context.
 ABSENT = {SESSION_DATA: "null", DRAFTS: "{}", ANSWER: "null", DATA: "{}"}
-"""What is encrypted instead of a NULL, which would tell that there is none."""
 
+# Bytes to which texts are padded: their lengths tell nothing else. Longer ones have no class.
 SIZE_CLASSES = tuple(2**power for power in range(6, 25))
-"""Bytes to which texts are padded: their lengths tell nothing else. Longer ones have no class."""
 
-SET_ASIDE = "~set-aside-"
-"""Follows the user id; no participant's id contains ``~``."""
+SET_ASIDE = "~set-aside-"  # follows the user id; no participant's id contains ``~``
 
 ENCRYPTED_PREFIX = "enc:"
-
 KEY_BYTES = 32
 NONCE_BYTES = 12
 _TAG_BYTES = 16
-
-PLAIN_FIRST = "plain"
-"""First in STEPKEEP_ANSWERS_KEYS: new values are stored plain."""
-
+PLAIN_FIRST = "plain"  # first in STEPKEEP_ANSWERS_KEYS: new values are stored plain
 _FORMAT_VERSION = "1"
+_STANDARD_ALPHABET = str.maketrans("-_", "+/")
 
 
 class DecryptionError(ValueError):
@@ -59,12 +47,7 @@ class DecryptionError(ValueError):
 
 
 class Cipher:
-    """Encrypts with its first key, decrypts with any. Safe from any thread, and after a fork.
-
-    Args:
-        keys: of 32 bytes each.
-        is_on: whether to encrypt new values.
-    """
+    """Encrypts with its first key, decrypts with any. Safe from any thread."""
 
     def __init__(self, keys: Sequence[bytes] = (), *, is_on: bool = True) -> None:
         self._ciphers = {key_id(key): AESGCM(key) for key in keys}
@@ -77,7 +60,7 @@ class Cipher:
         return bool(self._ciphers)
 
     def encrypt(self, text: str, location: ValueLocation) -> str:
-        """Encrypt the text, which ends in no space, for this location, if encryption is on."""
+        """Encrypt a text that ends in no space, if encryption is on."""
         if not self.is_on or self._first is None:
             return text
         nonce = os.urandom(NONCE_BYTES)  # the system's: a forked child never repeats its parent's
@@ -85,12 +68,7 @@ class Cipher:
         return self.prefix + base64.urlsafe_b64encode(nonce + encrypted).decode()
 
     def decrypt(self, text: str, location: ValueLocation) -> str:
-        """Return the text of a value, which may be plain.
-
-        Raises:
-            MissingKey: its key is not configured.
-            DecryptionError: it was not encrypted for this location.
-        """
+        """Return a value's text; raise MissingKey, or DecryptionError if it was changed or moved."""
         if not text.startswith(ENCRYPTED_PREFIX):
             return text
         cipher, body = self._parts(text)
@@ -102,11 +80,9 @@ class Cipher:
             raise DecryptionError(f"An encrypted value of {location[0]} can't be decrypted.") from error
 
     def encrypted_length(self, size_bytes: int) -> int:
-        """Return the length of an encrypted value of this size class."""
         return len(self.prefix) + (NONCE_BYTES + size_bytes + _TAG_BYTES + 2) // 3 * 4
 
     def missing_key_id(self, text: str | None) -> str | None:
-        """Return the id of the value's key if that is not configured."""
         try:
             if text is not None and text.startswith(ENCRYPTED_PREFIX):
                 self._parts(text)
@@ -131,16 +107,11 @@ PLAIN = Cipher()
 
 
 def key_id(key: bytes) -> str:
-    """Return the beginning of the key's hash."""
     return hashlib.sha256(key).hexdigest()[:8]
 
 
 def cipher_from_keys(answers_keys: str) -> Cipher:
-    """Parse STEPKEEP_ANSWERS_KEYS.
-
-    Raises:
-        ConfigurationError: a key is invalid; the message does not contain it.
-    """
+    """Parse STEPKEEP_ANSWERS_KEYS; raise ConfigurationError if a key is invalid."""
     items = [item.strip() for item in answers_keys.split(",")]
     if items == [""]:
         return PLAIN
@@ -154,7 +125,7 @@ def cipher_from_keys(answers_keys: str) -> Cipher:
 
 def _key(item: str, name: str) -> bytes:
     try:
-        key = base64.b64decode(item.translate(_STANDARD), validate=True)
+        key = base64.b64decode(item.translate(_STANDARD_ALPHABET), validate=True)
     except ValueError:
         key = b""
     if len(key) != KEY_BYTES:
@@ -168,18 +139,13 @@ def _key(item: str, name: str) -> bytes:
     return key
 
 
-_STANDARD = str.maketrans("-_", "+/")
-
-
 def _pad(text: bytes) -> bytes:
-    """Append spaces, which JSON permits, up to the size class."""
     position = bisect_left(SIZE_CLASSES, len(text))
-    return text if position == len(SIZE_CLASSES) else text.ljust(SIZE_CLASSES[position])
+    return text if position == len(SIZE_CLASSES) else text.ljust(SIZE_CLASSES[position])  # JSON permits spaces
 
 
 def _associated_data(location: ValueLocation) -> bytes:
-    """Leave out the suffix of sessions set aside, so that their values stay readable."""
     column, first, *rest = location
-    if rest:
+    if rest:  # so that the values of sessions set aside stay readable
         rest[0] = str(rest[0]).partition(SET_ASIDE)[0]
     return orjson.dumps((_FORMAT_VERSION, column, first, *rest))

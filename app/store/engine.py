@@ -18,9 +18,7 @@ from ..errors import ConfigurationError, StoreInUse
 from ..settings import Settings
 from .drivers import TurnStatements, in_use_mark, mysql, postgresql, sqlite
 
-_EXTRAS = {"psycopg": "postgresql", "pymysql": "mysql"}
-"""By driver, its extra."""
-
+_EXTRAS = {"psycopg": "postgresql", "pymysql": "mysql"}  # by driver, its extra
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
     "postgresql": "postgresql+psycopg",
@@ -33,20 +31,12 @@ READERS_OVERFLOW = 24
 
 
 def database_url(settings: Settings) -> URL:
-    """Return the URL of the database that the settings name, with its schema.
-
-    Raises:
-        ConfigurationError: as :func:`normalise_url`.
-    """
+    """Return the settings' database URL."""
     return normalise_url(settings.database_url, settings.database_schema)
 
 
 def migration_url(settings: Settings) -> URL:
-    """Return the URL with which the schema is changed: of the same database and schema, perhaps with another account.
-
-    Raises:
-        ConfigurationError: as :func:`normalise_url`, or it is another database or schema.
-    """
+    """Return the URL for migrations, of the same database."""
     url = database_url(settings)
     if settings.migration_url is None:
         return url
@@ -61,15 +51,7 @@ def migration_url(settings: Settings) -> URL:
 
 
 def normalise_url(url: str, schema: str | tuple[str, ...] | None = None, *, variable: str = "DATABASE_URL") -> URL:
-    """Return the URL with the supported driver; a SQLite file's path without symbolic links.
-
-    Args:
-        schema: of PostgreSQL, unless the URL has ``?schema=``, in which it is returned.
-        variable: for messages.
-
-    Raises:
-        ConfigurationError: no URL, an unsupported database, or a missing driver; without the password.
-    """
+    """Return the URL with driver and schema; raise ConfigurationError, without the password, if it is unsupported."""
     parsed = _parsed(url, variable)
     named = parsed.query.get("schema", schema)
     if named is None:
@@ -111,8 +93,6 @@ def _parsed(url: str, variable: str) -> URL:
 
 
 class _Database(NamedTuple):
-    """Makers of a database's engines and statements."""
-
     writer: Callable[[URL], Engine]
     migration: Callable[[URL], Engine]
     reader: Callable[[URL], Engine]
@@ -149,27 +129,27 @@ _DATABASES["mariadb"] = _DATABASES["mysql"]
 
 
 def writer_engine(url: URL) -> Engine:
-    """Return the engine of the one writing connection, used by one thread at a time."""
+    """Return the engine of the one writing connection."""
     return _DATABASES[url.get_backend_name()].writer(url)
 
 
 def migration_engine(url: URL) -> Engine:
-    """Return a migration's engine, without timeouts."""
+    """Return an engine without timeouts."""
     return _DATABASES[url.get_backend_name()].migration(url)
 
 
 def reader_engine(url: URL) -> Engine:
-    """Return the readers' engine, in autocommit."""
+    """Return an engine in autocommit."""
     return _DATABASES[url.get_backend_name()].reader(url)
 
 
 def callers_engine(url: URL) -> Engine:
-    """Return the engine of transactions that programs share with the store."""
+    """Return the engine of programs' transactions."""
     return _DATABASES[url.get_backend_name()].callers(url)
 
 
 def turn_statements(url: URL) -> Callable[[Any], TurnStatements]:
-    """Return this database's class of statements."""
+    """Return the class of statements."""
     return _DATABASES[url.get_backend_name()].statements
 
 
@@ -182,14 +162,7 @@ def database_facts(engine: Engine) -> dict[str, str]:
 
 
 def server_lock(url: URL, *, is_shared: bool = False) -> FileLock | None:
-    """Acquire the lock that keeps a SQLite file to one server process; None for other databases.
-
-    Args:
-        is_shared: with the others of this process that say so; released once each of them has released it.
-
-    Raises:
-        StoreInUse: another process has the lock.
-    """
+    """Lock a SQLite file for one server process, None otherwise; raise StoreInUse if another process has the lock."""
     if url.get_backend_name() != "sqlite":
         return None
     folder = Path(url.database or "").parent
@@ -206,12 +179,12 @@ def server_lock(url: URL, *, is_shared: bool = False) -> FileLock | None:
 
 
 def mark_in_use(url: URL) -> None:
-    """Let no process create the SQLite file again until :func:`unmark_in_use`, whatever happens to this one."""
+    """Let no process create the SQLite file again."""
     if url.get_backend_name() == "sqlite":
         in_use_mark(url.database or "").touch(OWNER_ONLY)
 
 
 def unmark_in_use(url: URL) -> None:
-    """Undo :func:`mark_in_use` at a clean stop, if the file is in its place."""
+    """Undo :func:`mark_in_use`, if the file is in its place."""
     if url.get_backend_name() == "sqlite" and Path(url.database or "").exists():
         in_use_mark(url.database or "").unlink(missing_ok=True)

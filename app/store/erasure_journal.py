@@ -1,7 +1,6 @@
 """The erasure journal, outside of the database: what to erase again after restoring a backup.
 
-One JSON object a line, in ASCII, oldest first, flushed to disk before its erasure is committed. Guessed user ids can be
-checked against its hashes: protect it like the database.
+Guessed user ids can be checked against its hashes: protect it like the database.
 """
 
 import hashlib
@@ -24,9 +23,7 @@ from ..errors import ConfigurationError, ErasureJournalUnavailable
 log = logging.getLogger("stepkeep.store")
 
 SALT_BYTES = 16
-
 HASH_BYTES = 32
-
 _HASH = re.compile(f"[0-9a-f]{{{HASH_BYTES * 2}}}")
 _SALT = re.compile(f"[0-9a-f]{{{SALT_BYTES * 2}}}")
 _SURVEY_ID = re.compile(r"[^\x00]{1,64}")
@@ -35,18 +32,12 @@ Identity = tuple[str, str, int]
 
 
 class ErasureRecord(NamedTuple):
-    """One erasure.
-
-    Attributes:
-        salt: in hex.
-        sessions: number, those set aside included.
-        erased_at: microseconds since 1970 UTC; no erased session began later.
-    """
+    """One erasure; none of its ``sessions`` began after ``erased_at``."""
 
     survey_id: str
     user_hash: str
     salt: str
-    sessions: int
+    sessions: int  # those set aside included
     erased_at: int
 
     @property
@@ -55,20 +46,18 @@ class ErasureRecord(NamedTuple):
 
 
 def hash_user_id(salt: str, survey_id: str, user_id: str) -> str:
-    """Return the BLAKE2b hash (RFC 7693), 256 bits in hex, of survey id, NUL and user id."""
+    """Return the BLAKE2b hash (RFC 7693)."""
     return hashlib.blake2b(
         f"{survey_id}\0{user_id}".encode(), digest_size=HASH_BYTES, salt=bytes.fromhex(salt)
     ).hexdigest()
 
 
 def format_line(record: ErasureRecord) -> str:
-    """Serialize without the line break."""
     fields = {**record._asdict(), "erased_at": format_timestamp(record.erased_at)}
     return orjson.dumps(fields).decode()
 
 
 def read_lines(lines: Iterable[str | bytes], name: str) -> Iterator[ErasureRecord]:
-    """Yield the erasures; log one warning for all unreadable lines."""
     unreadable = 0
     for line in lines:
         if not line.strip():
@@ -82,7 +71,7 @@ def read_lines(lines: Iterable[str | bytes], name: str) -> Iterator[ErasureRecor
 
 
 def open_journal(erasures_file: Path | None, url: URL) -> "ErasureJournal | None":
-    """Return the journal of STEPKEEP_ERASURES_FILE, by default next to a SQLite database."""
+    """Return the journal, by default next to a SQLite database."""
     if erasures_file is None and url.get_backend_name() == "sqlite":
         erasures_file = Path(f"{url.database}.erasures")
     return None if erasures_file is None else ErasureJournal(erasures_file)
@@ -95,11 +84,7 @@ class ErasureJournal:
         self.path = path
 
     def append(self, erasures: Iterable[ErasureRecord]) -> None:
-        """Add erasures, flushed to disk.
-
-        Raises:
-            ErasureJournalUnavailable: not written, or only a part.
-        """
+        """Add erasures, flushed to disk; raise ErasureJournalUnavailable if perhaps only a part was written."""
         text = "".join(f"{format_line(record)}\n" for record in erasures)
         if not text:
             return
@@ -109,11 +94,7 @@ class ErasureJournal:
             raise ErasureJournalUnavailable(str(self.path), error.strerror or type(error).__name__) from error
 
     def read(self) -> Iterator[ErasureRecord]:
-        """Yield the erasures, oldest first; none if there is no file.
-
-        Raises:
-            ErasureJournalUnavailable: the file can't be read.
-        """
+        """Yield the erasures, oldest first; raises ErasureJournalUnavailable."""
         try:
             with self.path.open("rb") if self.path.exists() else io.BytesIO() as file:
                 yield from read_lines(file, str(self.path))
@@ -121,7 +102,6 @@ class ErasureJournal:
             raise ErasureJournalUnavailable(str(self.path), error.strerror or type(error).__name__) from error
 
     def check(self) -> None:
-        """Raise ConfigurationError unless it can be read and written."""
         folder = self.path.absolute().parent
         if not os.access(self.path if self.path.exists() else folder, os.R_OK | os.W_OK) or self.path.is_dir():
             raise ConfigurationError(
@@ -129,7 +109,7 @@ class ErasureJournal:
             )
 
     def lock(self) -> FileLock:
-        """Return the lock for comparing the journal with the database; appending needs none."""
+        """Return the lock for comparing; appending needs none."""
         return FileLock(f"{self.path}.lock", mode=OWNER_ONLY)
 
 

@@ -1,8 +1,4 @@
-"""Erasure of participants; each is one transaction.
-
-What remains identifies nobody: a salted hash in ``erasures`` and, until tokens expire (STEPKEEP_TOKEN_DAYS), in
-``token_revocations``; audit entries under ``erased:`` and a part of it.
-"""
+"""Erasure of participants; each is one transaction. What remains identifies nobody: salted hashes."""
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,31 +19,23 @@ from .history import erase
 from .keyset import belongs_to, of_session, owner_of
 from .tables import erasures, sessions, untyped_times
 
-AUDIT_HASH_LENGTH = 16
-"""64 bits distinguish the participants of a database."""
+AUDIT_HASH_LENGTH = 16  # 64 bits distinguish the participants of a database
 
 _RECORD = tuple(erasures.c[name] for name in ErasureRecord._fields)
 
 
 @dataclass(slots=True, kw_only=True)
 class Erasure:
-    """The erasure of a participant: retryable work for ``SessionStore.run_transaction``.
+    """The erasure of a participant: retryable work. Tokens are revoked even without sessions.
 
-    Tokens are revoked in any case; nothing else is written unless there are sessions. After a failed transaction, its
-    line may stay in the journal (``is_listed``), and the next start of a server may erase.
-
-    Attributes:
-        survey_id: None for all.
-        invited: surveys whose tokens are revoked even without a session.
-        clock: returns microseconds since 1970 UTC.
-        actor: None leaves the audit entry to the caller.
+    After a failed transaction, its line may stay in the journal (``is_listed``), and the next start may erase.
     """
 
     user_id: str
-    survey_id: str | None
-    invited: Sequence[str] = ()
+    survey_id: str | None  # None for all
+    invited: Sequence[str] = ()  # surveys whose tokens are revoked even without a session
     clock: Callable[[], int]
-    actor: str | None = None
+    actor: str | None = None  # None leaves the audit entry to the caller
     journal: ErasureJournal | None = None
     _new_salt: str = field(default_factory=lambda: secrets.token_hex(SALT_BYTES), init=False)
     _keys: set[SessionKey] = field(default_factory=set, init=False)
@@ -59,11 +47,7 @@ class Erasure:
         return bool(self._records)
 
     def __call__(self, connection: Connection) -> list[SessionKey]:
-        """Return the keys erased by this attempt, or by an earlier one with unknown outcome.
-
-        Raises:
-            ErasureJournalUnavailable: the journal can't be written; nothing was erased.
-        """
+        """Return the keys erased, also by an earlier attempt with unknown outcome; raise ErasureJournalUnavailable."""
         keys = _lock(connection, _of_participant(self.user_id, self.survey_id))
         salt = newest_salt(connection, self._new_salt)
         surveys = sorted({*self.invited, *(key.survey_id for key in keys)})
@@ -114,19 +98,14 @@ class ReplayResult(NamedTuple):
 def replay_erasure(
     connection: Connection, user_id: str, record: ErasureRecord, *, at: int, actor: str, keeps_changed: bool
 ) -> ReplayResult:
-    """Erase what a backup restored, but nothing younger than the erasure. The caller adds the row of ``erasures``.
-
-    Args:
-        at: now.
-        keeps_changed: keep sessions changed after their erasure: it may have failed, and later answers were
-            acknowledged.
-    """
+    """Erase what a backup restored, but nothing younger than the erasure; the caller adds its row."""
     column, erased_at = sessions.c, record.erased_at
     query = _of_participant(user_id, record.survey_id).where(
         or_(column.created_at.is_(None), column.created_at <= erased_at)
     )
     locked = _lock(connection, query)
     is_changed = func.coalesce(column.updated_at, column.created_at) > erased_at
+    # The erasure may have failed, and later answers were acknowledged.
     left = _keys(connection, query.where(is_changed)) if keeps_changed else []
     keys = [key for key in locked if key not in left]
     for key in keys:
@@ -149,7 +128,6 @@ def _forget_again(connection: Connection, user_id: str, record: ErasureRecord, *
 
 
 def anonymise_purged(connection: Connection, keys: Iterable[SessionKey]) -> None:
-    """Anonymise the audit entries of participants left without sessions."""
     salt = newest_salt(connection)
     for survey_id, user_id in {SessionKey(key.survey_id, owner_of(key.user_id)) for key in keys}:
         left = _surveys_left(connection, user_id)
@@ -160,22 +138,18 @@ def anonymise_purged(connection: Connection, keys: Iterable[SessionKey]) -> None
 
 
 def audit_name(digest: str) -> str:
-    """Return an erased participant's name in the audit log."""
     return f"{ERASED}{digest[:AUDIT_HASH_LENGTH]}"
 
 
 def read_keys(connection: Connection, user_id: str, survey_id: str | None) -> list[SessionKey]:
-    """Return a participant's keys, those set aside included, in order."""
     return _keys(connection, _of_participant(user_id, survey_id))
 
 
 def add_purge(connection: Connection, survey_id: str, count: int, at: int) -> None:
-    """Record a purge's count, without participants."""
     connection.execute(insert(erasures).values(survey_id=survey_id, sessions=count, erased_at=at))
 
 
 def read_after(connection: Connection, after_id: int, limit: int) -> list[tuple[int, ErasureRecord]]:
-    """Return the next erasures, oldest first, with their ids."""
     column = erasures.c
     query = select(column.id, *_RECORD).where(column.id > after_id, column.user_hash.is_not(None))
     rows = connection.execute(query.order_by(column.id).limit(limit))
@@ -183,7 +157,6 @@ def read_after(connection: Connection, after_id: int, limit: int) -> list[tuple[
 
 
 def read_participant(connection: Connection, user_id: str, survey_id: str | None) -> list[ErasureRecord]:
-    """Return a participant's earlier erasures, oldest first."""
     column = erasures.c
     pairs = select(column.survey_id, column.salt).where(column.salt.is_not(None)).distinct()
     if survey_id is not None:
@@ -194,7 +167,7 @@ def read_participant(connection: Connection, user_id: str, survey_id: str | None
 
 
 def add_missing(connection: Connection, records: Sequence[ErasureRecord]) -> None:
-    """Add the erasures that the database lacks. A concurrent duplicate fails by the unique index and is retried."""
+    """Add what the database lacks; a concurrent duplicate fails."""
     known = _known(connection, records)
     missing = [record for record in records if record.identity not in known]
     if missing:
@@ -222,10 +195,9 @@ def _lock(connection: Connection, query: Select[Any]) -> list[SessionKey]:
 
 
 def _exclude_begins(connection: Connection, absent: Iterable[SessionKey]) -> None:
-    """Wait for transactions that begin these sessions; later ones wait for this one, and then read its revocation.
+    """Wait for transactions that begin these sessions; later ones wait for this one.
 
-    A missing row can't be locked, except by inserting it. If another transaction began the session meanwhile, that
-    fails, and the retry finds the session.
+    A missing row is locked by inserting it. If it was inserted meanwhile, that fails; the retry finds it.
     """
     for key in sorted(absent, key=lambda key: (key.user_id, key.survey_id)):
         connection.execute(insert(sessions).values(**key._asdict(), current_step="", answers="{}", step_history="[]"))

@@ -1,8 +1,4 @@
-"""Open sessions and their deadlines, read and corrected in chunks.
-
-``sessions.expires_at`` is for lists; the survey decides. They differ after a change of STEPKEEP_EXPIRES_AFTER, until
-:func:`update_deadlines`.
-"""
+"""Open sessions' deadlines, which the survey decides; ``sessions.expires_at``, for lists, follows."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,11 +14,7 @@ from .tables import sessions, untyped_times
 
 
 class OpenSession(NamedTuple):
-    """A session in progress, as stored.
-
-    Attributes:
-        expires_at: None if it does not expire.
-    """
+    """A session in progress, as stored."""
 
     key: SessionKey
     revision: str | None
@@ -32,7 +24,6 @@ class OpenSession(NamedTuple):
 
 
 def read_chunk(connection: Connection, after: SessionKey | None, limit: int) -> Chunk[OpenSession]:
-    """Return the next sessions, except those set aside or with unreadable times."""
     c = sessions.c
     columns = (c.survey_id, c.user_id, c.status, c.survey_revision, c.version, c.updated_at, c.expires_at)
     rows = connection.execute(next_sessions(select(*untyped_times(columns)), after, limit)).all()
@@ -49,7 +40,6 @@ def read_chunk(connection: Connection, after: SessionKey | None, limit: int) -> 
 
 
 def update_deadlines(connection: Connection, corrections: Sequence[OpenSession]) -> None:
-    """Store the deadlines of sessions still at these versions."""
     c = sessions.c
     is_session = and_(c.user_id == bindparam("of_user"), c.survey_id == bindparam("of_survey"))
     is_unchanged = and_(is_session, c.version == bindparam("of_version"), c.status == "in_progress")

@@ -1,7 +1,6 @@
-"""A survey's sessions and events, page by page in key order, for exports.
+"""A survey's sessions and events, page by page, for exports: each session once.
 
-Each session is returned once, whatever changes meanwhile. A page holds the matches among SCAN_LIMIT sessions of all
-surveys, so no statement takes long. A time edited by hand makes only its session unreadable.
+A page holds the matches among SCAN_LIMIT sessions of all surveys, so no statement takes long.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,24 +18,18 @@ from .sessions import SCAN_LIMIT, TEXTS, has_status
 from .tables import session_history, sessions
 
 SESSIONS_A_PAGE = 500
+# Or fewer: a page ends at PAGE_BYTES. The drivers of PostgreSQL and MariaDB fetch all rows of a statement at once.
 EVENTS_A_PAGE = 500
-"""Or fewer: a page ends at PAGE_BYTES. The drivers of PostgreSQL and MariaDB fetch all rows of a statement at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFilter:
-    """Filter of a survey's sessions.
-
-    Attributes:
-        at: when ``status`` counts.
-        since, until: of the session's start; ``until`` is exclusive.
-        updated_since: of the last change.
-    """
+    """Filter of a survey's sessions."""
 
     survey_id: str
-    at: int
+    at: int  # when ``status`` counts
     status: Status | None = None
-    since: int | None = None
+    since: int | None = None  # of the session's start, as ``until``, which is exclusive
     until: int | None = None
     updated_since: int | None = None
     is_audio_mode: bool | None = None
@@ -51,7 +44,6 @@ class Event(NamedTuple):
 
 
 def count_matching(connection: Connection, session_filter: SessionFilter) -> int:
-    """Return the number of matches, unreadable ones included."""
     query = select(func.count()).select_from(sessions).where(*_conditions(session_filter))
     return cast("int", connection.execute(query).scalar())
 
@@ -59,7 +51,6 @@ def count_matching(connection: Connection, session_filter: SessionFilter) -> int
 def read_sessions(
     connection: Connection, session_filter: SessionFilter, after: SessionKey | None, cipher: Cipher
 ) -> Page[tuple[SessionKey, StoredSession], SessionKey]:
-    """Return the next matches by user id, those set aside included."""
     column = sessions.c
     keys = select(column.user_id, column.survey_id).order_by(column.user_id, column.survey_id)
     later = () if after is None else (after_key(sessions, after),)
@@ -84,7 +75,7 @@ def read_sessions(
 def read_events(
     connection: Connection, keys: Sequence[SessionKey], after: tuple[str, int] | None, cipher: Cipher
 ) -> list[Event]:
-    """Return the next events of these sessions, ordered by user id and version; ``after`` is such a pair."""
+    """Return the next events, ordered by user id and version."""
     column = session_history.c
     users = [key.user_id for key in keys if after is None or key.user_id >= after[0]]
     query = select(column.user_id, *ENTRY_COLUMNS).where(

@@ -1,4 +1,4 @@
-"""Histories of sessions: read, replayed, moved aside and erased; the writer appends."""
+"""Histories of sessions; the writer appends."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,13 +14,11 @@ from .rows import ENTRY_COLUMNS, RECORD_COLUMNS, HistoryEntry, parse_context, pa
 from .tables import session_history, sessions, webhook_deliveries
 
 _WITH_REVISION = (Started.action, Restarted.action, Saved.action)
-
-NEWEST = 50
-"""Events checked by :func:`find_missing_key`."""
+NEWEST = 50  # events checked by :func:`find_missing_key`
 
 
 class RecordedValues(NamedTuple):
-    """The parameters of a session, and the computed values that an event recorded; empty if there are none."""
+    """A session's parameters, and an event's values; empty without any."""
 
     parameters: Mapping[str, Any]
     values: Mapping[str, Any]
@@ -35,12 +33,7 @@ def read_history(
     limit: int | None = None,
     newest_first: bool = False,
 ) -> list[HistoryEntry]:
-    """Return a session's events after a version.
-
-    Raises:
-        MissingKey: an event's key is not configured.
-        ValueError: an event can't be read.
-    """
+    """Return a session's events; raise MissingKey or ValueError."""
     column = session_history.c
     query = select(*ENTRY_COLUMNS).where(of_session(session_history, key), column.version > after_version)
     order = column.version.desc() if newest_first else column.version
@@ -48,11 +41,7 @@ def read_history(
 
 
 def read_revision(connection: Connection, key: SessionKey, before_version: int, *, cipher: Cipher) -> str | None:
-    """Return the survey revision that a session had before a version.
-
-    Raises:
-        MissingKey, ValueError: as :func:`read_history`.
-    """
+    """Return the survey revision before a version; raise MissingKey or ValueError."""
     column = session_history.c
     query = select(*RECORD_COLUMNS).where(
         of_session(session_history, key),
@@ -66,14 +55,7 @@ def read_revision(connection: Connection, key: SessionKey, before_version: int, 
 def read_recorded_values(
     connection: Connection, key: SessionKey, version: int, at: int, *, cipher: Cipher
 ) -> RecordedValues | None:
-    """Return what the event of a version and time recorded; None if the session has no such event.
-
-    The time tells the event from that of a later session, after an erasure.
-
-    Raises:
-        MissingKey, OtherRelease: it can't be read here.
-        ValueError, TypeError: it can't be read.
-    """
+    """Return what an event recorded; its time tells it from a later session's, after an erasure."""
     column = session_history.c
     # One statement: another could find the participant's next session.
     query = select(sessions.c.context, *RECORD_COLUMNS).select_from(session_history.join(sessions))
@@ -88,15 +70,9 @@ def read_recorded_values(
 
 
 def read_changes(connection: Connection, after_id: int | None, limit: int) -> tuple[int, dict[SessionKey, int] | None]:
-    """Return the newest event's id, and the versions of sessions with events after an id.
-
-    Sessions that have not changed since are not read, however many there are. Of an event whose transaction commits
-    late, the id may be lower than of those read before.
-
-    Returns:
-        None instead of the versions if there are more events than ``limit``, or ``after_id`` is None.
-    """
+    """Return the newest event's id, and the sessions' versions since ``after_id``; None if it is None or too old."""
     column = session_history.c
+    # An event that is committed late may have a lower id than those read before.
     newest: int = connection.scalar(select(func.max(column.id))) or 0
     if after_id is None:
         return newest, None
@@ -112,7 +88,6 @@ def read_changes(connection: Connection, after_id: int | None, limit: int) -> tu
 
 
 def page_length(connection: Connection, key: SessionKey, after_version: int, limit: int) -> int:
-    """Return how many events after a version fit into PAGE_BYTES, at least 1."""
     column = session_history.c
     sizes = select(text_size(connection, (column.answer, column.data)))
     query = sizes.where(of_session(session_history, key), column.version > after_version)
@@ -120,12 +95,7 @@ def page_length(connection: Connection, key: SessionKey, after_version: int, lim
 
 
 def replay_history(connection: Connection, key: SessionKey, version: int, *, cipher: Cipher) -> SessionState | None:
-    """Return the session as it was at a version, from its events.
-
-    Raises:
-        MissingKey: an event's key is not configured.
-        OtherRelease: this release does not know an event.
-    """
+    """Return the session as it was at a version; raise MissingKey, ValueError or OtherRelease."""
     column = session_history.c
     query = select(*RECORD_COLUMNS).where(of_session(session_history, key), column.version.between(1, version))
     rows = connection.execute(query.order_by(column.version))
@@ -133,7 +103,7 @@ def replay_history(connection: Connection, key: SessionKey, version: int, *, cip
 
 
 def erase(connection: Connection, key: SessionKey) -> bool:
-    """Erase a session, its history and its webhook deliveries; return whether it existed."""
+    """Erase a session; return whether it existed."""
     connection.execute(delete(webhook_deliveries).where(of_session(webhook_deliveries, key)))
     return _erase_rows(connection, key)
 
@@ -144,10 +114,7 @@ def _erase_rows(connection: Connection, key: SessionKey) -> bool:
 
 
 def set_aside(connection: Connection, key: SessionKey, at: int) -> str:
-    """Move an unreadable session and its history to another user id; return it.
-
-    It is the user id, ``~set-aside-`` and the time, which no participant can have. Encrypted values stay readable.
-    """
+    """Move an unreadable session to a user id that no participant can have."""
     name = f"{key.user_id}{SET_ASIDE}{to_datetime(at):%Y%m%dT%H%M%S%f}"
     columns = [column for column in sessions.c if column.name != "user_id"]
     copy = select(bindparam("name", name), *columns).where(of_session(sessions, key))
@@ -158,7 +125,7 @@ def set_aside(connection: Connection, key: SessionKey, at: int) -> str:
 
 
 def newest_time(connection: Connection) -> int | None:
-    """Return the greatest time of all events; None if there is none, or it was edited by hand."""
+    """Return the greatest time of all events; None if it was edited by hand."""
     # Without SQLAlchemy's type, which raises for such a time.
     newest = connection.execute(select(type_coerce(func.max(session_history.c.timestamp), String()))).scalar()
     try:
@@ -168,10 +135,7 @@ def newest_time(connection: Connection) -> int | None:
 
 
 def find_missing_key(connection: Connection, cipher: Cipher) -> str | None:
-    """Return the id of an unconfigured key that the newest events need, if any.
-
-    Sessions set aside don't count; a single undecryptable event is a damaged one.
-    """
+    """Return the id of an unconfigured key that the newest events need."""
     column = session_history.c
     query = select(column.user_id, column.answer, column.data).order_by(column.id.desc()).limit(NEWEST)
     missing: Counter[str | None] = Counter()
@@ -180,4 +144,4 @@ def find_missing_key(connection: Connection, cipher: Cipher) -> str | None:
             missing.update({next((key_id for value in values if (key_id := cipher.missing_key_id(value))), None)})
     readable = missing.pop(None, 0)
     key_id, count = next(iter(missing.most_common(1)), (None, 0))
-    return key_id if count > 1 or not readable else None
+    return key_id if count > 1 or not readable else None  # a single event that can't be decrypted is damaged

@@ -1,4 +1,4 @@
-"""Sessions together with the replay of their histories, for verification and rebuilding. Read-only."""
+"""Sessions and the replay of their histories. Read-only."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,30 +14,21 @@ from .keyset import Page, after, after_key, of_session, up_to
 from .rows import RECORD_COLUMNS, STATE_COLUMNS, Row, StoredSession, parse_record, parse_state
 from .tables import session_history, sessions
 
-EVENTS_A_PAGE = 1000
-"""In memory at once; each can be a draft of 64 KiB."""
+EVENTS_A_PAGE = 1000  # in memory at once; each can be a draft of 64 KiB
 
 _VERSION = [column.name for column in STATE_COLUMNS].index("version")
 
 
 @dataclass(slots=True, kw_only=True)
 class ReplayedHistory:
-    """The replay of a session's history.
+    """The replay of a session's history."""
 
-    Attributes:
-        state: None if there are no events, or one can't be read.
-        first_missing: first version missing before the last, if any.
-        has_start: False for an adopted session.
-        problem: why an event can't be read.
-        unreadable_here: an event's key is not configured, or another release wrote it.
-    """
-
-    state: SessionState | None = None
+    state: SessionState | None = None  # None if there are no events, or one can't be read
     last_version: int = 0
-    first_missing: int | None = None
-    has_start: bool = False
+    first_missing: int | None = None  # first version missing before the last
+    has_start: bool = False  # not so for an adopted session
     problem: str | None = None
-    unreadable_here: UnreadableHere | None = None
+    unreadable_here: UnreadableHere | None = None  # a key is not configured, or another release wrote an event
 
     def apply(self, row: Row, key: SessionKey, cipher: Cipher) -> None:
         version = int(row[0])
@@ -69,7 +60,7 @@ class SessionAndReplay(NamedTuple):
 def read_page(
     connection: Connection, survey_id: str | None, after: SessionKey | None, limit: int, cipher: Cipher
 ) -> Page[SessionAndReplay, SessionKey]:
-    """Return ``limit`` sessions, and histories between them without session."""
+    """Return sessions, and histories between them without session."""
     rows = _rows(connection, _conditions(sessions, survey_id, after, None), limit)
     last = SessionKey(rows[-1][1], rows[-1][0]) if len(rows) == limit else None
     replays = dict(_replays(connection, _conditions(session_history, survey_id, after, last), cipher))
@@ -79,7 +70,6 @@ def read_page(
 
 
 def read_session(connection: Connection, key: SessionKey, cipher: Cipher, *, locked: bool) -> SessionAndReplay:
-    """Return one session; ``locked`` until the transaction ends."""
     rows = _rows(connection, [of_session(sessions, key)], 1, locked=locked)
     replay = dict(_replays(connection, [of_session(session_history, key)], cipher)).get(key)
     return _pair(rows[0], replay, cipher) if rows else SessionAndReplay(key, None, 0, replay or ReplayedHistory())

@@ -1,4 +1,4 @@
-"""Keyset pagination by user id, then survey id, the order in which all writers lock."""
+"""Keyset pagination in the order in which all writers lock."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
@@ -16,9 +16,8 @@ Position = TypeVar("Position")
 Item = TypeVar("Item")
 T = TypeVar("T")
 
-
+# Of stored texts in a page of sessions or events: in memory several times, as rows, values and JSON.
 PAGE_BYTES = 2 * 2**20
-"""Of stored texts in a page of sessions or events: in memory several times, as rows, values and JSON."""
 
 
 class Page(NamedTuple, Generic[Item, Position]):
@@ -29,7 +28,7 @@ class Page(NamedTuple, Generic[Item, Position]):
 
 
 class Chunk(NamedTuple, Generic[Item]):
-    """Number of sessions examined, the last key, and what was found."""
+    """The number of sessions examined, the last key, and what was found."""
 
     size: int
     last: SessionKey | None
@@ -37,7 +36,7 @@ class Chunk(NamedTuple, Generic[Item]):
 
 
 class Run(Protocol):
-    """Runs a function in a transaction of its own, e.g. ``SessionStore.run_read``."""
+    """Runs a function in a transaction of its own."""
 
     def __call__(self, work: Callable[[Connection], T], /) -> T: ...
 
@@ -49,13 +48,7 @@ def pages(
     cursor: Callable[[Item], Position],
     limit: int | None = None,
 ) -> Iterator[Sequence[Item]]:
-    """Yield pages until one is empty or, with ``limit``, shorter than that.
-
-    Args:
-        run: called for each page, so nothing is held between two.
-        cursor: returns the cursor past an item.
-        limit: None reads on after a short page.
-    """
+    """Yield pages until one is empty or shorter than ``limit``."""
 
     def read_next(connection: Connection) -> Sequence[Item]:
         return read(connection, start)
@@ -68,19 +61,17 @@ def pages(
 
 
 def after(columns: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> ColumnElement[bool]:
-    """Return the condition of rows beyond these values, which may be fewer than the columns or none.
-
-    The bound of the first column is implied, but is the range that MariaDB reads from the index.
-    """
+    """Return the condition of rows beyond these values; of all rows if there are none."""
     if not values:
         return true()
     column, value = columns[0], values[0]
+    # The bound of the first column is implied, but is the range that MariaDB reads from the index.
     beyond: ColumnElement[bool] = column > value
     return and_(column >= value, or_(beyond, after(columns[1:], values[1:]))) if values[1:] else beyond
 
 
 def up_to(columns: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> ColumnElement[bool]:
-    """Return the condition of the other rows; of all if there are no values."""
+    """Return the condition of the other rows."""
     if not values:
         return true()
     column, value = columns[0], values[0]
@@ -89,41 +80,37 @@ def up_to(columns: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> Colum
 
 
 def before(columns: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> ColumnElement[bool]:
-    """Return the condition of rows short of these values, one for each column."""
+    """Return the condition of rows short of these values."""
     return and_(up_to(columns, values), or_(*(column != value for column, value in zip(columns, values, strict=True))))
 
 
 def after_key(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
-    """Return the condition of later sessions' rows."""
     return after((table.c.user_id, table.c.survey_id), (key.user_id, key.survey_id))
 
 
 def next_sessions(query: Select[Any], after: SessionKey | None, limit: int) -> Select[Any]:
-    """Return the query for the sessions after a key, in key order."""
     if after is not None:
         query = query.where(after_key(sessions, after))
     return query.order_by(sessions.c.user_id, sessions.c.survey_id).limit(limit)
 
 
 def text_size(connection: Connection, columns: Iterable[ColumnElement[Any]]) -> ColumnElement[int]:
-    """Return the bytes of the columns' texts."""
+    """Return the columns' bytes."""
     is_sqlite = connection.dialect.name == "sqlite"  # octet_length is too new there
     sizes = (func.length(cast(column, LargeBinary)) if is_sqlite else func.octet_length(column) for column in columns)
     return reduce(add, (func.coalesce(size, 0) for size in sizes))
 
 
 def fitting(sizes: Iterable[int]) -> int:
-    """Return how many of the first items fit into PAGE_BYTES, at least 1, so that paging never stops."""
+    """Return how many items fit into PAGE_BYTES; at least 1, so that paging never stops."""
     return max(1, sum(total <= PAGE_BYTES for total in accumulate(sizes)))
 
 
 def of_session(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
-    """Return the condition of this session's rows."""
     return and_(table.c.user_id == key.user_id, table.c.survey_id == key.survey_id)
 
 
 def any_of(table: FromClause, keys: Iterable[SessionKey]) -> ColumnElement[bool]:
-    """Return the condition of these sessions' rows; at least one session."""
     users: dict[str, list[str]] = {}
     for key in keys:
         users.setdefault(key.survey_id, []).append(key.user_id)
@@ -131,11 +118,8 @@ def any_of(table: FromClause, keys: Iterable[SessionKey]) -> ColumnElement[bool]
 
 
 def belongs_to(table: FromClause, user_id: str, survey_id: str | None = None) -> ColumnElement[bool]:
-    """Return the condition of the participant's rows in one survey or all, also of sessions set aside.
-
-    A range, because ``_`` and ``%`` are LIKE's wildcards; ids contain no ``~``.
-    """
-    prefix = f"{user_id}{SET_ASIDE}"
+    """Return the condition of the participant's rows, also of sessions set aside."""
+    prefix = f"{user_id}{SET_ASIDE}"  # a range, because ``_`` and ``%`` are LIKE's wildcards
     end = f"{prefix[:-1]}{chr(ord(prefix[-1]) + 1)}"
     column = table.c.user_id
     is_participant = or_(column == user_id, and_(column >= prefix, column < end))
@@ -143,5 +127,5 @@ def belongs_to(table: FromClause, user_id: str, survey_id: str | None = None) ->
 
 
 def owner_of(user_id: str) -> str:
-    """Return the participant's id, also of a session set aside."""
+    """Return the participant's id, without SET_ASIDE."""
     return user_id.partition(SET_ASIDE)[0]

@@ -1,11 +1,6 @@
 """Leases: which process does a task that only one should do, and until when.
 
-Times come from the holders' clocks. If these differ by more than what is left at a renewal, or a process was suspended
-for longer, there are two holders: work under a lease must be idempotent.
-
-A row also marks a database into which another is being moved; its holder is the hash of the source's URL. And a row
-marks a link that works once as used until it expires; its holder is the hash of the exchange that used it. One row has
-the last request to read the survey files again.
+If the holders' clocks differ, or a process was suspended, there can be two: the work must be idempotent.
 """
 
 from contextlib import suppress
@@ -17,27 +12,15 @@ from sqlalchemy.exc import IntegrityError
 from ..core.timestamps import from_datetime
 from .tables import leases
 
-MAX_LENGTHS = 10
-"""A lease expiring more lengths ahead comes from a wrong clock: it can be taken."""
-
-MIGRATION = "move"
-
-RELOAD = "surveys"
-
-_LINK = "link "
-
+MAX_LENGTHS = 10  # a lease expiring more lengths ahead comes from a wrong clock: it can be taken
+MIGRATION = "move"  # marks a database into which another is moved; held by the hash of the source's URL
+RELOAD = "surveys"  # held by the last request to read the survey files again
+_LINK = "link "  # marks a link as used until it expires; held by the hash of the exchange that used it
 _NEVER = from_datetime("9999-12-31")
 
 
 def acquire(connection: Connection, name: str, holder: str, at: int, for_us: int) -> bool:
-    """Acquire or renew a lease until ``at + for_us``, from the commit on; return whether the holder has it.
-
-    Args:
-        name: 64 characters at most.
-        holder: 64 characters at most.
-        at: now, microseconds since 1970 UTC.
-        for_us: microseconds; about the same for all holders.
-    """
+    """Acquire or renew a lease; return whether the holder has it. ``for_us`` is about the same for all."""
     column = leases.c
     is_free = or_(column.until <= at, column.until > at + MAX_LENGTHS * for_us)
     values = {"holder": holder, "until": at + for_us}
@@ -55,7 +38,6 @@ def acquire(connection: Connection, name: str, holder: str, at: int, for_us: int
 
 
 def release(connection: Connection, name: str, holder: str) -> None:
-    """Release the lease, unless another process holds it."""
     connection.execute(delete(leases).where(and_(leases.c.name == name, leases.c.holder == holder)))
 
 
@@ -65,17 +47,15 @@ def read_holder(connection: Connection, name: str) -> str | None:
 
 
 def link_name(link_id: str, expires_at: int) -> str:
-    """Return the lease of a link's use; the expiry first, so that the primary key finds the expired ones."""
+    """Return the lease of a used link; expired ones sort first."""
     return f"{_LINK}{expires_at:016} {link_id}"
 
 
 def has_expired_links(connection: Connection, at: int) -> bool:
-    """Return whether there are uses of expired links."""
     return connection.execute(select(leases.c.name).where(_expired_links(at)).limit(1)).first() is not None
 
 
 def remove_expired_links(connection: Connection, at: int) -> int:
-    """Remove the uses of links that have expired; return how many."""
     return connection.execute(delete(leases).where(_expired_links(at))).rowcount
 
 
@@ -84,22 +64,18 @@ def _expired_links(at: int) -> ColumnElement[bool]:
 
 
 def request_reload(connection: Connection, request: str) -> None:
-    """Record a request to all processes to read their survey files again; :func:`read_holder` returns the newest."""
     if connection.execute(update(leases).where(leases.c.name == RELOAD).values(holder=request)).rowcount == 0:
         with suppress(IntegrityError), connection.begin_nested():  # another process may insert it now
             connection.execute(insert(leases).values(name=RELOAD, holder=request, until=_NEVER))
 
 
 def mark_migration(connection: Connection, source: str) -> None:
-    """Mark the database as the target of a move."""
     connection.execute(insert(leases).values(name=MIGRATION, holder=source, until=_NEVER))
 
 
 def migration_source(connection: Connection) -> str | None:
-    """Return the unfinished move's source, if any."""
     return read_holder(connection, MIGRATION)
 
 
 def unmark_migration(connection: Connection) -> None:
-    """Mark the move as complete."""
     connection.execute(delete(leases).where(leases.c.name == MIGRATION))

@@ -1,7 +1,4 @@
-"""Alembic's environment: the server's database URL, one upgrade at a time, SQLite in one transaction.
-
-``env.py`` beside the revisions runs it. Only Alembic imports this module, after it has set its context.
-"""
+"""Alembic's environment: one upgrade at a time. Alembic imports it after setting its context."""
 
 import sys
 import zlib
@@ -24,11 +21,7 @@ LOCK_KEY = 7_376_532_001  # arbitrary key of pg_advisory_lock
 
 
 def run(default_survey: Callable[[], str]) -> None:
-    """Run Alembic's command.
-
-    Args:
-        default_survey: returns to which survey adopted sessions belong, unless the calling program has said so.
-    """
+    """Run Alembic's command; adopted sessions belong to ``default_survey``, unless the calling program said so."""
     try:
         if context.is_offline_mode():
             refuse_sql()
@@ -42,7 +35,6 @@ def run(default_survey: Callable[[], str]) -> None:
 
 
 def database_url() -> URL:
-    """Return the URL from the calling program, from ``-x url=``, or from the environment, with its schema."""
     url = context.config.attributes.get("url") or context.get_x_argument(as_dictionary=True).get("url")
     if isinstance(url, URL):
         return url
@@ -51,7 +43,6 @@ def database_url() -> URL:
 
 
 def lock(connection: Connection) -> None:
-    """Wait for a concurrent upgrade of the same database."""
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SET lock_timeout = '{LOCK_WAIT_S}s'"))
         schema = str(connection.engine.url.query.get("schema", ""))
@@ -70,7 +61,7 @@ def lock(connection: Connection) -> None:
 
 
 def create_schema(connection: Connection) -> None:
-    """Create the URL's schema of PostgreSQL before its first table; refuse if statements would not go there."""
+    """Create the URL's schema; refuse if statements would not go there."""
     schema = connection.engine.url.query.get("schema")
     if schema is None or context.get_context().opts["fn"].__name__ != "upgrade":
         return
@@ -84,13 +75,10 @@ def create_schema(connection: Connection) -> None:
 
 
 def refuse_wrong_stamp(connection: Connection) -> None:
-    """Stop an upgrade from no known revision.
-
-    On SQLite, whose tables revision 0002 copies, it would drop columns of later revisions.
-    """
+    """Stop an upgrade that would drop columns of later revisions."""
     if context.get_context().opts["fn"].__name__ != "upgrade":
         return
-    revision = known_revision(connection)
+    revision = known_revision(connection)  # on SQLite, 0002 copies the tables
     inspector = inspect(connection)
     is_wrong = (
         connection.dialect.name == "sqlite"
@@ -106,18 +94,16 @@ def refuse_wrong_stamp(connection: Connection) -> None:
 
 
 def run_online() -> None:
-    """Migrate the database, and close the connections, which would otherwise keep the lock."""
     url = database_url()
     engine = migration_engine(url)
     try:
         with startup_errors(url):
             migrate(engine)
     finally:
-        engine.dispose()
+        engine.dispose()  # otherwise its connections would keep the lock
 
 
 def migrate(engine: Engine) -> None:
-    """Run the revisions under the upgrade lock."""
     check_requirements(engine)
     is_sqlite = engine.dialect.name == "sqlite"
     with engine.connect() as connection:
@@ -148,7 +134,6 @@ def migrate(engine: Engine) -> None:
 
 
 def refuse_sql() -> None:
-    """Stop ``--sql`` before it prints a part."""
     raise CommandError(
         f"--sql is not supported: the revisions depend on the tables that they find. Run `{UPGRADE}` on the "
         "database; to see the statements first, on a copy of it with its log of statements."

@@ -18,35 +18,24 @@ from .engine import migration_engine
 from .requirements import startup_errors
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-
-CHECK_S = 1.0
-"""Between two checks of the schema while a server runs."""
-
+CHECK_S = 1.0  # between two checks of the schema while a server runs
+# Messages of revisions, which are never edited, name a clone's commands.
 _COMMANDS_OF_REVISIONS = {
     "`alembic upgrade head`": f"`{UPGRADE}`",
     "`alembic -x lossy=yes downgrade`": f"`{LOSSY_DOWNGRADE}`",
 }
-"""Messages of revisions, which are never edited, name a clone's commands."""
-
 _UPGRADE_LOCK = threading.Lock()  # alembic.command is not thread-safe
 
 
 class SchemaGuard:
-    """Refuses work on a schema of another release, to which the database may be upgraded at any time.
-
-    What that release's columns mean is unknown here, so a write could contradict them. Safe from any thread.
-    """
+    """Refuses work on the schema of another release, whose meaning is unknown. Safe from any thread."""
 
     def __init__(self) -> None:
         self._check_at = monotonic() + CHECK_S
         self._mismatch: str | None = None
 
     def check(self, read_revision: Callable[[], Any]) -> None:
-        """Raise OtherRelease unless the schema was this release's when it was last read, at most CHECK_S ago.
-
-        Args:
-            read_revision: returns the rows of Alembic's table.
-        """
+        """Raise OtherRelease unless the schema was this release's CHECK_S ago."""
         if monotonic() >= self._check_at:
             self._check_at = monotonic() + CHECK_S  # first: other threads need not read it too
             revision = next((row[0] for row in read_revision()), None)
@@ -73,36 +62,20 @@ def schema_mismatch(found: str | None) -> SchemaMismatch:
 
 
 def upgrade_schema(url: URL, default_survey: str | None = None) -> None:
-    """Upgrade the database to the newest schema.
-
-    Args:
-        default_survey: to which sessions without a survey belong; by default the settings tell.
-
-    Raises:
-        SchemaMismatch: its schema is newer than this release.
-        ConfigurationError: it can't be opened or upgraded.
-    """
+    """Upgrade the schema; raise SchemaMismatch if it is newer, ConfigurationError if it can't be upgraded."""
     with _UPGRADE_LOCK, startup_errors(url):
         if _revision(url) != head_revision():
             _run("upgrade", url, "head", default_survey=default_survey)
 
 
 def downgrade_schema(url: URL, revision: str, *, is_lossy: bool = False) -> None:
-    """Go back to an earlier schema.
-
-    Raises:
-        ConfigurationError: it can't be opened; there is no such revision; rows would be lost without ``is_lossy``.
-    """
+    """Go back to an earlier schema; raise ConfigurationError if rows would be lost without ``is_lossy``."""
     with _UPGRADE_LOCK, startup_errors(url):
         _run("downgrade", url, revision, options=["lossy=yes"] if is_lossy else [])
 
 
 def stamp_schema(url: URL, revision: str) -> None:
-    """Record a revision as the schema's, without a change of tables.
-
-    Raises:
-        ConfigurationError: it can't be opened; there is no such revision.
-    """
+    """Record a revision, without a change of tables."""
     with _UPGRADE_LOCK, startup_errors(url):
         _run("stamp", url, revision, purge=True)
 
@@ -138,21 +111,21 @@ def _run(
 
 
 def schema_revision(url: URL) -> str | None:
-    """Return the schema's revision; None without one, and without the SQLite file, which is not created."""
+    """Return the schema's revision; create no SQLite file."""
     is_missing = url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
     with startup_errors(url):
         return None if is_missing else _revision(url)
 
 
 def require_revision(url: URL) -> None:
-    """Raise SchemaMismatch unless the database has this release's schema."""
+    """Raise SchemaMismatch unless the schema is this release's."""
     revision = schema_revision(url)
     if revision != head_revision():
         raise schema_mismatch(revision)
 
 
 def needs_upgrade(url: URL) -> bool:
-    """Return whether a server would create or upgrade this SQLite file at its start."""
+    """Return whether a server's start would create or upgrade this SQLite file."""
     if not Path(url.database or "").exists():
         return not in_use_mark(url.database or "").exists()
     try:
@@ -163,12 +136,7 @@ def needs_upgrade(url: URL) -> bool:
 
 
 def known_revision(connection: Connection) -> str | None:
-    """Return the schema's revision.
-
-    Raises:
-        ConfigurationError: it has several.
-        SchemaMismatch: it is of a newer release.
-    """
+    """Return the schema's revision; raise SchemaMismatch if it is newer."""
     revision = stored_revision(connection)
     if _is_unknown(revision):
         raise schema_mismatch(revision)
@@ -185,11 +153,7 @@ def _revision(url: URL) -> str | None:
 
 
 def stored_revision(connection: Connection) -> str | None:
-    """Return the revision in Alembic's table; None without the table or its row.
-
-    Raises:
-        ConfigurationError: it has several.
-    """
+    """Return the revision in Alembic's table, if any; raise ConfigurationError for several."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     revisions = connection.exec_driver_sql(REVISION).scalars().all()
@@ -202,7 +166,7 @@ def stored_revision(connection: Connection) -> str | None:
 
 
 def head_revision() -> str:
-    """Return the revision that this release needs."""
+    """Return this release's revision."""
     return max(_known_revisions())
 
 
@@ -212,7 +176,6 @@ def _is_unknown(revision: str | None) -> bool:
 
 @cache
 def _known_revisions() -> frozenset[str]:
-    """Return the numbers with which the names of the revisions' files begin."""
     return frozenset(file.name.partition("_")[0] for file in (_scripts() / "versions").glob("[0-9]*_*.py"))
 
 

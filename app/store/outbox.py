@@ -1,8 +1,4 @@
-"""Webhooks, and the outbox of their deliveries (transactional outbox pattern).
-
-A batch of turns inserts deliveries in its own transaction (``drivers/``). They hold no answers and no values, which are
-read when they are sent.
-"""
+"""Webhooks, and the outbox of their deliveries (transactional outbox pattern), without answers and values."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
@@ -14,36 +10,26 @@ from ..survey import SessionKey
 from .keyset import Page, belongs_to
 from .tables import webhook_deliveries, webhooks
 
+# None may be part of another: statements match with LIKE.
 WebhookEvent = Literal["session.started", "session.completed", "session.expired"]
-"""None may be part of another: statements match with LIKE."""
-
 EVENTS: tuple[WebhookEvent, ...] = get_args(WebhookEvent)
-
+# Location for encryption, followed by the webhook's id.
 SECRET = "webhooks.secret"  # noqa: S105 - the name of a column
-"""Location for encryption, followed by the webhook's id."""
-
 ERROR_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """An endpoint and the events that it subscribes to.
-
-    Attributes:
-        secret: as stored; must not appear in logs, lists or errors.
-        survey_id: None for all.
-        disabled_at: None while enabled.
-        includes_values: whether its messages have the session's parameters and computed values.
-    """
+    """An endpoint and the events that it subscribes to."""
 
     id: str
     url: str
-    secret: str
+    secret: str  # as stored; must not appear in logs, lists or errors
     events: tuple[WebhookEvent, ...]
-    survey_id: str | None
+    survey_id: str | None  # None for all
     created_at: int
     disabled_at: int | None
-    includes_values: bool = False
+    includes_values: bool = False  # whether messages have the session's parameters and computed values
 
     def __repr__(self) -> str:
         return f"Webhook({self.id})"
@@ -51,22 +37,16 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """An event for a webhook.
-
-    Attributes:
-        version: the session's, created by the event.
-        next_attempt_at: None if delivered or failed for good.
-        last_status: HTTP status of the last response.
-    """
+    """An event for a webhook."""
 
     id: int
     webhook_id: str
     event: WebhookEvent
     key: SessionKey
-    version: int
+    version: int  # the session's, created by the event
     occurred_at: int
     attempts: int
-    next_attempt_at: int | None
+    next_attempt_at: int | None  # None if delivered or failed for good
     delivered_at: int | None
     failed_at: int | None
     last_status: int | None
@@ -75,17 +55,12 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptResult:
-    """The result of an attempt, or a rescheduling.
-
-    Attributes:
-        attempts: this one included.
-        retry_at: None for never.
-    """
+    """The result of an attempt, or a rescheduling."""
 
     delivery: Delivery
     at: int
-    attempts: int
-    retry_at: int | None
+    attempts: int  # this one included
+    retry_at: int | None  # None for never
     is_delivered: bool
     status: int | None
     error: str | None
@@ -98,20 +73,14 @@ class AttemptResult:
 
 
 class RetentionCutoffs(NamedTuple):
-    """Cutoffs of the retention of deliveries.
-
-    Attributes:
-        delivered_before: earlier deliveries are old.
-        failed_before: those that failed for good, or were due to a disabled webhook, before this are old; earlier
-            events due to an enabled webhook are overdue.
-    """
+    """Times before which deliveries are old, or overdue."""
 
     delivered_before: int
-    failed_before: int
+    failed_before: int  # or due to a disabled webhook; earlier events due to an enabled one are overdue
 
 
 class OldDeliveries(NamedTuple):
-    """Ids of a chunk's old and overdue deliveries, and the next ``after_id``."""
+    """A chunk's old and overdue deliveries, and where the next begins."""
 
     old: list[int]
     overdue: list[int]
@@ -119,47 +88,40 @@ class OldDeliveries(NamedTuple):
 
 
 def add_webhook(connection: Connection, webhook: Webhook) -> None:
-    """Store a new webhook."""
     connection.execute(insert(webhooks).values({**asdict(webhook), "events": " ".join(webhook.events)}))
 
 
 def read_webhooks(connection: Connection) -> list[Webhook]:
-    """Return all webhooks, oldest first."""
     rows = connection.execute(select(webhooks).order_by(webhooks.c.created_at, webhooks.c.id))
     return [_webhook(row) for row in rows]
 
 
 def read_webhook(connection: Connection, webhook_id: str, *, locked: bool = False) -> Webhook | None:
-    """Return the webhook; ``locked`` until the transaction ends."""
     query = select(webhooks).where(webhooks.c.id == webhook_id)
     row = connection.execute(query.with_for_update() if locked else query).first()
     return None if row is None else _webhook(row)
 
 
 def set_secret(connection: Connection, webhook_id: str, secret: str) -> None:
-    """Replace a webhook's secret."""
     connection.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(secret=secret))
 
 
 def disable_webhook(connection: Connection, webhook_id: str, at: int) -> None:
-    """Pause a webhook; its deliveries stay due. Idempotent."""
+    """Pause a webhook; its deliveries stay due."""
     column = webhooks.c
     change = update(webhooks).where(column.id == webhook_id, column.disabled_at.is_(None))
     connection.execute(change.values(disabled_at=at))
 
 
 def enable_webhook(connection: Connection, webhook_id: str) -> None:
-    """Resume a webhook. Idempotent."""
     connection.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(disabled_at=None))
 
 
 def set_includes_values(connection: Connection, webhook_id: str, *, includes_values: bool) -> None:
-    """Set whether a webhook's messages have parameters and computed values. Idempotent."""
     connection.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(includes_values=includes_values))
 
 
 def remove_deliveries(connection: Connection, webhook_id: str, limit: int) -> int:
-    """Remove up to ``limit`` deliveries; return how many."""
     column = webhook_deliveries.c
     ids = connection.execute(select(column.id).where(column.webhook_id == webhook_id).limit(limit)).scalars().all()
     if ids:
@@ -168,11 +130,9 @@ def remove_deliveries(connection: Connection, webhook_id: str, limit: int) -> in
 
 
 def remove_webhook(connection: Connection, webhook_id: str) -> bool:
-    """Remove a webhook and its deliveries; return whether it existed.
-
-    Turns wait for this, so remove most deliveries beforehand.
-    """
-    if read_webhook(connection, webhook_id, locked=True) is None:  # concurrent turns wait, then find no webhook
+    """Remove a webhook and its deliveries."""
+    # Concurrent turns wait, so most deliveries are removed beforehand; then they find no webhook.
+    if read_webhook(connection, webhook_id, locked=True) is None:
         return False
     connection.execute(delete(webhook_deliveries).where(webhook_deliveries.c.webhook_id == webhook_id))
     return connection.execute(delete(webhooks).where(webhooks.c.id == webhook_id)).rowcount > 0
@@ -181,11 +141,6 @@ def remove_webhook(connection: Connection, webhook_id: str) -> bool:
 def read_due(
     connection: Connection, webhook_id: str, at: int, limit: int, without: Collection[int] = ()
 ) -> list[Delivery]:
-    """Return a webhook's due deliveries, longest due first.
-
-    Args:
-        without: ids in progress.
-    """
     column = webhook_deliveries.c
     query = select(webhook_deliveries).where(column.webhook_id == webhook_id, column.next_attempt_at <= at)
     if without:
@@ -219,7 +174,6 @@ def record_attempts(connection: Connection, attempts: Iterable[AttemptResult]) -
 def read_page(
     connection: Connection, webhook_id: str | None, before_id: int | None, limit: int, *, failed: bool = False
 ) -> Page[Delivery, int]:
-    """Return the next deliveries, newest first; if ``failed``, only those that failed for good."""
     column = webhook_deliveries.c
     query = select(webhook_deliveries)
     if webhook_id is not None:
@@ -235,11 +189,6 @@ def read_page(
 def read_finished_ids(
     connection: Connection, webhook_id: str, after_id: int, limit: int, *, since: int | None, failed: bool
 ) -> list[int]:
-    """Return the next ids, ascending, of finished deliveries; if ``failed``, only those that failed for good.
-
-    Args:
-        since: of the events.
-    """
     column = webhook_deliveries.c
     query = select(column.id).where(
         column.webhook_id == webhook_id, column.id > after_id, column.next_attempt_at.is_(None)
@@ -252,7 +201,7 @@ def read_finished_ids(
 
 
 def replay(connection: Connection, ids: Collection[int], at: int) -> int:
-    """Make finished deliveries due as if never attempted; return how many."""
+    """Make finished deliveries due as if never attempted."""
     column = webhook_deliveries.c
     values = {"attempts": 0, "next_attempt_at": at, "delivered_at": None, "failed_at": None}
     change = update(webhook_deliveries).where(column.id.in_(ids), column.next_attempt_at.is_(None))
@@ -260,7 +209,6 @@ def replay(connection: Connection, ids: Collection[int], at: int) -> int:
 
 
 def scan_old(connection: Connection, ages: RetentionCutoffs, after_id: int, limit: int) -> OldDeliveries:
-    """Return what is old and overdue among ``limit`` deliveries."""
     column = webhook_deliveries.c
     marks = (case((_is_old(ages), 1), else_=0).label("is_old"), case((_is_overdue(ages), 1), else_=0).label("is_late"))
     query = select(column.id, *marks).where(column.id > after_id).order_by(column.id).limit(limit)
@@ -270,13 +218,11 @@ def scan_old(connection: Connection, ages: RetentionCutoffs, after_id: int, limi
 
 
 def remove_old(connection: Connection, ages: RetentionCutoffs, ids: Collection[int]) -> int:
-    """Remove deliveries still old; return how many."""
     change = delete(webhook_deliveries).where(webhook_deliveries.c.id.in_(ids), _is_old(ages))
     return connection.execute(change).rowcount
 
 
 def give_up(connection: Connection, ages: RetentionCutoffs, ids: Collection[int], at: int) -> int:
-    """Give up deliveries still overdue; return how many."""
     change = update(webhook_deliveries).where(webhook_deliveries.c.id.in_(ids), _is_overdue(ages))
     return connection.execute(change.values(next_attempt_at=None, failed_at=at)).rowcount
 
@@ -299,7 +245,7 @@ def _is_overdue(ages: RetentionCutoffs) -> ColumnElement[bool]:
 
 
 def remove_participant(connection: Connection, user_id: str, survey_id: str | None, until: int | None = None) -> None:
-    """Remove a participant's deliveries in one survey or all, up to ``until``; one in progress may still arrive."""
+    """Remove a participant's deliveries; one in progress may still arrive."""
     removal = delete(webhook_deliveries).where(belongs_to(webhook_deliveries, user_id, survey_id))
     if until is not None:
         removal = removal.where(webhook_deliveries.c.occurred_at <= until)
@@ -309,7 +255,6 @@ def remove_participant(connection: Connection, user_id: str, survey_id: str | No
 def read_participant(
     connection: Connection, user_id: str, survey_id: str | None, after_id: int, limit: int
 ) -> list[tuple[Delivery, Webhook]]:
-    """Return the next deliveries about a participant, with their webhooks."""
     column = webhook_deliveries.c
     receivers = {webhook.id: webhook for webhook in read_webhooks(connection)}
     query = select(webhook_deliveries).where(column.id > after_id, belongs_to(webhook_deliveries, user_id, survey_id))

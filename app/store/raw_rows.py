@@ -1,4 +1,4 @@
-"""Raw values of unreadable sessions: valid JSON decoded, the rest as text."""
+"""Values of unreadable sessions: valid JSON decoded, the rest as text."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,11 +26,7 @@ _LISTED = frozenset({"user_id", "survey_id", "version", "created_at", "updated_a
 
 
 def read_session(connection: Connection, key: SessionKey, cipher: Cipher) -> dict[str, Any] | None:
-    """Return the session's values by column.
-
-    Raises:
-        MissingKey: a value's key is not configured.
-    """
+    """Return the session's values by column; raise MissingKey."""
     rows = connection.execute(select(*untyped_times(sessions.c)).where(of_session(sessions, key)))
     row = rows.mappings().first()
     return None if row is None else _decode_row(row, _SESSION_JSON, key, (), cipher)
@@ -39,11 +35,7 @@ def read_session(connection: Connection, key: SessionKey, cipher: Cipher) -> dic
 def read_history(
     connection: Connection, key: SessionKey, after_version: int, limit: int, cipher: Cipher
 ) -> list[dict[str, Any]]:
-    """Return the values by column of the next events.
-
-    Raises:
-        MissingKey: a value's key is not configured.
-    """
+    """Return the next events' values by column; raise MissingKey."""
     column = session_history.c
     query = select(*untyped_times(session_history.c)).where(
         of_session(session_history, key), column.version > after_version
@@ -53,7 +45,6 @@ def read_history(
 
 
 def read_set_aside(connection: Connection, after: SessionKey | None, limit: int) -> list[dict[str, Any]]:
-    """Return keys, versions and times of the next sessions set aside."""
     columns = [item for item in untyped_times(sessions.c) if item.name in _LISTED]
     query = select(*columns).where(sessions.c.user_id.contains(SET_ASIDE, autoescape=True))
     rows = connection.execute(next_sessions(query, after, limit)).mappings()

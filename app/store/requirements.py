@@ -1,4 +1,4 @@
-"""What this release requires of a database, checked when a server or a command starts: one line for each fault."""
+"""What this release requires of a database: one line for each fault."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from .tables import Key, metadata
 
 
 class Requirement(NamedTuple):
-    """A query whose result must match a pattern; otherwise the problem, in which ``{}`` stands for the result."""
+    """A query, whose result must match the pattern."""
 
     query: str
     pattern: str
@@ -88,6 +88,7 @@ _LOCKED = "database is locked"
 _FULL = "disk I/O error|disk is full"
 _PASSING = f"{_LOCKED}|{_FULL}"
 
+# What to do by a pattern in the database's message.
 _REMEDIES = {
     "readonly database": "Make the file and its folder writable for the user of this process.",
     "unable to open database file": "Its folder must exist, and be writable for the user of this process.",
@@ -112,7 +113,6 @@ _REMEDIES = {
         f"`{STAMP} REVISION` and run `{UPGRADE}`."
     ),
 }
-"""What to do by a pattern in the database's message."""
 
 POOLER = (
     "a pooler (PgBouncer) in transaction mode is before it, which loses prepared statements, notifications and "
@@ -122,12 +122,7 @@ POOLER = (
 
 @contextmanager
 def startup_errors(url: URL) -> Iterator[None]:
-    """Raise one line without the password instead of an error of the database.
-
-    Raises:
-        DatabaseUnreachable: a retry may succeed.
-        ConfigurationError: a lasting fault, with what to do.
-    """
+    """Raise DatabaseUnreachable if a retry may succeed, else ConfigurationError; one line without the password."""
     try:
         yield
     except DatabaseFileLost as error:
@@ -145,26 +140,17 @@ def startup_errors(url: URL) -> Iterator[None]:
 
 
 def shown(url: URL) -> str:
-    """Return the URL for messages."""
     return url.render_as_string(hide_password=True)
 
 
 def connect_or_explain(engine: Engine) -> None:
-    """Raise DatabaseUnreachable, without the password, unless the database can be opened."""
+    """Raise DatabaseUnreachable unless the database can be opened."""
     with startup_errors(engine.url), engine.connect() as connection:
         connection.execute(text("SELECT 1"))
 
 
 def check_requirements(engine: Engine) -> None:
-    """Check the database server, and the settings of its sessions, before any table exists.
-
-    Args:
-        engine: one that writes.
-
-    Raises:
-        ReadOnlyDatabase: it can only be read; what follows from that is not checked.
-        ConfigurationError: says what is wrong, and what to do.
-    """
+    """Check the database server before any table exists; raise ReadOnlyDatabase or ConfigurationError."""
     with startup_errors(engine.url), engine.connect() as connection:
         for requirement in _requirements(engine):
             found = str(connection.exec_driver_sql(requirement.query).scalar())
@@ -185,7 +171,7 @@ def _requirements(engine: Engine) -> tuple[Requirement, ...]:
 
 
 def check_connections(writer: Engine, reader: Engine) -> None:
-    """Raise ConfigurationError if two connections share one session of PostgreSQL, as behind a transaction pooler."""
+    """Raise ConfigurationError behind a pooler in transaction mode."""
     if writer.dialect.name != "postgresql":
         return
     query = text("SELECT pg_backend_pid()")
@@ -197,15 +183,7 @@ def check_connections(writer: Engine, reader: Engine) -> None:
 
 
 def check_tables(connection: Connection) -> None:
-    """Check that each table has its columns, keeps transactions and texts, and can be written.
-
-    Args:
-        connection: in a transaction that writes; nothing is changed.
-
-    Raises:
-        ConfigurationError: says what is wrong, and what to do.
-        DBAPIError: a table or a permission is missing.
-    """
+    """Check that tables can be written, and keep transactions and texts, without a change; raise ConfigurationError."""
     if connection.dialect.name in {"mysql", "mariadb"}:
         _check_mysql_tables(connection)
     if connection.dialect.name != "postgresql":
@@ -218,7 +196,7 @@ def check_tables(connection: Connection) -> None:
 
 
 def _writes(dialect: Dialect) -> Iterator[str]:
-    """Yield statements that change no row; as text, since compiling them would take half of the time of a start."""
+    # They change no row. As text: compiling them would take half of the time of a start.
     quote = dialect.identifier_preparer.quote
     for table in metadata.sorted_tables:
         name, columns = quote(table.name), [quote(column.name) for column in table.c]

@@ -1,8 +1,7 @@
 """Sessions past their survey's retention, found and erased in small transactions.
 
-Retention counts from the last activity, not from expiry. So that none delays turns, a session with very many events is
-first made unreadable (:func:`blank`), and a returning participant starts a new session; then
-:func:`trim_history` erases events.
+So that none delays turns, a session with very many events is first made unreadable (:func:`blank`), and a returning
+participant starts a new one; then :func:`trim_history` erases events.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,34 +17,25 @@ from .history import erase
 from .keyset import Chunk, any_of, next_sessions, of_session
 from .tables import session_history, sessions
 
-Cutoffs = Mapping[str, int]
-"""By survey; sessions unchanged since are stale."""
-
-BLANKED_ANSWERS = "~erased~"
-"""No JSON, hence unreadable: the session is being erased."""
+Cutoffs = Mapping[str, int]  # by survey; sessions unchanged since are stale
+BLANKED_ANSWERS = "~erased~"  # no JSON, hence unreadable: the session is being erased
 
 
 class StaleSession(NamedTuple):
-    """A session past its retention.
-
-    Attributes:
-        is_blanked: its erasure has begun.
-    """
+    """A session past its retention."""
 
     key: SessionKey
     version: int
-    is_blanked: bool = False
+    is_blanked: bool = False  # its erasure has begun
 
 
 def scan(connection: Connection, after: SessionKey | None, cutoffs: Cutoffs, limit: int) -> Chunk[StaleSession]:
-    """Return the next sessions, in key order."""
     rows = connection.execute(next_sessions(_query(cutoffs), after, limit)).all()
     old = [_stale_session(row) for row in rows if row.is_stale]
     return Chunk(len(rows), SessionKey(*rows[-1][:2]) if rows else None, old)
 
 
 def blank(connection: Connection, session: StaleSession, cutoffs: Cutoffs) -> bool:
-    """Remove a session's answers if it is still stale; return whether it was."""
     if not _still_stale(connection, [session], cutoffs):
         return False
     values = {"answers": BLANKED_ANSWERS, "step_history": "[]", "drafts": None, "session_data": None, "context": None}
@@ -54,7 +44,7 @@ def blank(connection: Connection, session: StaleSession, cutoffs: Cutoffs) -> bo
 
 
 def trim_history(connection: Connection, session: StaleSession, cutoffs: Cutoffs, limit: int) -> bool:
-    """Erase a blanked session's ``limit`` oldest events; return False, erasing none, if it has fewer."""
+    """Erase a blanked session's ``limit`` oldest events; return False if it has fewer."""
     stale = _still_stale(connection, [session], cutoffs)
     if not (stale and stale[0].is_blanked):
         return False
@@ -69,11 +59,7 @@ def trim_history(connection: Connection, session: StaleSession, cutoffs: Cutoffs
 
 @dataclass(slots=True)
 class Purge:
-    """The erasure of stale sessions: retryable work for ``SessionStore.run_transaction``.
-
-    Checked again under its lock, a session stays if it was answered, or changed since it was found (and perhaps
-    archived).
-    """
+    """The erasure of stale sessions: retryable work. Changed ones stay."""
 
     stale: Sequence[StaleSession]
     cutoffs: Cutoffs
@@ -82,7 +68,7 @@ class Purge:
     _attempted: set[SessionKey] = field(default_factory=set, init=False)
 
     def __call__(self, connection: Connection) -> list[SessionKey]:
-        """Return the keys erased by this attempt, or by an earlier one with unknown outcome."""
+        """Return the keys erased, also by an earlier attempt with unknown outcome."""
         locked = _lock(connection, self.stale)
         old = sorted(session.key for session in _still_stale(connection, self.stale, self.cutoffs))
         for key in old:
@@ -130,7 +116,6 @@ def _stale_session(row: Any) -> StaleSession:  # noqa: ANN401 - a row
 
 
 def _is_stale(cutoffs: Cutoffs) -> ColumnElement[int]:
-    """Return SQL for 1 if stale or being erased, 0 if not or if its time is unknown."""
     # SQLAlchemy would fail for all sessions on a time edited by hand.
     changed_at = _changed_at()
     # It was stale; the events that showed it may be erased.
@@ -142,7 +127,7 @@ def _is_stale(cutoffs: Cutoffs) -> ColumnElement[int]:
 
 
 def _changed_at() -> ColumnElement[Any]:
-    """Return SQL for the last activity: for an expired session, the event before the expiry."""
+    """Return SQL for the last activity, as retention counts from it: an expiry is none."""
     event = session_history.c
     own = func.coalesce(sessions.c.updated_at, sessions.c.created_at)
     last = (

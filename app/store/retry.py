@@ -1,26 +1,4 @@
-"""Which database errors are transient, and retries of transactions.
-
-Codes: PostgreSQL's appendix A, MariaDB's and MySQL's error references, sqlite.org/rescode.html.
-
-===================== ============================== ================================ ==================
-retry                 PostgreSQL (SQLSTATE)          MariaDB, MySQL (number)          SQLite
-===================== ============================== ================================ ==================
-the transaction       40001 serialization,           1213 deadlock, 1205 lock wait,   BUSY,
-                      40P01 deadlock, 55P03 lock     1020 record changed              BUSY_SNAPSHOT,
-                                                                                      LOCKED
-on a new connection   08* connection, 57P01-03       2006, 2013, 2002, 2003, 1927,
-                      shutdown and starting up,      4031 connection lost, 1047 node
-                      40003 unknown, 25006 read      not ready, 1053 shutdown, 1040
-                      only, 53300 too many; none     too many, 1290, 1792, 1836 read
-                      at all: it could not connect   only
-after reading again   23505 duplicate key            1062 duplicate key               UNIQUE
-not at once: until it 53100 disk full, 42*, 28*, 0A  1021 disk full, 1064 ...         FULL, IOERR,
-is repaired           and all else                                                    CORRUPT ...
-never: invalid data   22*, 23*, 54*                  1366, 1406, 1153, 1292, 4025 ... CONSTRAINT, TOOBIG
-===================== ============================== ================================ ==================
-
-A commit with unknown outcome can be retried because message ids are unique. Each attempt begins its own transaction.
-"""
+"""Which database errors are transient, and retries of transactions (docs/databases.md#retries)."""
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar, cast
@@ -36,17 +14,17 @@ from ..settings import Settings
 P = ParamSpec("P")
 T = TypeVar("T")
 
-POSTGRESQL_RETRY = frozenset({"40001", "40P01", "55P03"})
+POSTGRESQL_RETRY = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock
+# Shutdown and starting up, unknown outcome, read only, too many connections.
 POSTGRESQL_NEW_CONNECTION = frozenset({"57P01", "57P02", "57P03", "40003", "25006", "53300"})
 POSTGRESQL_NEW_CONNECTION_CLASS = "08"
-MYSQL_RETRY = frozenset({1213, 1205, 1020})
+MYSQL_RETRY = frozenset({1213, 1205, 1020})  # deadlock, lock wait, record changed
+# Connection lost, node not ready, shutdown, too many connections, read only.
 MYSQL_NEW_CONNECTION = frozenset({2006, 2013, 2002, 2003, 1927, 4031, 1047, 1053, 1040, 1290, 1792, 1836})
 SQLITE_BUSY = ("database is locked", "database table is locked")
+# A connection whose server takes longer is closed. Longer than any lock wait, and than the writer's statements.
 RESPONSE_TIMEOUT_S = 12
-"""A connection whose server takes longer is closed. Longer than any lock wait, and than the writer's statements."""
-
-NO_ANSWER = "no answer within"
-"""Start of the message of ``postgresql_connection.Connection`` then."""
+NO_ANSWER = "no answer within"  # start of the message of ``postgresql_connection.Connection`` then
 
 _FULL = (
     "The database accepts no writes: its disk is full. Free some space there; deleting sessions does not, because it "
@@ -60,8 +38,7 @@ _NOT_WRITABLE: dict[str | int | None, str] = {
 
 POSTGRESQL_DATA_CLASSES = ("22", "23", "54")
 MYSQL_DATA = frozenset({1153, 1292, 1366, 1406, 4025})
-_DATA_ERRORS = frozenset({"DataError", "IntegrityError"})
-"""PEP 249's classes; MySQL's numbers above come in others too."""
+_DATA_ERRORS = frozenset({"DataError", "IntegrityError"})  # PEP 249's classes; MySQL's numbers above come in others too
 
 # Another server just began the session or applied the message; the retry reads the row. Any other duplicate makes the
 # writer bisect.
@@ -69,7 +46,6 @@ DUPLICATE_KEY_CODES = ("23505", 1062, "UNIQUE constraint failed")
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether a retry of the transaction may succeed."""
     if not isinstance(error, DBAPIError):
         return False
     code = _code(error)
@@ -83,7 +59,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def wants_new_connection(error: DBAPIError) -> bool:
-    """Return whether the connection is lost, or accepts no writes now."""
+    """Return whether the connection is lost, or accepts no writes."""
     if error.connection_invalidated:
         return True
     code = _code(error)
@@ -93,11 +69,7 @@ def wants_new_connection(error: DBAPIError) -> bool:
 
 
 def with_retries(settings: Settings, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Retry transient errors, ``retry_attempts`` attempts in all.
-
-    Raises:
-        the last error.
-    """
+    """Retry transient errors, ``retry_attempts`` in all; raise the last. Message ids make unknown outcomes harmless."""
     try:
         return work(*args, **kwargs)
     except DBAPIError as error:
@@ -115,11 +87,11 @@ def with_retries(settings: Settings, work: Callable[P, T], *args: P.args, **kwar
 
 
 class LockTimedOut(SQLAlchemyError):
-    """A transaction timed out waiting; not to be retried at once."""
+    """A transaction timed out waiting."""
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:
-    """Return whether the wait for a lock or a response timed out."""
+    """Return whether a wait timed out."""
     code = _code(error)
     if code in {"55P03", 1205} or (isinstance(code, str) and code.startswith(SQLITE_BUSY)):
         return True
@@ -127,7 +99,6 @@ def is_lock_timeout(error: DBAPIError) -> bool:
 
 
 def is_duplicate_key(error: BaseException) -> bool:
-    """Return whether a unique key exists already."""
     if not isinstance(error, DBAPIError):
         return False
     code = _code(error)
@@ -135,7 +106,7 @@ def is_duplicate_key(error: BaseException) -> bool:
 
 
 def is_data_error(error: BaseException) -> bool:
-    """Return whether the values themselves are rejected: no retry can succeed."""
+    """Return whether the values are rejected."""
     if not isinstance(error, DBAPIError):
         return False
     kinds = {kind.__name__ for kind in type(error.orig).__mro__}
@@ -146,13 +117,10 @@ def is_data_error(error: BaseException) -> bool:
 
 
 def translate_error(error: SQLAlchemyError) -> DatabaseUnavailable | DatabaseRefused:
-    """Return the StepkeepError for a database error, without its text, which can contain answers.
-
-    All but invalid data is unavailable, even a full disk: clients then keep their answers.
-    """
+    """Return our error without the database's text, which can contain answers."""
     problem = _NOT_WRITABLE.get(_code(error)) if isinstance(error, DBAPIError) else None
     failure: DatabaseUnavailable | DatabaseRefused
-    if problem is not None:
+    if problem is not None:  # unavailable, so clients keep their answers
         failure = DatabaseNotWritable(problem)
     else:
         kind = DatabaseRefused if is_data_error(error) and not is_duplicate_key(error) else DatabaseUnavailable
@@ -162,7 +130,7 @@ def translate_error(error: SQLAlchemyError) -> DatabaseUnavailable | DatabaseRef
 
 
 def error_summary(error: SQLAlchemyError) -> str:
-    """Return the error's type and code, for the log."""
+    """Return the error's type and code."""
     code = _code(error) if isinstance(error, DBAPIError) else None
     name = type(getattr(error, "orig", None) or error).__name__
     # SQLite's text names tables and columns, never values.
@@ -192,7 +160,7 @@ _COULD_NOT_CONNECT = frozenset({"OperationalError", "ConnectionTimeout"})
 
 
 def _code(error: DBAPIError) -> str | int | None:
-    """Return MySQL's number, PostgreSQL's SQLSTATE (if psycopg has one) or SQLite's text."""
+    """Return MySQL's number, PostgreSQL's SQLSTATE or SQLite's text."""
     original = error.orig
     arguments = getattr(original, "args", ())
     if arguments and isinstance(arguments[0], int):  # MySQL first: its errors have an sqlstate too

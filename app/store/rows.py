@@ -14,8 +14,7 @@ from ..survey import AnyEvent, Record, SessionContext, SessionKey, SessionState,
 from .encryption import ABSENT, ANSWER, ANSWERS, CONTEXT, DATA, DRAFTS, PLAIN, SESSION_DATA, Cipher
 from .tables import session_history, sessions, untyped_times
 
-FINGERPRINT = "fingerprint"
-"""Key in the ``data`` of a command's event."""
+FINGERPRINT = "fingerprint"  # key in the ``data`` of a command's event
 
 Row = tuple[Any, ...]
 
@@ -53,7 +52,7 @@ class HistoryEntry:
     record: Record
 
     def to_dict(self) -> EventDict:
-        """Return the event as interfaces show it (docs/protocol.md)."""
+        """Return the interfaces' form (docs/protocol.md)."""
         return {
             "version": self.version,
             "action": self.record.action,
@@ -66,34 +65,32 @@ class HistoryEntry:
 
 
 class KnownMessage(NamedTuple):
-    """A message id's event; no fingerprint if its key is missing."""
+    """A message id's event."""
 
     version: int
-    fingerprint: str | None
+    fingerprint: str | None  # None if its key is missing
     missing_key: MissingKey | None = None
 
 
 class RowFormat(NamedTuple):
-    """The cipher of answers, and the driver's form of times, from microseconds since 1970 UTC."""
+    """The cipher of answers, and the driver's form of times."""
 
-    to_time: Callable[[int], object]
+    to_time: Callable[[int], object]  # from microseconds since 1970 UTC
     cipher: Cipher = PLAIN
 
 
 StoredSession = SessionState | SessionUnreadable | UnreadableHere
-
 StoredSessions = Mapping[SessionKey, StoredSession]
 
 
 class WrittenSession(NamedTuple):
-    """A session as a batch wrote it, with the bytes of its history."""
+    """A session as a batch wrote it."""
 
     state: SessionState
     history_bytes: int
 
 
-FoundSessions = Mapping[SessionKey, Row | WrittenSession]
-"""Rows of STATE_COLUMNS, or cached."""
+FoundSessions = Mapping[SessionKey, Row | WrittenSession]  # rows of STATE_COLUMNS, or cached
 
 
 def by_key(read: Iterable[Row]) -> dict[SessionKey, Row | WrittenSession]:
@@ -102,12 +99,11 @@ def by_key(read: Iterable[Row]) -> dict[SessionKey, Row | WrittenSession]:
 
 
 def parse_states(read: Iterable[Row], cipher: Cipher) -> dict[SessionKey, StoredSession]:
-    """Parse rows of STATE_COLUMNS."""
     return {SessionKey(row[1], row[0]): parse_state(row, cipher) for row in read}
 
 
 def parse_state(row: Row, cipher: Cipher = PLAIN) -> StoredSession:
-    """Parse STATE_COLUMNS; return, not raise, why they can't be read."""
+    """Parse STATE_COLUMNS; return why they can't be read."""
     try:
         return _state_of(row, cipher)
     except UnreadableHere as error:
@@ -190,14 +186,13 @@ def event_row(
 
 
 def event_bytes(row: Row) -> int:
-    """Return the bytes of an :func:`event_row`'s unbounded values, as UTF-8."""
+    """Return the bytes of an :func:`event_row`'s unbounded values."""
     answer, data = row[6] or "", row[8] or ""
     is_ascii = answer.isascii() and data.isascii()  # as most are: no copy
     return len(answer) + len(data) if is_ascii else len(answer.encode()) + len(data.encode())
 
 
 def parse_known_message(row: Row, cipher: Cipher = PLAIN) -> tuple[tuple[SessionKey, str], KnownMessage]:
-    """Parse a row of MESSAGE_COLUMNS."""
     user_id, survey_id, message_id, version, data = row
     fingerprint, missing_key = None, None
     try:
@@ -211,12 +206,7 @@ def parse_known_message(row: Row, cipher: Cipher = PLAIN) -> tuple[tuple[Session
 
 
 def parse_record(row: Row, key: SessionKey, cipher: Cipher) -> Record:
-    """Parse RECORD_COLUMNS.
-
-    Raises:
-        MissingKey: its key is not configured.
-        ValueError: it can't be read.
-    """
+    """Parse RECORD_COLUMNS; raise MissingKey or ValueError."""
     version, action, at, step, answer, data = row
     answer_value = None if answer is None else orjson.loads(cipher.decrypt(answer, (ANSWER, *key, version)))
     data_value = {} if data is None else orjson.loads(cipher.decrypt(data, (DATA, *key, version)))
@@ -232,7 +222,6 @@ def parse_entry(row: Row, key: SessionKey, cipher: Cipher) -> HistoryEntry:
 
 
 def parse_events(entries: Iterable[HistoryEntry]) -> Iterator[AnyEvent]:
-    """Yield the entries' events; raises as ``from_record``."""
     for entry in entries:
         yield from_record(entry.record)
 
@@ -286,12 +275,7 @@ def _dump_context(context: SessionContext) -> str:
 
 
 def parse_context(text: str, key: SessionKey, cipher: Cipher) -> SessionContext:
-    """Parse a stored context.
-
-    Raises:
-        MissingKey, OtherRelease: it can't be read here.
-        ValueError, TypeError: it is none.
-    """
+    """Parse a stored context; raise MissingKey, OtherRelease, ValueError or TypeError."""
     values = orjson.loads(cipher.decrypt(text, (CONTEXT, *key)))
     if not isinstance(values, dict):
         raise TypeError

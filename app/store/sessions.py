@@ -1,8 +1,4 @@
-"""Rows of sessions: by key, in filtered pages, and counted.
-
-A page holds the matches among SCAN_LIMIT sessions (by change: events), perhaps none: filters need no index, which every
-turn would pay for, and no request takes long.
-"""
+"""Rows of sessions. Pages hold the matches among SCAN_LIMIT rows, so filters need no index, which slows turns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,38 +28,32 @@ from .keyset import Page, after_key, any_of, before, next_sessions, up_to
 from .rows import STATE_COLUMNS, STATUSES, StoredSessions, parse_states
 from .tables import session_history, sessions
 
-SCAN_LIMIT = 5000
-"""Examined for one page: about 5 ms on SQLite."""
-
+SCAN_LIMIT = 5000  # examined for one page: about 5 ms on SQLite
+# The columns that take most of a session's bytes.
 TEXTS = tuple(sessions.c[name] for name in ("answers", "step_history", "session_data", "drafts", "context"))
-"""The columns that take most of a session's bytes."""
-
-_AFTER_ALL = "\U0010ffff"
-"""Sorts after all other characters in UTF-8."""
+_AFTER_ALL = "\U0010ffff"  # sorts after all other characters in UTF-8
 
 
 class Cursor(NamedTuple):
-    """Where a page ended: at a key or, ordered by change, an event."""
+    """Where a page ended."""
 
     user_id: str = ""
     survey_id: str = ""
-    event: tuple[int, int] | None = None
-    """Time and id."""
+    event: tuple[int, int] | None = None  # time and id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurveyCount:
-    """A survey's sessions by status, without those set aside; ``changed_at`` is their last change."""
+    """A survey's sessions by status."""
 
     survey_id: str
     in_progress: int
     completed: int
     expired: int
-    changed_at: int | None
+    changed_at: int | None  # their last change
 
 
 def read_states(connection: Connection, keys: Sequence[SessionKey], *, cipher: Cipher, locked: bool) -> StoredSessions:
-    """Return the existing sessions; ``locked`` until the transaction ends."""
     query = select(*STATE_COLUMNS).where(any_of(sessions, keys)).order_by(sessions.c.user_id, sessions.c.survey_id)
     if locked:
         query = query.with_for_update()
@@ -71,7 +61,6 @@ def read_states(connection: Connection, keys: Sequence[SessionKey], *, cipher: C
 
 
 def read_versions(connection: Connection, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
-    """Return the existing sessions' versions."""
     users: dict[str, list[str]] = {}
     for key in keys:
         users.setdefault(key.survey_id, []).append(key.user_id)
@@ -87,14 +76,12 @@ def read_versions(connection: Connection, keys: Sequence[SessionKey]) -> dict[Se
 
 
 def read_keys(connection: Connection, after: SessionKey | None, limit: int) -> list[SessionKey]:
-    """Return the next keys, in order."""
     column = sessions.c
     query = next_sessions(select(column.survey_id, column.user_id), after, limit)
     return [SessionKey(*row) for row in connection.execute(query)]
 
 
 def read_keys_of_user(connection: Connection, user_id: str, limit: int) -> list[SessionKey]:
-    """Return a participant's keys."""
     column = sessions.c
     query = select(column.survey_id, column.user_id).where(column.user_id == user_id)
     return [SessionKey(*row) for row in connection.execute(query.order_by(column.survey_id).limit(limit))]
@@ -110,20 +97,10 @@ def read_page(  # noqa: PLR0913 - a page has a place, a size, filters and an ord
     newest_first: bool,
     at: int,
 ) -> Page[SessionKey, Cursor]:
-    """Return the next sessions, ordered by key or, with ``updated_since`` or ``newest_first``, by last change.
+    """Return the next sessions, by key or, with ``updated_since`` or ``newest_first``, by last change.
 
-    At most ``PAGE_BYTES``.
-
-    An event's time is before its commit: poll from some seconds (STEPKEEP_QUEUE_TIMEOUT_S at most) before the last
-    poll, and expect duplicates.
-
-    Args:
-        filters: values of columns, a set for any of them; ``status`` counts at ``at``; ``user_id_prefix`` limits the
-            scan.
-        newest_first: a session that changes between two pages moves to the first, so a later page may lack it.
-
-    Raises:
-        InvalidInput: the cursor belongs to the other order.
+    An event's time is before its commit: poll from some seconds before the last poll, and expect duplicates. With
+    ``newest_first``, a session that changes moves to the first page. Raise InvalidInput for the other order's cursor.
     """
     is_by_change = updated_since is not None or newest_first
     if after is not None and (after.event is None) == is_by_change:
@@ -155,7 +132,6 @@ def read_page(  # noqa: PLR0913 - a page has a place, a size, filters and an ord
 
 
 def _sizes(connection: Connection, keys: Sequence[SessionKey]) -> list[int]:
-    """Return the bytes of the sessions' texts."""
     column = sessions.c
     query = select(column.survey_id, column.user_id, keyset.text_size(connection, TEXTS)).where(any_of(sessions, keys))
     sizes = {SessionKey(survey_id, user_id): size for survey_id, user_id, size in connection.execute(query)}
@@ -163,7 +139,6 @@ def _sizes(connection: Connection, keys: Sequence[SessionKey]) -> list[int]:
 
 
 def count_sessions(connection: Connection, survey_id: str | None = None) -> int:
-    """Return the number of sessions, those set aside included."""
     query = select(func.count()).select_from(sessions)
     if survey_id is not None:
         query = query.where(sessions.c.survey_id == survey_id)
@@ -171,13 +146,7 @@ def count_sessions(connection: Connection, survey_id: str | None = None) -> int:
 
 
 def count_by_survey(connection: Connection, at: int) -> list[SurveyCount]:
-    """Return all surveys' counts at a time, by id.
-
-    Reads the whole table, half a second per million sessions on SQLite: not for polling.
-
-    Raises:
-        OtherRelease: a session has an unknown status.
-    """
+    """Return all surveys' counts. Reads the whole table: half a second per million sessions on SQLite."""
     column = sessions.c
     query = select(
         column.survey_id,
@@ -197,7 +166,7 @@ def count_by_survey(connection: Connection, at: int) -> list[SurveyCount]:
 
 
 def has_status(source: FromClause, status: str, at: int) -> ColumnElement[bool]:
-    """Return the condition of a status: past its deadline, a session is expired before its row says so."""
+    """Return the condition of a status at a time; a session is expired before its row says so."""
     column = source.c
     is_overdue = and_(column.status == "in_progress", column.expires_at.is_not(None), column.expires_at <= at)
     if status == "expired":
@@ -207,8 +176,8 @@ def has_status(source: FromClause, status: str, at: int) -> ColumnElement[bool]:
     return column.status == status
 
 
+# A query, and the columns that order it, which are its first two.
 Scanned = tuple[Select[Any], tuple[ColumnElement[Any], ColumnElement[Any]]]
-"""A query, and the columns that order it, which are its first two."""
 
 
 def _sessions_after(after: Cursor | None, prefix: str | None) -> Scanned:
@@ -232,7 +201,7 @@ def _events(since: int | None, after: Cursor | None, *, newest_first: bool) -> S
 
 
 def _last_events(window: Subquery) -> Select[Any]:
-    """Select each session's last event, so that it appears once."""
+    # So that each session appears once.
     same = and_(window.c.user_id == sessions.c.user_id, window.c.survey_id == sessions.c.survey_id)
     return select(window).join(sessions, and_(same, window.c.version == sessions.c.version))
 

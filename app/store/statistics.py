@@ -1,8 +1,4 @@
-"""A survey's sessions and events, chunk by chunk, in a compact form for analytics.
-
-The database joins a session's events into three texts, which takes a third of the time of one row for each event; NumPy
-parses fixed-width times at once.
-"""
+"""A survey's sessions and events in a compact form for analytics: joined texts take a third of the time of rows."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -17,6 +13,7 @@ from .sessions import has_status
 from .tables import session_history, sessions
 
 CODES = 16
+# An action's code is its position.
 ACTIONS = (
     "started",
     "restarted",
@@ -30,46 +27,28 @@ ACTIONS = (
     "noted",
     "expired",
 )
-"""An action's code is its position."""
-
-OTHER = CODES - 1
-"""An action that this release does not know."""
-
+OTHER = CODES - 1  # an action that this release does not know
+# The most frequent first: the database compares in order.
 _CODES = {action: code for code, action in sorted(enumerate(ACTIONS), key=lambda one: one[1] != "answered")}
-"""The most frequent first: the database compares in order."""
-
-LONGEST_TEXT = 256 * 1024 * 1024
-"""Bytes of a session; MariaDB's default, 1 MiB, truncates."""
-
-TIME_WIDTH = 26
-"""As ``2026-11-24 16:00:00.123456``, padded with spaces."""
-
+LONGEST_TEXT = 256 * 1024 * 1024  # bytes of a session; MariaDB's default, 1 MiB, truncates
+TIME_WIDTH = 26  # as ``2026-11-24 16:00:00.123456``, padded with spaces
 NO_TIME = -(2**62)
+SESSIONS_A_ROW = 50  # at most 50 MB
 
 _HYPHENS = [4, 7]
 _POINT = 19
 _MAY_BE_BLANK = [11, 12, 14, 15, 17, 18, 20, 21, 22, 23, 24, 25]
 _DIGITS = [0, 1, 2, 3, 5, 6, 8, 9, *_MAY_BE_BLANK]
 
-SESSIONS_A_ROW = 50
-"""At most 50 MB."""
-
 
 class EventColumns(NamedTuple):
-    """Events by session, unordered within.
-
-    Attributes:
-        counts: events of each session.
-        codes: version * CODES + code of the action, comma-separated.
-        steps: JSON strings or ``null``, comma-separated.
-        times: TIME_WIDTH characters each.
-    """
+    """Events by session, unordered within."""
 
     user_ids: Sequence[str]
-    counts: Sequence[int]
-    codes: str
-    steps: str
-    times: str
+    counts: Sequence[int]  # events of each session
+    codes: str  # version * CODES + code of the action, comma-separated
+    steps: str  # JSON strings or ``null``, comma-separated
+    times: str  # TIME_WIDTH characters each
 
 
 class SessionRow(NamedTuple):
@@ -78,7 +57,7 @@ class SessionRow(NamedTuple):
     user_id: str
     version: int
     current_step: str
-    answers: str
+    answers: str  # perhaps encrypted, as the context
     step_history: str
     started_at: int | None
     completed_at: int | None
@@ -91,10 +70,7 @@ class SessionRow(NamedTuple):
 def read_sessions(
     connection: Connection, survey_id: str, at: int, after: str | None, limit: int, *, has_context: bool
 ) -> list[SessionRow]:
-    """Return the next sessions by user id, those set aside included, with their status at ``at``.
-
-    Answers and context are as they are stored, perhaps encrypted; the context is None unless it is asked for.
-    """
+    """Return the next sessions by user id."""
     column = sessions.c
     query = select(
         column.user_id,
@@ -123,11 +99,7 @@ def read_sessions(
 def read_event_columns(
     connection: Connection, survey_id: str, first: str, last: str, only: Sequence[str] | None = None
 ) -> EventColumns:
-    """Return the events of ``first`` to ``last``, both included, in memory at once.
-
-    Args:
-        only: these user ids, if few; None for all.
-    """
+    """Return the events of users ``first`` to ``last``, both included."""
     if connection.dialect.name in {"mysql", "mariadb"}:
         connection.execute(text(f"SET SESSION group_concat_max_len = {LONGEST_TEXT}"))
     column = session_history.c
@@ -162,12 +134,10 @@ def _read_packed(connection: Connection, query: Select[Any]) -> EventColumns:
 
 
 def _rows(connection: Connection, query: Select[Any]) -> Iterable[Sequence[Any]]:
-    """Return a query's rows; SQLite packs SESSIONS_A_ROW of them into one.
-
-    Its driver releases the interpreter's lock for each row, which another busy thread then holds for 5 ms.
-    """
+    """Return a query's rows; SQLite's packed."""
     if connection.dialect.name != "sqlite":
         return connection.execute(query).all()
+    # The driver releases the interpreter's lock for each row, which another busy thread then holds for 5 ms.
     rows = query.subquery()  # outside the limit; inside, all rows would be numbered
     *columns, number = select(*rows.c, func.row_number().over().label("number")).subquery().c
     packed = select(func.json_group_array(func.json_array(*columns))).group_by(number // SESSIONS_A_ROW)
@@ -175,10 +145,7 @@ def _rows(connection: Connection, query: Select[Any]) -> Iterable[Sequence[Any]]
 
 
 def parse_times(times: str) -> NDArray[np.int64]:
-    """Parse TIME_WIDTH characters each; NO_TIME if invalid.
-
-    NumPy 2.4's cast crashes on texts that seem to have a time zone.
-    """
+    """Parse TIME_WIDTH characters each; NO_TIME if invalid."""
     # A row edited by hand may contain any text.
     letters = np.frombuffer(times.encode("ascii", "replace"), dtype=np.uint8).reshape(-1, TIME_WIDTH)
     digits = np.ascontiguousarray(letters.T).astype(np.int32) - ord("0")
@@ -207,7 +174,7 @@ def _number(digits: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def _padded_time(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[str]:
-    """Return SQL for TIME_WIDTH characters; spaces for NULL."""
+    """Return TIME_WIDTH characters; spaces for NULL."""
     if connection.dialect.name == "sqlite":
         text_column = func.coalesce(type_coerce(column, String()), "")
         return func.substr(text_column.concat(" " * TIME_WIDTH), 1, TIME_WIDTH)
@@ -215,7 +182,6 @@ def _padded_time(connection: Connection, column: ColumnElement[Any]) -> ColumnEl
 
 
 def _json_text(connection: Connection, column: ColumnElement[str]) -> ColumnElement[str]:
-    """Return SQL for a text quoted as JSON."""
     if connection.dialect.name == "postgresql":
         return cast(func.to_json(column), String())
     # In SQLite, a row edited by hand may contain a number.

@@ -1,7 +1,4 @@
-"""The Core tables at the newest revision.
-
-JSON is text, to keep key order, exact numbers and corrupt old rows. Times are stored as naive UTC.
-"""
+"""The Core tables at the newest revision. JSON is text, to keep corrupt rows."""
 
 import datetime
 from collections.abc import Iterable
@@ -48,7 +45,6 @@ class Key(TypeDecorator[str]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> Any:  # noqa: ANN401 - SQLAlchemy's own type here
-        """Return each database's exact collation; SQLite's default is exact."""
         length = cast("String", self.impl_instance).length
         if dialect.name in {"mysql", "mariadb"}:
             exact = "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
@@ -63,11 +59,9 @@ class Instant(TypeDecorator[int]):
     cache_ok = True
 
     def process_bind_param(self, value: int | None, dialect: Dialect) -> datetime.datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Return the naive UTC time."""
         return None if value is None else to_datetime(value)
 
     def process_result_value(self, value: datetime.datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Return the instant of a naive UTC time."""
         return None if value is None else from_datetime(value)
 
 
@@ -236,17 +230,14 @@ webhook_deliveries = _table(
     Index("ix_webhook_deliveries_webhook_id_next_attempt_at", "webhook_id", "next_attempt_at"),
 )
 
+# Names of columns.
 TIMES = frozenset(
     column.name for table in metadata.sorted_tables for column in table.c if isinstance(column.type, Instant)
 )
-"""Names of columns."""
 
 
 def untyped_times(columns: Iterable[Column[Any]]) -> tuple[ColumnElement[Any], ...]:
-    """Return the columns, those of times with the driver's values.
-
-    Otherwise one time edited by hand would make the whole result unreadable.
-    """
+    """Return times as the driver's values: one edited by hand would make all rows unreadable."""
     return tuple(
         type_coerce(column, String()).label(column.name) if isinstance(column.type, Instant) else column
         for column in columns

@@ -1,4 +1,4 @@
-"""Turns in a transaction that a caller began, and ends; SQLAlchemy's term is external transaction."""
+"""Turns in a transaction that a caller began, and ends."""
 
 import logging
 from collections.abc import Callable
@@ -18,9 +18,7 @@ from .statements import TurnStatements
 log = logging.getLogger("stepkeep.store")
 
 T = TypeVar("T")
-
-_IDENTITY = "stepkeep.database_identity"
-"""Key in ``Connection.info``, which lasts as long as the driver's connection."""
+_IDENTITY = "stepkeep.database_identity"  # key in ``Connection.info``, which lasts as long as the driver's connection
 
 _SQLITE = (
     "On SQLite, turns can only be part of a transaction of `store.transaction()` or `store.engine`. Others may fail at "
@@ -37,10 +35,7 @@ _ISOLATION = (
 
 
 class TransactionEnd:
-    """Calls back when the caller's transaction ends. For the thread that uses the connection.
-
-    SQLAlchemy has no event after COMMIT (its own comes before), so the driver's methods are wrapped until then.
-    """
+    """Calls back when the caller's transaction ends. For the thread that uses the connection."""
 
     def __init__(self, connection: Connection, forget: Callable[[], object]) -> None:
         self._connection = ref(connection)  # the pool takes back a connection that its user has forgotten
@@ -55,29 +50,27 @@ class TransactionEnd:
         }
         for name, listener in self._listeners.items():
             event.listen(connection, name, listener)
-        for name in ("commit", "rollback", "close"):  # invalidated connections are only closed
+        # SQLAlchemy has no event after COMMIT. Invalidated connections are only closed.
+        for name in ("commit", "rollback", "close"):
             setattr(self._driver, name, partial(self._call, getattr(self._driver, name), is_commit=name == "commit"))
 
     def after_commit(self, callback: Callable[[], None]) -> None:
-        """Call back after COMMIT, unless the present savepoint is rolled back."""
+        """Call back after COMMIT, unless the savepoint is rolled back."""
         self._after_commit.append(callback)
 
     def at_end(self, name: object, callback: Callable[[], None]) -> None:
-        """Call back, once for each name, when the transaction has ended."""
+        """Call back once for each name, whatever the end."""
         self._at_end[name] = callback
 
     def has(self, name: object) -> bool:
-        """Return whether there is a callback of :meth:`at_end` with the name."""
         return name in self._at_end
 
     def _release(self) -> None:
-        """Let the savepoint's callbacks be those of the savepoint around it."""
         if (start := self._savepoint()) is not None:
             del self._after_commit[start]
 
     def _roll_back(self) -> None:
-        """Remove the callbacks since the savepoint, which may be older than the first of them."""
-        del self._after_commit[self._savepoint() or 0 :]
+        del self._after_commit[self._savepoint() or 0 :]  # it may be older than the first callback
 
     def _savepoint(self) -> int | None:
         return next((n for n in reversed(range(len(self._after_commit))) if self._after_commit[n] is None), None)
@@ -109,12 +102,7 @@ class TransactionEnd:
 
 
 class CallersTransactions:
-    """Runs turns on callers' connections. Safe from any thread; a connection is used by one at a time.
-
-    Args:
-        engine: of the store, to compare with.
-        outbox_callback: called after commits that queued webhook deliveries.
-    """
+    """Runs turns on callers' connections. Safe from any thread."""
 
     def __init__(
         self,
@@ -132,12 +120,7 @@ class CallersTransactions:
         self._identity: object = self  # not known yet
 
     def join(self, connection: Connection) -> TransactionEnd:
-        """Return the callbacks of the connection's transaction, begun if there is none.
-
-        Raises:
-            UnsuitableTransaction: turns can't be part of it.
-            SQLAlchemyError: it can't begin; the lock of a SQLite file timed out.
-        """
+        """Return the callbacks of the connection's transaction; raise UnsuitableTransaction."""
         if not connection.in_transaction():
             connection.begin()
         info = connection.info
@@ -148,11 +131,7 @@ class CallersTransactions:
         return end
 
     def run(self, connection: Connection, work: Callable[[TurnStatements], T]) -> T:
-        """Run ``work`` in a savepoint, so that the caller can continue after an error.
-
-        Raises:
-            DBAPIError: as :meth:`WriterConnection.transact`.
-        """
+        """Run ``work`` in a savepoint: the caller can continue after an error."""
         end = self.join(connection)
         savepoint = connection.begin_nested()
         driver: Any = connection.connection.driver_connection
@@ -175,7 +154,6 @@ class CallersTransactions:
         return result
 
     def _check(self, connection: Connection) -> None:
-        """Raise UnsuitableTransaction unless turns can be part of the connection's transaction."""
         dialect, own = connection.dialect, self._engine.dialect
         if isinstance(connection.get_transaction(), TwoPhaseTransaction):
             raise UnsuitableTransaction("The transaction must not be committed in two phases.")

@@ -17,25 +17,15 @@ from .statements import TurnStatements
 
 T = TypeVar("T")
 
-IDLE_S = 20.0
-"""A connection idle for longer is pinged: a firewall may have closed it."""
-
-FORK_WAIT_S = 5.0
-"""Longest wait of a fork for the running transaction."""
-
+IDLE_S = 20.0  # a connection idle for longer is pinged: a firewall may have closed it
+FORK_WAIT_S = 5.0  # longest wait of a fork for the running transaction, which may wait for the caller
 REVISION = "SELECT version_num FROM alembic_version"
-
+# Gets a function that reads the rows of REVISION; raises OtherRelease.
 CheckSchema = Callable[[Callable[[], Any]], None]
-"""Gets a function that reads the rows of REVISION; raises OtherRelease."""
 
 
 class WriterConnection:
-    """The writer's connection: opened at first use, replaced when broken. Used by one thread at a time.
-
-    Attributes:
-        commits: of this connection, so far.
-        foreign_writes: how often it saw that another connection may have written before; SQLite only.
-    """
+    """The writer's connection: opened at first use, replaced when broken. Used by one thread at a time."""
 
     def __init__(
         self,
@@ -49,7 +39,7 @@ class WriterConnection:
         self._cipher = cipher
         self._check_schema = check_schema
         self.outbox_callback: Callable[[], None] = lambda: None
-        self.commits = self.foreign_writes = 0
+        self.commits = self.foreign_writes = 0  # SQLite only: another connection may have written before
         self._connection: Connection | None = None
         self._statements: TurnStatements | None = None
         self._used_at = 0.0
@@ -57,11 +47,7 @@ class WriterConnection:
         self._is_paused = False
 
     def transact(self, work: Callable[[TurnStatements], T]) -> T:
-        """Run ``work``, which begins and commits on the driver; roll back after an error.
-
-        Raises:
-            DBAPIError: ``connection_invalidated`` if the connection is lost.
-        """
+        """Run ``work``, which begins and commits on the driver; raise DBAPIError for the driver's errors."""
         with self._in_use:
             connection = self._open()
             # Statements cache what they read: invalid after an error or other work.
@@ -86,7 +72,6 @@ class WriterConnection:
             return result
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in a transaction of its own."""
         with self._in_use:
             connection = self._open()
             self._statements = None
@@ -106,17 +91,13 @@ class WriterConnection:
         self.foreign_writes += 1
 
     def close(self) -> None:
-        """Close the connection; the next use opens another."""
         connection, self._connection, self._statements = self._connection, None, None
         if connection is not None:
             with suppress(Exception):
                 connection.close()
 
     def before_fork(self) -> None:
-        """Wait for the running transaction: in the child, SQLite's locks would seem to be held for ever.
-
-        At most FORK_WAIT_S: the transaction may wait for the caller.
-        """
+        """Wait for the running transaction: a child would see SQLite's locks held for ever."""
         self._is_paused = self._in_use.acquire(timeout=FORK_WAIT_S)
 
     def after_fork_in_parent(self) -> None:
@@ -153,7 +134,7 @@ class WriterConnection:
         return wrapped
 
     def _roll_back(self) -> bool:
-        """End the transaction, which MySQL's 1205 leaves open; return whether that worked."""
+        """End the transaction, which MySQL's 1205 leaves open."""
         try:
             self._driver().rollback()
         except Exception:  # noqa: BLE001 - the connection is replaced
@@ -172,12 +153,7 @@ class SessionLoader:
         self._check_schema = check_schema
 
     def load(self, key: SessionKey) -> Row | None:
-        """Return STATE_COLUMNS.
-
-        Raises:
-            DBAPIError: as :meth:`WriterConnection.transact`.
-            TimeoutError: SQLAlchemy's; no connection became free.
-        """
+        """Return STATE_COLUMNS; raises DBAPIError, or TimeoutError of the pool."""
         dialect, pooled = self._engine.dialect, None
         try:
             pooled = self._engine.raw_connection()
@@ -196,14 +172,12 @@ class SessionLoader:
 
 
 def read_revision(connection: Any) -> Any:  # noqa: ANN401 - a driver's connection, and its rows
-    """Return the rows of REVISION."""
     cursor = connection.cursor()
     cursor.execute(REVISION)
     return cursor.fetchall()
 
 
 def wrap_driver_error(engine: Engine, error: Exception, *, is_lost: bool) -> DBAPIError:
-    """Return the driver's error as SQLAlchemy wraps it."""
     wrapped = DBAPIError.instance(
         None,
         None,

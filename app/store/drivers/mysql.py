@@ -1,8 +1,4 @@
-"""MySQL and MariaDB: engines, and a batch of turns.
-
-PyMySQL sends text, so a batch is one statement with many rows. ON DUPLICATE KEY UPDATE takes a third of the time of
-single UPDATEs.
-"""
+"""MySQL and MariaDB. PyMySQL sends text, so a batch is one statement with many rows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,18 +12,12 @@ from ..tables import TIMES
 from .statements import CursorTurnStatements, in_lock_order, insert_deliveries, insert_into, names
 
 CONNECT_TIMEOUT_S = 3
-LOCK_TIMEOUT_S = 2
-"""A batch that waits longer for sessions locked elsewhere is retried (1205)."""
-
+LOCK_TIMEOUT_S = 2  # a batch that waits longer for sessions locked elsewhere is retried (1205)
 RECYCLE_S = 280  # below the usual wait_timeout of 300 s
 
 
 def engine(url: URL, *, lock_timeout_s: int = LOCK_TIMEOUT_S, **options: Any) -> Engine:  # noqa: ANN401 - create_engine's
-    """Return an engine with UTC times and strict mode, whatever the server's settings.
-
-    Args:
-        lock_timeout_s: 0 for the server's, and no response timeout.
-    """
+    """Return an engine with UTC times; ``lock_timeout_s`` 0: the server's, and no response timeout."""
     setting = "time_zone='+00:00', sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
     options_by_name: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S}
     if lock_timeout_s:
@@ -55,11 +45,11 @@ _KNOWN = f"SELECT {names(rows.MESSAGE_COLUMNS)} FROM session_history WHERE (mess
 
 
 class MysqlTurnStatements(CursorTurnStatements):
-    """A batch of turns on one connection."""
+    """A batch of turns."""
 
     load_sql = f"{_SELECT} WHERE user_id = %s AND survey_id = %s"
     insert_sql = insert_into("sessions", rows.INSERT_COLUMNS, "%s")
-    update_sql = (
+    update_sql = (  # takes a third of the time of single UPDATEs
         f"{insert_into('sessions', (*rows.UPDATE_COLUMNS, *rows.KEY_COLUMNS), '%s')} ON DUPLICATE KEY UPDATE "
         f"{', '.join(f'{column.name} = VALUES({column.name})' for column in rows.UPDATE_COLUMNS)}"
     )
@@ -68,7 +58,6 @@ class MysqlTurnStatements(CursorTurnStatements):
     deliveries_sql = f"{insert_deliveries(['%s'] * 6, survey_id='%s', pattern='%s')} LOCK IN SHARE MODE"
 
     def database_identity(self) -> object:
-        """Return the cluster or server, the database, and the character set, which must be the same too."""
         found: dict[str, str] = dict(self._read(_IDENTITY, ()))
         server = ("wsrep_cluster_name",) if found.get("wsrep_on") == "ON" else ("hostname", "port")
         return [found.get(name) for name in (*server, "character_set_client")], self._read("SELECT DATABASE()", ())

@@ -1,8 +1,4 @@
-"""PostgreSQL: engines, and a batch of turns.
-
-A batch is one JSON text (``json_to_recordset``): prepared once for all sizes. Binary arrays halve the rate of single
-turns.
-"""
+"""PostgreSQL. A batch is one JSON text, prepared once for all sizes; binary arrays halve the rate of turns."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,11 +12,8 @@ from ..tables import TIMES, session_history
 from .statements import WEBHOOK_EVENT_COLUMNS, Changes, TurnStatements, in_lock_order, insert_deliveries, names
 
 CONNECT_TIMEOUT_S = 3
-LOCK_TIMEOUT_S = 2
-"""A batch that waits longer for sessions locked elsewhere is retried (55P03)."""
-
-STATEMENT_TIMEOUT_S = 10
-"""The server then cancels the writer's statement."""
+LOCK_TIMEOUT_S = 2  # a batch that waits longer for sessions locked elsewhere is retried (55P03)
+STATEMENT_TIMEOUT_S = 10  # the server then cancels the writer's statement
 
 _KEPT_ALIVE = {
     "tcp_user_timeout": RESPONSE_TIMEOUT_S * 1000,
@@ -31,13 +24,12 @@ _KEPT_ALIVE = {
 
 _INTEGERS = TIMES | {"version", "is_audio_mode", "history_bytes"}
 
+# For the writer: a plan cached while a table is empty would scan it for ever. With scans disabled, those of the few
+# webhooks seem expensive enough for JIT, which takes a hundred times their time.
 BY_KEY = {
     "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
     **dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"), "off"),
 }
-"""For the writer: a plan cached while a table is empty would scan it for ever. With scans disabled, those of the few
-webhooks seem expensive enough for JIT, which takes a hundred times their time.
-"""
 
 
 def engine(
@@ -47,19 +39,14 @@ def engine(
     settings: Mapping[str, str] | None = None,
     **options: Any,  # noqa: ANN401 - create_engine's
 ) -> Engine:
-    """Return an engine with UTC times, whatever the server's settings.
-
-    Args:
-        url: its parameter ``schema`` becomes the search path, so that no statement names a schema.
-        lock_timeout_s: 0 for none, and no response timeout.
-    """
+    """Return an engine with UTC times; ``lock_timeout_s`` 0 means none, and no response timeout."""
     # The URL's parameters take precedence.
     defaults = {"connect_timeout": CONNECT_TIMEOUT_S, "client_encoding": "utf8", **_KEPT_ALIVE}
     connect_args = {name: value for name, value in defaults.items() if name not in url.query}
     result = create_engine(url, connect_args=connect_args, hide_parameters=True, pool_pre_ping=True, **options)
     # statistics.py reads times as ISO text.
     values = {"timezone": "UTC", "datestyle": "ISO", "lock_timeout": f"{lock_timeout_s}s", **(settings or {})}
-    if "schema" in url.query:
+    if "schema" in url.query:  # no statement names it
         values["search_path"] = str(url.query["schema"])
     statements = "; ".join(f"SET {name} = '{value}'" for name, value in values.items())
 
@@ -84,7 +71,7 @@ def engine(
 
 
 class PostgresqlTurnStatements(TurnStatements):
-    """A batch of turns in two round trips: one begins and reads, the other writes and commits."""
+    """A batch in two round trips: one begins and reads, the other writes and commits."""
 
     @staticmethod
     def to_time(at: int) -> int:
@@ -131,8 +118,8 @@ class PostgresqlTurnStatements(TurnStatements):
 
 
 _WRITTEN = (*rows.UPDATE_COLUMNS, *rows.KEY_COLUMNS)
+# Positions: real names would be a third of the JSON.
 _KEYS = tuple(map(str, range(max(map(len, (rows.INSERT_COLUMNS, _WRITTEN, rows.EVENT_COLUMNS))))))
-"""Positions: real names would be a third of the JSON."""
 
 
 def _json(values: Iterable[rows.Row]) -> str:

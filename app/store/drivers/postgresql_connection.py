@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL with a read timeout. It imports psycopg, which is an extra."""
+"""A connection to PostgreSQL; apart, because psycopg is an extra."""
 
 from typing import Any
 
@@ -8,17 +8,9 @@ from .. import retry
 
 
 class Connection(psycopg.Connection[Any]):
-    """A connection closed when its server does not respond for ``retry.RESPONSE_TIMEOUT_S``.
-
-    libpq has no read timeout, only TCP keepalives.
-    """
+    """Closes itself when its server does not respond: libpq has only TCP keepalives."""
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:  # noqa: ANN401 - as psycopg's
-        """Run a generator of psycopg's protocol.
-
-        Raises:
-            psycopg.OperationalError: no response; the connection is closed.
-        """
         try:
             return super().wait(gen, interval, retry.RESPONSE_TIMEOUT_S if timeout is None else timeout)
         except psycopg.OperationalError as error:

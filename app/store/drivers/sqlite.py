@@ -1,4 +1,4 @@
-"""SQLite: driver, engines, and a batch of turns. One connection writes and checkpoints, the others only read."""
+"""SQLite. One connection writes and checkpoints, the others only read."""
 
 import logging
 import sqlite3
@@ -20,23 +20,14 @@ from .statements import Changes, CursorTurnStatements, insert_deliveries, insert
 
 log = logging.getLogger("stepkeep.store")
 
-BUSY_TIMEOUT_MS = 5_000
-"""Longest wait of an attempt for another writing process."""
-
+BUSY_TIMEOUT_MS = 5_000  # longest wait of an attempt for another writing process
+# SQLite's own handler sleeps up to 100 ms between attempts: during a purge, which releases the lock often but briefly,
+# a turn would rarely get it.
 POLL_MS = 4
-"""SQLite's own handler sleeps up to 100 ms between attempts: during a purge, which releases the lock often but briefly,
-a turn would rarely get it.
-"""
-
 MIGRATION_BUSY_TIMEOUT_MS = 30_000
-CHECKPOINT_PAGES = 8000
-"""The default, 1,000, copies pages that the next turns change again."""
-
-WRITER_CACHE_KIB = 64 * 1024
-"""The upper pages of all indexes of some million sessions."""
-
-CACHED_SESSIONS = 10_000
-"""About 30 MB, at most 300 MB (batch.CACHEABLE_LENGTH)."""
+CHECKPOINT_PAGES = 8000  # the default, 1,000, copies pages that the next turns change again
+WRITER_CACHE_KIB = 64 * 1024  # the upper pages of all indexes of some million sessions
+CACHED_SESSIONS = 10_000  # about 30 MB, at most 300 MB (batch.CACHEABLE_LENGTH)
 
 _WRITER_PRAGMAS = (
     "synchronous=FULL",
@@ -50,7 +41,7 @@ _READER_PRAGMAS = (f"busy_timeout={BUSY_TIMEOUT_MS}", "query_only=ON", "wal_auto
 
 
 def driver() -> ModuleType:
-    """Return pysqlite3, with a newer SQLite, or the standard library's; never both in one process."""
+    """Return pysqlite3, whose SQLite is newer, else the standard library's."""
     try:
         import pysqlite3  # noqa: PLC0415 - not on every platform
     except ImportError:
@@ -60,7 +51,7 @@ def driver() -> ModuleType:
 
 
 class FileConnection(driver().Connection):  # type: ignore[misc]  # chosen at run time
-    """A connection whose commits are refused once its file has no name; what it committed may be lost then."""
+    """A connection that refuses commits once its file has no name."""
 
     file: DatabaseFile | None = None
 
@@ -75,7 +66,6 @@ class FileConnection(driver().Connection):  # type: ignore[misc]  # chosen at ru
         self._check()
 
     def check_if_lost(self) -> None:
-        """Write nothing more until a lost file is back."""
         if self.file is not None and self.file.problem is not None:
             self._check()
 
@@ -98,7 +88,6 @@ def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
 
 
 def writer_engine(url: URL, busy_timeout_ms: int = BUSY_TIMEOUT_MS, overflow: int = 0) -> Engine:
-    """Return an engine whose transactions write; without ``overflow``, of one connection."""
     version = driver().sqlite_version_info
     if has_wal_reset_bug(version):
         # Slower, but without the risk of corruption.
@@ -121,11 +110,7 @@ def writer_engine(url: URL, busy_timeout_ms: int = BUSY_TIMEOUT_MS, overflow: in
 
 
 def begin_writing(execute: Callable[[str], object], wait_ms: int = BUSY_TIMEOUT_MS) -> None:
-    """Begin a writing transaction, polling for the lock.
-
-    Raises:
-        OperationalError: the driver's or SQLAlchemy's: still locked after ``wait_ms``.
-    """
+    """Begin a writing transaction; raise the driver's or SQLAlchemy's OperationalError if it stays locked."""
     until = monotonic() + wait_ms / 1000
     while True:
         try:
@@ -138,22 +123,17 @@ def begin_writing(execute: Callable[[str], object], wait_ms: int = BUSY_TIMEOUT_
 
 
 def reader_engine(url: URL, readers: int, overflow: int) -> Engine:
-    """Return the engine of the reading connections."""
     pool = {"pool_size": readers, "max_overflow": overflow, "pool_reset_on_return": None}
     return _engine(url, _READER_PRAGMAS, is_writer=False, **pool)
 
 
 def database_file(engine: Engine) -> DatabaseFile | None:
-    """Return the file of an engine from this module; None for another database."""
+    """Return the engine's SQLite file, if it has one."""
     return engine.get_execution_options().get("database_file")
 
 
 def truncate_wal(connection: Connection) -> None:
-    """Checkpoint and truncate the WAL, unless a reader uses it.
-
-    Args:
-        connection: the writer's; this ends its transaction, which must be empty.
-    """
+    """Truncate the WAL, unless it is in use; end the empty transaction."""
     raw: Any = connection.connection.driver_connection
     raw.rollback()  # no checkpoint within a transaction
     (busy_timeout,) = raw.execute("PRAGMA busy_timeout").fetchone()
@@ -172,11 +152,7 @@ _KNOWN = (
 
 
 class SqliteTurnStatements(CursorTurnStatements):
-    """A batch of turns; BEGIN IMMEDIATE locks all sessions.
-
-    In-process, a statement a session costs no more than one for all. Written sessions are cached until another
-    connection writes (``PRAGMA data_version``, under the lock).
-    """
+    """A batch of turns; BEGIN IMMEDIATE locks all sessions. What it wrote is cached until another connection writes."""
 
     mark = "?"
     load_sql = f"SELECT {names(rows.STATE_COLUMNS)} FROM sessions WHERE user_id = ? AND survey_id = ?"  # noqa: S608 - names of columns
@@ -194,8 +170,7 @@ class SqliteTurnStatements(CursorTurnStatements):
         self._data_version: object = None
 
     def database_identity(self) -> object:
-        """Return the file of a connection of this module; None for others, whose settings are unknown."""
-        return getattr(self._connection, "file", None)
+        return getattr(self._connection, "file", None)  # of connections made elsewhere, the settings are unknown
 
     def begin(
         self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
@@ -212,7 +187,7 @@ class SqliteTurnStatements(CursorTurnStatements):
         existing: dict[SessionKey, rows.Row | rows.WrittenSession] = {
             key: session for key in keys if (session := self._recent.get(key)) is not None
         }
-        for key in keys:
+        for key in keys:  # in-process, a statement for each costs no more than one for all
             if key not in existing and (row := self.load(key)) is not None:
                 existing[key] = row
         known = [
@@ -237,11 +212,7 @@ def _engine(url: URL, pragmas: tuple[str, ...], *, is_writer: bool, **pool: Any)
     engine = create_engine(
         url,
         module=driver(),
-        connect_args={
-            "check_same_thread": False,
-            "timeout": BUSY_TIMEOUT_MS / 1000,
-            "factory": FileConnection,
-        },
+        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000, "factory": FileConnection},
         execution_options={"database_file": file},
         pool_timeout=30,
         hide_parameters=True,  # answers must not get into logs

@@ -1,8 +1,4 @@
-"""Whether a SQLite file's name still leads to the file that is open.
-
-A file that was deleted, moved or replaced can be written as before, but nobody finds again what it holds. The same is
-true of its write-ahead log.
-"""
+"""Whether a SQLite file's name still leads to the open file: what is written to a deleted or replaced one is lost."""
 
 import logging
 import os
@@ -18,41 +14,26 @@ from ...errors import ConfigurationError, DatabaseFileLost
 log = logging.getLogger("stepkeep.store")
 
 MOUNTS = Path("/proc/self/mountinfo")
-
+# Extended attribute of a write-ahead log: the inodes of its database and of itself, so that a copy is recognised.
 OWNER = "user.stepkeep.database"
-"""Extended attribute of a write-ahead log: the inodes of its database and of itself, so that a copy is recognised."""
-
 _COMPANIONS = ("-wal", "-shm")
 _LEFT_OVER = ("-wal", "-journal")
 
 Identity = tuple[int, int]
-
 _FILES: dict[str, "DatabaseFile"] = {}
 
 
 def database_file_at(path: str) -> "DatabaseFile":
-    """Return the one object of a path in this process."""
     return _FILES.setdefault(path, DatabaseFile(path))
 
 
 def in_use_mark(path: str) -> Path:
-    """Return the file that is there while a server uses the database, and after any end but a clean stop.
-
-    Without it a process that starts while the database is moved away would begin an empty one, whose answers would be
-    lost when the database is moved back.
-    """
+    """Return the file that exists while a server uses the database, and after a crash."""
     return Path(f"{path}.in-use")
 
 
 class DatabaseFile(ForkAware):
-    """The file that all connections of this process to one path have open. Safe from any thread.
-
-    Args:
-        path: absolute, without symbolic links.
-
-    Attributes:
-        problem: what happened to it, as the last check found.
-    """
+    """The file that all connections of this process have open. Safe from any thread."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -64,30 +45,25 @@ class DatabaseFile(ForkAware):
         register(self)
 
     def after_fork_in_child(self) -> None:
-        """Keep only the database's identity: the parent deletes the companions when it closes its connections."""
+        """Forget the companions: the parent deletes them when it closes its connections."""
         self._mutex = threading.Lock()
         self._is_inherited, self._connections = self._is_inherited or self._connections > 0, 0
         self._identities = {name: identity for name, identity in self._identities.items() if name == self.path}
 
     def before_open(self) -> None:
-        """Check a file that no connection has open; otherwise that it is still the same.
-
-        Raises:
-            ConfigurationError, DatabaseFileLost: a connection must not be opened.
-        """
         with self._mutex:
             is_open = self._connections > 0 or self._is_inherited
             if not is_open:
                 _check_name(self.path)
                 found = _identify(self.path)
-                if found is None:
-                    _create(self.path)
+                if found is None:  # SQLite gives its companions the same mode
+                    with suppress(OSError):  # another process was first; or SQLite's error explains it
+                        os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY))
                 self.problem, self._identities = None, {} if found is None else {self.path: found}
         if is_open:
             self.check()
 
     def after_open(self) -> None:
-        """Remember the file that the first connection created; otherwise check that it is still the same."""
         with self._mutex:
             self._connections += 1
             if (found := _identify(self.path)) is not None:
@@ -95,7 +71,6 @@ class DatabaseFile(ForkAware):
         self.check()
 
     def remember_companions(self) -> None:
-        """Remember the files that a writing connection has opened next to the database."""
         with self._mutex:
             for suffix in _COMPANIONS:
                 if (found := _identify(name := self.path + suffix)) is not None:
@@ -103,14 +78,13 @@ class DatabaseFile(ForkAware):
             _mark(self.path, f"{self.path}-wal")
 
     def after_close(self) -> None:
-        """Count a closed connection: the last one closes the file and deletes its companions."""
         with self._mutex:
             self._connections -= 1
-            if self._connections == 0:
+            if self._connections == 0:  # SQLite has deleted the companions
                 self._is_inherited = False
 
     def check(self) -> None:
-        """Raise DatabaseFileLost if a name leads to no file or to another one; log when that begins or ends."""
+        """Raise DatabaseFileLost unless all names lead to the same files."""
         for name, identity in self._identities.items():
             found = _identify(name)
             if found != identity:
@@ -127,8 +101,7 @@ class DatabaseFile(ForkAware):
                 log.warning("%s is back.", self.path)
 
     def has_lost_only_its_log(self) -> bool:
-        """Return whether the database is in place, and no other file has taken a companion's name."""
-        return all(
+        return all(  # another file under a companion's name would be damaged
             (found := _identify(name)) == identity or (found is None and name != self.path)
             for name, identity in self._identities.items()
         )
@@ -161,7 +134,6 @@ def _problem(name: str, path: str, *, is_missing: bool) -> str:
 
 
 def _check_name(path: str) -> None:
-    """Raise ConfigurationError if the file must not be opened by this name."""
     try:
         status = os.stat(path)  # noqa: PTH116 - as above
     except OSError:
@@ -187,9 +159,10 @@ def _check_name(path: str) -> None:
 
 
 def _check_missing(path: str) -> None:
-    """Raise ConfigurationError if a database should be there: SQLite would delete its log, and begin an empty one."""
+    """Raise if SQLite would delete a log, and begin an empty database."""
     in_use = str(in_use_mark(path))
     left = next((name for suffix in _LEFT_OVER if _size(name := path + suffix) > 0), None)
+    # While the database is moved away, a process must not begin an empty one.
     if left is None and not os.path.exists(path) and os.path.exists(in_use):  # noqa: PTH110 - as above
         left = in_use
     if left is not None:
@@ -197,12 +170,6 @@ def _check_missing(path: str) -> None:
             f"the database {path} is missing, but {left}, which belongs to it, is there: it was deleted or moved. "
             f"Move it back; or move {left} away to begin with an empty database."
         )
-
-
-def _create(path: str) -> None:
-    """Create an empty database that only its owner can read; SQLite gives its companions the same mode."""
-    with suppress(OSError):  # another process was first; or SQLite's error explains it
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY))
 
 
 def _mark(path: str, log_path: str) -> None:
@@ -213,7 +180,6 @@ def _mark(path: str, log_path: str) -> None:
 
 
 def _belongs_to_another(log_path: str, path: str) -> bool:
-    """Return whether the write-ahead log was written for another file."""
     identity, own = _identify(path), _identify(log_path)
     if identity is None or own is None or _size(log_path) == 0:
         return False
@@ -232,7 +198,7 @@ def _size(path: str) -> int:
 
 
 def _mount_points() -> set[str]:
-    """Return where something is mounted (proc_pid_mountinfo(5)); empty where the system does not say."""
+    """Return where something is mounted (proc_pid_mountinfo(5))."""
     try:
         lines = MOUNTS.read_text(errors="surrogateescape").splitlines()
     except OSError:

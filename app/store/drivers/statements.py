@@ -1,7 +1,4 @@
-"""A batch of turns on a driver's connection.
-
-SQL as text: the number of sessions varies, and running Core's statements would take half of a turn's time.
-"""
+"""A batch of turns on a driver's connection, as text: Core would take half of a turn's time."""
 
 import math
 from abc import ABC, abstractmethod
@@ -24,42 +21,27 @@ WEBHOOK_EVENT_COLUMNS = tuple(
 
 
 class Changes(NamedTuple):
-    """What a batch writes.
+    """What a batch writes."""
 
-    Attributes:
-        new, changed, events: ``rows.new_row``, ``changed_row``, ``event_row``.
-        states: for a cache; None for a long one, or one that a caller could modify.
-        webhook_events: WEBHOOK_EVENT_COLUMNS.
-        granted: new sessions of participants, and since when these have access.
-    """
-
-    new: Sequence[Row]
+    new: Sequence[Row]  # rows.new_row
     changed: Sequence[Row]
     events: Sequence[Row]
-    states: Mapping[SessionKey, WrittenSession | None]
-    webhook_events: Sequence[Row]
-    granted: Mapping[SessionKey, int]
+    states: Mapping[SessionKey, WrittenSession | None]  # to cache; None for a long one, or one that a caller may modify
+    webhook_events: Sequence[Row]  # WEBHOOK_EVENT_COLUMNS
+    granted: Mapping[SessionKey, int]  # new sessions of participants, and since when these have access
 
 
 class TurnStatements(ABC):
-    """Loads, locks and writes sessions on one connection. Errors are the driver's.
+    """Loads, locks and writes sessions on one connection. Errors are the driver's."""
 
-    Attributes:
-        mark: stands for a parameter.
-        cipher: set by the connection's owner.
-        outbox_callback: called after deliveries were committed, or written into a caller's transaction.
-        foreign_callback: called when another connection may have written, before what it wrote is read; SQLite only.
-        owns_transaction: whether a batch begins and commits its transaction; otherwise the caller of the batch does.
-    """
-
-    mark = "%s"
+    mark = "%s"  # stands for a parameter
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's connection
         self._connection = connection
         self.cipher = PLAIN
-        self.outbox_callback: Callable[[], None] = lambda: None
-        self.foreign_callback: Callable[[], None] = lambda: None
-        self.owns_transaction = True
+        self.outbox_callback: Callable[[], None] = lambda: None  # after a commit of deliveries
+        self.foreign_callback: Callable[[], None] = lambda: None  # another connection may have written; SQLite only
+        self.owns_transaction = True  # else the caller begins and commits it
 
     @staticmethod
     @abstractmethod
@@ -77,29 +59,17 @@ class TurnStatements(ABC):
     def begin(
         self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
     ) -> tuple[FoundSessions, list[Row]]:
-        """Begin a transaction; lock and read the sessions in key order.
-
-        Returns:
-            The existing sessions, and MESSAGE_COLUMNS of messages already in the history.
-        """
+        """Lock and read the sessions in key order; return also MESSAGE_COLUMNS of messages already in the history."""
 
     @abstractmethod
     def commit(self, changes: Changes) -> None:
-        """Write the rows and commit.
-
-        Raises:
-            Unauthorized: access to a new session has been revoked; nothing was committed.
-        """
+        """Write the rows; raise Unauthorized, committing nothing, if access to a new session has been revoked."""
 
     @abstractmethod
-    def _read(self, statement: str, values: Sequence[Any]) -> list[Row]:
-        """Return a statement's rows; ``mark`` stands for a parameter."""
+    def _read(self, statement: str, values: Sequence[Any]) -> list[Row]: ...
 
     def _require_granted(self, granted: Mapping[SessionKey, int]) -> None:
-        """Raise Unauthorized if access to one of these inserted sessions has been revoked.
-
-        After inserting, which waits for an erasure of the session: its revocation is committed then.
-        """
+        # Inserting the sessions has waited for their erasure, whose revocation is now committed.
         names = {(key.survey_id, key.user_id): at for key, at in granted.items()}
         salt = ""
         # A database has one salt, seldom two.
@@ -117,7 +87,7 @@ class TurnStatements(ABC):
 
 
 class CursorTurnStatements(TurnStatements):
-    """A batch of turns on a driver whose cursors run a statement for many rows."""
+    """For drivers whose cursors run a statement for many rows."""
 
     load_sql: ClassVar[str]
     insert_sql: ClassVar[str]
@@ -143,10 +113,7 @@ class CursorTurnStatements(TurnStatements):
             self._cursor.executemany(self.insert_sql, changes.new)
         if changes.granted:
             self._require_granted(changes.granted)
-        for statement, rows in (
-            (self.update_sql, changes.changed),
-            (self.append_sql, changes.events),
-        ):
+        for statement, rows in ((self.update_sql, changes.changed), (self.append_sql, changes.events)):
             if rows:
                 self._cursor.executemany(statement, rows)
         deliveries = self._insert_deliveries(changes.webhook_events) if changes.webhook_events else 0
@@ -169,22 +136,15 @@ class CursorTurnStatements(TurnStatements):
 
 
 def names(columns: Iterable[ColumnElement[Any]]) -> str:
-    """Return the columns' names for SQL."""
     return ", ".join(str(column.key) for column in columns)
 
 
 def insert_into(table: str, columns: Sequence[ColumnElement[Any]], mark: str) -> str:
-    """Return the statement that inserts a row; ``mark`` stands for a parameter."""
     return f"INSERT INTO {table} ({names(columns)}) VALUES ({', '.join([mark] * len(columns))})"  # noqa: S608 - names of columns
 
 
 def insert_deliveries(values: Sequence[str], *, source: str = "webhooks", survey_id: str, pattern: str) -> str:
-    """Return the statement that adds an event's deliveries to the outbox; the arguments are SQL.
-
-    Args:
-        values: of WEBHOOK_EVENT_COLUMNS and ``next_attempt_at``.
-        pattern: matches the names of a webhook's events. Exact, because no event's name is part of another.
-    """
+    """Return the statement that inserts an event's deliveries; the arguments are SQL."""
     return (
         f"INSERT INTO webhook_deliveries (webhook_id, {names(WEBHOOK_EVENT_COLUMNS)}, next_attempt_at) "  # noqa: S608 - no values
         f"SELECT webhooks.id, {', '.join(values)} FROM {source} WHERE webhooks.disabled_at IS NULL "
@@ -193,5 +153,5 @@ def insert_deliveries(values: Sequence[str], *, source: str = "webhooks", survey
 
 
 def in_lock_order(keys: Iterable[SessionKey]) -> list[SessionKey]:
-    """Return the keys in the order in which all writers lock; prevents deadlocks."""
+    """Return the keys in the order in which all writers lock."""
     return sorted(keys, key=lambda key: (key.user_id, key.survey_id))
