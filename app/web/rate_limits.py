@@ -70,7 +70,7 @@ class RateLimits:
         self._mutex = threading.Lock()
         self._limiters: dict[str, SlidingWindowCounterRateLimiter] = {}
         self._redis_retry_at = 0.0
-        self._remote: ThreadPoolExecutor | None = None
+        self._remote = ThreadPoolExecutor(1, "stepkeep-rates")
         self._refusals: dict[tuple[Rate, str], tuple[float, RateLimited]] = {}
 
     def count(self, rate: Rate, subject: str, cost: int = 1) -> None:
@@ -85,8 +85,6 @@ class RateLimits:
             return
         with self._mutex:
             until, error = self._refusals.get((rate, subject), (0.0, None))
-            if self._remote is None:
-                self._remote = ThreadPoolExecutor(1, "stepkeep-rates")
         if error is not None and time.monotonic() < until:
             raise error
         self._remote.submit(self._count_remotely, rate, subject, cost)
@@ -132,13 +130,7 @@ class MessageBudget:
     """The messages and saved bytes of one connection."""
 
     def __init__(
-        self,
-        limits: RateLimits,
-        settings: Settings,
-        participant: str,
-        address: str,
-        *,
-        counts_bytes: bool,
+        self, limits: RateLimits, settings: Settings, participant: str, address: str, *, counts_bytes: bool
     ) -> None:
         self._limits = limits
         self._address = address

@@ -53,7 +53,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._lingering = Stage(self.LINGER_S)
         self._in_threads: Counter[str] = Counter()
         self._queues: defaultdict[str, deque[Connection]] = defaultdict(deque)
-        self._handshakes: ThreadPoolExecutor | None = None
+        self._handshakes = ThreadPoolExecutor(HANDSHAKE_THREADS)
         self._accept_at = self._warn_at = 0.0
         self._pause_s = self.PAUSE_S
 
@@ -172,22 +172,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         else:
             self._large.enter(connection)
         is_handshake = connection.arrival.is_handshake and connection.arrival.is_complete  # no thread waits for it
+        pool = self._handshakes if is_handshake else self.tpool
         connection.hand_over()
         self._in_threads[connection.network] += 1
         try:
-            self._pool(is_handshake=is_handshake).submit(self.handle, connection).add_done_callback(
-                partial(self.method_queue.defer, self.finish_request, connection)
-            )
+            future = pool.submit(self.handle, connection)
+            future.add_done_callback(partial(self.method_queue.defer, self.finish_request, connection))
         except RuntimeError:  # no thread can be started
             self._in_threads[connection.network] -= 1
             self._close(connection)
-
-    def _pool(self, *, is_handshake: bool) -> Any:  # noqa: ANN401 - gunicorn's
-        if not is_handshake:
-            return self.tpool
-        if self._handshakes is None:
-            self._handshakes = ThreadPoolExecutor(HANDSHAKE_THREADS)
-        return self._handshakes
 
     def finish_request(self, conn: Any, fs: "Future[bool]") -> None:  # noqa: ANN401 - gunicorn's
         if not isinstance(conn, Connection):

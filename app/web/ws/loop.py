@@ -52,7 +52,7 @@ class SocketLoop:
         self._tick_at = 0.0
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._openers: ThreadPoolExecutor | None = None
+        self._openers = ThreadPoolExecutor(OPENING_THREADS, "stepkeep-opening")
 
     def call(self, function: Callable[..., object], *arguments: object) -> None:
         """Run a function in the loop's thread, in the order of the calls."""
@@ -66,9 +66,6 @@ class SocketLoop:
             os.write(self._writer, b"\0")
 
     def run_in_thread(self, function: Callable[[], object]) -> None:
-        with self._starting:
-            if self._openers is None:
-                self._openers = ThreadPoolExecutor(OPENING_THREADS, "stepkeep-opening")
         self._openers.submit(function)
 
     def watch(self, served: Served, events: int) -> None:
