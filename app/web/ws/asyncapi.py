@@ -154,11 +154,7 @@ _SECURITY_SCHEMES["ResumeToken"]["description"] = (
 _QUERY = {
     "type": "object",
     "properties": {
-        "survey": {
-            "type": "string",
-            "pattern": SURVEY_ID,
-            "description": "the survey; default: the default one",
-        },
+        "survey": {"type": "string", "pattern": SURVEY_ID, "description": "the survey; default: the default one"},
         "is_audio": {"enum": ["true", "false"], "description": "the mode of a new session"},
         "lang": {
             "type": "string",

@@ -22,7 +22,7 @@ from ..security_log import Event, Source, current_source
 from . import messages
 from .frames import Message
 from .session_socket import Client, SessionSocket
-from .websocket import INTERNAL_ERROR, WebSocket
+from .websocket import INTERNAL_ERROR, INTERNAL_ERROR_TEXT, WebSocket
 
 log = logging.getLogger("stepkeep.socket")
 
@@ -68,8 +68,9 @@ class _Admission:
             connections = self._context.connections
             try:
                 self._slots.enter_context(connections.slot("open"))
-            except RateLimited as error:
-                raise _Full from error
+            except RateLimited:
+                self._refuse(1001 if connections.stopping else 1013, "The server is busy. Try again later.")
+                return
             self._slots.enter_context(connections.slot("address", self._address))
             key = self._key()
             authenticator = self._context.authenticator
@@ -131,18 +132,11 @@ class _Admission:
         limits = context.authenticator.limits
         limits.count("participant_connections", participant)
         self._slots.enter_context(context.connections.slot("participant", participant))
-        budget = MessageBudget(
-            limits,
-            context.store.settings,
-            participant,
-            self._address,
-            counts_bytes=isinstance(principal, Participant),
-        )
+        counts_bytes = isinstance(principal, Participant)
+        budget = MessageBudget(limits, context.store.settings, participant, self._address, counts_bytes=counts_bytes)
         client = Client(key, principal, budget, current_source(), self._slots, self._messages)
         SessionSocket(self._ws, context, client).join(
-            is_audio_mode=self._is_audio_mode,
-            languages=self._languages,
-            parameters=given_parameters(principal),
+            is_audio_mode=self._is_audio_mode, languages=self._languages, parameters=given_parameters(principal)
         )
         self._slots = ExitStack()  # the session's now
 
@@ -150,9 +144,6 @@ class _Admission:
     def _refusing(self) -> Iterator[None]:
         try:
             yield
-        except _Full:
-            code = 1001 if self._context.connections.stopping else 1013
-            self._refuse(code, "The server is busy. Try again later.")
         except tuple(_REFUSALS) as error:
             close_code, error_code, event = next(
                 refusal for kind, refusal in _REFUSALS.items() if isinstance(error, kind)
@@ -164,7 +155,7 @@ class _Admission:
             self._refuse(close_code, error.message, error_code)
         except Exception:
             log.exception("unexpected error; closing the connection")
-            self._refuse(INTERNAL_ERROR, "Internal server error. Acknowledged answers are saved.")
+            self._refuse(INTERNAL_ERROR, INTERNAL_ERROR_TEXT)
 
     def _refuse(self, close_code: int, text: str, code: messages.ErrorCode | None = None) -> None:
         self._close_slots()
@@ -179,7 +170,3 @@ class _Admission:
     def _close_slots(self) -> None:
         self._anonymous_slots.close()
         self._slots.close()
-
-
-class _Full(Exception):
-    """All connections that the server may have are open."""

@@ -13,6 +13,7 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from ...core import strict_json
+from ...core.formats import MAX_COMMAND_BYTES
 from . import messages
 
 try:
@@ -84,12 +85,6 @@ class Frames:
             return b"\x81\x7e" + size.to_bytes(2, "big") + payload
         return b"\x81\x7f" + size.to_bytes(8, "big") + payload
 
-    def binary(self, payload: bytes) -> bytes:
-        """As :meth:`text`."""
-        if self.is_open:
-            self._protocol.send_binary(payload)
-        return self.take_output()
-
     def ping(self) -> bytes:
         self.is_pong_due = True
         self._protocol.send_ping(b"")
@@ -146,19 +141,18 @@ class Frames:
         if part:  # empty parts could come without end
             self._parts.append(part)
         if frame.fin:
-            received.append(self._join_parts())
-
-    def _join_parts(self) -> Message:
-        parts, self._parts, self._parts_bytes = self._parts, [], 0
-        empty: Message = b"" if self._decode is None else ""
-        return empty.join(parts)  # type: ignore[arg-type]  # all str or all bytes
+            empty: Message = b"" if self._decode is None else ""
+            received.append(empty.join(self._parts))  # type: ignore[arg-type]  # all str or all bytes
+            self._parts, self._parts_bytes = [], 0
 
     def _refuse_too_large(self, first: int, masked: bytes) -> None:
         opcode = first & 0xF
         if opcode == Opcode.TEXT or (opcode == Opcode.CONT and self._decode is not None):
             beginning = apply_mask(masked[_MASK_BYTES:], masked[:_MASK_BYTES]).decode(errors="replace")
             text = "".join([*map(str, self._parts), beginning])
-            self._protocol.send_text(strict_json.encode(messages.too_large(text)).encode())
+            problem = f"A message has at most {MAX_COMMAND_BYTES} bytes."
+            error = messages.error("too_large", problem, messages.readable_id(text))
+            self._protocol.send_text(strict_json.encode(error).encode())
         self.close(CloseCode.MESSAGE_TOO_BIG, "message too large")
 
 

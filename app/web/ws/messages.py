@@ -4,15 +4,16 @@ import contextlib
 import logging
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ...core import strict_json
-from ...core.formats import MAX_COMMAND_BYTES, MAX_LANGUAGE_LENGTH, field_message
+from ...core.formats import MAX_LANGUAGE_LENGTH, field_message
 from ...errors import InvalidJson
 from ...observability import metrics
-from ...survey import Rejection, Snapshot, Survey, commands
+from ...survey import Rejection, Snapshot, commands
 
 log = logging.getLogger("stepkeep.survey")
 
@@ -171,10 +172,6 @@ def parse_value(value: object) -> ClientMessage:
         raise BadMessage("malformed", field_message(first, first["loc"][1:]), _message_id(value)) from None
 
 
-def too_large(beginning: str) -> dict[str, Any]:
-    return error("too_large", f"A message has at most {MAX_COMMAND_BYTES} bytes.", readable_id(beginning))
-
-
 def error(code: ErrorCode, text: str, message_id: str | None = None) -> dict[str, Any]:
     metrics.ERRORS.labels("socket", code).inc()
     return {"type": "error", "id": message_id, "code": code, "message": text}
@@ -231,24 +228,17 @@ def step_fields(snapshot: Snapshot, at: int) -> Mapping[str, Any] | None:
     """Return the current step; None if completed or of an unknown revision."""
     drawn = snapshot.draw_step(at)
     if drawn.has_conflicting_bounds and snapshot.survey is not None:
-        _warn_of_bounds(snapshot.survey, snapshot.state.current_step)
+        _warn_of_bounds(snapshot.survey.id, snapshot.survey.revision, snapshot.state.current_step)
     return drawn.fields
 
 
-_WARNED: set[tuple[str, str, str]] = set()
-"""Survey, revision and step of bounds that were logged; no more than there are in survey files."""
-
-
-def _warn_of_bounds(survey: Survey, step: str) -> None:
-    """Log once a revision and step."""
-    if (survey.id, survey.revision, step) in _WARNED:
-        return
-    _WARNED.add((survey.id, survey.revision, step))
+@cache  # logged once; there are no more than in survey files
+def _warn_of_bounds(survey_id: str, revision: str, step: str) -> None:
     log.warning(
         "The computed bounds of step %s in revision %s exclude every answer of a session, so they are ignored.",
         step,
-        survey.revision,
-        extra={"survey_id": survey.id},
+        revision,
+        extra={"survey_id": survey_id},
     )
 
 
@@ -257,9 +247,10 @@ def ack(message_id: str, version: int, snapshot: Snapshot, at: int, *, duplicate
     return {"type": "ack", "id": message_id, "version": version, "duplicate": duplicate, **fields}
 
 
-def reason_fields(rejection: Rejection) -> dict[str, Any]:
+def reject(message_id: str, rejection: Rejection, snapshot: Snapshot, at: int) -> dict[str, Any]:
     fields = {} if rejection.fields is None else {"fields": rejection.fields}
-    return {"code": rejection.code, "message": rejection.message, **fields}
+    reason = {"code": rejection.code, "message": rejection.message, **fields}
+    return {"type": "reject", "id": message_id, **reason, "step": step_fields(snapshot, at)}
 
 
 def _message_id(value: object) -> str | None:

@@ -11,14 +11,7 @@ from typing import Any, NamedTuple, Unpack
 
 from ...access import Principal, granted_at
 from ...core import strict_json
-from ...errors import (
-    RateLimited,
-    SessionFull,
-    SessionUnreadable,
-    StepkeepError,
-    Unauthorized,
-    Unavailable,
-)
+from ...errors import RateLimited, SessionFull, SessionUnreadable, StepkeepError, Unauthorized, Unavailable
 from ...observability import tracing
 from ...sessions import NewSession
 from ...survey import Answer, AnyCommand, Draft, SessionKey, Snapshot
@@ -28,7 +21,7 @@ from ..rate_limits import MessageBudget
 from ..security_log import Event, Source
 from . import messages
 from .frames import Message
-from .websocket import CLOSING_S, INTERNAL_ERROR, WebSocket
+from .websocket import CLOSING_S, INTERNAL_ERROR, INTERNAL_ERROR_TEXT, WebSocket
 
 log = logging.getLogger("stepkeep.socket")
 
@@ -36,8 +29,6 @@ WAITING_MESSAGES = 16  # beyond the one under way; then the client's next bytes 
 
 ERASED = "This session was erased. Reconnect to start a new one."
 _EXPIRED = "Your credentials have expired or were revoked. Reconnect with new credentials."
-
-_INTERNAL = "Internal server error. Acknowledged answers are saved."
 
 
 class Client(NamedTuple):
@@ -47,8 +38,8 @@ class Client(NamedTuple):
     principal: Principal
     budget: MessageBudget
     source: Source
-    slots: ExitStack
-    waiting: deque[Message]
+    slots: ExitStack  # released at the end
+    waiting: deque[Message]  # received already
 
 
 class SessionSocket:
@@ -64,8 +55,7 @@ class SessionSocket:
         self._draft_since = self._stop_at = 0.0
         self._draft_bytes = self._malformed = self._sent_version = 0
         self._mutex = threading.Lock()
-        self.stored: Snapshot | None = None
-        """The newest state known to be stored."""
+        self.stored: Snapshot | None = None  # the newest known
         self._update: Snapshot | None = None
         self._limit: tuple[int, str] | None = None  # close code and text
 
@@ -152,7 +142,7 @@ class SessionSocket:
         except Exception:
             log.exception("unexpected error; closing the connection")
             self._under_way = None
-            self._close(INTERNAL_ERROR, _INTERNAL)
+            self._close(INTERNAL_ERROR, INTERNAL_ERROR_TEXT)
             self._proceed()
 
     def _load(self, **new: Unpack[NewSession]) -> tuple[Snapshot, int, bool]:
@@ -203,7 +193,7 @@ class SessionSocket:
                 self._handle(self._waiting[0])
         except Exception:
             log.exception("unexpected error; closing the connection")
-            self._close(INTERNAL_ERROR, _INTERNAL)
+            self._close(INTERNAL_ERROR, INTERNAL_ERROR_TEXT)
         if self._under_way is not None or (self._is_late and not self._has_ended):
             return
         if self._limit is not None and not self._has_ended:
@@ -330,9 +320,7 @@ class SessionSocket:
             at = self._store.clock()
             self._send(messages.ack(message_id, result.version, snapshot, at, duplicate=result.duplicate))
         else:
-            rejection = result.rejection
-            step = messages.step_fields(result.snapshot, self._store.clock())
-            self._send({"type": "reject", "id": message_id, **messages.reason_fields(rejection), "step": step})
+            self._send(messages.reject(message_id, result.rejection, result.snapshot, self._store.clock()))
             if self._shows_another_than(result.snapshot):
                 self._close(1001, ERASED)
 

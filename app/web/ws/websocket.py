@@ -29,6 +29,7 @@ UNSENT_BYTES = 4 * 1024 * 1024  # a client that reads so slowly is dropped
 RECEIVE_BYTES = 64 * 1024
 
 INTERNAL_ERROR = 1011  # close code (RFC 6455, 7.4.1)
+INTERNAL_ERROR_TEXT = "Internal server error. Acknowledged answers are saved."
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
@@ -98,10 +99,6 @@ class WebSocket:
 
     def send(self, text: str) -> None:
         self._write(self._frames.text(text.encode()))
-
-    def send_binary(self, data: bytes) -> None:
-        """As :meth:`send`."""
-        self._write(self._frames.binary(data))
 
     def close(self) -> None:
         """Called by flask-sock: wait for the end where the WSGI server still has the socket."""
