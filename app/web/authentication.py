@@ -84,7 +84,7 @@ class Authenticator:
         user = None if self.host is None else self.host.participant(survey_id)
         if user is not None:
             return record_principal(user)
-        token = self.resume_cookies.token(survey_id)
+        token = self.resume_cookies.cookie(survey_id).value
         if token is None:
             return None
         participant = self.credentials.verify_token(token)

@@ -67,29 +67,31 @@ class ResumeCookies:
         self._store = store
         self._credentials = credentials
 
-    def token(self, survey_id: str) -> str | None:
-        return self._cookie(survey_id).value
+    def cookie(self, survey_id: str) -> Cookie:
+        # Strict is not sent from an e-mail's link: the participant would look new.
+        return Cookie(self._store.settings, f"stepkeep.{survey_id}", "Lax", self._age_s)
+
+    def embedded(self, survey_id: str) -> Cookie:
+        """Return the cookie of a frame in another site's page."""
+        return Cookie(self._store.settings, f"stepkeep-embedded.{survey_id}", "None", self._age_s, "embed/")
 
     def set(self, response: Response, survey_id: str, token: str) -> None:
-        self._cookie(survey_id).set(response, token)
+        self.cookie(survey_id).set(response, token)
         self.limit(response, survey_id, token)
-
-    def clear(self, response: Response, survey_id: str) -> None:
-        self._cookie(survey_id).clear(response)
 
     def limit(self, response: Response, kept: str, token: str | None = None) -> None:
         """Clear cookies beyond MAX_RESUME_BYTES: invalid ones, then those of completed sessions, then the oldest."""
         tokens = self._tokens() if token is None else {**self._tokens(), kept: token}
-        sizes = {survey_id: len(f"{self._cookie(survey_id).name}={text}; ") for survey_id, text in tokens.items()}
+        sizes = {survey_id: len(f"{self.cookie(survey_id).name}={text}; ") for survey_id, text in tokens.items()}
         excess = sum(sizes.values()) - MAX_RESUME_BYTES
         candidates = self._least_valuable_first(tokens) if excess > 0 else []
         for survey_id in [each for each in candidates if each != kept][:MAX_CLEARED]:
             if excess > 0:
-                self.clear(response, survey_id)
+                self.cookie(survey_id).clear(response)
                 excess -= sizes[survey_id]
 
     def _tokens(self) -> dict[str, str]:
-        prefix = self._cookie("").name
+        prefix = self.cookie("").name
         own = [(name, token) for name, token in flask.request.cookies.items() if name.startswith(prefix)]
         tokens = {name.removeprefix(prefix): token for name, token in own}
         return {survey_id: token for survey_id, token in tokens.items() if re.fullmatch(SURVEY_ID, survey_id)}
@@ -119,18 +121,10 @@ class ResumeCookies:
         present = [each for each in snapshots if each is not None]
         return frozenset(each.key.survey_id for each in present if each.state.status == "completed")
 
-    def embedded(self, survey_id: str) -> Cookie:
-        """Return the cookie of a frame in another site's page."""
-        return Cookie(self._store.settings, f"stepkeep-embedded.{survey_id}", "None", self._age_s, "embed/")
-
     @property
     def _age_s(self) -> int | None:
         settings = self._store.settings
         return None if settings.kiosk_minutes else int(settings.token_days * DAY_US // 1_000_000)
-
-    def _cookie(self, survey_id: str) -> Cookie:
-        # Strict is not sent from an e-mail's link: the participant would look new.
-        return Cookie(self._store.settings, f"stepkeep.{survey_id}", "Lax", self._age_s)
 
 
 class SignIns:

@@ -100,9 +100,8 @@ class HealthChecks:
             hint = f"The database accepts no writes; {backlog.pending} turns are in memory. Check its log and disk."
             return Check("writer", "failing", hint)
         if backlog.queued >= self._store.settings.queue_limit:
-            return Check(
-                "writer", "warning", f"{backlog.queued} turns are queued: the database is too slow for the load."
-            )
+            hint = f"{backlog.queued} turns are queued: the database is too slow for the load."
+            return Check("writer", "warning", hint)
         return Check("writer")
 
     def is_storage_low(self) -> bool:

@@ -54,15 +54,11 @@ class SecurityLog:
     def write(self, event: Event, reason: str = "", source: Source | None = None) -> None:
         """Write a line; the source is that of a WebSocket after its request has ended."""
         source = source or current_source()
-        fields = {
-            "address": source.address,
-            "principal": source.principal,
-            "credential": source.credential,
-            "request": source.request,
-            "reason": reason,
-        }
+        fields = source._asdict()
+        origin = fields.pop("origin")
+        fields["reason"] = reason
         if event in {"refused", "wrong_host"}:
-            fields["origin"] = source.origin
+            fields["origin"] = origin
         if event == "wrong_host":
             fields["host"] = flask.request.environ.get("HTTP_HOST", "")[:MAX_LENGTH]
         text = " ".join(f"{name}={value!r}" for name, value in fields.items() if value)
@@ -112,10 +108,6 @@ def current_source() -> Source:
         client_address(),
         audit_name(flask.g.get("principal") or Anyone()),
         flask.g.get("credential"),
-        _request_line(),
+        redact(f"{flask.request.method} {flask.request.path[: 10 * MAX_LENGTH]}")[:MAX_LENGTH],
         flask.request.headers.get("Origin", "")[:MAX_LENGTH],
     )
-
-
-def _request_line() -> str:
-    return redact(f"{flask.request.method} {flask.request.path[: 10 * MAX_LENGTH]}")[:MAX_LENGTH]

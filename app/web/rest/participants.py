@@ -304,7 +304,7 @@ def leave() -> flask.Response:
     is_alone = authenticator().host is None  # else the host's pages store theirs at this origin too
     response.headers["Clear-Site-Data"] = '"cache", "storage"' if STORAGE.value() and is_alone else '"cache"'
     survey_id = store().queries.survey_id(SURVEY.value())
-    authenticator().resume_cookies.clear(response, survey_id)
+    authenticator().resume_cookies.cookie(survey_id).clear(response)
     authenticator().resume_cookies.embedded(survey_id).clear(response)  # browsers ignore the one of the other context
     return response
 

@@ -3,7 +3,7 @@
 import time
 from collections import OrderedDict
 from contextlib import suppress
-from socket import MSG_PEEK, SHUT_RD, SHUT_WR
+from socket import MSG_PEEK, SHUT_RD
 from typing import Any
 
 from gunicorn import http
@@ -49,10 +49,6 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
     def send(self, data: bytes) -> None:
         with suppress(OSError):
             self.sock.send(data)
-
-    def stop_sending(self) -> None:
-        self.sock.setblocking(False)
-        self.sock.shutdown(SHUT_WR)
 
     def stop_receiving(self) -> None:
         """Let the thread that reads the body find its end, and respond."""

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from selectors import EVENT_READ
-from socket import socket
+from socket import SHUT_WR, socket
 from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
@@ -247,7 +247,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _linger(self, connection: Connection) -> None:
         """Close the connection after the client (RFC 9112, section 9.6), where gunicorn would wait for it."""
         try:
-            connection.stop_sending()
+            connection.sock.setblocking(False)
+            connection.sock.shutdown(SHUT_WR)
         except OSError:
             self._close(connection)
         else:

@@ -106,7 +106,9 @@ class SocketLoop:
         timeout_s = 0.0 if self._calls else max(0.0, self._tick_at - monotonic())
         for key, events in self._selector.select(timeout_s):
             if key.data is None:
-                self._clear_wake_up()
+                with suppress(BlockingIOError):
+                    os.read(self._reader, 64)
+                self._is_woken = False
             else:
                 self._guard(key.data, key.data.on_ready, events)
         self._run_calls()
@@ -116,11 +118,6 @@ class SocketLoop:
             self._tick(now)
         if self.flush():
             self._wake_up.select(RESULTS_S)
-
-    def _clear_wake_up(self) -> None:
-        with suppress(BlockingIOError):
-            os.read(self._reader, 64)
-        self._is_woken = False
 
     def _run_calls(self) -> None:
         for _ in range(len(self._calls)):

@@ -62,7 +62,8 @@ class SessionSocket:
     def join(self, **new: Unpack[NewSession]) -> None:
         """Load or begin the session and serve it; may wait for the database."""
         granted, began_at = granted_at(self._principal), self._store.clock()
-        load = partial(self._load, **new)
+        callback = partial(self._call, self._take_begin_result)
+        load = partial(self._store.turns.join, self._key, subscriber=self, callback=callback, **new)
         # Subscribed first: changes from now on are published, if they are not loaded.
         self._store.subscribers.subscribe(self._key, self)
         try:
@@ -144,10 +145,6 @@ class SessionSocket:
             self._under_way = None
             self._close(INTERNAL_ERROR, INTERNAL_ERROR_TEXT)
             self._proceed()
-
-    def _load(self, **new: Unpack[NewSession]) -> tuple[Snapshot, int, bool]:
-        callback = partial(self._call, self._take_begin_result)
-        return self._store.turns.join(self._key, subscriber=self, callback=callback, **new)
 
     def _begin(self, snapshot: Snapshot, version: int, resumed: bool) -> None:  # noqa: FBT001 - called by the loop
         self._has_begun = True

@@ -204,27 +204,25 @@ class WebSocket:
             if len(self._unsent) > UNSENT_BYTES:
                 self.abort()
             return
-        try:
-            sent = self._socket.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:  # what the client sent before is still read
-            self._is_broken = True
-            return
+        sent = self._send(data)
         if sent < len(data):
             self._unsent += data[sent:]
             self._sent_at = monotonic()
             self._watch()
 
+    def _send(self, data: bytes | bytearray) -> int:
+        """Return how many bytes are no longer to be sent; of a broken connection all."""
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:  # what the client sent before is still read
+            self._is_broken = True
+            return len(data)
+
     def _flush(self) -> None:
         if self._unsent:
-            try:
-                sent = self._socket.send(self._unsent)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._is_broken, sent = True, len(self._unsent)
-            del self._unsent[:sent]
+            del self._unsent[: self._send(self._unsent)]
             self._sent_at = monotonic()
         self._watch()
         if self._is_closing and not self._unsent:
