@@ -122,8 +122,6 @@ class _Response(flask.Response):
 
 
 class _TakenOver(flask.Response):
-    """The connection has become a WebSocket."""
-
     def __call__(self, *_arguments: object) -> Any:  # noqa: ANN401 - nothing is returned
         raise StopIteration
 

@@ -37,7 +37,7 @@ Walk = Callable[..., Snapshot]
 
 
 def create_sqlite(file: Path) -> str:
-    """Write a SQLite file at the newest schema, faster than a migration, and return its URL."""
+    """Copy a migrated SQLite file, and return its URL."""
     file.write_bytes(_migrated_sqlite())
     return f"sqlite:///{file}"
 

@@ -17,7 +17,7 @@ from .command import AsyncPendingCommand, PendingCommand
 from .errors import ClientClosed, PermanentlyRefused
 from .messages import ServerMessage, StateMessage
 from .outbox import MemoryOutbox, Outbox
-from .protocol import ClientProtocol, SurveyCommands, new_command
+from .protocol import SurveyCommands, new_command
 from .timeouts import DEFAULT_TIMEOUTS, ClientTimeouts
 from .transport import authorization_header, encode, open_async_connection, send_async, socket_url
 
@@ -44,6 +44,7 @@ class AsyncSurveyClient(SurveyCommands[Coroutine[Any, Any, AsyncPendingCommand]]
         timeouts: ClientTimeouts = DEFAULT_TIMEOUTS,
         listener: Callable[[ServerMessage], None] | None = None,
     ) -> None:
+        super().__init__(timeouts, listener)
         self._url = socket_url(
             origin, user_id, survey_id, is_audio_mode=is_audio_mode, language=language, parameters=parameters
         )
@@ -51,9 +52,6 @@ class AsyncSurveyClient(SurveyCommands[Coroutine[Any, Any, AsyncPendingCommand]]
         self._owner = f"{user_id} in {survey_id or 'the default survey'}"
         self._outbox = MemoryOutbox() if outbox is None else outbox
         self._outbox_thread = ThreadPoolExecutor(1, "stepkeep-outbox")  # its calls may wait for the disk
-        self._timeouts = timeouts
-        self._listener = listener
-        self._protocol = ClientProtocol(timeouts)
         self._changed = asyncio.Event()
         self._starting = asyncio.Lock()
         self._is_closed = False

@@ -35,8 +35,6 @@ class PendingCommand:
         try:
             return self.future.result(timeout_s)
         except TimeoutError:
-            if self.done:
-                raise
             raise TimeoutError(f"not acknowledged within {timeout_s} s; it stays in the outbox") from None
 
     def resolve(self, result: AckMessage | StepkeepError) -> None:

@@ -29,7 +29,7 @@ class Outbox(Protocol):
     """What the client needs, which never calls two methods at once."""
 
     def load(self, owner: str) -> list[dict[str, Any]]:
-        """Open the outbox of a session; return its commands in order."""
+        """Open a session's outbox; return its commands in order."""
         ...
 
     def add(self, command: dict[str, Any]) -> None:
@@ -181,10 +181,9 @@ class FileOutbox:
         self._lines += 1
 
     def _undo_append(self, file: int, size_bytes: int) -> None:
-        """Cut off a refused command, or accept no more."""
         try:
             os.ftruncate(file, size_bytes)
-        except OSError:
+        except OSError:  # then it accepts no more
             self._close_file()
 
     def _rewrite(self) -> None:

@@ -91,7 +91,7 @@ class ClientProtocol:
         self._queue.add(DRAFT, text)
 
     def next_message(self, now: float) -> tuple[str, str] | float | None:
-        """Return the key and text to send, the seconds to wait, or None until something changes."""
+        """Return the key and text to send, the seconds to wait, or None: until something changes."""
         pause_s = self._paused_until - now
         if pause_s > 0:
             return pause_s
@@ -196,8 +196,10 @@ class SurveyCommands(Generic[Sent]):
         PermanentlyRefused, ClientClosed: the client has stopped.
     """
 
-    _protocol: ClientProtocol
-    _listener: Callable[[ServerMessage], None] | None
+    def __init__(self, timeouts: ClientTimeouts, listener: Callable[[ServerMessage], None] | None) -> None:
+        self._timeouts = timeouts
+        self._listener = listener
+        self._protocol = ClientProtocol(timeouts)
 
     @property
     def is_online(self) -> bool:

@@ -15,7 +15,7 @@ from .command import PendingCommand
 from .errors import ClientClosed, PermanentlyRefused
 from .messages import ServerMessage, StateMessage
 from .outbox import MemoryOutbox, Outbox
-from .protocol import ClientProtocol, SurveyCommands, new_command
+from .protocol import SurveyCommands, new_command
 from .timeouts import DEFAULT_TIMEOUTS, ClientTimeouts
 from .transport import authorization_header, encode, open_connection, send, socket_url
 
@@ -52,17 +52,15 @@ class SurveyClient(SurveyCommands[PendingCommand]):
         timeouts: ClientTimeouts = DEFAULT_TIMEOUTS,
         listener: Callable[[ServerMessage], None] | None = None,
     ) -> None:
+        super().__init__(timeouts, listener)
         self._url = socket_url(
             origin, user_id, survey_id, is_audio_mode=is_audio_mode, language=language, parameters=parameters
         )
         self._headers = authorization_header(token)
         self._owner = f"{user_id} in {survey_id or 'the default survey'}"
         self._outbox = MemoryOutbox() if outbox is None else outbox
-        self._timeouts = timeouts
-        self._listener = listener
         self._changed = threading.Condition()
         self._closing = threading.Event()
-        self._protocol = ClientProtocol(timeouts)
         self._threads: tuple[threading.Thread, ...] = ()
         self._connection: ClientConnection | None = None
 
@@ -124,7 +122,7 @@ class SurveyClient(SurveyCommands[PendingCommand]):
             command.resolve(ClientClosed())
 
     def draft(self, step: str, value: object) -> None:
-        """Send a draft, kept in memory until a newer one."""
+        """Send a draft; a newer one replaces it."""
         text = encode({"type": "draft", "step": step, "value": value})
         with self._changed:
             self._protocol.add_draft(text)

@@ -9,7 +9,7 @@ class ForkAware:
     """Has locks, threads or connections."""
 
     def before_fork(self) -> None:
-        """Wait until no lock is held, which the child would inherit."""
+        """Wait until no lock is held."""
 
     def after_fork_in_parent(self) -> None:
         """Resume."""
@@ -22,7 +22,7 @@ _REGISTERED: "weakref.WeakKeyDictionary[ForkAware, None]" = weakref.WeakKeyDicti
 
 
 def register(aware: ForkAware) -> None:
-    """Call the methods at each fork, in the order of registration, while the object exists."""
+    """Call the methods at each fork, in the order of registration."""
     _REGISTERED[aware] = None
 
 

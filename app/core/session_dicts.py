@@ -1,4 +1,4 @@
-"""Types of sessions and events at every interface: dictionaries, with RFC 3339 times in UTC."""
+"""Types of sessions and events at every interface; times are RFC 3339 in UTC."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
