@@ -231,7 +231,7 @@ async def get_database() -> AsyncDatabase:
 
 
 async def open_store(settings: Settings) -> AsyncSessionStore:
-    """Open the store in a thread, as the blocking ``open_store``."""
+    """Open a store as the blocking ``open_store``."""
     return AsyncSessionStore(await asyncio.to_thread(sessions.open_store, settings))
 
 

@@ -26,7 +26,7 @@ class SurveyClient(SurveyCommands[PendingCommand]):
     """One participant's connection to one survey. Thread-safe.
 
     Args:
-        origin: ``https://host/prefix``; the prefix is a proxy's.
+        origin: ``https://host/prefix``.
         survey_id: None for the server's only or default survey.
         language: of a new session, such as de-AT; None for the survey's own.
         parameters: of a new session: those of the survey with ``from: url``.

@@ -1,4 +1,4 @@
-"""A clock that does not go back."""
+"""A clock that never goes back."""
 
 import logging
 from collections.abc import Callable

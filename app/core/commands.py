@@ -1,4 +1,4 @@
-"""Command-line commands with errors as one line, and exit codes."""
+"""Command-line commands, their errors and exit codes."""
 
 import sys
 from io import TextIOWrapper

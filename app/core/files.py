@@ -49,7 +49,7 @@ def open_new(path: Path) -> BinaryIO:
 
 
 def append_lines(path: Path, lines: bytes) -> None:
-    """Append whole lines, creating the file; safe between threads and processes."""
+    """Append whole lines; safe between threads and processes."""
     is_new = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
     try:

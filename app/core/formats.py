@@ -1,4 +1,4 @@
-"""Formats of ids, durations, rates and hosts, and readable validation errors."""
+"""Formats of ids, durations and hosts, and validation errors."""
 
 import ipaddress
 import re

@@ -45,6 +45,6 @@ def needs_extra(name: str, purpose: str) -> Iterator[None]:
 
 
 def require(module: str, name: str, purpose: str) -> None:
-    """Raise MissingExtra unless a library is installed, without importing it."""
+    """Raise MissingExtra unless a library is installed."""
     if find_spec(module) is None:
         raise MissingExtra(purpose, module, name)
