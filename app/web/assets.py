@@ -49,7 +49,7 @@ _Signature = tuple[tuple[str, int, int], ...]
 
 
 class Assets:
-    """The files of a folder, read again after a change if watched. Safe from any thread."""
+    """The files of a folder. Safe from any thread."""
 
     def __init__(self, folder: Path, *, is_watched: bool) -> None:
         self._folder = folder
@@ -65,7 +65,6 @@ class Assets:
         return f"{release.version}/{_BUNDLES}/{name}" if name in release.bundled else f"{release.version}/{name}"
 
     def respond(self, path: str) -> Response:
-        """Return a file, to be kept only if the path has the current version."""
         release = self._release()
         versioned = _VERSIONED.fullmatch(path)
         asset = release.files.get(versioned["name"] if versioned else path)

@@ -51,7 +51,6 @@ class Authenticator:
         )
 
     def principal(self, key: SessionKey | None = None) -> Principal:
-        """Raise Unauthorized for invalid credentials, RateLimited for too many."""
         credential = self._bearer()
         if credential is not None:
             return self._check(credential)

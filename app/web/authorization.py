@@ -71,7 +71,7 @@ def authorize_all(scope: Scope, action: Action) -> None:
 def authorize_some(
     scope: Scope, action: Action | None, survey_id: str | None = None, **detail: str | int
 ) -> frozenset[str] | None:
-    """Return the surveys to which the principal may do this, None for all; raise if there is none."""
+    """Return the surveys to which the principal may do this, None for all."""
     principal = authenticator().principal()
     surveys = require_some_scope(principal, scope)
     if survey_id is not None:
@@ -92,7 +92,6 @@ def given_parameters(principal: Principal | None, api: Mapping[str, Any] | None 
 
 
 def acquire_own_read(key: SessionKey) -> ExitStack:
-    """Return a participant's slot for a long read, to be closed with the response."""
     if not isinstance(flask.g.get("principal"), Participant):
         return ExitStack()
     return app_context().export_slots.acquire_own(f"{key.survey_id}/{key.user_id}", client_address())
@@ -133,7 +132,6 @@ def may_see_internals(*scopes: Scope, cached_only: bool = False) -> bool:
 
 
 def _only_key(principal: Principal, key: SessionKey) -> SessionKey:
-    """Return a key in the only survey of the caller's credentials, if it is one."""
     if isinstance(principal, Participant) and principal.key.user_id == key.user_id:
         return principal.key
     surveys = limits(principal) or ()

@@ -1,7 +1,4 @@
-"""Responses in gzip, except pages that have a secret or repeat text of the request.
-
-The compressed size would reveal the secret (BREACH, https://www.breachattack.com).
-"""
+"""Responses in gzip, but none with a secret, which its size could reveal (BREACH, https://www.breachattack.com)."""
 
 import gzip
 import http

@@ -22,7 +22,7 @@ EXTENSION = "stepkeep"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppContext:
-    """The parts of a running application, each safe from any thread."""
+    """The parts of a running application, safe from any thread."""
 
     store: SessionStore
     assets: Assets

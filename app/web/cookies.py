@@ -61,7 +61,7 @@ class Cookie:
 
 
 class ResumeCookies:
-    """A cookie for each survey; bounded, since a browser sends all with each request."""
+    """A cookie for each survey; bounded: a browser sends all with each request."""
 
     def __init__(self, store: SessionStore, credentials: Credentials) -> None:
         self._store = store
@@ -72,7 +72,6 @@ class ResumeCookies:
         return Cookie(self._store.settings, f"stepkeep.{survey_id}", "Lax", self._age_s)
 
     def embedded(self, survey_id: str) -> Cookie:
-        """Return the cookie of a frame in another site's page."""
         return Cookie(self._store.settings, f"stepkeep-embedded.{survey_id}", "None", self._age_s, "embed/")
 
     def set(self, response: Response, survey_id: str, token: str) -> None:

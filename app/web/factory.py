@@ -54,7 +54,7 @@ def create_app(
 ) -> flask.Flask:
     """Return the application, its database open and its surveys loaded; raise ConfigurationError.
 
-    With a login it is mounted in another application, which configures logging and proxies.
+    With a login, another application mounts it, and configures logging and proxies.
     """
     settings = settings or read_settings()
     if login is None:
@@ -171,7 +171,7 @@ def _check_handshake() -> flask.Response | None:
 
 
 def check_settings(settings: Settings, *, is_mounted: bool = False) -> None:
-    """Raise ConfigurationError for weak secrets, missing TLS in production, or folders that a server can't use."""
+    """Raise ConfigurationError for settings that a server can't use."""
     signing_secrets(settings)
     url = urlsplit(settings.public_url)
     if settings.environment == "production" and url.scheme == "http" and not is_loopback(url.hostname or ""):

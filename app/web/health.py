@@ -28,7 +28,7 @@ Status = Literal["ok", "warning", "failing"]
 
 
 class Check(NamedTuple):
-    """The health of one part, and a hint on what to do."""
+    """The health of one part."""
 
     name: str
     status: Status = "ok"

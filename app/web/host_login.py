@@ -1,6 +1,6 @@
 """The login of the Flask application that Stepkeep is mounted in: its user is the participant.
 
-Another site's page may send the user's cookie too: its requests have no user, except a link to a page.
+Requests of other sites' pages, which may have the user's cookie, have no user, except a link to a page.
 """
 
 from collections.abc import Callable

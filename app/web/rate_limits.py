@@ -1,7 +1,4 @@
-"""Rate limits of participants and addresses, and other limits of requests and connections.
-
-Development has no rates: everything comes from one address.
-"""
+"""Rate limits of participants and addresses, and other limits of requests and connections."""
 
 import logging
 import sys
@@ -61,7 +58,7 @@ class RateLimits:
     """The settings' rates, counted in Redis or else in each process. Safe from any thread."""
 
     def __init__(self, settings: Settings) -> None:
-        self._is_enabled = settings.environment == "production"
+        self._is_enabled = settings.environment == "production"  # else everything comes from one address
         per_hour = {"address_bytes": RateLimitItemPerHour(settings.address_mib_per_hour * 2**20)}
         self._rates: dict[Rate, RateLimitItem] = {
             rate: per_hour.get(rate) or parse(getattr(settings, rate)) for rate in get_args(Rate)
@@ -79,7 +76,7 @@ class RateLimits:
             raise RateLimited(min(60, self._rates[rate].get_expiry()), _PROBLEMS.get(rate, "Too many requests"), code)
 
     def count_soon(self, rate: Rate, subject: str, cost: int) -> None:
-        """As :meth:`count`, without waiting for Redis: with it, the subject's next call raises."""
+        """Count without waiting for Redis: with it, the subject's next call raises."""
         if self._redis_url is None:
             self.count(rate, subject, cost)
             return

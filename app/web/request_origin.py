@@ -65,12 +65,11 @@ def is_own_origin(settings: Settings) -> bool:
 
 
 def is_own_site() -> bool:
-    """Return whether this server's page or the user sent the request (W3C Fetch Metadata)."""
+    """Return whether this server's page or the user is the sender (W3C Fetch Metadata)."""
     return flask.request.headers.get("Sec-Fetch-Site", "same-origin") in {"same-origin", "none"}
 
 
 def is_link_to_page() -> bool:
-    """Return whether the browser opens a page in a window of its own."""
     request = flask.request
     is_page = request.blueprint in {"pages", "dashboard", "sign_in"} and request.endpoint != "pages.static"
     is_window = (request.headers.get("Sec-Fetch-Mode"), request.headers.get("Sec-Fetch-Dest")) == (

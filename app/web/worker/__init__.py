@@ -1,4 +1,4 @@
-"""gunicorn's worker, which slow clients can't stop, and its limit of descriptors."""
+"""gunicorn's worker, and its limit of descriptors."""
 
 from .descriptors import descriptor_warning, raise_descriptor_limit, spare_descriptors
 from .worker import Worker

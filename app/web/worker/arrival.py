@@ -37,7 +37,7 @@ class Arrival:
 
     @property
     def is_large(self) -> bool:
-        """Whether it is or will be larger than :data:`MAX_BYTES`, or its end can't be found."""
+        """Whether it is too large to be kept, or its end can't be found."""
         return max(len(self.data), self._end or 0) > MAX_BYTES
 
     def add(self, received: bytes) -> int:

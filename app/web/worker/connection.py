@@ -1,4 +1,4 @@
-"""A connection whose request is read without waiting, and the stages in which connections wait."""
+"""Connections whose requests are read without waiting, and the stages in which they wait."""
 
 import time
 from collections import OrderedDict
@@ -16,7 +16,7 @@ _READ_BYTES = 2**16
 
 
 class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
-    """A connection with the parts of its next request that have arrived. The methods do not block."""
+    """A connection with what has arrived of its next request. The methods do not block."""
 
     def __init__(self, *arguments: Any) -> None:  # noqa: ANN401 - gunicorn's
         super().__init__(*arguments)
@@ -51,7 +51,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
             self.sock.send(data)
 
     def stop_receiving(self) -> None:
-        """Let the thread that reads the body find its end, and respond."""
+        """Let the thread that reads the body find its end."""
         with suppress(OSError):  # taken over, or closed by the client
             self.sock.shutdown(SHUT_RD)
 

@@ -7,7 +7,7 @@ FILES = 200  # descriptors for database connections, files and everything else t
 
 
 def raise_descriptor_limit() -> int:
-    """Raise the soft limit, which child processes inherit, to the hard one; return it."""
+    """Raise the soft limit of descriptors to the hard one; return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with suppress(ValueError, OSError):  # the kernel has a lower one (macOS), or forbids it

@@ -1,7 +1,7 @@
 """gunicorn's worker with threads, which gives a request to a thread when all of it has arrived.
 
-gunicorn's own gives it at the first byte: as many slow clients as there are threads stop the server. Here the main loop
-reads, and closes what is too slow. It gives the heartbeat, too: none of these methods may block.
+gunicorn's own gives it at the first byte, so that as many slow clients as threads stop the server. The main loop reads
+here, and closes what is too slow. It gives the heartbeat, too: none of these methods may block.
 """
 
 import errno
@@ -245,7 +245,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._linger(connection)
 
     def _linger(self, connection: Connection) -> None:
-        """Close the connection after the client (RFC 9112, section 9.6), where gunicorn would wait for it."""
+        """Let the client close first (RFC 9112, section 9.6), without waiting as gunicorn would."""
         try:
             connection.sock.setblocking(False)
             connection.sock.shutdown(SHUT_WR)

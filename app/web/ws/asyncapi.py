@@ -166,7 +166,7 @@ _QUERY = {
 
 @cache
 def asyncapi_document() -> dict[str, Any]:
-    """Return the shared AsyncAPI 3.0 document, not to be changed."""
+    """Return the shared document, not to be changed."""
     _, models = models_json_schema(
         [(model, "serialization") for model in (*get_args(ServerMessage), AuthReceived)], ref_template=REFERENCE
     )

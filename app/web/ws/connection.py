@@ -45,7 +45,7 @@ def survey_socket(ws: WebSocket, user_id: str) -> None:
 
 
 class _Admission:
-    """A client whose session is not on its socket yet."""
+    """A client without a session on its socket."""
 
     def __init__(self, ws: WebSocket, context: AppContext, user_id: str) -> None:
         self._ws = ws
@@ -86,7 +86,6 @@ class _Admission:
             self._ws.loop.call(self._ws.serve, self)
 
     def on_frame(self, _is_message: bool) -> bool:  # noqa: FBT001 - called by Frames
-        """Leave later messages to the session's budget."""
         return True
 
     def on_limit(self) -> None:

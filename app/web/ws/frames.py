@@ -1,6 +1,6 @@
 """WebSocket frames of a server (RFC 6455), without I/O.
 
-A text message in one frame, as participants send, is decoded here, in a third of the time of ``websockets``.
+Text messages in one frame are decoded here, in a third of the time of ``websockets``.
 """
 
 import codecs
@@ -33,7 +33,7 @@ _SHORT = 125
 
 
 class Frames:
-    """The frames of one connection, from its handshake to its close.
+    """The frames of one connection.
 
     Args:
         on_frame: called with whether a frame is a whole text message; after False, this and later frames are ignored.

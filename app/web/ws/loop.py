@@ -39,7 +39,7 @@ class Served(Protocol):
 
 
 class SocketLoop:
-    """Serves sockets. Only :meth:`call` and :meth:`run_in_thread` are for other threads."""
+    """Serves sockets. Other threads use only :meth:`call` and :meth:`run_in_thread`."""
 
     def __init__(self) -> None:
         self.flush: Callable[[], bool] = lambda: False  # at the end of each round; whether results are expected soon
@@ -55,7 +55,7 @@ class SocketLoop:
         self._openers = ThreadPoolExecutor(OPENING_THREADS, "stepkeep-opening")
 
     def call(self, function: Callable[..., object], *arguments: object) -> None:
-        """Run a function in the loop's thread, in the order of the calls."""
+        """Run a function in the loop's thread, in order."""
         self._calls.append(partial(function, *arguments) if arguments else function)
         if self._is_woken:
             return

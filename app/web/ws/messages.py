@@ -142,7 +142,7 @@ def parse(frame: str | bytes) -> ClientMessage:
 
 
 def readable_id(text: str) -> str | None:
-    """Return the id of invalid JSON, or of its beginning: without it, the client would send the command again."""
+    """Return the id of invalid JSON, or of its beginning, so that the client does not send the command again."""
     parts = _PARTS.findall(text)
     depth, ids = 0, []
     for index, part in enumerate(parts):

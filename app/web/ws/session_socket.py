@@ -98,7 +98,6 @@ class SessionSocket:
         return self._limit is None
 
     def on_limit(self) -> None:
-        """Answer what came before."""
         self._ws.pause()
         self._proceed()
 
@@ -218,7 +217,6 @@ class SessionSocket:
         return False
 
     def _handle(self, message: Message) -> None:
-        """Handle the first waiting message, unless it must wait for a draft."""
         try:
             parsed = messages.parse(message)
         except messages.BadMessage as error:
@@ -235,7 +233,7 @@ class SessionSocket:
         if command is None:
             self._send({"type": "pong"})
         elif self._must_save_draft(command):
-            self._save_draft()
+            self._save_draft()  # the message waits for it
             return
         elif isinstance(command, Draft):
             self._keep_draft(command, messages.size_bytes(message))
@@ -278,7 +276,6 @@ class SessionSocket:
         self._continue(command, result)
 
     def _take_draft_result(self, draft: AnyCommand, result: Result | Queued | Exception) -> None:
-        """Answer nothing: after a refusal, the client still has the draft."""
         if isinstance(result, Unauthorized):
             self._refuse(4401, "unauthorized", result.message, "refused")
         elif isinstance(result, Unavailable) and isinstance(draft, Draft) and not (self._waiting or self._has_ended):

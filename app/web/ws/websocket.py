@@ -55,7 +55,7 @@ class Handler(Protocol):
 class WebSocket:
     """A connection whose sizes, buffers and waits are bounded.
 
-    flask-sock makes and closes it in the request's thread; all other methods are for the loop's thread.
+    flask-sock makes and closes it in the request's thread; all else is for the loop's.
     """
 
     def __init__(
@@ -211,7 +211,7 @@ class WebSocket:
             self._watch()
 
     def _send(self, data: bytes | bytearray) -> int:
-        """Return how many bytes are no longer to be sent; of a broken connection all."""
+        """Return how many bytes need not be sent again; of a broken connection all."""
         try:
             return self._socket.send(data)
         except BlockingIOError:
@@ -229,7 +229,7 @@ class WebSocket:
             self._shut_down()
 
     def _watch(self) -> None:
-        """Read nothing more from a client that does not read what it asked for."""
+        """Read nothing from a client that does not read what it asked for."""
         if self._has_ended:
             return
         is_reading = self._is_closing or not (self._is_paused or self._unsent)
