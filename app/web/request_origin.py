@@ -1,4 +1,4 @@
-"""The client's address, and the page that sent the request."""
+"""Where a request comes from: the client's address and languages, and the page that sent it."""
 
 import ipaddress
 from functools import lru_cache
@@ -6,12 +6,15 @@ from urllib.parse import urlsplit
 
 import flask
 
-from ..core.formats import is_loopback
+from ..core.formats import is_language, is_loopback
 from ..errors import Forbidden
 from ..settings import Settings
 
 # For the developer of the page; fits a WebSocket's close reason.
 ORIGIN_NOT_ALLOWED = "Pages of this origin are not allowed. The operator can add it to STEPKEEP_ALLOWED_ORIGINS."
+
+LANGUAGE_PARAMETER = "lang"
+MAX_LANGUAGES = 20
 
 _PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 
@@ -32,6 +35,18 @@ def network_of(text: str) -> str:
     if address.ipv4_mapped is not None:  # a dual-stack socket: all of IPv4 would share one /64
         return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((address, 64), strict=False))
+
+
+def wanted_languages(named: str | None = None) -> tuple[str, ...]:
+    """Return the tags of ``?lang=`` (or ``named``) and Accept-Language (RFC 9110, 12.5.4), the best first."""
+    accepted = (tag for tag, quality in flask.request.accept_languages if quality > 0)
+    first = named_language() if named is None else named
+    return (*((first,) if first else ()), *filter(is_language, accepted))[:MAX_LANGUAGES]
+
+
+def named_language() -> str | None:
+    tag = flask.request.args.get(LANGUAGE_PARAMETER, "")
+    return tag if is_language(tag) else None
 
 
 def public_url(settings: Settings, path: str) -> str:

@@ -13,7 +13,7 @@ from ...errors import StepkeepError
 from ...survey import Given, Rejection, SessionKey, SessionState, Snapshot, Survey, apply, decide
 from ..authorization import given_parameters
 from ..context import store
-from ..request_language import wanted_languages
+from ..request_origin import wanted_languages
 from ..ws import messages
 
 TIMEOUT_S = 0.5

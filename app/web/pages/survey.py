@@ -12,14 +12,13 @@ from markupsafe import Markup
 from werkzeug import Response
 
 from ...access import Participant, new_user_id
-from ...core.languages import Message, text
+from ...core.languages import Message, best_match, languages, text
 from ...errors import Forbidden, RateLimited, StepkeepError, StorageLow, Unauthorized, Unavailable
-from ...survey import MarkdownText, SessionKey, Survey
+from ...survey import MarkdownText, SessionKey, SessionState, Survey, with_filled_heading
 from ..authorization import admit_new_participant
 from ..compression import forbid_compression
 from ..context import app_context, authenticator, form_digest, store
-from ..request_language import LANGUAGE_PARAMETER, in_wanted_language, page_language
-from ..request_origin import require_same_origin
+from ..request_origin import LANGUAGE_PARAMETER, named_language, require_same_origin, wanted_languages
 from .opening import Opening, preview_opening, read_opening
 
 pages = flask.Blueprint("pages", __name__)
@@ -39,7 +38,7 @@ def asset_url(name: str) -> str:
 
 @pages.get("/")
 def list_surveys() -> Response:
-    surveys = [in_wanted_language(survey) for survey in _surveys().values() if _is_listed(survey)]
+    surveys = [_in_wanted_language(survey) for survey in _surveys().values() if _is_listed(survey)]
     return participants_page("index.html", surveys=surveys)
 
 
@@ -53,7 +52,7 @@ def take_survey(survey_id: str) -> Response:
     try:
         participant = _participant(survey_id)
     except Unauthorized:
-        shown = in_wanted_language(survey) if survey is not None and survey.access == "public" else None
+        shown = _in_wanted_language(survey) if survey is not None and survey.access == "public" else None
         anew = None if shown is None else survey_address(shown, "pages.begin_again")
         return participants_page("ended.html", status=401, survey=shown, anew=anew)
     host = authenticator().host
@@ -90,7 +89,7 @@ def resume() -> Response:
 @pages.get("/left")
 def left() -> Response:
     """Show which surveys the browser still has, and how a shared device begins again."""
-    surveys = [in_wanted_language(survey) for survey in _surveys().values() if _has_session(survey)]
+    surveys = [_in_wanted_language(survey) for survey in _surveys().values() if _has_session(survey)]
     anew = _surveys().get(flask.request.args.get("survey", ""))
     if anew is not None and anew.access == "closed":
         anew = None
@@ -100,12 +99,12 @@ def left() -> Response:
 
 @pages.errorhandler(Unauthorized)
 def ask_to_sign_in(_error: Unauthorized) -> Response:
-    return to_host_login(text(page_language(), "pages.refused.sign_in"), page_language())
+    return to_host_login(text(_page_language(), "pages.refused.sign_in"), _page_language())
 
 
 @pages.errorhandler(Forbidden)
 def refuse(error: Forbidden) -> Response:
-    language = page_language()
+    language = _page_language()
     why = error.message if authenticator().is_development else text(language, "pages.refused.forbidden")
     return participants_page("refused.html", language=language, status=403, why=why)
 
@@ -113,7 +112,7 @@ def refuse(error: Forbidden) -> Response:
 @pages.errorhandler(RateLimited)
 @pages.errorhandler(Unavailable)
 def postpone(error: RateLimited | Unavailable) -> Response:
-    language = page_language()
+    language = _page_language()
     code, retry_after_s = "unavailable", 5
     if isinstance(error, RateLimited | StorageLow):
         code, retry_after_s = error.code, error.retry_after_s
@@ -151,14 +150,14 @@ def to_host_login(why: str, language: str = "en") -> Response:
 
 
 def survey_page(survey: Survey, opening: Opening, **context: object) -> Response:
-    shown = in_wanted_language(survey, opening.language, opening.state)
+    shown = _in_wanted_language(survey, opening.language, opening.state)
     return participants_page(
         "survey.html", language=shown.shown_language, survey=shown, opening=opening.message, **context
     )
 
 
 def participants_page(template: str, *, language: str | None = None, **context: Any) -> Response:  # noqa: ANN401 - as page
-    language = language or page_language()
+    language = language or _page_language()
     response = page(template, language=language, **context)
     response.content_language.add(language)
     response.vary.add("Accept-Language")
@@ -249,3 +248,15 @@ def _has_session(survey: Survey) -> bool:
 
 def _surveys() -> Mapping[str, Survey]:
     return store().catalogue.surveys
+
+
+def _page_language() -> str:
+    """Return the language of a page that belongs to no survey."""
+    return best_match(wanted_languages(), languages()) or "en"
+
+
+def _in_wanted_language(survey: Survey, chosen: str | None = None, state: SessionState | None = None) -> Survey:
+    """Return the survey in the request's language, else the session's, with values in its heading."""
+    wanted = wanted_languages() if chosen is None else tuple(filter(None, (named_language(), chosen)))
+    shown = survey.in_language(survey.offered_language(*wanted))
+    return with_filled_heading(shown, store().clock(), state)

@@ -20,7 +20,7 @@ from ..authorization import (
     requester_granted_at,
 )
 from ..context import authenticator, store
-from ..request_language import wanted_languages
+from ..request_origin import wanted_languages
 from ..ws import messages
 from ..ws.asyncapi import AckSent, PongSent, SessionSent
 from .bodies import json_object, json_response, parse_body, problem, success

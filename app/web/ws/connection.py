@@ -16,8 +16,7 @@ from ...survey import SessionKey
 from ..authorization import audit, given_parameters
 from ..context import AppContext, app_context
 from ..rate_limits import MessageBudget
-from ..request_language import wanted_languages
-from ..request_origin import ORIGIN_NOT_ALLOWED, client_address, is_allowed_origin
+from ..request_origin import ORIGIN_NOT_ALLOWED, client_address, is_allowed_origin, wanted_languages
 from ..security_log import Event, Source, current_source
 from . import messages
 from .frames import Message
