@@ -13,7 +13,7 @@ import flask
 from werkzeug import Response
 from werkzeug.exceptions import NotFound
 
-from .compression import MIN_BYTES, accepts_gzip, encode
+MIN_COMPRESSED_BYTES = 1000  # smaller bodies fit a packet anyway
 
 _BUNDLES = "bundle"
 _DIGEST_LENGTH = 16  # characters, 64 bits; bundle/build.mjs has the same
@@ -33,7 +33,7 @@ class _Asset:
 
     @cached_property
     def compressed(self) -> bytes | None:
-        if len(self.content) < MIN_BYTES or not _COMPRESSED.fullmatch(self.mimetype):
+        if len(self.content) < MIN_COMPRESSED_BYTES or not _COMPRESSED.fullmatch(self.mimetype):
             return None
         return gzip.compress(self.content, mtime=0)
 
@@ -117,3 +117,12 @@ def _current_bundles(files: dict[str, _Asset]) -> list[str]:
         for name, sources in bundles.items()
         if f"{_BUNDLES}/{name}" in files and all(digests.get(source) == digest for source, digest in sources.items())
     ]
+
+
+def accepts_gzip() -> bool:
+    return flask.request.accept_encodings["gzip"] > 0
+
+
+def encode(response: Response, compressed: bytes) -> None:
+    response.set_data(compressed)
+    response.headers["Content-Encoding"] = "gzip"

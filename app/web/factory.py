@@ -23,7 +23,6 @@ from ..sessions import SessionStore, open_store
 from ..settings import Settings, read_settings
 from .assets import Assets
 from .authentication import SUBPROTOCOL, Authenticator, MetricsKeyCache, signing_secrets
-from .compression import compress
 from .context import EXTENSION, AppContext, app_context, authenticator
 from .health import Gauges, HealthChecks
 from .host_login import HostLogin
@@ -36,9 +35,9 @@ from .pages.texts import texts
 from .rate_limits import ConnectionLimits, ExportSlots, Throttle
 from .request_log import observe
 from .request_origin import ORIGIN_NOT_ALLOWED, client_address, is_refused_preflight, require_loopback
+from .responses import add_security_headers, allow_origins, compress
 from .rest.bodies import answer_error
 from .rest.documents import RESOURCES, documents
-from .security_headers import add_security_headers, allow_origins
 from .security_log import SecurityLog
 from .ws.connection import sock
 from .ws.loop import SocketLoop

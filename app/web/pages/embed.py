@@ -11,9 +11,9 @@ from werkzeug import Response
 from ...access import Participant, Principal
 from ...errors import NoSuchSurvey, Unauthorized
 from ...survey import Survey
-from ..compression import forbid_compression
 from ..context import authenticator, store
 from ..request_origin import frame_ancestors, require_same_origin
+from ..responses import forbid_compression
 from .opening import preview_opening, read_opening
 from .survey import new_key, participants_page, survey_address, survey_page
 

@@ -16,9 +16,9 @@ from ...core.languages import Message, best_match, languages, text
 from ...errors import Forbidden, RateLimited, StepkeepError, StorageLow, Unauthorized, Unavailable
 from ...survey import MarkdownText, SessionKey, SessionState, Survey, with_filled_heading
 from ..authorization import admit_new_participant
-from ..compression import forbid_compression
 from ..context import app_context, authenticator, form_digest, store
 from ..request_origin import LANGUAGE_PARAMETER, named_language, require_same_origin, wanted_languages
+from ..responses import forbid_compression
 from .opening import Opening, preview_opening, read_opening
 
 pages = flask.Blueprint("pages", __name__)

@@ -1,5 +1,6 @@
-"""Security headers of every response (OWASP ASVS 5.0, V3.4), and CORS."""
+"""What responses get: compression, security headers (OWASP ASVS 5.0, V3.4), and CORS."""
 
+import gzip
 import http
 import re
 
@@ -7,8 +8,12 @@ import flask
 import flask_cors
 
 from ..settings import Settings
+from .assets import MIN_COMPRESSED_BYTES, accepts_gzip, encode
 from .context import authenticator, store
 from .request_origin import allowed_origins, frame_ancestors
+
+_COMPRESSED_TYPES = {"text/html", "application/json"}
+_COMPRESSION_LEVEL = 6
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -25,6 +30,25 @@ _HEADERS = {
 }
 
 HSTS = "max-age=63072000; includeSubDomains"  # two years, as preload lists require (hstspreload.org)
+
+
+def forbid_compression() -> None:
+    """Leave a response with a secret as it is: its size could reveal it (BREACH, https://www.breachattack.com)."""
+    flask.g.is_incompressible = True
+
+
+def compress(response: flask.Response) -> flask.Response:
+    """Leave streams as they are, and bodies with an ETag, which names their bytes."""
+    request = flask.request
+    is_whole = request.method == "GET" and response.status_code == http.HTTPStatus.OK and not response.is_streamed
+    if not is_whole or response.mimetype not in _COMPRESSED_TYPES or flask.g.get("is_incompressible"):
+        return response
+    if "ETag" in response.headers or "Content-Encoding" in response.headers:
+        return response
+    response.vary.add("Accept-Encoding")
+    if accepts_gzip() and len(body := response.get_data()) >= MIN_COMPRESSED_BYTES:
+        encode(response, gzip.compress(body, _COMPRESSION_LEVEL, mtime=0))
+    return response
 
 
 def add_security_headers(response: flask.Response) -> flask.Response:
