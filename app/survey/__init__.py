@@ -5,16 +5,7 @@
 
 from ..core.session_dicts import Status
 from . import commands
-from .checks import (
-    Finding,
-    ValueFacts,
-    ValueKind,
-    check_survey,
-    file_error,
-    parse_survey,
-    sample_answers,
-    value_facts,
-)
+from .checks import Finding, ValueFacts, ValueKind, check_survey, file_error, parse_survey, sample_answers, value_facts
 from .client_steps import with_html
 from .commands import (
     Answer,

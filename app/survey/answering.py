@@ -14,7 +14,8 @@ from .piping import fill, insertions_of
 from .resolve import resolve, resolve_at
 from .scopes import expression_context, present_scope, route_scope, value_text
 from .state import SessionState
-from .types import Check, FieldStep, InvalidAnswer, PageStep, Step, unknown_fields
+from .types import FieldStep, PageStep, Step
+from .types.step import Check, InvalidAnswer, unknown_fields
 
 _LEVELS: tuple[tuple[str, RejectCode], ...] = (("error", "invalid_answer"), ("warning", "confirm"))
 

@@ -21,7 +21,8 @@ from .expressions import (
     without_value,
 )
 from .state import END
-from .types import FieldStep, OptionValue, PageStep, Step
+from .types import FieldStep, PageStep, Step
+from .types.choice import OptionValue
 
 Rules = tuple[tuple[Expression | None, str], ...]
 """Each condition with the step it leads to; None always holds."""

@@ -9,14 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from ..core import strict_json
-from ..core.formats import (
-    DURATION,
-    LANGUAGE,
-    MAX_LANGUAGE_LENGTH,
-    SURVEY_ID,
-    duration_us,
-    validation_message,
-)
+from ..core.formats import DURATION, LANGUAGE, MAX_LANGUAGE_LENGTH, SURVEY_ID, duration_us, validation_message
 from ..core.languages import best_match
 from ..errors import InvalidJson, SurveyFileError
 from .client_steps import ClientSteps
@@ -27,7 +20,8 @@ from .parameters import MAX_PARAMETERS, RESERVED, Parameter
 from .piping import filled_fields, insertions_of, text_without_session
 from .step_graph import StepGraph
 from .texts import SOURCES, InLanguage, LanguageTag, OneLine, TextLanguage, with_maps
-from .types import STEP_TYPES, Expression, FieldStep, Flag, PageStep, Step, StrictModel, Value, is_absent
+from .types import STEP_TYPES, FieldStep, PageStep, Step, Value
+from .types.step import Expression, Flag, StrictModel, is_absent
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 """Of a parameter or a computed value: a name in expressions."""

@@ -10,7 +10,7 @@ from ..core.formats import is_loopback
 from .markdown import MarkdownText
 from .piping import PipedText, ValueText, fill, mark, unmark
 from .texts import InLanguage, OneLine
-from .types import Expression, Flag, StrictModel, is_absent
+from .types.step import Expression, Flag, StrictModel, is_absent
 
 
 class Ending(StrictModel):

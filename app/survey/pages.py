@@ -8,7 +8,8 @@ from .definition import Survey
 from .expressions import Scope
 from .scopes import expression_context
 from .state import SessionState
-from .types import FieldStep, OptionsStep, PageStep
+from .types import FieldStep, PageStep
+from .types.choice import OptionsStep
 
 
 class Fitted(NamedTuple):

@@ -9,16 +9,9 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from ..core import strict_json
 from ..core.formats import MAX_COMMAND_BYTES, validation_message
 from ..errors import InvalidInput, InvalidJson
-from .types import (
-    MAX_UNKNOWN_FIELDS,
-    InvalidAnswer,
-    OptionItem,
-    OptionsStep,
-    Step,
-    StrictModel,
-    is_absent,
-    require_plain,
-)
+from .types import Step
+from .types.choice import OptionItem, OptionsStep, require_plain
+from .types.step import MAX_UNKNOWN_FIELDS, InvalidAnswer, StrictModel, is_absent
 
 RESERVED = frozenset({"survey", "is_audio", "lang", "token"})
 """Names of query parameters that the page and the socket read themselves."""
@@ -73,8 +66,7 @@ class Parameter(StrictModel):
     ] = None
     default: Annotated[Any, Field(description="Value where none is given", exclude_if=is_absent)] = None
     options: Annotated[
-        tuple[OptionItem, ...],
-        Field(strict=False, max_length=1000, description="Of a choice", exclude_if=is_absent),
+        tuple[OptionItem, ...], Field(strict=False, max_length=1000, description="Of a choice", exclude_if=is_absent)
     ] = ()
     min: Annotated[_NO_BOUND, Field(description="Of a number or a time")] = None
     max: Annotated[_NO_BOUND, Field(description="Of a number or a time")] = None

@@ -12,7 +12,9 @@ from .definition import Survey
 from .expressions import EvaluationError, Expression, Scope
 from .piping import as_text
 from .scopes import present_scope
-from .types import BaseStep, FieldStep, InvalidAnswer, Option, OptionValue, PageStep, Step
+from .types import BaseStep, FieldStep, PageStep, Step
+from .types.choice import Option, OptionValue
+from .types.step import InvalidAnswer
 
 S = TypeVar("S", bound=BaseStep)
 

@@ -12,7 +12,8 @@ from .definition import Survey
 from .pages import fit_page
 from .scopes import expression_context
 from .state import END, SessionState
-from .types import OptionsStep, PageStep
+from .types import PageStep
+from .types.choice import OptionsStep
 
 MAX_PASSES = 30
 """After so many, no answer counts before its step is reached, so that one turn cannot take long."""

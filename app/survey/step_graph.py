@@ -78,11 +78,7 @@ class StepGraph:
     endless: tuple[str, ...]  # steps from which no answer leads to the end
 
     @classmethod
-    def build(
-        cls,
-        conditions: Conditions,
-        possible_answers: Mapping[str, tuple[object, ...] | None],
-    ) -> "StepGraph":
+    def build(cls, conditions: Conditions, possible_answers: Mapping[str, tuple[object, ...] | None]) -> "StepGraph":
         rules, shown = conditions.rules, conditions.shown
         ids = tuple(rules)
         following = dict(zip(ids, (*ids[1:], END), strict=True))

@@ -16,7 +16,9 @@ from playwright.sync_api import BrowserContext, expect
 
 from app import __version__
 from app.survey.client_steps import RULES
-from app.survey.types import STEP_TYPES, Image, Option
+from app.survey.types import STEP_TYPES
+from app.survey.types.choice import Option
+from app.survey.types.step import Image
 from tests.browser.programs import program
 from tests.conftest import ROOT, Server
 from tests.docs.pages import blocks

@@ -20,7 +20,8 @@ from app.survey.flow import decide
 from app.survey.markdown import MarkdownText
 from app.survey.state import SessionState, apply
 from app.survey.texts import is_text_field
-from app.survey.types import STEP_TYPES, BaseStep, Option, Row
+from app.survey.types import STEP_TYPES, BaseStep, Row
+from app.survey.types.choice import Option
 from app.survey.types.step import Check, Code, Image, Rule, StrictModel
 from tests.conftest import ROOT
 from tests.docs.pages import Table, anchor_of, blocks, tables, unquoted

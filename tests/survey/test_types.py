@@ -9,18 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from app.survey.checks import parse_survey
-from app.survey.types import (
-    STEP_TYPES,
-    BaseStep,
-    GridStep,
-    InvalidAnswer,
-    PageStep,
-    SampleRequest,
-    Step,
-    StepType,
-    chosen_value,
-)
+from app.survey.types import STEP_TYPES, BaseStep, GridStep, PageStep, SampleRequest, Step, StepType, chosen_value
 from app.survey.types.moments import MonthStep
+from app.survey.types.step import InvalidAnswer
 from tests.conftest import ROOT
 
 EXAMPLES = parse_survey((ROOT / "tests/survey/every_field.yaml").read_text(), "every_field.yaml").steps

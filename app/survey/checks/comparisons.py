@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from ..expressions import Alternative, Possible, number_text, types
-from ..types import BaseStep, InvalidAnswer
+from ..types import BaseStep
+from ..types.step import InvalidAnswer
 from .findings import Findings
 
 _SHOWN = 8

@@ -9,7 +9,8 @@ from ..conditions import compile_conditions
 from ..definition import Survey
 from ..state import END
 from ..step_graph import StepGraph
-from ..types import STEP_TYPES, InfoStep
+from ..types import STEP_TYPES
+from ..types.info import InfoStep
 from .document import Document, Path
 from .findings import Findings
 from .places import answer_places, step_indexes

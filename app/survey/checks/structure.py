@@ -15,7 +15,8 @@ from ...core import strict_json
 from ...core.formats import validation_message
 from ..definition import Survey, parse_structure, text_language
 from ..parameters import Parameter
-from ..types import STEP_TYPES, BaseStep, InfoStep, Step
+from ..types import STEP_TYPES, BaseStep, Step
+from ..types.info import InfoStep
 from .document import Document, Path
 from .findings import Findings
 from .hints import missing_braces, wrong_type

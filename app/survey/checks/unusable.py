@@ -7,7 +7,9 @@ from ...core import strict_json
 from ...core.formats import MAX_COMMAND_BYTES
 from ..endings import inserts_in_query
 from ..resolve import hide_options
-from ..types import OTHER_LENGTH, BaseStep, GridStep, InvalidAnswer, Option, PageStep, chosen_value
+from ..types import BaseStep, GridStep, PageStep, chosen_value
+from ..types.choice import OTHER_LENGTH, Option
+from ..types.step import InvalidAnswer
 from .document import Document, Path
 from .findings import Findings
 from .hints import missing_braces

@@ -8,16 +8,7 @@ from pydantic import Field, field_validator
 
 from ...core.formats import STEP_ID
 from ..texts import OneLine
-from .choice import (
-    ChoiceStep,
-    Option,
-    Options,
-    OptionValue,
-    find_option,
-    first_repeated,
-    number_options,
-    require_plain,
-)
+from .choice import ChoiceStep, Option, Options, OptionValue, find_option, first_repeated, number_options, require_plain
 from .choices import ChoicesStep
 from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
 from .step import BaseStep, Code, InvalidAnswer, SampleRequest, StrictModel, Value, is_absent, newest, unknown_fields
@@ -146,11 +137,7 @@ class GridStep(BaseStep):
                 continue
             columns += [
                 AnswerColumn(
-                    kind="chosen",
-                    label=f"{label}: {one.label}",
-                    suffix=f"_{row.id}_{one.code}",
-                    option=one,
-                    row=row.id,
+                    kind="chosen", label=f"{label}: {one.label}", suffix=f"_{row.id}_{one.code}", option=one, row=row.id
                 )
                 for one in coded
             ]
@@ -189,11 +176,7 @@ def _is_chosen(cell: object) -> bool:
 
 
 def _to_cells(
-    rows: Sequence[str],
-    codes: Mapping[Any, CodedValue],
-    value: object,
-    *,
-    multiple: bool,
+    rows: Sequence[str], codes: Mapping[Any, CodedValue], value: object, *, multiple: bool
 ) -> Sequence[Cell] | None:
     if not isinstance(value, Mapping) or not value.keys() <= set(rows):
         return None

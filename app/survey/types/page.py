@@ -7,16 +7,13 @@ from pydantic import Field, field_validator
 
 from .boolean import BooleanStep
 from .choice import ChoiceStep
-from .choices import ChoicesStep
+from .choices import ChoicesStep, RankingStep
 from .columns import AnswerColumns
-from .contact import EmailStep, PhoneStep
 from .info import InfoStep
 from .moments import DateStep, DatetimeStep, MonthStep, TimeStep
-from .number import NumberStep
-from .ranking import RankingStep
-from .scale import ScaleStep
+from .number import NumberStep, ScaleStep
 from .step import BaseStep, InvalidAnswer, SampleRequest
-from .text import TextStep
+from .text import EmailStep, PhoneStep, TextStep
 
 MAX_FIELDS = 200
 

@@ -145,20 +145,14 @@ class Code(StrictModel):
 class Image(StrictModel):
     """A picture beside a question or an option."""
 
-    file: Annotated[
-        str,
-        Field(
-            pattern=MEDIA_FILE,
-            description="Name of a file in the folder `media` of the surveys",
-        ),
-    ]
+    file: Annotated[str, Field(pattern=MEDIA_FILE, description="Name of a file in the folder `media` of the surveys")]
     alt: Annotated[str, Field(max_length=2000, description="What the picture says, for screen readers"), InLanguage]
 
 
 class BaseStep(StrictModel):
     """One step of a survey.
 
-    A type is a subclass in a module of its own, listed in ``STEP_TYPES``; everything else in the application asks it.
+    A type is a subclass, listed in ``STEP_TYPES``; everything else in the application asks it.
     """
 
     # A survey's revision hashes the fields in this order.

@@ -1,4 +1,4 @@
-"""Text: what the participant types."""
+"""Text, email and phone: what the participant types."""
 
 import re
 from collections.abc import Mapping
@@ -25,8 +25,33 @@ _FOR_PATTERNS = (
     "demo", "DEMO", "demo demo", "123", "1",
 )  # fmt: skip
 
+_EMAIL_LENGTH = 254
+"""RFC 5321, 4.5.3.1.3, without the angle brackets."""
 
-class TextStep(BaseStep):
+_LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
+_EMAIL = re.compile(rf"(?![^@]{{65}})[\w!#$%&'*+/=?^`{{|}}~-]+(?:\.[\w!#$%&'*+/=?^`{{|}}~-]+)*@(?:{_LABEL}\.)+{_LABEL}")
+"""HTML's, with letters of any script, and with a dot in the domain."""
+
+_PHONE = re.compile(r"\+[0-9]{6,15}")
+_NOT_STORED = re.compile(r"[\s.()\[\]\u2010-\u2015-]")
+"""Spaces, dots, dashes and brackets."""
+
+
+class TypedStep(BaseStep):
+    """A step whose answer the participant types."""
+
+    is_typed = True
+    value_types = frozenset({str})
+
+    def is_empty(self, value: object) -> bool:
+        return value is None or value == ""
+
+    @classmethod
+    def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
+        return one_column(AnswerColumn(kind="text", label=newest(revisions).prompt), str)
+
+
+class TextStep(TypedStep):
     """Text that the participant types."""
 
     type: Literal["text"]
@@ -38,8 +63,6 @@ class TextStep(BaseStep):
     ] = None
     placeholder: Placeholder = None
 
-    is_typed = True
-    value_types = frozenset({str})
     statistics = frozenset({"lengths"})
     answering_s = 7.0
 
@@ -63,9 +86,6 @@ class TextStep(BaseStep):
             raise InvalidAnswer("refusals.wrong_format")
         return value
 
-    def is_empty(self, value: object) -> bool:
-        return value is None or value == ""
-
     def accepts_draft(self, value: object) -> bool:
         return len(value) <= self.max_length if isinstance(value, str) else super().accepts_draft(value)
 
@@ -75,9 +95,48 @@ class TextStep(BaseStep):
         count = 1 + min(int(request.random.lognormvariate(0.5, 0.7)), 8)
         return ", ".join(request.random.sample(PHRASES, count))[: self.max_length].rstrip()
 
-    @classmethod
-    def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        return one_column(AnswerColumn(kind="text", label=newest(revisions).prompt), str)
+
+class ContactStep(TypedStep):
+    """A step whose answer is one address."""
+
+    placeholder: Placeholder = None
+
+    statistics = frozenset()
+    answering_s = 9.0
+
+    def has_form(self, value: object) -> bool:
+        return self.accepts(value)
+
+
+class EmailStep(ContactStep):
+    """An email address."""
+
+    type: Literal["email"]
+
+    def check_answer(self, value: object) -> str:
+        address = value.strip() if isinstance(value, str) else ""
+        if len(address) > _EMAIL_LENGTH or not _EMAIL.fullmatch(address):
+            raise InvalidAnswer("refusals.must_be_email")
+        return address
+
+    def sample(self, request: SampleRequest) -> object:
+        return f"demo{int(request.random.random() * 10_000)}@example.org"
+
+
+class PhoneStep(ContactStep):
+    """A phone number with its country code, stored as + and digits."""
+
+    type: Literal["phone"]
+
+    def check_answer(self, value: object) -> str:
+        number = _NOT_STORED.sub("", value) if isinstance(value, str) else ""
+        if not _PHONE.fullmatch(number):
+            raise InvalidAnswer("refusals.must_be_phone")
+        return number
+
+    def sample(self, request: SampleRequest) -> object:
+        """Return one of the numbers that are reserved for fiction."""
+        return f"+1202555{100 + int(request.random.random() * 100):04}"
 
 
 def _compile(pattern: str) -> Any:  # noqa: ANN401 - re2 has no types
