@@ -291,7 +291,10 @@ def parse_definition(definition: str, name: str) -> Survey:
     except InvalidJson as error:
         raise SurveyFileError(name, error.place, error.problem) from error
     except ValidationError as error:
-        raise _refused(name, error) from error
+        errors = error.errors(include_url=False)
+        # A misspelt field is also a missing one; its name is the better hint.
+        first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+        raise SurveyFileError(name, _place(first["loc"]), validation_message(first)) from error
     survey.__dict__["definition"] = definition  # and with it the revision, however this release would write it
     return survey
 
@@ -307,13 +310,6 @@ def text_language(document: Any, tag: str | None = None) -> TextLanguage:  # noq
     fields = document if isinstance(document, dict) else {}
     language = str(fields.get("language"))
     return TextLanguage(language if tag is None else tag, language, fields.get("markdown") is True)
-
-
-def _refused(name: str, error: ValidationError) -> SurveyFileError:
-    errors = error.errors(include_url=False)
-    # A misspelt field is also a missing one; its name is the better hint.
-    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
-    return SurveyFileError(name, _place(first["loc"]), validation_message(first))
 
 
 def survey_json_schema() -> dict[str, Any]:

@@ -10,16 +10,13 @@ from ..core.formats import is_loopback
 from .markdown import MarkdownText
 from .piping import PipedText, ValueText, fill, mark, unmark
 from .texts import InLanguage, OneLine
-from .types.step import Expression, Flag, StrictModel, is_absent
+from .types.step import Condition, Flag, StrictModel, is_absent
 
 
 class Ending(StrictModel):
     """What the participant sees at the end."""
 
-    when: Annotated[
-        Expression | None,
-        Field(description="CEL expression; without it the entry always applies", exclude_if=is_absent),
-    ] = None
+    when: Annotated[Condition, Field(description="CEL expression; without it the entry always applies")] = None
     title: Annotated[
         str | None, Field(min_length=1, max_length=1000, description="Heading", exclude_if=is_absent), OneLine
     ] = None

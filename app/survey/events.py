@@ -168,7 +168,7 @@ _LATER_FIELDS = {
 }
 """Fields of schema 2 and 3. An event without any is stored with an earlier schema, as earlier releases store it."""
 
-_COLUMNS = frozenset({"at", "step", "answer"})
+_COLUMNS = frozenset({"at", "step", "current_step", "answer"})
 _RENAMED = {"label": "action"}  # the Python API's name
 _OPTIONAL_LISTS = frozenset({"then", "dropped", "failed_conditions"})
 _LISTS = _OPTIONAL_LISTS | {"step_history"}
@@ -176,15 +176,10 @@ _LISTS = _OPTIONAL_LISTS | {"step_history"}
 _OPTIONAL = _OPTIONAL_LISTS.union(*(names for later in _LATER_FIELDS.values() for names in later))
 
 
-def _data_fields(event_type: type[AnyEvent]) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (item.name, _RENAMED.get(item.name, item.name))
-        for item in fields(event_type)
-        if item.name not in _COLUMNS and not (event_type is Saved and item.name == "current_step")
-    )
-
-
-_FIELDS = {action: _data_fields(event_type) for action, event_type in EVENT_TYPES.items()}
+_FIELDS = {
+    action: tuple((one.name, _RENAMED.get(one.name, one.name)) for one in fields(kind) if one.name not in _COLUMNS)
+    for action, kind in EVENT_TYPES.items()
+}
 _HAS_STEP = frozenset(action for action, kind in EVENT_TYPES.items() if "step" in kind.__slots__)
 _HAS_ANSWER = frozenset(action for action, kind in EVENT_TYPES.items() if "answer" in kind.__slots__)
 

@@ -21,6 +21,9 @@ class _Parser(MarkdownIt):
         self.enable(_RULES)
         self._link = link
 
+    def tokens(self, source: str, *, is_inline: bool) -> list[Token]:
+        return self.parseInline(source) if is_inline else self.parse(source)
+
     def validateLink(self, url: str) -> bool:  # noqa: N802 - as the library calls it
         return self._link.match(url) is not None
 
@@ -67,7 +70,7 @@ class MarkdownText(str):
 
     def _targets(self, text: str) -> list[object]:
         source = unmark(self._marked, [text] * len(self._texts))
-        tokens = _ANY_LINK_PARSER.parseInline(source) if self.is_inline else _ANY_LINK_PARSER.parse(source)
+        tokens = _ANY_LINK_PARSER.tokens(source, is_inline=self.is_inline)
         children = [one for token in tokens for one in token.children or ()]
         return [one.attrs["href"] for one in children if one.type == "link_open"]
 
@@ -80,14 +83,10 @@ def source_of(text: str) -> str:
 
 
 def _render(source: str, *, is_inline: bool) -> str:
-    tokens = _parse(source, is_inline=is_inline)
+    tokens = _PARSER.tokens(source, is_inline=is_inline)
     _set_attributes(tokens)
     html: str = _PARSER.renderer.render(tokens, _PARSER.options, {})
     return html.strip()
-
-
-def _parse(source: str, *, is_inline: bool) -> list[Token]:
-    return _PARSER.parseInline(source) if is_inline else _PARSER.parse(source)
 
 
 def _set_attributes(tokens: Sequence[Token]) -> None:
@@ -98,7 +97,7 @@ def _set_attributes(tokens: Sequence[Token]) -> None:
 
 
 def _plain(source: str, *, is_inline: bool) -> str:
-    tokens = _parse(source, is_inline=is_inline)
+    tokens = _PARSER.tokens(source, is_inline=is_inline)
     return _inline(tokens[0]) if is_inline else "".join(_blocks(tokens)).strip()
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
@@ -38,10 +39,11 @@ def resolve(survey: Survey, step: Step | FieldStep, route: Scope, present: Scope
     changes |= ignored
     hidden = survey.conditions.hidden_options(step.id, route)
     if hidden:
-        changes |= _with_options(step, changes, [option for option in _options(step) if option.value not in hidden])
+        changes |= _without_options(step, changes, hidden)
     resolved = _copy(step, {**changes, "default": None})
     if default is not None:
-        resolved = _copy(resolved, {"default": _valid(resolved, default)})
+        with suppress(InvalidAnswer):
+            resolved = _copy(resolved, {"default": resolved.check_answer(default)})
     return ResolvedStep(resolved, bool(ignored))
 
 
@@ -146,23 +148,17 @@ def _conflicting_bounds(step: Step, fields: Mapping[str, Any]) -> dict[str, Any]
 
 
 def hide_options(step: BaseStep, hidden: Collection[OptionValue]) -> BaseStep:
-    return _copy(step, _with_options(step, {}, [option for option in _options(step) if option.value not in hidden]))
+    return _copy(step, _without_options(step, {}, hidden))
 
 
-def _with_options(step: BaseStep, changes: Mapping[str, Any], shown: Sequence[Option]) -> dict[str, Any]:
+def _without_options(step: BaseStep, changes: Mapping[str, Any], hidden: Collection[OptionValue]) -> dict[str, Any]:
+    shown = tuple(option for option in _options(step) if option.value not in hidden)
     together = sum(not option.exclusive for option in shown)
     limits = {"min_choices": max(together, min(len(shown), 1)), "max_choices": len(shown)}
     bounds: dict[str, Any] = {
         name: min(changes.get(name, getattr(step, name)), limit) for name, limit in limits.items() if name in vars(step)
     }
-    return {"options": tuple(shown), "required": step.required and bool(shown), **bounds}
-
-
-def _valid(step: Step, default: object) -> object:
-    try:
-        return step.check_answer(default)
-    except InvalidAnswer:
-        return None
+    return {"options": shown, "required": step.required and bool(shown), **bounds}
 
 
 def _copy(step: S, changes: Mapping[str, Any]) -> S:

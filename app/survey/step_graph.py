@@ -85,6 +85,8 @@ class StepGraph:
         targets = {step: _targets(step, rules[step], following[step], possible_answers[step]) for step in ids}
         edges = _with_gates(targets, following, shown) if shown else targets
         backwards = _reversed(edges)
+        reached = frozenset(_depth_first(_gate(ids[0], shown), edges, set()))
+        ending = frozenset(_depth_first(END, backwards, set()))
         return cls(
             conditions=conditions,
             ids=ids,
@@ -92,8 +94,8 @@ class StepGraph:
             remaining=_most_remaining(edges, backwards),
             gate_reads=_gate_reads(following, shown),
             readers=Readers.build(conditions, targets),
-            unreachable=_unreachable(ids, edges, _gate(ids[0], shown)),
-            endless=_endless(ids, backwards),
+            unreachable=tuple(step for step in ids if step not in reached),
+            endless=tuple(step for step in ids if step not in ending),
         )
 
     def first_step(self, context: ExpressionContext = NO_CONTEXT) -> str:
@@ -200,16 +202,6 @@ def _with_gates(targets: _Edges, following: Mapping[str, str], shown: Collection
         step: frozenset(_gate(target, shown) for target in reached) for step, reached in targets.items()
     }
     return edges | {_gate(step, shown): (step, _gate(following[step], shown)) for step in shown}
-
-
-def _unreachable(ids: tuple[str, ...], edges: _Edges, start: str) -> tuple[str, ...]:
-    reached = set(_depth_first(start, edges, set()))
-    return tuple(step for step in ids if step not in reached)
-
-
-def _endless(ids: tuple[str, ...], backwards: _Edges) -> tuple[str, ...]:
-    ending = set(_depth_first(END, backwards, set()))
-    return tuple(step for step in ids if step not in ending)
 
 
 def _reversed(edges: _Edges) -> dict[str, set[str]]:

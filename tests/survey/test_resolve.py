@@ -228,7 +228,7 @@ def test_texts_are_parsed_once_for_all_messages(monkeypatch: pytest.MonkeyPatch)
     marked = survey(MARKED_OPTIONS, "markdown: true\n")
     snapshot = Snapshot(key=SessionKey("example", "ann"), state=at("pick", {"low": 3}), survey=marked)
     first = snapshot.draw_step(NOON).fields
-    monkeypatch.setattr(markdown, "_parse", None)
+    monkeypatch.setattr(markdown, "_PARSER", None)
     assert snapshot.draw_step(NOON).fields == first
 
 

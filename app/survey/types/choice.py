@@ -12,7 +12,7 @@ from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
 from .step import (
     BaseStep,
     Code,
-    Expression,
+    Condition,
     Flag,
     Image,
     InvalidAnswer,
@@ -56,11 +56,8 @@ class Option(StrictModel):
         str | None, Field(max_length=2000, description="What audio mode speaks; default: the label"), OneLine
     ] = None
     show_if: Annotated[
-        Expression | None,
-        Field(
-            description="CEL expression on answers before this step; the option is left out unless it holds",
-            exclude_if=is_absent,
-        ),
+        Condition,
+        Field(description="CEL expression on answers before this step; the option is left out unless it holds"),
     ] = None
     image: Annotated[Image | None, Field(description="Shown with the label", exclude_if=is_absent)] = None
     code: Annotated[Code | None, Field(description="What the option says, for exports", exclude_if=is_absent)] = None

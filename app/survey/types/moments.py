@@ -15,6 +15,15 @@ TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 MONTH = r"[0-9]{4}-(0[1-9]|1[0-2])"
 
+_Time = Annotated[str | None, Field(json_schema_extra={"pattern": f"^{TIME}$"})]
+_Date = Annotated[str | None, Field(json_schema_extra={"format": "date", "pattern": f"^{DATE}$"})]
+_Datetime = Annotated[str | None, Field(json_schema_extra={"pattern": f"^{DATE}T{TIME}$"})]
+_Month = Annotated[str | None, Field(json_schema_extra={"pattern": f"^{MONTH}$"})]
+
+_DATE_OR_DATETIME = re.compile(f"{DATE}(T{TIME})?")
+
+_ADULT_YEARS = (18.0, 95.0)
+
 _FIRST_YEAR = "1000"
 """Earlier ones are two digits of a year, such as 0085 for 1985, unless the step's ``min`` is earlier too."""
 
@@ -90,17 +99,12 @@ class MomentStep(BaseStep):
         return (value,) if isinstance(value, str) and cls.is_real(value) else None
 
 
-_DATE_SCHEMA = {"format": "date", "pattern": f"^{DATE}$"}
-
-_ADULT_YEARS = (18.0, 95.0)
-
-
 class DateStep(MomentStep):
     """A date, as YYYY-MM-DD."""
 
     type: Literal["date"]
-    min: Annotated[str | None, Field(description="Earliest date accepted", json_schema_extra={**_DATE_SCHEMA})] = None
-    max: Annotated[str | None, Field(description="Latest date accepted", json_schema_extra={**_DATE_SCHEMA})] = None
+    min: Annotated[_Date, Field(description="Earliest date accepted")] = None
+    max: Annotated[_Date, Field(description="Latest date accepted")] = None
 
     pattern = re.compile(DATE)
     described = "a real date, as YYYY-MM-DD"
@@ -124,15 +128,12 @@ class DateStep(MomentStep):
         return (datetime.date.fromisoformat(value),) if isinstance(value, str) and cls.is_real(value) else None
 
 
-_TIME_SCHEMA = {"pattern": f"^{TIME}$"}
-
-
 class TimeStep(MomentStep):
     """A time of the day, as HH:MM."""
 
     type: Literal["time"]
-    min: Annotated[str | None, Field(description="Earliest time accepted", json_schema_extra={**_TIME_SCHEMA})] = None
-    max: Annotated[str | None, Field(description="Latest time accepted", json_schema_extra={**_TIME_SCHEMA})] = None
+    min: Annotated[_Time, Field(description="Earliest time accepted")] = None
+    max: Annotated[_Time, Field(description="Latest time accepted")] = None
 
     pattern = re.compile(TIME)
     described = "a time from 00:00 to 23:59, as HH:MM"
@@ -150,19 +151,12 @@ class TimeStep(MomentStep):
         return self.within_bounds(_sample_time(request))
 
 
-_DATETIME_SCHEMA = {"pattern": f"^{DATE}T{TIME}$"}
-
-
 class DatetimeStep(MomentStep):
     """A date and a time of the day, as YYYY-MM-DDTHH:MM."""
 
     type: Literal["datetime"]
-    min: Annotated[
-        str | None, Field(description="Earliest date and time accepted", json_schema_extra={**_DATETIME_SCHEMA})
-    ] = None
-    max: Annotated[
-        str | None, Field(description="Latest date and time accepted", json_schema_extra={**_DATETIME_SCHEMA})
-    ] = None
+    min: Annotated[_Datetime, Field(description="Earliest date and time accepted")] = None
+    max: Annotated[_Datetime, Field(description="Latest date and time accepted")] = None
 
     pattern = re.compile(f"{DATE}T{TIME}")
     described = "a real date and time, as YYYY-MM-DDTHH:MM"
@@ -179,18 +173,12 @@ class DatetimeStep(MomentStep):
         return self.within_bounds(f"{day.isoformat()}T{_sample_time(request)}")
 
 
-_MONTH_SCHEMA = {"pattern": f"^{MONTH}$"}
-
-
-_DATE_OR_DATETIME = re.compile(f"{DATE}(T{TIME})?")
-
-
 class MonthStep(MomentStep):
     """A month of a year, as YYYY-MM."""
 
     type: Literal["month"]
-    min: Annotated[str | None, Field(description="Earliest month accepted", json_schema_extra={**_MONTH_SCHEMA})] = None
-    max: Annotated[str | None, Field(description="Latest month accepted", json_schema_extra={**_MONTH_SCHEMA})] = None
+    min: Annotated[_Month, Field(description="Earliest month accepted")] = None
+    max: Annotated[_Month, Field(description="Latest month accepted")] = None
 
     pattern = re.compile(MONTH)
     described = "a month, as YYYY-MM"

@@ -91,17 +91,19 @@ def _condition_text(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-Expression = Annotated[str, BeforeValidator(_condition_text, json_schema_input_type=str | bool)]
-"""CEL as it is written in the file; it is compiled with the whole survey."""
-
-
 def is_absent(value: object) -> bool:
     """Whether a file leaves out a field that came later: it is then no part of the revision."""
     return value is None or value == ()
 
 
+Expression = Annotated[str, BeforeValidator(_condition_text, json_schema_input_type=str | bool)]
+"""CEL as it is written in the file; it is compiled with the whole survey."""
+
+
 Flag = Annotated[bool, Field(exclude_if=not_)]
 """False where a file leaves it out."""
+
+Condition = Annotated[Expression | None, Field(exclude_if=is_absent)]
 
 Placeholder = Annotated[
     str | None,
@@ -185,11 +187,7 @@ class BaseStep(StrictModel):
         InLanguage,
     ] = None
     show_if: Annotated[
-        Expression | None,
-        Field(
-            description="CEL expression on answers before this step; the step is left out unless it holds",
-            exclude_if=is_absent,
-        ),
+        Condition, Field(description="CEL expression on answers before this step; the step is left out unless it holds")
     ] = None
     check: Annotated[
         tuple[Check, ...],
