@@ -10,7 +10,6 @@ from ...survey.types import FieldStep, GridStep, PageStep, Step, Value, chosen_v
 from .quantiles import Samples
 
 OTHER = None  # values that are no answer of the step
-_YEAR_DIGITS = 4
 
 
 class PlannedStep(NamedTuple):
@@ -91,7 +90,7 @@ class StepCounters(_Addable):
         if "labels" in statistics and planned is not None:
             self.chosen.update(_count_options(planned, values))
         if "years" in statistics:
-            self.chosen.update(value[:_YEAR_DIGITS] if _is_date(value) else OTHER for value in values)
+            self.chosen.update(value[:4] if _is_date(value) else OTHER for value in values)
         if "hours" in statistics:
             self.chosen.update(value[:2] if _is_time(value) else OTHER for value in values)
         if planned is not None:
@@ -169,6 +168,4 @@ def _is_time(answer: object) -> bool:
 
 
 def _is_date(answer: object) -> bool:
-    return (
-        isinstance(answer, str) and answer[:_YEAR_DIGITS].isdecimal() and answer[_YEAR_DIGITS : _YEAR_DIGITS + 1] == "-"
-    )
+    return isinstance(answer, str) and answer[:4].isdecimal() and answer[4:5] == "-"

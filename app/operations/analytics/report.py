@@ -55,9 +55,9 @@ def report_to_dict(summary: Summary) -> dict[str, Any]:
         "times": _times(steps),
         "tables": [
             _returns(summary),
-            _modes(summary["modes"]),
-            *([_languages(summary["languages"])] if summary["languages"] else []),
-            _revisions(summary["revisions"]),
+            _table("Text and voice", _MODES, summary["modes"]),
+            *([_table("Languages", _LANGUAGES, summary["languages"])] if summary["languages"] else []),
+            _table("Revisions of the survey, newest first", _REVISIONS, summary["revisions"]),
         ],
         "answers": [
             *(
@@ -181,21 +181,12 @@ _COMPLETION: Columns = {
 }
 
 
-def _modes(modes: Sequence[Summary]) -> Data:
-    columns: Columns = {"Mode": itemgetter("mode"), **_COMPLETION, "Answers given": itemgetter("answers")}
-    return _table("Text and voice", columns, modes)
-
-
-def _languages(languages: Sequence[Summary]) -> Data:
-    columns: Columns = {"Language": lambda group: group["language"] or "unknown", **_COMPLETION}
-    return _table("Languages", columns, languages)
-
-
-def _revisions(revisions: Sequence[Summary]) -> Data:
-    def name(revision: Summary) -> str:
-        return f"{revision['revision'] or 'unknown'}{' (current)' if revision['is_current'] else ''}"
-
-    return _table("Revisions of the survey, newest first", {"Revision": name, **_COMPLETION}, revisions)
+_MODES: Columns = {"Mode": itemgetter("mode"), **_COMPLETION, "Answers given": itemgetter("answers")}
+_LANGUAGES: Columns = {"Language": lambda group: group["language"] or "unknown", **_COMPLETION}
+_REVISIONS: Columns = {
+    "Revision": lambda group: f"{group['revision'] or 'unknown'}{' (current)' if group['is_current'] else ''}",
+    **_COMPLETION,
+}
 
 
 def _answers(step: Summary) -> Data:

@@ -50,7 +50,7 @@ def compute_summary(store: SessionStore, survey_id: str, filters: Filters, progr
         "steps": [
             _step(step, plan.get(step), counters.steps[step])
             for step in (*plan, *sorted(counters.steps.keys() - plan.keys()))
-            if step in current or _has_data(counters.steps[step])
+            if step in current or any(counters.steps[step].counts[name] for name in ("reached", "given", "skipped"))
         ],
         "values": [
             {
@@ -128,10 +128,6 @@ def _languages(counters: Counters, offered: Sequence[str]) -> list[dict[str, Any
     return [{"language": language, **_completion(counters.languages, language)} for language in (*offered, *others)]
 
 
-def _has_data(step: StepCounters) -> bool:
-    return any(step.counts[name] for name in ("reached", "given", "skipped"))
-
-
 def _step(step: str, planned: PlannedStep | None, counters: StepCounters) -> dict[str, Any]:
     counts = counters.counts
     return {
@@ -194,21 +190,16 @@ def _distribution(planned: PlannedStep, counters: StepCounters) -> list[dict[str
         labels = {hour: f"{hour}:00 to {hour}:59" for hour in sorted(counters.chosen.keys() - {OTHER})}
     elif not labels:
         return None
-    return [
-        {
-            **bar,
-            **(
-                {"mean_rank": ratio(counters.ranks[bar["value"]], counters.ranked[bar["value"]])}
-                if "ranks" in statistics
-                else {}
-            ),
-        }
-        for bar in _bars(labels, counters)
-    ]
+    bars = _bars(labels, counters)
+    if "ranks" in statistics:
+        for bar in bars:
+            bar["mean_rank"] = ratio(counters.ranks[bar["value"]], counters.ranked[bar["value"]])
+    return bars
 
 
 def _bars(labels: Mapping[Any, str], counters: StepCounters) -> list[dict[str, Any]]:
-    bars: dict[Any, str] = {**labels, OTHER: "other"} if counters.chosen[OTHER] else {**labels}
+    if counters.chosen[OTHER]:
+        labels = {**labels, OTHER: "other"}
     return [
         {
             "value": value,
@@ -216,5 +207,5 @@ def _bars(labels: Mapping[Any, str], counters: StepCounters) -> list[dict[str, A
             "count": counters.chosen[value],
             "share": ratio(counters.chosen[value], counters.counts["given"]),
         }
-        for value, label in bars.items()
+        for value, label in labels.items()
     ]

@@ -120,11 +120,8 @@ def _user_id(seed: int, number: int) -> str:
 
 def _read_keys(connection: Connection, after: SessionKey | None) -> list[SessionKey]:
     column = tables.sessions.c
-    query = select(column.survey_id, column.user_id).where(_IN_RANGE)
-    if after is not None:
-        query = query.where(keyset.after_key(tables.sessions, after))
-    rows = connection.execute(query.order_by(column.user_id, column.survey_id).limit(ERASE_BATCH))
-    return [SessionKey(*row) for row in rows]
+    query = keyset.next_sessions(select(column.survey_id, column.user_id).where(_IN_RANGE), after, ERASE_BATCH)
+    return [SessionKey(*row) for row in connection.execute(query)]
 
 
 def _erase(connection: Connection, keys: Iterable[SessionKey]) -> int:

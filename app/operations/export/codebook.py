@@ -1,6 +1,6 @@
 """The codebook of an export, as JSON (schema: ``web/rest/export.py``) and Markdown. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -154,9 +154,8 @@ def _coded(column: Column, layout: Layout) -> Sequence[CodedValue]:
     if column.kind == "boolean":
         return layout.no_and_yes
     if column.kind == "chosen" and column.option is not None:
-        return (
-            CodedValue(code=1, value=column.option.value, label=column.option.label, revisions=column.option.revisions),
-        )
+        option = column.option
+        return (CodedValue(code=1, value=option.value, label=option.label, revisions=option.revisions),)
     return column.coded
 
 
@@ -197,6 +196,7 @@ def _row(column: Mapping[str, Any]) -> Sequence[str]:
         else f"{coded['code']} = {coded['label']} ({coded['value']})"
         for coded in column["values"]
     )
+    expressions = dict.fromkeys(one["expression"] for one in column["expressions"])  # each once
     return (
         column["name"],
         column["spss"],
@@ -205,7 +205,7 @@ def _row(column: Mapping[str, Any]) -> Sequence[str]:
         column["label"],
         values,
         "" if column["required"] else "may be skipped" if column["step"] else "",
-        column["condition"] or _origin(column) or " or, in older revisions, ".join(_expressions(column)),
+        column["condition"] or _origin(column) or " or, in older revisions, ".join(expressions),
         "{system} {code}".format_map(column["concept"]) if column["concept"] else "",
         " ".join(revision[:8] for revision in column["revisions"]),
     )
@@ -214,10 +214,6 @@ def _row(column: Mapping[str, Any]) -> Sequence[str]:
 def _origin(column: Mapping[str, Any]) -> str:
     default = "" if column["default"] is None else f"; default {strict_json.encode(column['default'])}"
     return f"from {column['from']}{default}" if column["parameter"] else ""
-
-
-def _expressions(column: Mapping[str, Any]) -> Iterable[str]:
-    return dict.fromkeys(one["expression"] for one in column["expressions"])
 
 
 def _escape(text: str) -> str:

@@ -3,7 +3,6 @@
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,6 +94,6 @@ def _file_pieces(write: Callable[[Path], None]) -> Iterator[bytes]:
         path = Path(folder, "export")
         write(path)
         yield b""
-        with closing(path.open("rb")) as file:
+        with path.open("rb") as file:
             while piece := file.read(_PIECE_BYTES):
                 yield piece

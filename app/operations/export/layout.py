@@ -55,10 +55,6 @@ class Column(AnswerColumn):
     def revisions(self) -> Iterable[str]:
         return self.steps or self.expressions
 
-    @property
-    def labels(self) -> Mapping[Cell, Cell]:
-        return {coded.value: coded.label for coded in self.coded} if self.kind == "choice" else {}
-
 
 class ColumnGroup(NamedTuple):
     """The columns of a step, field, parameter or computed value in one type."""
@@ -233,7 +229,10 @@ def duration_s(state: SessionState) -> float | None:
 
 
 def _to_labels(group: ColumnGroup) -> ToCells:
-    labels = [column.labels for column in group.columns]
+    labels: list[Mapping[Cell, Cell]] = [
+        {coded.value: coded.label for coded in column.coded} if column.kind == "choice" else {}
+        for column in group.columns
+    ]
 
     def to_cells(value: object) -> Sequence[Cell] | None:
         cells = group.to_cells(value)

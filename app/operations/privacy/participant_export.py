@@ -48,6 +48,9 @@ def apply_erasures(
     return store.erasure.replay(erasure_journal.read_lines(lines, name), actor=actor)
 
 
+_Item = Mapping[str, Any] | Iterator[str]  # an object, or pieces of its JSON
+
+
 class _Export:
     def __init__(self, store: SessionStore, user_id: str, survey_id: str | None) -> None:
         self._store = store
@@ -61,22 +64,22 @@ class _Export:
         aside: list[SessionKey] = []
         yield from self._list("sessions", self._sessions(keys, aside))
         yield from self._list("set_aside", map(self._set_aside, aside))
-        yield from self._list("token_revocations", map(_whole, self._revocations()))
-        yield from self._list("erasures", map(_whole, self._erasures()))
-        yield from self._list("webhook_deliveries", map(_whole, self._deliveries()))
-        yield from self._list("audit", map(_whole, self._audit()))
+        yield from self._list("token_revocations", self._revocations())
+        yield from self._list("erasures", self._erasures())
+        yield from self._list("webhook_deliveries", self._deliveries())
+        yield from self._list("audit", self._audit())
         yield f',"counts":{rows.dumps({name: self._counts[name] for name in _COUNTED})}}}\n'
 
-    def _list(self, name: str, items: Iterable[Iterable[str]], counted: str | None = None) -> Iterator[str]:
+    def _list(self, name: str, items: Iterable[_Item], counted: str | None = None) -> Iterator[str]:
         yield f',"{name}":['
         for number, item in enumerate(items):
             if number:
                 yield ","
             self._counts[counted or name] += 1
-            yield from item
+            yield from (rows.dumps(item),) if isinstance(item, Mapping) else item
         yield "]"
 
-    def _sessions(self, keys: Iterable[SessionKey], aside: list[SessionKey]) -> Iterator[Iterable[str]]:
+    def _sessions(self, keys: Iterable[SessionKey], aside: list[SessionKey]) -> Iterator[Iterator[str]]:
         for key in keys:
             try:
                 snapshot = self._store.queries.load(key) if key.user_id == self._user_id else None
@@ -98,7 +101,7 @@ class _Export:
 
     def _with_history(self, session: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         yield rows.dumps(session)[:-1]
-        yield from self._list("history", map(_whole, events), "events")
+        yield from self._list("history", events, "events")
         yield "}"
 
     def _history(self, key: SessionKey, newest: int) -> Iterator[Mapping[str, Any]]:
@@ -154,10 +157,6 @@ class _Export:
                 fields = entry.to_dict()
                 del fields["user_id"]
                 yield fields
-
-
-def _whole(item: Mapping[str, Any]) -> tuple[str]:
-    return (rows.dumps(item),)
 
 
 def _session_to_dict(snapshot: Snapshot, at: int) -> dict[str, Any]:
