@@ -1,1 +1,1 @@
-"""Operations on a whole database, safe while servers run: one package each."""
+"""Operations on a whole database, while servers run."""

@@ -1,4 +1,4 @@
-"""The analytics of a survey; docs/analytics.md defines each value."""
+"""Analytics as docs/analytics.md defines them."""
 
 from .cache import SummaryCache, summarize
 from .csv_files import csv_files

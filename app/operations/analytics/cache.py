@@ -1,4 +1,4 @@
-"""Summaries for concurrent callers, cached for a moment."""
+"""Summaries for concurrent callers."""
 
 import threading
 import time
@@ -30,7 +30,7 @@ def summarize(
     filters: Filters = Filters(),  # noqa: B008 - frozen
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Return a survey's analytics; raise NoSuchSurvey if neither the survey nor a session exists."""
+    """Return a survey's analytics, or raise NoSuchSurvey."""
     from .summary import compute_summary  # noqa: PLC0415 - NumPy takes a tenth of a server's start
 
     return compute_summary(store, survey_id, filters, progress)

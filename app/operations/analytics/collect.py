@@ -1,4 +1,4 @@
-"""Count a survey's sessions in parts, on two connections, in 8 bytes for each duration and number."""
+"""Count a survey's sessions in parts, on two connections."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ Rows = Sequence[statistics.SessionRow]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What to count; ``own_languages``, by revision, is empty if no survey has others."""
+    """What to count; ``own_languages`` are by revision."""
 
     survey_id: str
     filters: Filters

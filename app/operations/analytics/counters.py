@@ -13,7 +13,7 @@ OTHER = None  # values that are no answer of the step
 
 
 class PlannedStep(NamedTuple):
-    """A step in its newest revision, with the labels of all; the parts of a page or grid."""
+    """A step in its newest revision, with the labels of all."""
 
     newest: Step | FieldStep
     labels: dict[Value, str]
@@ -24,7 +24,7 @@ StepPlan = dict[str, PlannedStep]  # by id, the newest revision's first
 
 
 def plan_steps(revisions: Sequence[Survey]) -> StepPlan:
-    """Return the steps of revisions (newest first); older ones only add options."""
+    """Return the steps of revisions, newest first; older ones only add options."""
     plan: StepPlan = {}
     _add_steps(plan, chain.from_iterable(survey.steps for survey in revisions))
     return plan
@@ -127,7 +127,7 @@ class StepCounters(_Addable):
 
 
 class Counters(_Addable):
-    """All counters, by day since 1970 or with the status."""
+    """Counters of all sessions, by day since 1970 or with the status."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()

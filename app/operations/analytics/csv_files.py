@@ -1,4 +1,4 @@
-"""A summary as CSV files (RFC 4180, UTF-8), with formulas escaped. No I/O."""
+"""A summary as CSV files (RFC 4180), with formulas escaped. No I/O."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ Row = Sequence[Any]
 
 
 def csv_files(summary: Summary) -> dict[str, str]:
-    """Return the contents by file name."""
+    """Return contents by file name."""
     steps = [row for step in summary["steps"] for row in _steps(step)]
     questions = [question for step in summary["steps"] for question in (step, *step.get("parts", ()))]
     values = [{"step": value["value"], **value} for value in summary["values"]]

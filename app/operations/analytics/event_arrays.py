@@ -1,4 +1,4 @@
-"""Events of many sessions as NumPy arrays, which take tenths of the time of Python loops, mostly without the lock."""
+"""Events of many sessions as arrays, much faster than Python loops."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class StepNumbers(dict[str | None, int]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Events:
-    """Events sorted by session and version; ``at`` is in us since 1970 UTC, or NO_TIME."""
+    """Events sorted by session and version; times are in us since 1970 UTC, or NO_TIME."""
 
     session: Ints
     action: Ints
@@ -60,7 +60,7 @@ def parse_events(columns: statistics.EventColumns, user_ids: Sequence[str], numb
 
 
 class Runs:
-    """The runs of sessions, including sessions without events."""
+    """The runs of sessions."""
 
     def __init__(self, events: Events, count: int, pause_us: int) -> None:
         self.events = events
@@ -92,7 +92,6 @@ class Runs:
 
     @cached_property
     def gaps(self) -> Ints:
-        """Microseconds since the session's previous event."""
         gaps = np.zeros(len(self._places), dtype=np.int64)
         if len(gaps):
             later, earlier = self.at[1:], self.at[:-1]
@@ -117,7 +116,6 @@ class Runs:
         return selected
 
     def answer_times(self) -> tuple[Ints, Ints]:
-        """Return step and microseconds of answers that don't begin their run."""
         start = self.starts[self.events.session]
         answers = self._places[self.with_action(ANSWERED) & (self._places > start)]
         moves = np.where(self.events.action < DRAFTED, self._places, -1)

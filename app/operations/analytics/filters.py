@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Properties of the counted sessions; ``until`` includes a whole day. Raises InvalidInput."""
+    """Properties of the counted sessions; raises InvalidInput."""
 
     since: str | None = None
     until: str | None = None

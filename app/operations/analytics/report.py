@@ -1,4 +1,4 @@
-"""A summary as tables and charts for HTML; bars are fractions of the longest. No I/O."""
+"""A summary as tables and charts for HTML. No I/O."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ _SPANS = ((1, "By day"), (7, "By week"), (30, "By 30 days"), (365, "By 365 days"
 
 
 class Bar(NamedTuple):
-    """A bar: ``pale`` behind ``strong``, with a ``mark`` in front."""
+    """``pale`` behind ``strong``, with a ``mark`` in front."""
 
     name: str
     value: str
@@ -75,7 +75,7 @@ def report_to_dict(summary: Summary) -> dict[str, Any]:
 
 
 def duration(seconds: float | None) -> str:
-    """Format as ``45.2 s``, ``3 min 5 s``, ``4 d 3 h``."""
+    """Format as ``3 min 5 s``."""
     if seconds is None:
         return NOTHING
     if seconds < 60:  # noqa: PLR2004 - a minute

@@ -1,4 +1,4 @@
-"""Fill the database with demo sessions; their user ids ``demo-<seed>-<number>`` identify them."""
+"""Demo sessions, with the user ids ``demo-<seed>-<number>``."""
 
 import random
 import re
@@ -26,7 +26,7 @@ _IN_RANGE = and_(tables.sessions.c.user_id >= "demo-", tables.sessions.c.user_id
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoPlan:
-    """Demo data of the days before an instant in us since 1970 UTC, reproducible from the seed."""
+    """Reproducible demo data, until an instant in us since 1970 UTC."""
 
     sessions: int
     days: int
@@ -36,11 +36,10 @@ class DemoPlan:
 
 
 def fill_demo(store: SessionStore, plan: DemoPlan, *, is_shared: bool = False, progress: Progress = no_progress) -> int:
-    """Create and commit the demo sessions of a plan, and return the number of turns.
+    """Create the demo sessions of a plan, and return the number of turns.
 
     Raises:
         InvalidInput: there are sessions of participants, or of this seed; or a survey is not offered.
-        Unavailable: :func:`clear_demo` erases what was created before.
     """
     surveys = _surveys(store, plan)
     _require_room(store, plan, is_shared=is_shared)
@@ -59,7 +58,7 @@ def fill_demo(store: SessionStore, plan: DemoPlan, *, is_shared: bool = False, p
 
 
 def clear_demo(store: SessionStore, *, progress: Progress = no_progress) -> int:
-    """Erase all demo sessions, and return their number. Idempotent."""
+    """Erase all demo sessions, and return their number."""
     total = count_demo(store)
     erased = 0
     for demo in _pages(store):

@@ -1,4 +1,4 @@
-"""Simulate participants: when they arrive, and the commands of each. Pure and deterministic for a seed."""
+"""Simulate participants. Pure and deterministic for a seed."""
 
 import datetime
 import math
@@ -87,7 +87,6 @@ class Left(Exception):
 
 
 def arrivals(count: int, days: int, until: int, seed: int) -> Iterator[int]:
-    """Yield sorted times within the days before ``until`` (us since 1970 UTC)."""
     chance = random.Random(f"arrivals-{seed}")  # noqa: S311 - reproducible from the seed
     weights = _weights(days, until, chance)
     total = sum(weights)
@@ -276,7 +275,6 @@ def _is_sensitive(step: BaseStep) -> bool:
 
 
 def _sample(step: BaseStep, burden: float, today: datetime.date, chance: random.Random) -> Any:  # noqa: ANN401 - any answer
-    """Return an answer that the step accepts, or raise Left; None skips it."""
     if not step.takes_answer or (not step.required and chance.random() < _OPTIONAL_SKIPPED):
         return None
     request = SampleRequest(random=chance, level=_level(step, burden, chance), lean=_lean(step), today=today)

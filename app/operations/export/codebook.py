@@ -1,4 +1,4 @@
-"""The codebook of an export, as JSON (schema: ``web/rest/export.py``) and Markdown. Pure."""
+"""The codebook of an export (schema: ``web/rest/export.py``). Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Excel workbooks, in constant memory. Text is always text, never a formula, number or link."""
+"""Excel workbooks, in constant memory; text is never a formula."""
 
 import datetime
 from collections.abc import Mapping, Sequence
@@ -74,7 +74,6 @@ def _typed(kind: ColumnKind, cell: Cell) -> Cell:
 
 
 def _write(sheet: Any, row: int, place: int, cell: Cell) -> bool:  # noqa: ANN401 - as above
-    """Return whether the text was truncated."""
     if isinstance(cell, float) and cell != 0 and not _MIN_NUMBER <= abs(cell) <= _MAX_NUMBER:
         cell = str(cell)
     if not isinstance(cell, str):

@@ -1,4 +1,4 @@
-"""Export a survey's sessions; memory holds one page, except for SPSS and Stata."""
+"""Export a survey's sessions."""
 
 import tempfile
 from collections import deque
@@ -33,7 +33,7 @@ class ExportFile(NamedTuple):
 
 
 class Export:
-    """An export of one survey; raises NoSuchSurvey, or InvalidInput if it lacks the language."""
+    """An export of one survey; raises NoSuchSurvey."""
 
     def __init__(self, store: SessionStore, request: ExportRequest, progress: Progress = no_progress) -> None:
         self._store = store
@@ -66,7 +66,7 @@ class Export:
         """Return the file; a streamed format is written while its pieces are read.
 
         Raises:
-            MissingKey, Unavailable: as ``SessionReader.pages``; also while pieces are read.
+            MissingKey, Unavailable: also while pieces are read.
             InvalidInput: a library is not installed, or a limit is exceeded.
         """
         reader = SessionReader(self._store, self._request, self._at, self._progress)
@@ -80,7 +80,6 @@ class Export:
 
 
 def _in_language(surveys: Sequence[Survey], language: str | None) -> Sequence[Survey]:
-    """Translate the revisions; one that lacks the language keeps its own."""
     if language is None:
         return surveys
     known = sorted({tag for survey in surveys for tag in (survey.language, *survey.languages)})

@@ -1,7 +1,7 @@
 """The columns and rows of an export, over all revisions of the survey. Pure.
 
-If a step's type changed, columns of older types have a suffix. A removed option keeps its column. Options are
-numbered by first appearance, so that codes stay the same, unless all values are whole numbers.
+Columns of a step's older types have a suffix. Options are numbered by first appearance, unless all values are whole
+numbers, so that codes stay the same.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ _Places = dict[_GroupId, tuple[int, ToCells]]  # first column's index, and conve
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column(AnswerColumn):
-    """A column of an export; a parameter's steps are the parameter as a step."""
+    """A column; a parameter's steps are the parameter as a step."""
 
     name: str
     steps: StepRevisions = field(default_factory=dict)
@@ -48,7 +48,6 @@ class Column(AnswerColumn):
 
     @property
     def step(self) -> Step | FieldStep | None:
-        """In its newest revision; None of a parameter."""
         return None if self.parameter is not None else next(iter(self.steps.values()), None)
 
     @property
@@ -57,7 +56,7 @@ class Column(AnswerColumn):
 
 
 class ColumnGroup(NamedTuple):
-    """The columns of a step, field, parameter or computed value in one type."""
+    """The columns of one step, parameter or value in one type."""
 
     id: _GroupId
     revisions: Iterable[str]
@@ -94,7 +93,7 @@ TRAILING = (
 
 
 class Layout:
-    """The columns of a survey's export, of its revisions, newest first."""
+    """The columns of a survey's revisions, newest first."""
 
     def __init__(self, surveys: Sequence[Survey], *, labels: bool = False) -> None:
         self.surveys = surveys = [survey.without_session for survey in surveys]
@@ -159,7 +158,7 @@ class Layout:
         return cells
 
     def _answers(self, state: SessionState) -> Iterator[tuple[str | None, str, object, bool]]:
-        """Yield the page, the step or field, the answer, and whether it can be of the survey.
+        """Yield the page, the name, the answer, and whether it can be of the survey.
 
         A saved state can have answers beside their page, and others in it.
         """
@@ -297,7 +296,7 @@ def _value_column(kind: ValueKind, name: str) -> AnswerColumns:
 def _by_type(
     found: Iterable[tuple[str, str, TypeName, T]],
 ) -> Iterator[tuple[str, str, TypeName, Mapping[str, T]]]:
-    """Yield ids, newest types first: each with the name of columns of this type, the type, and items by revision."""
+    """Yield ids, names of columns, types and items by revision, newest types first."""
     by_type: dict[str, dict[TypeName, dict[str, T]]] = {}
     for revision, own, type_name, item in found:
         by_type.setdefault(own, {}).setdefault(type_name, {})[revision] = item

@@ -1,7 +1,7 @@
 """Limits of SPSS and Stata. Pure.
 
 Sources: IBM SPSS Statistics, "Variable Names", "Value Labels"; Stata User's Guide, [U] 11.3; Stata's manual,
-"limits", "data types"; .dta 118. Names differ by more than case, which SPSS and SQL engines ignore.
+"limits", "data types"; .dta 118. Names differ by more than case, which SPSS ignores.
 """
 
 import datetime
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class NamingRules:
-    """Rules for names; ``reserved`` matches whole ones."""
+    """``reserved`` matches whole names."""
 
     max_length: int
     reserved: re.Pattern[str]
@@ -31,7 +31,7 @@ STATA = NamingRules(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What a program can store, in UTF-8; greater numbers mean "missing", or are invalid."""
+    """What a program stores, in UTF-8; greater numbers mean "missing"."""
 
     name: str
     naming: NamingRules
@@ -65,7 +65,6 @@ PROGRAMS: Mapping[str, Program] = {
 
 
 def valid_names(wanted: Iterable[str], rules: NamingRules) -> list[str]:
-    """Return valid, unique names, unchanged where possible."""
     taken: set[str] = set()
     names = []
     for wish in wanted:
@@ -86,7 +85,6 @@ def _free_name(wanted: str, rules: NamingRules, taken: set[str]) -> str:
 
 
 def truncate(text: str, size_bytes: int, encoding: str = "utf-8") -> str:
-    """Truncate between characters."""
     if len(text) * 4 <= size_bytes:
         return text
     return text.encode(encoding)[:size_bytes].decode(encoding, "ignore")

@@ -1,4 +1,4 @@
-"""A validated request for an export, and what its format requires."""
+"""What an export contains, and what its format requires."""
 
 import importlib
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ FORMATS: Mapping[Format, FormatInfo] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportRequest:
-    """What to export; times are us since 1970 UTC, ``until`` exclusive. Raises InvalidInput."""
+    """What to export; times are us since 1970 UTC, ``until`` exclusive."""
 
     survey_id: str
     format: Format = "csv"

@@ -1,7 +1,4 @@
-"""Read the sessions of a survey by page, and count what is left out.
-
-An export is not one snapshot: a session created or erased meanwhile may be missing.
-"""
+"""Read sessions by page. An export is not one snapshot."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -25,7 +22,7 @@ Session = tuple[SessionKey, SessionState]
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """What an export contains and lacks; ``events`` are unreadable ones of exported sessions."""
+    """What an export contains and lacks; ``events`` are unreadable ones."""
 
     sessions: int = 0
     set_aside: int = 0
@@ -38,7 +35,7 @@ class Counts:
 
 
 class SessionReader:
-    """Reads sessions once; ``at`` is the export's time."""
+    """Reads sessions once."""
 
     def __init__(self, store: SessionStore, request: ExportRequest, at: int, progress: Progress) -> None:
         self.request = request
@@ -57,7 +54,7 @@ class SessionReader:
         )
 
     def pages(self) -> Iterator[list[Session]]:
-        """Yield readable sessions by user id, or raise UnreadableHere: left out, a session would look erased."""
+        """Yield readable sessions, or raise UnreadableHere: left out, one would look erased."""
         store, done = self._store, 0
         after: SessionKey | None = None
         total = store.run_read(lambda connection: export_pages.count_matching(connection, self._filter))
@@ -141,7 +138,6 @@ def _user_id(item: Session | export_pages.Event) -> str:
 
 
 def confirmed_steps(state: SessionState, entries: Iterable[HistoryEntry]) -> list[str]:
-    """Return the steps of the route whose present answer was confirmed over a warning."""
     confirmed: set[str | None] = set()
     for entry in entries:
         record = entry.record

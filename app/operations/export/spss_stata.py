@@ -1,7 +1,4 @@
-"""SPSS (.sav) and Stata (.dta) files.
-
-pyreadstat needs the whole table, so MAX_CELLS limits it. Values that don't fit are truncated or omitted, and counted.
-"""
+"""SPSS (.sav) and Stata (.dta) files; pyreadstat needs the whole table in memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path

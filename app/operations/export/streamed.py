@@ -1,7 +1,6 @@
-"""The streamed formats, in UTF-8: CSV (RFC 4180) and JSON Lines.
+"""CSV (RFC 4180) and JSON Lines, in UTF-8. In CSV, an empty text is ``""``, and a missing value is empty.
 
-In CSV, an empty text is ``""``, and a missing value is empty. ``spreadsheet_safe`` escapes formulas (OWASP, "CSV
-Injection") and adds a byte order mark, by which Excel recognizes UTF-8.
+``spreadsheet_safe`` escapes formulas (OWASP, "CSV Injection"); by the byte order mark, Excel recognizes UTF-8.
 """
 
 import datetime
@@ -85,7 +84,6 @@ def write_jsonl(layout: Layout, reader: SessionReader) -> Iterator[bytes]:
 
 
 def event_columns(layout: Layout) -> Sequence[str]:
-    """Return the columns of ``long``; those of parameters and of computed values are last."""
     own = (
         *EVENT_COLUMNS,
         *(("language",) if layout.has_languages else ()),

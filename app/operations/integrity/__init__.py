@@ -1,4 +1,4 @@
-"""Integrity checks of sessions and of the audit log; rebuilds from the history."""
+"""Integrity checks of sessions and of the audit log."""
 
 from .audit_log import verify_audit_log
 from .rebuild import RebuildRefused, RebuildResult, rebuild_all, rebuild_session

@@ -14,12 +14,7 @@ FIRST_ID = -(2**62)  # below those that a database gives: inserted rows may have
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditCheck:
-    """The result of a check; ``entries`` includes purged ones, and nothing protects ``unchained`` ones.
-
-    Attributes:
-        unkeyed: made without SECRET_KEY, as in development: anyone could have made them.
-        newest: the last link: ``number:link``; empty without entries.
-    """
+    """The result of a check; ``unkeyed`` entries, made without SECRET_KEY, could be anyone's."""
 
     entries: int
     purged: int
@@ -33,7 +28,7 @@ class AuditCheck:
 def verify_audit_log(
     store: SessionStore, *, expected: str | None = None, progress: Progress = no_progress
 ) -> AuditCheck:
-    """Check each entry, and that the chain still contains ``expected``, the ``newest`` of an earlier check."""
+    """Check each entry, and that the chain still contains ``expected``, an earlier ``newest``."""
     start = _find_start(store)
     verifier = audit_chain.ChainVerifier(audit_chain.AuditKeys.derive(store.settings.secret_keys), start)
     problem: str | None = None

@@ -1,4 +1,4 @@
-"""Rebuild the row of a session from its history."""
+"""Rebuild sessions from their history."""
 
 from dataclasses import dataclass, replace
 
@@ -36,13 +36,10 @@ def rebuild_session(
 ) -> RebuildResult:
     """Replace the session's row by the replay of its history, under its lock. Idempotent.
 
-    ``lossy`` accepts that the row may contain answers whose events are missing.
-
     Raises:
         NoSuchSession: there is no such session.
-        RebuildRefused: the history is unreadable, has no state, or lacks events.
+        RebuildRefused: the history is unreadable, has no state, or lacks events (unless ``lossy``).
         UnreadableHere: a key is missing, or another release wrote it.
-        Unavailable: the outcome is unknown; retrying is safe.
     """
     current = store.run_read(lambda connection: integrity.read_session(connection, key, store.cipher, locked=False))
     revision = current.replay.state.survey_revision if current.replay.state is not None else None
@@ -106,7 +103,6 @@ def _replayed_state(session: integrity.SessionAndReplay, *, lossy: bool) -> Sess
 def _missing_version(
     session: integrity.SessionAndReplay, replay: integrity.ReplayedHistory, state: SessionState
 ) -> int | None:
-    """Return None if the row can't contain more than the history."""
     if replay.first_missing is not None:
         return replay.first_missing
     if session.version <= replay.last_version:

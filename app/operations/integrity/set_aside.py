@@ -20,7 +20,7 @@ def is_set_aside(user_id: str) -> bool:
 
 
 def split_set_aside_id(user_id: str) -> tuple[str, str]:
-    """Return the participant's user id, and the time of setting aside."""
+    """Return the participant's id, and the time."""
     participant, _, time = user_id.partition(SET_ASIDE)
     return participant, time
 
@@ -40,14 +40,14 @@ def list_set_aside(store: SessionStore) -> Iterator[StoredRow]:
 
 
 def read_stored_session(store: SessionStore, key: SessionKey, cipher: Cipher | None = None) -> StoredRow | None:
-    """Return the stored row of a session, or raise MissingKey."""
+    """Return a session's row, or raise MissingKey."""
     return store.run_read(partial(raw_rows.read_session, key=key, cipher=cipher or store.cipher))
 
 
 def read_stored_history(
     store: SessionStore, key: SessionKey, after_version: int, cipher: Cipher | None = None
 ) -> Iterator[StoredRow]:
-    """Yield the stored events of a session."""
+    """Yield a session's stored events."""
     return chain.from_iterable(
         keyset.pages(
             store.run_read,

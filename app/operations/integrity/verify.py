@@ -21,10 +21,7 @@ Verdict = Literal["same", "differs", "adopted", "set_aside", "locked"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionCheck:
-    """The result for one session.
-
-    An ``adopted`` one was started by a program without versions. Differing are fields, ``history`` or ``row``.
-    """
+    """The result for one session; ``adopted`` ones were started by a program without versions."""
 
     key: SessionKey
     verdict: Verdict
@@ -35,7 +32,7 @@ class SessionCheck:
 def verify_sessions(
     store: SessionStore, survey_id: str | None = None, *, progress: Progress = no_progress
 ) -> Iterator[SessionCheck]:
-    """Yield the result for every session in key order; read-only."""
+    """Yield the result for every session in key order."""
     total = store.run_read(sessions.count_sessions) if survey_id is None else 0
     after: SessionKey | None = None
     done = 0
@@ -108,8 +105,6 @@ def _compare(key: SessionKey, row: SessionState, replay: integrity.ReplayedHisto
 
 
 def _check_again(store: SessionStore, key: SessionKey) -> SessionCheck | None:
-    """Check until the row did not change while its history was read."""
-
     def read(connection: Connection) -> integrity.SessionAndReplay:
         return integrity.read_session(connection, key, store.cipher, locked=False)
 

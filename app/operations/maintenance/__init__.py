@@ -1,4 +1,4 @@
-"""Maintenance: expiry, retention, the audit log, key rotation, and their schedule."""
+"""Expiry, retention, key rotation, and their schedule."""
 
 from .audit_log import purge_audit_log
 from .expiry import ExpiryResult, expire

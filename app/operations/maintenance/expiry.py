@@ -28,7 +28,7 @@ class ExpiryResult:
 def expire(
     store: SessionStore, *, dry_run: bool = False, progress: Progress = no_progress, actor: str = "operator"
 ) -> ExpiryResult:
-    """Close the sessions past their deadline; update the deadlines of all others. Idempotent."""
+    """Close the sessions past their deadline; update the deadlines of others. Idempotent."""
     closer = _Closer(store, actor, dry_run=dry_run)
     expired = sweep(store, expiry.read_chunk, closer.process, progress)
     return ExpiryResult(

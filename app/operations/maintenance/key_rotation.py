@@ -1,6 +1,6 @@
 """Re-encrypt stored answers with the first key of STEPKEEP_ANSWERS_KEYS, or decrypt them (docs/privacy.md).
 
-A second run may be needed: a server restarted late may have used the old key. Interrupted runs continue.
+A second run may be needed: a server restarted late may have used the old key.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,7 +32,7 @@ class UndecryptableRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotationResult:
-    """Numbers of changed, locked and damaged rows; the first undecryptable ones."""
+    """Numbers of changed, locked and damaged rows."""
 
     sessions: int
     events: int
@@ -47,12 +47,7 @@ class RotationResult:
 
 
 def rotate_keys(store: SessionStore, *, progress: Progress = no_progress, to_plain: bool = False) -> RotationResult:
-    """Encrypt every decryptable value with the first key, or decrypt it. Idempotent.
-
-    Raises:
-        ConfigurationError: there is no key.
-        Unavailable: what was committed before stays.
-    """
+    """Encrypt every decryptable value with the first key, or raise ConfigurationError without one. Idempotent."""
     if not store.cipher.has_keys:
         raise ConfigurationError("STEPKEEP_ANSWERS_KEYS is empty: no key to encrypt or decrypt with")
     return _Rotation(store, is_to_plain=to_plain or not store.cipher.is_on).run(progress)
@@ -113,7 +108,6 @@ class _Rotation:
         )
 
     def _batches(self, kind: _EncryptedTable, last: _Key) -> Iterator[tuple[_Key, int, int]]:
-        """Yield the last key of each batch (finally ``last``), its rows and its changed rows."""
         after: _Key | None = ()
         while after is not None:
             # Without a lock: rows that need no change are skipped while others write.
@@ -125,7 +119,7 @@ class _Rotation:
     def _find(
         self, kind: _EncryptedTable, after: _Key, last: _Key, connection: Connection
     ) -> tuple[_Key | None, int, bool]:
-        """Return the last key of a batch (None if no rows follow), its rows, and whether one needs a change."""
+        """Return the last key (None if no rows follow), the rows, and whether one needs a change."""
         key_columns = kind.columns(kind.key)
         query = select(*key_columns, self._target.work(kind)).where(_between(kind, after, last))
         rows = connection.execute(query.order_by(*key_columns).limit(BATCH_SIZE)).all()

@@ -1,4 +1,4 @@
-"""Archives of sessions that a purge erases, as docs/operations.md describes them."""
+"""Archives of erased sessions, as docs/operations.md describes them."""
 
 import gzip
 import hashlib
@@ -22,7 +22,7 @@ FORMAT = "stepkeep-archive-1"
 
 
 class PurgeArchive:
-    """Writes into a file that is created with the first session, or raises InvalidInput. Not thread-safe."""
+    """Writes into a file that is created with the first session. Not thread-safe."""
 
     def __init__(self, store: SessionStore, path: Path) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Erase sessions unchanged for the ``retention`` of their survey; expiry is no change."""
+"""Erase sessions past their retention; expiry is no change."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -19,11 +19,10 @@ def purge(
     progress: Progress = no_progress,
     actor: str = "operator",
 ) -> Mapping[str, int]:
-    """Erase sessions past their retention, and return their number by survey with a retention. Idempotent.
+    """Erase sessions past their retention, and return their number by survey. Idempotent.
 
     Raises:
         InvalidInput: the archive can't be written; it contains what was erased before.
-        Unavailable: sessions erased before stay erased.
     """
     cutoffs = _cutoffs(store)
     if not cutoffs:

@@ -1,4 +1,4 @@
-"""Close expired sessions and erase old ones every STEPKEEP_MAINTENANCE_MINUTES, under a lease."""
+"""Expire and purge every STEPKEEP_MAINTENANCE_MINUTES, under a lease."""
 
 import logging
 import threading
@@ -54,7 +54,6 @@ class MaintenanceScheduler(ForkAware):
         self._start_thread()
 
     def close(self) -> None:
-        """Stop after the current transaction, and release the lease."""
         self._closing.set()
         if self._thread is None:
             return
@@ -70,7 +69,6 @@ class MaintenanceScheduler(ForkAware):
             self._start_thread()
 
     def run_round(self) -> bool:
-        """Return whether a round was completed, unless another process runs one."""
         try:
             self._renew()
             expiry = expire(self._store, progress=self._on_progress, actor=ACTOR)

@@ -1,4 +1,4 @@
-"""Work through all sessions, in transactions so short that turns do not wait for them."""
+"""Work through all sessions in short transactions."""
 
 import time
 from collections import Counter
@@ -31,10 +31,8 @@ def sweep(
 ) -> Counter[str]:
     """Process all sessions, and return the numbers of changed ones by survey.
 
-    Args:
-        read: with a connection, ``after`` and ``limit``, returns the number of the next sessions, the last key, and
-            those to process.
-        process: yields the keys of changed sessions after each transaction.
+    ``read`` returns the number of the next sessions, the last key, and those to process; ``process`` yields the keys of
+    changed ones after each transaction.
     """
     changed: Counter[str] = Counter()
     total, done, after = store.run_read(sessions.count_sessions), 0, None
@@ -56,7 +54,7 @@ class TransactionPacer:
         self.limit = MIN_EVENTS * 3
 
     def batches(self, items: Iterable[T], weight: Callable[[T], int] = lambda _item: 0) -> Iterator[list[T]]:
-        """Yield up to MAX_SESSIONS items, of at most the current limit in all, but at least one."""
+        """Yield up to MAX_SESSIONS items, of at most the limit in all, but at least one."""
         batch: list[T] = []
         total = 0
         for item in items:

@@ -1,4 +1,4 @@
-"""Privacy requests: a participant's copy of their data, and erasures (docs/privacy.md)."""
+"""A participant's copy of their data, and erasures (docs/privacy.md)."""
 
 from .participant_export import apply_erasures, export_participant, read_erasures
 

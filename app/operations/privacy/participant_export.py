@@ -1,4 +1,4 @@
-"""All data of a participant (format: ``web/rest/participants.py``), and the list of erasures."""
+"""All data of a participant, as ``web/rest/participants.py`` describes it."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ def export_participant(store: SessionStore, user_id: str, survey_id: str | None 
     """Return the document of a participant in pieces; consuming them reads the database.
 
     Raises:
-        InvalidUserId, InvalidInput: as ``SessionQueries.stored_key``; at once.
+        InvalidUserId, InvalidInput: at once.
         Unavailable: the database is unavailable, or a key is missing; also while pieces are consumed.
     """
     participant = store.queries.stored_key(user_id, survey_id).user_id
@@ -34,7 +34,7 @@ def export_participant(store: SessionStore, user_id: str, survey_id: str | None 
 
 
 def read_erasures(store: SessionStore) -> Iterator[str]:
-    """Yield the list of erasures as lines without newlines."""
+    """Yield the list of erasures as lines."""
     return map(erasure_journal.format_line, erasure_replay.read_all(store.run_read))
 
 
@@ -43,7 +43,7 @@ def apply_erasures(
 ) -> int:
     """Erase the sessions of listed erasures again, and return their number. Idempotent.
 
-    Sessions started after their erasure stay. Invalid lines are skipped with a warning.
+    Sessions started later stay. Invalid lines are skipped with a warning.
     """
     return store.erasure.replay(erasure_journal.read_lines(lines, name), actor=actor)
 

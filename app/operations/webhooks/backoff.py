@@ -27,7 +27,7 @@ def retry_delay_us(attempts: int, chance: float, retry_after_s: float | None = N
 
 @dataclass(frozen=True, slots=True)
 class CircuitBreaker:
-    """Consecutive failures of an endpoint; ``open_until`` is in us since 1970 UTC."""
+    """Consecutive failures of an endpoint; times are in us since 1970 UTC."""
 
     failures: int = 0
     open_until: int = 0

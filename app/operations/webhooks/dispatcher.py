@@ -1,6 +1,6 @@
-"""Deliver the outbox in a background thread, in one of the processes that share a database.
+"""Deliver the outbox in a thread of one of the processes that share a database.
 
-If the lease holder dies, another process repeats unrecorded deliveries with the same ``webhook-id``.
+If it dies, another process repeats unrecorded deliveries with the same ``webhook-id``.
 """
 
 import logging

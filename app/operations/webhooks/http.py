@@ -1,4 +1,4 @@
-"""Send one request to a webhook's checked address, without redirects, proxies or retries."""
+"""Send a request to a webhook's checked address, without redirects, proxies or retries."""
 
 import socket
 import ssl
@@ -26,7 +26,7 @@ _RETRY = Retry()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostResult:
-    """The result of one request; the error is never text from the receiver."""
+    """The error is never the receiver's text."""
 
     status: int | None
     error: str | None
@@ -66,7 +66,7 @@ def post(url: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float,
 
 
 class _Request:
-    """Shut down at its deadline, however slowly the receiver responds; errors name the configured timeout."""
+    """Shut down at its deadline, however slowly the receiver responds."""
 
     def __init__(self, connection: HTTPConnection, left_s: float, timeout_s: float) -> None:
         self._connection = connection

@@ -1,4 +1,4 @@
-"""Add, change, test, replay and remove webhooks. A secret is returned only when it is created."""
+"""Add, change, test, replay and remove webhooks."""
 
 import secrets
 from collections.abc import Iterable
@@ -97,7 +97,7 @@ def get_webhook(store: SessionStore, webhook_id: str) -> Webhook:
 
 
 def set_enabled(store: SessionStore, webhook_id: str, *, enabled: bool) -> None:
-    """Enable or disable a webhook; events while it is disabled are not delivered later."""
+    """Enable or disable a webhook; events meanwhile are not delivered later."""
     get_webhook(store, webhook_id)
     if enabled:
         store.run_transaction(partial(outbox.enable_webhook, webhook_id=webhook_id))
@@ -158,7 +158,7 @@ def replay_deliveries(
     failed: bool = False,
     progress: Progress = no_progress,
 ) -> int:
-    """Make finished deliveries due again, with the same message ids; return their number."""
+    """Make finished deliveries due again; return their number."""
     get_webhook(store, webhook_id)
     after = done = 0
     read = partial(outbox.read_finished_ids, webhook_id=webhook_id, limit=BATCH_SIZE, since=since, failed=failed)

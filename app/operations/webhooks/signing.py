@@ -42,7 +42,6 @@ def parse_secrets(text: str) -> list[Secret]:
 
 
 def sign(secret: str, message_id: str, at_s: int, body: bytes) -> str:
-    """Return ``v1,`` and base64 of HMAC-SHA256."""
     key = base64.b64decode(secret.removeprefix(PREFIX))
     signed = b".".join((message_id.encode(), str(at_s).encode(), body))
     return "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
@@ -63,10 +62,7 @@ def message_headers(keys: Sequence[Secret], message_id: str, at: int, body: byte
 
 
 def message_id(delivery: Delivery) -> str:
-    """Return the ``webhook-id`` of an event, the same for each attempt and replay.
-
-    Without the row's id: a restored database may assign other ids.
-    """
+    """Return the same ``webhook-id`` for each attempt, also after a restore."""
     parts = (delivery.webhook_id, *delivery.key, delivery.version, delivery.event, delivery.occurred_at)
     return f"msg_{hashlib.blake2b(orjson.dumps(parts), digest_size=16).hexdigest()}"
 

@@ -1,4 +1,4 @@
-"""Protection against SSRF: URLs that a webhook may have, and addresses that it may reach."""
+"""Protection against SSRF: URLs and addresses that webhooks may have."""
 
 import ipaddress
 import re
@@ -38,7 +38,7 @@ _CLOUD_METADATA = (ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("
 
 
 class AddressRefused(Exception):
-    """The host can't be resolved or may not be reached; the message omits its addresses."""
+    """The host may not be reached; the message omits its addresses."""
 
 
 def validate_url(url: object, settings: Settings) -> str:

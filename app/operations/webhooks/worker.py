@@ -1,6 +1,6 @@
-"""Send the deliveries of one webhook in its own threads.
+"""Send the deliveries of one webhook in its own threads, those of a session one at a time.
 
-Events of one session are sent one at a time. A failed one does not hold up the next, so receivers compare ``version``.
+A failed one does not hold up the next, so receivers compare ``version``.
 """
 
 import logging
@@ -26,7 +26,7 @@ GONE = 410  # the receiver wants no more messages (RFC 9110, 15.5.11)
 
 
 class EndpointWorker:
-    """Sends the deliveries of one webhook; ``on_attempt`` is called from any thread. Thread-safe."""
+    """Sends the deliveries of one webhook. Thread-safe."""
 
     def __init__(self, webhook_id: str, store: SessionStore, on_attempt: Callable[[AttemptResult, bool], None]) -> None:
         self._webhook_id = webhook_id
@@ -104,7 +104,7 @@ class EndpointWorker:
             del self._in_flight[delivery.key]
 
     def _try_post(self, delivery: Delivery) -> tuple[PostResult | None, bool]:
-        """Return the result, and whether it tells how the receiver is; None if nothing was attempted."""
+        """Return the result, and whether it is about the receiver; None if nothing was attempted."""
         try:
             return self._post(delivery), True
         except (UnreadableHere, SessionUnreadable) as error:
@@ -116,7 +116,6 @@ class EndpointWorker:
             return PostResult(status=None, error=type(error).__name__), True
 
     def _post(self, delivery: Delivery) -> PostResult | None:
-        """Send a delivery; return None if the webhook is disabled or removed."""
         # Read for each message: the webhook may have changed while the delivery was waiting.
         webhook = self._run_read(partial(outbox.read_webhook, webhook_id=self._webhook_id))
         if webhook is None or webhook.disabled_at is not None:
