@@ -15,10 +15,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from app.operations.backup.create import create_backup
+from app.operations.backup.files import create_backup, verify_backup
 from app.operations.backup.migrate import move_database
 from app.operations.backup.restore import restore_backup
-from app.operations.backup.verify import verify_backup
 from app.store.encryption import PLAIN
 from app.survey.snapshot import SessionKey
 from benchmarks import databases

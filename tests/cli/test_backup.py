@@ -10,7 +10,7 @@ import flask
 import pytest
 from flask.testing import FlaskCliRunner
 
-from app.operations.backup.verify import Verified, verify_backup
+from app.operations.backup.files import Verified, verify_backup
 from app.sessions.service import SessionStore
 from app.store import audit
 from app.survey.snapshot import SessionKey

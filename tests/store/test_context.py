@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from app.operations.backup.create import create_backup
+from app.operations.backup.files import create_backup
 from app.operations.backup.restore import restore_backup
 from app.operations.integrity.verify import verify_sessions
 from app.operations.maintenance.key_rotation import rotate_keys

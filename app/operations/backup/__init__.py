@@ -1,10 +1,9 @@
-"""Portable backups, their restore, and the move to another database. Encrypted answers stay encrypted."""
+"""Portable backups, and moves to another database; encrypted answers stay encrypted."""
 
-from .create import create_backup
+from .files import Verified, create_backup, require_matching_history, verify_backup
 from .migrate import move_database
 from .replay_check import ReplayCounts
 from .restore import restore_backup
-from .verify import Verified, require_matching_history, verify_backup
 
 __all__ = [
     "ReplayCounts",

@@ -50,10 +50,7 @@ BUFFERED_ROWS = 100  # a row can have several MiB
 
 
 class BulkDatabase:
-    """A transaction, which the caller ends; SQLite, unless a subclass says otherwise.
-
-    Its methods raise as :func:`translate_errors`.
-    """
+    """A transaction that the caller ends; raises as :func:`translate_errors`."""
 
     _placeholder = "?"
 
@@ -67,7 +64,6 @@ class BulkDatabase:
         return sum(map(self.count, TABLES))
 
     def occupied(self) -> list[str]:
-        """Return the tables with rows that neither a starting server nor a command that reads inserts."""
         occupied = [table.name for table in TABLES if table not in _FILLED_AT_START and self.last_key(table)]
         column = tables.audit_log.c
         entries = select(column.id).where(column.action.not_in(_READS)).limit(1)
@@ -78,7 +74,7 @@ class BulkDatabase:
         return tuple(self.connection.execute(select(*key).order_by(*(c.desc() for c in key)).limit(1)).first() or ())
 
     def rows(self, table: Table, after: Row = ()) -> Iterator[Row]:
-        """Yield rows in key order, beyond a key; only one such iteration may be open."""
+        """Yield rows in key order; only one such iteration may be open."""
         key, times = key_columns(table), [place for place, column in enumerate(table.c) if is_time(column)]
         columns = (self._time_text(column) if is_time(column) else column for column in table.c)
         query = select(*columns).where(keyset.after(key, after)).order_by(*key)
@@ -173,7 +169,6 @@ class Postgresql(BulkDatabase):
 
     @contextmanager
     def _copy(self, statement: str, parameters: object = None) -> Iterator[Any]:
-        """Translate psycopg's errors, which SQLAlchemy does not wrap."""
         try:
             with self._raw.cursor() as cursor, cursor.copy(statement, parameters) as copy:
                 yield copy
@@ -208,7 +203,7 @@ LOCK_WAIT_S = 30
 
 @contextmanager
 def translate_errors(table: Table | None = None) -> Iterator[None]:
-    """Raise DatabaseRefused if the data caused an error, else DatabaseUnavailable; messages contain no values."""
+    """Raise DatabaseRefused if the data caused an error, else DatabaseUnavailable, without values."""
     try:
         yield
     except SQLAlchemyError as error:
@@ -228,7 +223,7 @@ _BEGIN_SNAPSHOT = {
 
 @contextmanager
 def snapshot(url: URL) -> Iterator[BulkDatabase]:
-    """Open a read-only snapshot that blocks no writer; SQLite's WAL grows meanwhile."""
+    """Open a read-only snapshot that blocks no writer."""
     kind = url.get_backend_name()
     if kind == "sqlite":
         engine = sqlite.reader_engine(url, 1, 0)
@@ -257,7 +252,6 @@ def transaction(engine: Engine) -> Iterator[BulkDatabase]:
 
 @contextmanager
 def write_engine(url: URL) -> Iterator[Engine]:
-    """Open an engine without statement time limits, or raise ConfigurationError."""
     engine = migration_engine(url)
     try:
         connect_or_explain(engine)

@@ -1,7 +1,6 @@
-"""Move all rows to another database.
+"""Move all rows to another database, in key order: the target's last key is where to resume.
 
-Rows are committed in key order, so the target's last key is where to resume. A marker in the target
-(``store/leases.py``) keeps servers from starting on it before the comparison.
+A marker in the target keeps servers from starting on it before the comparison.
 """
 
 import hashlib
@@ -36,7 +35,7 @@ def move_database(
     """Copy the source into the target and compare them; its servers must be stopped.
 
     Raises:
-        ConfigurationError: a database can't be opened, has another schema, or is in use; or both are the same.
+        ConfigurationError: a database can't be opened or is in use, or both are the same.
         InvalidInput: the target is not empty, or they differ.
         Unavailable, DatabaseRefused: call again to resume.
     """
@@ -73,7 +72,7 @@ def _move(source: URL, target: URL, engine: Engine, progress: Progress) -> dict[
 
 
 def _begin(engine: Engine, source: str, *, restart: bool) -> bool:
-    """Mark the target; return whether a move is resumed."""
+    """Return whether a move is resumed."""
     with transaction(engine) as database:
         marked = leases.migration_source(database.connection)
         occupied = database.occupied()

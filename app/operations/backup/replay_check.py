@@ -1,4 +1,4 @@
-"""Check that each session equals the replay of its history. Pure."""
+"""Check each session against the replay of its history. Pure."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ SessionRows = Iterator[tuple[Row, Iterable[Row]]]
 
 @dataclass(slots=True, kw_only=True)
 class ReplayCounts:
-    """Sessions by the result of the check; ``locked`` ones need ``missing_keys`` or another release."""
+    """Sessions by result; ``locked`` ones need ``missing_keys`` or another release."""
 
     same: int = 0
     without_history: int = 0
@@ -46,7 +46,6 @@ def check_replays(session_rows: SessionRows, cipher: Cipher) -> ReplayCounts:
 
 
 def pair_with_history(session_rows: Iterable[Row], event_rows: Iterable[Row]) -> SessionRows:
-    """Join two streams sorted by session key, or raise BackupBroken."""
     groups = groupby(event_rows, key=_event_key)
     event_key, events = next(groups, (None, ()))
     previous: Row = ()

@@ -1,4 +1,4 @@
-"""Restore a backup in one transaction, while servers are stopped; for SQLite, a lock checks this."""
+"""Restore a backup in one transaction, with servers stopped."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,8 +13,8 @@ from ...errors import BackupBroken, InvalidInput
 from ...sessions import SessionStore, erasure_replay
 from ...store import audit, audit_chain, database_url, erasures, server_lock, tables
 from .bulk import BulkDatabase, transaction, write_engine
+from .files import Verified, open_backup, require_matching_history, verify_archive
 from .row_format import TABLES, RowCounter
-from .verify import Verified, open_backup, require_matching_history, verify_archive
 from .zip_archive import Archive
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreResult:
-    """What a restore did; ``left`` sessions have changed since their erasure."""
+    """``left`` sessions have changed since their erasure."""
 
     verified: Verified
     erased_again: int
@@ -39,13 +39,10 @@ def restore_backup(
 ) -> RestoreResult:
     """Replace the database's contents with a backup's, and replay later erasures.
 
-    Nothing is committed unless every row reads back byte for byte.
-
     Raises:
         BackupBroken, SchemaMismatch: as ``verify_backup``.
         InvalidInput: the database has rows, or the file can't be read.
         StoreInUse: a server uses the SQLite file.
-        Unavailable, DatabaseRefused: the database is unchanged.
     """
     url = database_url(store.settings)
     with ExitStack() as stack:

@@ -1,7 +1,6 @@
-"""The portable format of rows: the same bytes for the same row in every database. Pure.
+"""The portable format: rows are lines with a JSON array, the same bytes in every database. Pure.
 
-A row is a line with a JSON array; times are UTC text such as ``2026-11-24 10:00:00.123456``. Rows are sorted
-bytewise by key, so equal hashes mean equal tables.
+Times are UTC text such as ``2026-11-24 10:00:00.123456``. Equal hashes mean equal tables.
 """
 
 import hashlib
@@ -66,7 +65,7 @@ def portable_time(value: object) -> object:
 
 
 class ChecksummedRows:
-    """Validates, counts and hashes rows, or raises BackupBroken; messages omit values."""
+    """Validates, counts and hashes rows, or raises BackupBroken without values."""
 
     def __init__(self, table: Table, on_row: Callable[[], None] = lambda: None) -> None:
         self._name = table.name

@@ -1,7 +1,4 @@
-"""The file of a backup: a zip with ``<table>.jsonl`` members and ``manifest.json``.
-
-The zip's comment ends with the SHA-256 of all bytes before it, headers too.
-"""
+"""A zip with ``<table>.jsonl`` members and ``manifest.json``; its comment ends with the SHA-256 of all bytes before."""
 
 import hashlib
 import io
@@ -38,7 +35,7 @@ _END = struct.Struct("<4s4H2LH")  # end of central directory record (APPNOTE.TXT
 
 
 class TableEntry(BaseModel):
-    """A table in the manifest; ``bytes`` and ``sha256`` (hex) are of the uncompressed member."""
+    """``bytes`` and ``sha256`` are of the uncompressed member."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -75,7 +72,6 @@ def write_archive(
     created_at: str,
     database: dict[str, str],
 ) -> Manifest:
-    """Write rows, in key order, into a file open for reading and writing; raise BackupBroken if one doesn't fit."""
     entries = []
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESS_LEVEL) as archive:
         for table in TABLES:
@@ -100,7 +96,7 @@ def write_archive(
 
 
 class Archive:
-    """A backup with the right hash; raises BackupBroken for any other."""
+    """A backup with the right hash; raises BackupBroken otherwise."""
 
     def __init__(self, file: BinaryIO) -> None:
         try:
@@ -120,7 +116,7 @@ class Archive:
         return Digest(entry.rows, entry.bytes, entry.sha256)
 
     def rows(self, table: Table, on_row: Callable[[], None]) -> Iterator[Row]:
-        """Yield a table's rows; raise BackupBroken, at the latest at the end if the digest differs."""
+        """Yield rows; raise BackupBroken at the end if the digest differs."""
         stream = ChecksummedRows(table, on_row)
         yield from stream.pass_through(self._decode(_member(table.name)))
         if stream.digest != self.digest(table):

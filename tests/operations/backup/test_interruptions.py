@@ -10,9 +10,8 @@ import pytest
 
 from app.errors import ConfigurationError, InvalidInput
 from app.operations.backup import migrate
-from app.operations.backup.create import create_backup
+from app.operations.backup.files import create_backup, verify_backup
 from app.operations.backup.migrate import move_database
-from app.operations.backup.verify import verify_backup
 from app.survey.commands import Answer, Begin, Restart
 from app.survey.snapshot import SessionKey
 from tests.conftest import KINDS, SURVEYS

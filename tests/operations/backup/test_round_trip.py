@@ -9,11 +9,10 @@ from pydantic import SecretStr
 from sqlalchemy import insert
 
 from app.errors import ConfigurationError, InvalidInput, StoreInUse
-from app.operations.backup.create import create_backup
+from app.operations.backup.files import create_backup, verify_backup
 from app.operations.backup.migrate import move_database
 from app.operations.backup.restore import restore_backup
 from app.operations.backup.row_format import TABLES
-from app.operations.backup.verify import verify_backup
 from app.operations.integrity import verify_audit_log
 from app.store.engine import normalise_url, server_lock
 from app.store.tables import audit_log

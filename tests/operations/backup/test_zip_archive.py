@@ -13,9 +13,8 @@ from sqlalchemy import update
 
 from app.errors import BackupBroken, InvalidInput, SchemaMismatch
 from app.operations.backup import zip_archive
-from app.operations.backup.create import create_backup
+from app.operations.backup.files import create_backup, verify_backup
 from app.operations.backup.restore import restore_backup
-from app.operations.backup.verify import verify_backup
 from app.sessions.service import SessionStore
 from app.store.encryption import PLAIN
 from app.store.tables import sessions

@@ -1,17 +1,21 @@
-"""Verify a backup: hashes, rows, and replays of sessions."""
+"""Create and verify the files of backups."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...core.files import create_file
 from ...core.installation import UPGRADE
 from ...core.progress import Progress, no_progress
+from ...core.timestamps import format_timestamp
 from ...errors import BackupBroken, InvalidInput, SchemaMismatch
-from ...store import Cipher, head_revision, tables
+from ...sessions import SessionStore
+from ...store import Cipher, database_url, head_revision, schema_mismatch, stored_revision, tables
+from .bulk import snapshot
 from .replay_check import ReplayCounts, check_replays, pair_with_history
 from .row_format import TABLES, RowCounter
-from .zip_archive import Archive
+from .zip_archive import Archive, write_archive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +26,35 @@ class Verified:
     schema_revision: str
     rows: dict[str, int]
     replay: ReplayCounts
+
+
+def create_backup(store: SessionStore, path: Path, *, progress: Progress = no_progress) -> dict[str, int]:
+    """Write a snapshot into a new file, which appears when it is complete; return the rows by table.
+
+    Raises:
+        InvalidInput: it exists or can't be written, or a row doesn't fit.
+    """
+    url = database_url(store.settings)
+    facts = store.queries.database_facts()
+    with create_file(path) as unfinished, snapshot(url) as database:
+        revision = stored_revision(database.connection)
+        if revision != head_revision():
+            raise schema_mismatch(revision)
+        counter = RowCounter(progress, database.count_all())
+        try:
+            with unfinished.open("r+b") as file:
+                manifest = write_archive(
+                    file,
+                    database.rows,
+                    counter.increment,
+                    schema_revision=revision,
+                    created_at=format_timestamp(store.clock()),
+                    database={"kind": facts["database"], "version": facts["version"]},
+                )
+        except BackupBroken as error:
+            raise InvalidInput(f"the database can't be written in the portable format: {error.problem}") from error
+        counter.finish()
+    return manifest.rows_by_table
 
 
 def verify_backup(path: Path, cipher: Cipher, *, progress: Progress = no_progress) -> Verified:
