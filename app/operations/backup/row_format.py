@@ -1,6 +1,6 @@
 """The portable format: rows are lines with a JSON array, the same bytes in every database. Pure.
 
-Times are UTC text such as ``2026-11-24 10:00:00.123456``. Equal hashes mean equal tables.
+Times are UTC text such as ``2026-11-24 10:00:00.123456``.
 """
 
 import hashlib

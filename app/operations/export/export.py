@@ -67,7 +67,6 @@ class Export:
 
         Raises:
             MissingKey, Unavailable: also while pieces are read.
-            InvalidInput: a library is not installed, or a limit is exceeded.
         """
         reader = SessionReader(self._store, self._request, self._at, self._progress)
         if self.format.is_streamed:

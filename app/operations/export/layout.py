@@ -1,4 +1,4 @@
-"""The columns and rows of an export, over all revisions of the survey. Pure.
+"""The columns and rows of an export, over all revisions. Pure.
 
 Columns of a step's older types have a suffix. Options are numbered by first appearance, unless all values are whole
 numbers, so that codes stay the same.

@@ -22,7 +22,7 @@ Session = tuple[SessionKey, SessionState]
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """What an export contains and lacks; ``events`` are unreadable ones."""
+    """What an export contains and lacks."""
 
     sessions: int = 0
     set_aside: int = 0

@@ -21,7 +21,7 @@ Verdict = Literal["same", "differs", "adopted", "set_aside", "locked"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionCheck:
-    """The result for one session; ``adopted`` ones were started by a program without versions."""
+    """``adopted`` sessions were started by a program without versions."""
 
     key: SessionKey
     verdict: Verdict

@@ -10,7 +10,7 @@ from .sweep import TransactionPacer
 def purge_audit_log(store: SessionStore, before: int, *, actor: str = "operator") -> int:
     """Remove the entries up to the first as recent as ``before`` (us since 1970 UTC); return how many.
 
-    It can be interrupted: each transaction leaves a valid chain, and an entry.
+    Each transaction leaves a valid chain, and an entry.
     """
     last_id, number = _read_start(store)
     # Not later than now: the purge would never reach the end of its own entries.

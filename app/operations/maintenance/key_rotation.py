@@ -1,4 +1,4 @@
-"""Re-encrypt stored answers with the first key of STEPKEEP_ANSWERS_KEYS, or decrypt them (docs/privacy.md).
+"""Re-encrypt stored answers with the first key of STEPKEEP_ANSWERS_KEYS, or decrypt them.
 
 A second run may be needed: a server restarted late may have used the old key.
 """

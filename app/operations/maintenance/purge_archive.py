@@ -41,7 +41,6 @@ class PurgeArchive:
             self._file.close()
 
     def write(self, stale: Sequence[retention.StaleSession]) -> list[retention.StaleSession]:
-        """Write and sync sessions; return those that still exist."""
         existing = [session for session in stale if session.is_blanked]
         self._append(self._lines([session for session in stale if not session.is_blanked], existing))
         return existing

@@ -17,7 +17,7 @@ MAX_OPEN_S = 600  # an open circuit then tries one delivery; the others use no a
 
 
 def retry_delay_us(attempts: int, chance: float, retry_after_s: float | None = None) -> int:
-    """Return the delay after an attempt, from 1; the chance is from 0 to 1."""
+    """Return the delay after an attempt; the chance is from 0 to 1."""
     delay_s = float(min(FIRST_DELAY_S * FACTOR ** min(attempts - 1, 20), MAX_DELAY_S))
     delay_s *= 1 + JITTER * (2 * chance - 1)
     if retry_after_s is not None:

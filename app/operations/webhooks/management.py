@@ -1,4 +1,4 @@
-"""Add, change, test, replay and remove webhooks."""
+"""Manage webhooks."""
 
 import secrets
 from collections.abc import Iterable
