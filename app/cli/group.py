@@ -35,7 +35,7 @@ class Days(click.FloatRange):
 
 
 class Time(click.ParamType[int]):
-    """A day, whose end it means with ``ends_day``, or a time; converted to microseconds since 1970 UTC."""
+    """A time or a day, which means its end with ``ends_day``; in microseconds since 1970 UTC."""
 
     name = "time"
 
@@ -50,7 +50,7 @@ class Time(click.ParamType[int]):
 
 
 class _Command(Command):
-    """Names the surveys, all of which an operator may see."""
+    """Names all surveys in errors, also closed ones."""
 
     def describe(self, error: StepkeepError) -> str:
         if isinstance(error, NoSuchSurvey):
@@ -60,7 +60,7 @@ class _Command(Command):
 
 
 class CommandGroup(AppGroup):
-    """A group whose commands run in the application's context and report errors."""
+    """Its commands run in the application's context, and report errors."""
 
     command_class = _Command
 
@@ -71,7 +71,7 @@ class CommandGroup(AppGroup):
 
 
 class DefaultGroup(CommandGroup):
-    """A group that runs one of its commands if none is named."""
+    """Runs one of its commands if none is named."""
 
     def __init__(self, name: str, default: str, **options: Any) -> None:  # noqa: ANN401 - click's options
         super().__init__(name, **options)
@@ -101,10 +101,7 @@ def usage_errors() -> Iterator[None]:
 
 
 def audit(action: Action, *, survey_id: str | None = None, user_id: str | None = None, **detail: str | int) -> None:
-    """Record the operator's action, or warn that the database accepts no writes.
-
-    Refusing to read would protect nothing: the operator can read the database itself.
-    """
+    """Record an action, or warn that the database accepts no writes: an operator can read it anyway."""
     try:
         store().audit_log.record("operator", action, survey_id=survey_id, user_id=user_id, detail=detail)
     except DatabaseNotWritable as error:
@@ -119,7 +116,7 @@ def require_survey(survey: str) -> Survey:
 
 
 def require_known_survey(user_id: str, survey: str | None) -> None:
-    """Raise NoSuchSurvey if a survey is neither offered nor has a session of the participant."""
+    """Raise NoSuchSurvey if it is neither offered nor has a session of the participant."""
     if survey is not None and store().queries.load(store().queries.stored_key(user_id, survey)) is None:
         require_survey(survey)
 

@@ -1,7 +1,4 @@
-"""Output of the commands: tables, JSON, progress.
-
-rich formats output on a terminal only. Control characters are escaped: participants' texts must not control it.
-"""
+"""Tables and progress bars, by rich on a terminal only, and JSON."""
 
 import json
 import re
@@ -36,6 +33,7 @@ Columns = Mapping[str, str | Callable[[Any], object]]
 
 
 def printable(text: str) -> str:
+    """Escape control characters: participants' texts must not control the terminal."""
     return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
@@ -59,7 +57,6 @@ def print_json(value: object) -> None:
 
 
 def print_records(records: Iterable[Record], columns: Columns, *, as_json: bool, is_array: bool = False) -> None:
-    """Print a table, or as JSON a line for each record or an array."""
     if as_json:
         for item in [list(records)] if is_array else records:
             print_json(item)
@@ -72,7 +69,6 @@ def print_records(records: Iterable[Record], columns: Columns, *, as_json: bool,
 
 
 def text_of(value: object) -> str:
-    """Return a value as a table shows it: nothing for None, JSON unless it is a text."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
@@ -87,7 +83,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def read_pages(read: Callable[[C | None], tuple[Sequence[T], C | None]]) -> Iterator[T]:
-    """Yield the items of all pages; ``read`` returns the page after a cursor and the next cursor, None at the end."""
+    """Yield the items of all pages; ``read`` returns a page's items and cursor."""
     after: C | None = None
     while True:
         items, after = read(after)

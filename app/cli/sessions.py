@@ -161,11 +161,7 @@ def show_history(user_id: str, survey: str | None, after: int, limit: int, *, as
 
 
 def session_keys(user_id: str, survey: str | None) -> list[SessionKey]:
-    """Return the keys of a participant's sessions, or of one set aside, in one survey or all.
-
-    Raises:
-        NotFound: there is none.
-    """
+    """Raise NotFound if the participant has no such session, not even one that was set aside."""
     if not is_set_aside(user_id):
         store().queries.stored_key(user_id, survey)
     keys = [key for key in store().queries.keys_of_user(user_id, MAX_SESSIONS) if survey in {None, key.survey_id}]
@@ -185,7 +181,7 @@ def _only(keys: Sequence[SessionKey]) -> SessionKey:
 
 
 def _audit(action: Action, key: SessionKey) -> None:
-    """Record a session that was set aside under its participant's user id."""
+    """Record a set-aside session under its participant's user id."""
     user_id, set_aside_at = split_set_aside_id(key.user_id)
     detail = {"set_aside": set_aside_at} if set_aside_at else {}
     audit(action, survey_id=key.survey_id, user_id=user_id, **detail)
@@ -251,7 +247,7 @@ def _parameter_rows(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
 
 
 def _result(value: object) -> str:
-    """Return a computed value without the last digits of its arithmetic, which JSON and exports have."""
+    """Leave out the last digits of arithmetic, which JSON and exports have."""
     if value is None:
         return "null"
     return text_of(float(f"{value:.12g}") if isinstance(value, float) else value)
@@ -266,7 +262,6 @@ def print_answers(snapshot: Snapshot) -> None:
 
 
 def _answer_rows(snapshot: Snapshot, step_id: str, value: object, kind: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield the step, its prompt, and the answer; of a page or grid, a row for each of its parts."""
     step = None if snapshot.survey is None else snapshot.survey.step(step_id)
     parts = {} if step is None else {part.id: part for part in step.parts()}
     if parts and isinstance(value, Mapping):

@@ -23,7 +23,7 @@ from .output import Columns, counted, print_json, print_records
 
 
 class _Group(click.Group):
-    """Its commands open no application, which a wrong survey file or a missing secret would prevent."""
+    """Opens no application, which a wrong survey file or a missing secret would prevent."""
 
     command_class = Command
 
