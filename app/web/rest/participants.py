@@ -45,12 +45,10 @@ class Invitation(LinkRequest):
     """The participant and the life of their token; only callers who may write sessions may choose these."""
 
     # Checked by the service, whose error has the code invalid_user_id.
-    user_id: Annotated[
-        str, Field(json_schema_extra=USER_ID_SCHEMA, description="the participant; compared exactly")
-    ] = ""
-    parameters: Annotated[
-        dict[str, Any], Field(description="the survey's parameters with `from: invitation`, signed into the token")
-    ] = Field(default_factory=dict)
+    user_id: str = Field("", json_schema_extra=USER_ID_SCHEMA, description="the participant; compared exactly")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="the survey's parameters with `from: invitation`, signed into the token"
+    )
 
 
 class ParticipantCreated(Response):
@@ -96,14 +94,12 @@ class ResumeRequest(Model):
     confirm: Annotated[
         bool, Field(description="the participant said that the session is theirs; not needed with an invitation")
     ] = False
-    exchange_id: Annotated[
-        str,
-        Field(
-            max_length=64,
-            pattern=NO_NUL,
-            description="a random id of the client: with the same one, a link that works once can be sent again",
-        ),
-    ] = ""
+    exchange_id: str = Field(
+        "",
+        max_length=64,
+        pattern=NO_NUL,
+        description="a random id of the client: with the same one, a link that works once can be sent again",
+    )
 
 
 class ResumeResponse(Response):

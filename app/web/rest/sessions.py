@@ -92,13 +92,10 @@ class HistoryEvent(Model):
     answer: JsonValue
     timestamp: Time
     message_id: str | None
-    data: Annotated[
-        dict[str, JsonValue],
-        Field(
-            description="more fields of the action: of `answered`, `language` (in which the participant answered) and "
-            "`confirmed` (true if a warning was confirmed, else absent)"
-        ),
-    ]
+    data: dict[str, JsonValue] = Field(
+        description="more fields of the action: of `answered`, `language` (in which the participant answered) and "
+        "`confirmed` (true if a warning was confirmed, else absent)"
+    )
 
 
 class HistoryPage(Response):
@@ -126,14 +123,13 @@ class BeginRequest(PartialModel):
     """How the session begins."""
 
     is_audio_mode: bool = False
-    language: Annotated[
-        str | None,
-        Field(pattern=LANGUAGE, max_length=MAX_LANGUAGE_LENGTH, description="of the survey's; default: its own"),
-    ] = None
-    parameters: Annotated[
-        dict[str, Any],
-        Field(description="the survey's, wherever they come from otherwise; only integrators may send them"),
-    ] = Field(default_factory=dict)
+    language: str | None = Field(
+        None, pattern=LANGUAGE, max_length=MAX_LANGUAGE_LENGTH, description="of the survey's; default: its own"
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict,
+        description="the survey's, wherever they come from otherwise; only integrators may send them",
+    )
 
 
 class PartialState(PartialModel, WholeState):

@@ -24,17 +24,15 @@ class SessionNotified(BaseModel):
     user_id: UserId
     version: Version
     status: Status
-    parameters: Annotated[
-        dict[str, JsonValue], Field(description="with `includes_values`: those with which the session began")
-    ] = {}
-    values: Annotated[
-        dict[str, JsonValue],
-        Field(description="with `includes_values`, of `session.completed`: those that the completion recorded"),
-    ] = {}
-    omitted: Annotated[
-        Literal["too_large", "no_such_session"] | SkipJsonSchema[None],
-        Field(description="with `includes_values`: why neither parameters nor values are sent"),
-    ] = None
+    parameters: dict[str, JsonValue] = Field(
+        {}, description="with `includes_values`: those with which the session began"
+    )
+    values: dict[str, JsonValue] = Field(
+        {}, description="with `includes_values`, of `session.completed`: those that the completion recorded"
+    )
+    omitted: Literal["too_large", "no_such_session"] | SkipJsonSchema[None] = Field(
+        None, description="with `includes_values`: why neither parameters nor values are sent"
+    )
 
 
 class SessionMessage(Model):

@@ -96,12 +96,9 @@ class WebhookRequest(Model):
     """A webhook to add."""
 
     # Checked by the service, whose error says what to do.
-    url: Annotated[
-        str,
-        Field(
-            json_schema_extra={"pattern": URL_PATTERN, "maxLength": MAX_URL}, description="in development `http://` too"
-        ),
-    ]
+    url: str = Field(
+        json_schema_extra={"pattern": URL_PATTERN, "maxLength": MAX_URL}, description="in development `http://` too"
+    )
     events: Annotated[list[WebhookEvent], Field(min_length=1)]
     survey_id: Annotated[SurveyId | None, Field(description="only of this survey; null or absent: of all")] = None
     includes_values: Annotated[
@@ -113,13 +110,11 @@ class WebhookChange(PartialModel):
     """Changes of a webhook."""
 
     enabled: Annotated[bool, Field(description="false: its events are neither sent nor stored")] = True
-    includes_values: Annotated[
-        bool,
-        Field(
-            description="whether to send parameters and computed values from now on; for true, the key needs "
-            "`sessions:read` too"
-        ),
-    ] = False
+    includes_values: bool = Field(
+        False,
+        description="whether to send parameters and computed values from now on; for true, the key needs "
+        "`sessions:read` too",
+    )
     rotate_secret: Annotated[bool, Field(description="true: the response has a new secret; both sign")] = False
 
 
