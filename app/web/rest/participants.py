@@ -19,7 +19,7 @@ from .bodies import json_object, parse_body, success
 from .models import Done, Model, PartialModel, Response, SurveyId, Time, UserId
 from .openapi.operation import PROTECTED, PUBLIC, Operation, Resource, anonymous, integrator, own_session
 from .openapi.parameters import ATTACHMENT, SET_COOKIE, STORAGE, SURVEY, USER_ID_SCHEMA, header
-from .openapi.strict_json_schema import NO_NUL
+from .openapi.schemas import NO_NUL
 
 participants = Resource("participants", __name__)
 

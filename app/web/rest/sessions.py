@@ -46,7 +46,7 @@ from .openapi.parameters import (
     USER_ID_PREFIX,
     encode_cursor,
 )
-from .openapi.strict_json_schema import NO_NUL
+from .openapi.schemas import NO_NUL
 
 sessions = Resource("sessions", __name__)
 

@@ -12,7 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 from ...operations.webhooks import ID_PATTERN, WebhookEvent
 from .models import Model, Status, SurveyId, Time, UserId, Version, drop_defaults
 from .openapi.parameters import Schema
-from .openapi.strict_json_schema import REFERENCE
+from .openapi.schemas import REFERENCE
 
 
 class SessionNotified(BaseModel):

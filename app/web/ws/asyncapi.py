@@ -10,8 +10,7 @@ from ...core.formats import SURVEY_ID
 from ...core.installation import __version__
 from ..rest.models import Progress, Status, StepSent, SurveyId, UserId
 from ..rest.openapi.document import SECURITY_SCHEMES
-from ..rest.openapi.examples import example_of
-from ..rest.openapi.strict_json_schema import JSON_SCHEMAS, REFERENCE, client_message
+from ..rest.openapi.schemas import JSON_SCHEMAS, REFERENCE, client_message, example_of
 from .messages import MAX_AUTH_LENGTH, ErrorCode, RejectCode
 
 

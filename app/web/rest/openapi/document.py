@@ -14,7 +14,7 @@ from ..models import Problem
 from ..webhook_messages import MESSAGE_MODELS, webhooks_document
 from .operation import COMMAND, Operation, Resource
 from .parameters import SURVEY_ID, USER_ID, WEBHOOK_ID, header
-from .strict_json_schema import JSON_SCHEMAS, REFERENCE, client_message
+from .schemas import JSON_SCHEMAS, REFERENCE, client_message
 
 CODES: dict[int, tuple[str, ...]] = {
     400: ("invalid_json", "http"),

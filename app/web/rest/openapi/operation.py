@@ -10,9 +10,8 @@ from pydantic import BaseModel
 
 from ....core.formats import MAX_COMMAND_BYTES
 from ....errors import InvalidInput
-from .examples import example_of
 from .parameters import SURVEY_PARAMETERS, Parameter, Schema
-from .strict_json_schema import REFERENCE
+from .schemas import REFERENCE, example_of
 
 View = TypeVar("View", bound=Callable[..., Any])
 

@@ -19,7 +19,7 @@ from ....errors import InvalidInput
 from ....operations.export import MODES, STATUSES
 from ....operations.webhooks import ID_PATTERN
 from ....sessions import Cursor
-from .strict_json_schema import NO_NUL
+from .schemas import NO_NUL
 
 T = TypeVar("T")
 
