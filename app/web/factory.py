@@ -26,10 +26,9 @@ from .authentication import SUBPROTOCOL, Authenticator, MetricsKeyCache, signing
 from .context import EXTENSION, AppContext, app_context, authenticator
 from .health import Gauges, HealthChecks
 from .host_login import HostLogin
-from .pages.dashboard import dashboard
+from .pages.dashboard import dashboard, sign_in
 from .pages.embed import embedding
 from .pages.media import media
-from .pages.sign_in import sign_in
 from .pages.survey import pages
 from .pages.texts import texts
 from .rate_limits import ConnectionLimits, ExportSlots, Throttle

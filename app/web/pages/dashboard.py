@@ -1,27 +1,36 @@
-"""The dashboard's pages: shells whose scripts call REST, where authorization and audit are.
+"""The dashboard: signing in with an API key, and shells whose scripts call REST, where authorization and audit are.
 
-No title or address contains an answer.
+No title or address contains an answer; no page repeats a key or says what is wrong with it.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 import flask
 from werkzeug import Response
 
-from ...access import SCOPES, Developer, Integrator, has_scope, require_some_scope
+from ...access import SCOPES, Anyone, Developer, Integrator, audit_name, has_scope, require_some_scope
 from ...core.timestamps import format_minute
-from ...errors import Forbidden, InvalidInput, NoSuchSession, NoSuchSurvey, NotFound, Unauthorized, Unavailable
+from ...errors import (
+    Forbidden,
+    InvalidInput,
+    NoSuchSession,
+    NoSuchSurvey,
+    NotFound,
+    RateLimited,
+    Unauthorized,
+    Unavailable,
+)
 from ...sessions import RecordedEntry
 from ..authorization import audit
 from ..context import authenticator, store
-from .sign_in import refuse, show_unavailable, to_sign_in
-from .survey import page
+from ..request_origin import require_same_origin
+from .survey import page, to_host_login
 
 dashboard = flask.Blueprint("dashboard", __name__)
 dashboard.add_app_template_filter(format_minute)
-dashboard.register_error_handler(Forbidden, refuse)
-dashboard.register_error_handler(Unavailable, show_unavailable)
+sign_in = flask.Blueprint("sign_in", __name__)
 
 AUDIT_ENTRIES = 50
 
@@ -34,6 +43,11 @@ EXPORT_FORMATS = {
     "sav": "SPSS",
     "dta": "Stata",
 }
+
+_INVALID_KEY = (
+    "This key does not open the dashboard. Check that it is complete and has neither expired nor been revoked, "
+    "or ask the operator for a new one."
+)
 
 
 @dashboard.get("/dashboard")
@@ -80,11 +94,6 @@ def show_session(survey_id: str, user_id: str) -> Response:
     return _page("session.html", principal, key=key, survey=survey)
 
 
-@dashboard.errorhandler(Unauthorized)
-def redirect_to_sign_in(_error: Unauthorized) -> Response:
-    return to_sign_in()
-
-
 @dashboard.errorhandler(NotFound)
 @dashboard.errorhandler(InvalidInput)
 def show_not_found(_error: NotFound | InvalidInput) -> Response:
@@ -116,7 +125,7 @@ def _page(template: str, principal: Integrator | Developer, *, status: int = 200
 
 
 def _survey_rows() -> list[dict[str, Any]]:
-    """A survey that is no longer offered has no title."""
+    """Return a row for each survey; without a title if it is no longer offered."""
     counts = {count.survey_id: count for count in store().queries.counts_by_survey()}
     titles = {survey.id: survey.without_session.title for survey in store().catalogue.surveys.values()}
     ids = {**titles, **counts}
@@ -132,3 +141,68 @@ def _scopes(principal: Integrator | Developer) -> Sequence[str]:
 def _audit_entries(principal: Integrator | Developer) -> list[RecordedEntry]:
     audit(principal, "audit_read", None)
     return store().audit_log.page(limit=AUDIT_ENTRIES).items
+
+
+@sign_in.get("/sign-in")
+def show_sign_in() -> Response:
+    sign_ins = authenticator().sign_ins
+    try:
+        sign_ins.principal()
+    except Unauthorized:
+        return to_sign_in() if sign_ins.are_hosts else page("sign_in.html", problem=None)
+    return _to("dashboard.show_overview")
+
+
+@sign_in.post("/sign-in")
+def begin() -> Response:
+    require_same_origin(store().settings)
+    response = _to("dashboard.show_overview")
+    try:
+        integrator = authenticator().sign_ins.begin(flask.request.form.get("key", ""), response)
+        audit(integrator, "signed_in", None)
+    except Unauthorized:
+        store().audit_log.record(audit_name(Anyone()), "sign_in_failed")
+        return page("sign_in.html", status=401, problem=_INVALID_KEY)
+    except RateLimited as error:
+        response = page("sign_in.html", status=429, problem="Too many invalid keys were tried. Please wait a minute.")
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
+
+
+@sign_in.post("/sign-out")
+def end() -> Response:
+    sign_ins = authenticator().sign_ins
+    sign_ins.require_csrf_token(flask.request.form.get("csrf", ""))
+    response = to_sign_in()
+    with contextlib.suppress(Unauthorized):  # expired meanwhile
+        audit(sign_ins.principal(), "signed_out", None)
+    sign_ins.end(response)
+    response.headers["Clear-Site-Data"] = '"cache"'  # with the pages that Back would show from memory
+    return response
+
+
+@dashboard.errorhandler(Forbidden)
+@sign_in.errorhandler(Forbidden)
+def refuse(error: Forbidden) -> Response:
+    sign_ins = authenticator().sign_ins
+    csrf = None if sign_ins.are_hosts or sign_ins.integrator() is None else sign_ins.csrf_token()
+    return page("refused.html", status=403, why=error.message, csrf=csrf)
+
+
+@dashboard.errorhandler(Unavailable)
+@sign_in.errorhandler(Unavailable)
+def show_unavailable(_error: Unavailable) -> Response:
+    response = page("refused.html", status=503, why="The database is unavailable. Please try again later.")
+    response.headers["Retry-After"] = "5"
+    return response
+
+
+@dashboard.errorhandler(Unauthorized)
+def to_sign_in(_error: Unauthorized | None = None) -> Response:
+    if authenticator().sign_ins.are_hosts:
+        return to_host_login("The dashboard is not open to you.")
+    return _to("sign_in.show_sign_in")
+
+
+def _to(endpoint: str) -> Response:
+    return flask.redirect(flask.url_for(endpoint), 303)
