@@ -9,12 +9,11 @@ import yaml
 
 from ...core import strict_json
 from ...errors import InvalidJson
-from .yaml_text import InvalidText, Refusal, position_of, read_yaml
+from .yaml_text import InvalidText, Refusal, position_of, read_yaml, start_of
 
 Path = tuple[str | int, ...]
 """Keys and indexes that lead to a part of the document."""
 
-_START = (1, 1)
 _WORD = re.compile(r"\S+")
 
 
@@ -173,4 +172,4 @@ def _child_node(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node | No
 
 
 def _start(node: yaml.Node | None) -> tuple[int, int]:
-    return _START if node is None else (node.start_mark.line + 1, node.start_mark.column + 1)
+    return (1, 1) if node is None else start_of(node)

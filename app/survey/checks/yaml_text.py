@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 import yaml
 
-from .yaml_messages import COMMA, DECIMAL, NO_KEY, NO_QUESTION_MARK, explain
-
 MAX_NODES = 1_000_000
 """Of a file, where each alias counts as all that its anchor contains."""
 
@@ -32,26 +30,60 @@ _SCALARS: dict[str, tuple[re.Pattern[str], str, Callable[[str], object]]] = {
     "bool": (re.compile(r"true|True|TRUE|false|False|FALSE"), "tTfF", lambda text: text in {"true", "True", "TRUE"}),
     "int": (re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"), "-+0123456789", _integer),
     "float": (
-        re.compile(
-            r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-        ),
+        re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"),
         "-+.0123456789",
         _float,
     ),
 }
 
-
 _NAME = re.compile(r"[A-Za-z][\w-]*|<<")
 
+_QUOTES = 'put the text into quotes: "..."'
+_OTHER_QUOTES = "the text ends before this; put all of it into quotes, of the other kind if it has some: '...'"
 
-class InvalidText(ValueError):
+_DECIMAL = "a comma ends a number inside {{ }} or [ ]; write {number}"
+_COMMA = f"a comma ends a text inside {{ }} or [ ]; {_QUOTES}"
+_NO_QUESTION_MARK = f"`?` cannot be in a text inside {{ }} or [ ]; {_QUOTES}"
+
+_NO_KEY = f"a text can't begin with `{{` or `[`; {_QUOTES}, or leave out the braces of a condition"
+_INDENTATION = "this does not fit the lines above: align it with them, or put the text above it into quotes"
+_LIST = "this is in line with the `- ` above: begin an item with `- `, or align a field with those of its item"
+_ENDS_EARLY = (
+    f"the `{{start}}` in line {{line}} is not closed before this: a comma or `{{end}}` is missing, or {_QUOTES}"
+)
+
+_COLON = f"a colon is not possible here; if it belongs to a text, {_QUOTES}; else align the key with those above it"
+_NEVER_CLOSED = "the quotes that begin here are never closed"
+_ESCAPE = r"\\\1 means nothing in double quotes; write \\\\\1, or use single quotes"
+
+_MESSAGES = (
+    (r"found character '\\t'", "a tab, which YAML does not allow here; use spaces"),
+    (r"found character '(.)'", rf"a text can't begin with \1; {_QUOTES}"),
+    (r"mapping values are not allowed", _COLON),
+    (r"could not find expected ':'", "this line has no colon: write `key: value`"),
+    (r"found unexpected end of stream", _NEVER_CLOSED),
+    (r"found undefined alias '(.*)'", rf"there is no anchor &\1 above; if it is text, {_QUOTES}"),
+    (r"second occurrence", "this anchor occurs twice; use another name"),
+    (r"found unknown escape character '(.)'", _ESCAPE),
+    (r"but found another document", "a file has one survey: remove the line `---`"),
+    (r"could not determine a constructor", f"a text can't begin with `!`; {_QUOTES}"),
+    (r"expected alphabetic or numeric character", f"a text can't begin with `*` or `&`; {_QUOTES}"),
+    (r"a comment or a line break|chomping", f"after `|` or `>` the text begins on the next line; or {_QUOTES}"),
+    (r"for merging", "`<<` needs an anchor with fields, such as *name"),
+    (r"(sequence entries|mapping keys) are not allowed", f"`- ` and `? ` can't begin a text; {_QUOTES}"),
+    (r"the node content, but found '<(stream|document) end>'", "the file ends before a `}` or `]`"),
+    (r"expected the node content", f"a text can't begin like this; {_QUOTES}"),
+    (r"but (?:got|found) '(?:\?|<scalar>)'", _OTHER_QUOTES),
+)  # fmt: skip
+
+
+@dataclass(eq=False)
+class InvalidText(Exception):
     """A text is not YAML or JSON, or is not plain data."""
 
-    def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
-        super().__init__(message)
-        self.message = message
-        self.line = line
-        self.column = column
+    message: str
+    line: int = 1
+    column: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +116,17 @@ class _Loader(yaml.SafeLoader):
 
     def fetch_key(self) -> None:
         if self.flow_level:  # YAML 1.2 has `?a` as a text there; PyYAML would read the key `a`
-            raise yaml.MarkedYAMLError(problem=NO_QUESTION_MARK, problem_mark=self.get_mark())
+            raise yaml.MarkedYAMLError(problem=_NO_QUESTION_MARK, problem_mark=self.get_mark())
         super().fetch_key()
 
     def refuse(self, message: str, node: yaml.Node, level: Level = "error") -> None:
-        self.refusals.append(Refusal(message, node.start_mark.line + 1, node.start_mark.column + 1, level))
+        self.refusals.append(Refusal(message, *start_of(node), level))
 
     def _check_keys(self, node: yaml.MappingNode) -> None:
         seen: set[object] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(problem=NO_KEY, problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(problem=_NO_KEY, problem_mark=key.start_mark)
             if key.tag != f"{_TAG}merge" and _key(key) in seen:
                 self.refuse(f"the key {key.value!r} occurs twice", key)
             seen.add(_key(key))
@@ -103,7 +135,7 @@ class _Loader(yaml.SafeLoader):
             if _is_rest(key, value):
                 rests.add(key)
                 is_decimal = before.tag == key.tag == f"{_TAG}int"
-                self.refuse(DECIMAL.format(number=f"{before.value}.{key.value}") if is_decimal else COMMA, key)
+                self.refuse(_DECIMAL.format(number=f"{before.value}.{key.value}") if is_decimal else _COMMA, key)
         node.value = [pair for pair in node.value if pair[0] not in rests]
 
     def _check_options(self, node: yaml.MappingNode) -> None:
@@ -130,17 +162,13 @@ class _Loader(yaml.SafeLoader):
         return convert(node.value)
 
 
-def _construct(loader: _Loader, node: yaml.ScalarNode) -> object:
-    return loader.scalar(node)
-
-
 _Loader.yaml_implicit_resolvers = {}
 _Loader.add_implicit_resolver(f"{_TAG}merge", re.compile(r"<<$"), ["<"])
 for _name, (_pattern, _first, _) in _SCALARS.items():
     _Loader.add_implicit_resolver(
         _TAG + _name, re.compile(f"({_pattern.pattern})$"), [*_first, *([""] if _name == "null" else [])]
     )
-    _Loader.add_constructor(_TAG + _name, _construct)
+    _Loader.add_constructor(_TAG + _name, _Loader.scalar)
 
 
 def read_yaml(text: str) -> tuple[Any, yaml.Node | None, tuple[Refusal, ...]]:
@@ -156,17 +184,38 @@ def read_yaml(text: str) -> tuple[Any, yaml.Node | None, tuple[Refusal, ...]]:
     except yaml.reader.ReaderError as error:
         raise InvalidText("a character that YAML does not allow", *position_of(text, error.position)) from error
     except yaml.MarkedYAMLError as error:
-        message, mark = explain(error)
+        message, mark = _explained(error)
         raise InvalidText(message, *((mark.line + 1, mark.column + 1) if mark else ())) from error
     except RecursionError as error:
         raise InvalidText("nested too deep") from error
-    except InvalidText:
-        raise
     except (TypeError, ValueError) as error:
         raise InvalidText("only texts, numbers, lists, and fields with values are allowed") from error
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _explained(error: yaml.MarkedYAMLError) -> tuple[str, yaml.Mark | None]:
+    problem = str(error.problem or error.context)
+    if problem in {_NO_KEY, _NO_QUESTION_MARK}:
+        return problem, error.problem_mark
+    if "end of stream" in problem and "quoted" in str(error.context):
+        return _NEVER_CLOSED, error.context_mark
+    if "block collection" in str(error.context) and _column(error.problem_mark) == _column(error.context_mark):
+        return _LIST, error.problem_mark
+    brackets = {"while parsing a flow mapping": "{}", "while parsing a flow sequence": "[]"}.get(str(error.context))
+    if brackets is not None and error.context_mark is not None and not re.search(r"got '(\?|<scalar>)'", problem):
+        line = error.context_mark.line + 1
+        return _ENDS_EARLY.format(start=brackets[0], end=brackets[1], line=line), error.problem_mark
+    for pattern, message in _MESSAGES:
+        found = re.search(pattern, problem)
+        if found is not None:
+            return found.expand(message), error.problem_mark
+    return _INDENTATION, error.problem_mark
+
+
+def _column(mark: yaml.Mark | None) -> int | None:
+    return None if mark is None else mark.column
 
 
 def _check_size(root: yaml.Node) -> None:
@@ -179,7 +228,7 @@ def _check_size(root: yaml.Node) -> None:
             sizes[id(node)] = 1 + sum(sizes[id(part)] for part in _parts(node))
             if sizes[id(node)] > MAX_NODES:
                 problem = f"more than {MAX_NODES} values, where each alias counts as all that it stands for"
-                raise InvalidText(problem, node.start_mark.line + 1, node.start_mark.column + 1)
+                raise InvalidText(problem, *start_of(node))
         elif id(node) not in sizes:
             sizes[id(node)] = 1  # until its parts are known; an alias may be within its own anchor
             pending.append((node, True))
@@ -190,6 +239,11 @@ def _parts(node: yaml.Node) -> list[yaml.Node]:
     if isinstance(node, yaml.MappingNode):
         return [part for pair in node.value for part in pair]
     return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def start_of(node: yaml.Node) -> tuple[int, int]:
+    """Return the line and column, from 1."""
+    return node.start_mark.line + 1, node.start_mark.column + 1
 
 
 def position_of(text: str, index: int) -> tuple[int, int]:
