@@ -8,12 +8,10 @@ from ..definition import Survey
 from .document import Document, Path, read_document
 from .expressions import check_expressions
 from .findings import Finding, Findings
-from .insertions import check_insertions
-from .locales import check_locales
 from .models import correct_names
 from .routes import check_routes
 from .structure import check_structure
-from .translations import check_translations
+from .texts import check_insertions, check_translations
 from .unusable import check_unusable
 from .yaml_text import InvalidText
 
@@ -64,10 +62,9 @@ def _check(document: Document, findings: Findings, find_more: FindMore) -> Surve
     document, models = correct_names(document, findings)
     findings.document = document
     structure = check_structure(document, findings)
-    check_locales(document, findings)
     check_translations(document, models, findings)
     check_routes(document, structure.survey, findings)
-    check_unusable(document, structure.steps, findings)
+    check_unusable(document, structure, findings)
     check_insertions(document, models, findings)
     check_expressions(document, structure, models, findings)
     for path, message in find_more(document.data):

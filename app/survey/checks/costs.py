@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from ..expressions import EvaluationError, Expression, Names, Scope, StepBudget, branches
 from ..types import BaseStep
 from .answers import Possibilities
-from .parts import ValidParts
 from .places import ROUTE
+from .samples import ValidParts
 
 MAX_STEPS_OF_COMMAND = 5_000_000
 """Of the conditions of the route, or of the other expressions of a step or of the end: some 300 ms."""

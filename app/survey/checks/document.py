@@ -1,13 +1,14 @@
 """A survey file as data, with the position of each part."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from ...core import strict_json
+from ...core.formats import is_language
 from ...errors import InvalidJson
 from .yaml_text import InvalidText, Refusal, position_of, read_yaml, start_of
 
@@ -34,24 +35,43 @@ class Document:
     def at(self, path: Path) -> Any:  # noqa: ANN401 - a part of the file
         value = self.data
         for part in path:
-            value = _child(value, part)
+            if isinstance(value, dict):
+                value = value.get(part)
+            elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+                value = value[part]
+            else:
+                return None
         return value
+
+    def items(self, path: Path) -> list[Any]:
+        """Return a list; an empty one if the part is none."""
+        found = self.at(path)
+        return found if isinstance(found, list) else []
+
+    def ids(self, path: Path) -> Iterator[tuple[int, str]]:
+        """Yield the index and the id of each item of a list that has one."""
+        for index, item in enumerate(self.items(path)):
+            if isinstance(item, dict) and isinstance(item.get("id"), str):
+                yield index, item["id"]
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The language of plain texts, then the others; nothing if one is invalid."""
+        tags = [self.at(("language",)), *self.items(("languages",))]
+        if not all(isinstance(tag, str) and is_language(tag) for tag in tags):
+            return ()
+        return tuple({tag.lower(): tag for tag in tags}.values())
 
     @property
     def steps(self) -> list[Any]:
-        steps = self.at(("steps",))
-        return steps if isinstance(steps, list) else []
+        return self.items(("steps",))
 
     def fields(self, index: int) -> list[Any]:
-        fields = self.at(("steps", index, "fields")) if self.at(("steps", index, "type")) == "page" else None
-        return fields if isinstance(fields, list) else []
+        return self.items(("steps", index, "fields")) if self.at(("steps", index, "type")) == "page" else []
 
     def step_id(self, path: Path) -> str | None:
-        if len(path) > 1 and path[0] == "steps":
-            step = self.at(path[:2])
-            step_id = step.get("id") if isinstance(step, Mapping) else None
-            return step_id if isinstance(step_id, str) else None
-        return None
+        step_id = self.at((*path[:2], "id")) if len(path) > 1 and path[0] == "steps" else None
+        return step_id if isinstance(step_id, str) else None
 
     def written(self, path: Path) -> str | None:
         """Return a scalar as the file spells it, without quotes."""
@@ -104,17 +124,17 @@ def read_document(text: str, file: str) -> Document:
         first = next(iter(document.refusals), None)  # such as .inf among the options
         if first is not None:
             raise InvalidText(first.message, first.line, first.column) from error
-        raise InvalidText(error.problem, *_find(document, error.place)) from error
+        raise InvalidText(error.problem, *_find(document.root, error.place)) from error
     return document
 
 
 def _read_json(text: str) -> Document:
-    positions = Document(text, None, _compose(text))
+    root = _compose(text)
     try:
-        return Document(text, strict_json.decode(text, ""), positions.root)
+        return Document(text, strict_json.decode(text, ""), root)
     except InvalidJson as error:
         at = getattr(error.__cause__, "pos", None)
-        position = _find(positions, error.place) if at is None else position_of(text, at)
+        position = _find(root, error.place) if at is None else position_of(text, at)
         raise InvalidText(error.problem.partition(" at character ")[0], *position) from error
 
 
@@ -126,41 +146,24 @@ def _compose(text: str) -> yaml.Node | None:
         return None
 
 
-def _find(document: Document, place: str) -> tuple[int, int]:
+def _find(node: yaml.Node | None, place: str) -> tuple[int, int]:
     """Return the position of a place such as ``.steps[2].next``."""
-    path: Path = ()
     rest = place.removeprefix("a key of ")
     while True:
-        node = document.root
-        for part in path:
-            found = _child_node(node, part)
-            node = None if found is None else found[1]
-        following = next(
-            (
-                (part, word)
-                for part in _parts(node)
-                if rest.startswith(word := f"[{part}]" if isinstance(part, int) else f".{part}")
-            ),
-            None,
-        )
-        if following is None:
-            return document.position(path)
-        path, rest = (*path, following[0]), rest[len(following[1]) :]
+        parts = _parts(node)
+        word = next(filter(rest.startswith, parts), None)
+        found = None if word is None else _child_node(node, parts[word])
+        if word is None or found is None:
+            return _start(node)
+        node, rest = found[1], rest.removeprefix(word)
 
 
-def _parts(node: yaml.Node | None) -> list[str | int]:
+def _parts(node: yaml.Node | None) -> dict[str, str | int]:
+    """Return the keys, longest first, or the indexes, by how a place writes them."""
     if isinstance(node, yaml.MappingNode):
         keys = sorted((str(key.value) for key, _ in node.value), key=len, reverse=True)
-        return [*keys]
-    return [*range(len(node.value))][::-1] if isinstance(node, yaml.SequenceNode) else []
-
-
-def _child(value: object, part: str | int) -> object:
-    if isinstance(value, dict) and isinstance(part, str):
-        return value.get(part)
-    if isinstance(value, list) and isinstance(part, int) and part < len(value):
-        return value[part]
-    return None
+        return {f".{key}": key for key in keys}
+    return {f"[{index}]": index for index in range(len(node.value))} if isinstance(node, yaml.SequenceNode) else {}
 
 
 def _child_node(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node | None, yaml.Node] | None:

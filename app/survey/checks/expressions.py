@@ -20,22 +20,11 @@ from .document import Document, Path
 from .failures import failure
 from .findings import Findings
 from .hints import calculation, misused_answers
-from .insertions import places_of_insertions, text_place
-from .jumps import Jumps
-from .missing import MissingAnswers
+from .missing import MissingAnswers, hides_all_options, text_place
 from .models import Model
-from .options import hides_all_options
-from .parts import ValidParts, with_fields
-from .places import (
-    Place,
-    answer_places,
-    names_in,
-    names_of,
-    places_of_endings,
-    places_of_steps,
-    places_of_values,
-    step_indexes,
-)
+from .places import Place, answer_places, expression_places, names_in, names_of, step_indexes
+from .routes import Jumps
+from .samples import ValidParts
 from .structure import Structure
 
 _CONDITIONS = frozenset({"show_if", "when"})
@@ -49,7 +38,7 @@ def check_expressions(
     document: Document, structure: Structure, models: Mapping[Path, Model], findings: Findings
 ) -> None:
     paths = answer_places(document)
-    right = dict(with_fields(structure.steps))
+    right = dict(structure.steps_and_fields())
     by_id = {one.id: one for path, one in right.items() if paths.get(one.id) == path}
     valid = ValidParts(steps=by_id, ids=tuple(paths), parameters=structure.parameters)
     possible = Possibilities(by_id, structure.parameters)
@@ -65,13 +54,7 @@ def check_expressions(
     shown: dict[Path, Expression] = {}
     _check_reserved(document, findings)
     _warn_of_empty(models, findings)
-    places = (
-        *places_of_values(document),
-        *places_of_steps(document, right),
-        *places_of_endings(document),
-        *places_of_insertions(document, models, right),
-    )
-    for place, expression in _right_ones(places, problems, findings):
+    for place, expression in _right_ones(expression_places(document, models, right), problems, findings):
         if place.value is not None:
             valid.values[place.value] = with_reads_of_values(expression, valid.values)
         elif place.offset is not None and structure.survey is not None:

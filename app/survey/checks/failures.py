@@ -15,8 +15,7 @@ from ..expressions import (
     whole_number,
 )
 from ..types import BaseStep
-from .parts import ValidParts
-from .samples import MAX_ASSIGNMENTS, combinations
+from .samples import MAX_ASSIGNMENTS, ValidParts, combinations
 from .unusable import default_problem
 
 _WORDS = {"double": "number", "string": "text", "null_type": "null value", "bool": "boolean"}

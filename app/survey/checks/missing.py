@@ -1,6 +1,6 @@
-"""Which answers may be missing where a text inserts them."""
+"""Which answers may be missing where a text inserts them, and which options where a step is shown."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from ..conditions import with_reads_of_values
 from ..expressions import EvaluationError, Expression, InvalidExpression, Names, Scope, compile_expression
 from ..types import BaseStep, PageStep
-from .jumps import Jumps
-from .parts import ValidParts
-from .samples import combinations, constants_near, parameter_values, samples_near
+from .document import Document, Path
+from .places import Place, conditions_at
+from .routes import Jumps
+from .samples import ValidParts, combinations, constants_near, parameter_values, samples_near
 
 _MAX_RELEVANT = 40
 """Steps and answers on which it depends whether one is missing; with more nothing is said."""
@@ -32,6 +33,24 @@ class TextPlace:
     others: tuple[str, ...] = ()
     failed: str | None = None
     checked: str = ""
+
+
+def text_place(document: Document, place: Place) -> TextPlace:
+    if place.path[0] == "end":
+        others = _sources(document, *(("end", number, "when") for number in range(place.index)))
+        own = _sources(document, ("end", place.index, "when"))
+        return TextPlace(index=len(document.steps), conditions=own, others=others)
+    if place.path[0] != "steps":
+        return TextPlace(index=0)
+    conditions = _sources(document, *((*place.path[:depth], "show_if") for depth in (2, 4, 6)))
+    if "check" not in place.path or place.step is None:
+        return TextPlace(index=place.index, conditions=conditions)
+    (failed,) = _sources(document, (*place.path[: place.path.index("check") + 2], "that"))
+    return TextPlace(index=place.index, conditions=conditions, failed=failed, checked=place.step.id)
+
+
+def _sources(document: Document, *paths: Path) -> tuple[str, ...]:
+    return tuple(source for _, source in conditions_at(document, *paths))
 
 
 class _Given(NamedTuple):
@@ -246,3 +265,38 @@ def _own_names(asked: BaseStep | None) -> Sequence[str]:
 
 def _is_optional(step: BaseStep) -> bool:
     return not step.required or not step.takes_answer
+
+
+def hides_all_options(
+    conditions: Sequence[Expression],
+    shown: Sequence[Expression],
+    can_be_avoided: Callable[[str], bool],
+    valid: ValidParts,
+) -> bool:
+    """Return whether samples of answers show the step without an option."""
+    if not all(map(valid.have_all_of, conditions)):
+        return False
+    shown = [condition for condition in shown if valid.have_all_of(condition)]
+    every = (*conditions, *shown)
+    read = sorted(frozenset().union(*(condition.step_ids or () for condition in every)))
+    names = sorted(frozenset().union(*(condition.parameter_names for condition in every)))
+    near = [*constants_near(every)]
+    answers = []
+    for step in map(valid.steps.__getitem__, read):
+        can_be_null = step.show_if is not None or not step.required or can_be_avoided(step.id)
+        answers.append((*samples_near(step, near), *((None,) * can_be_null)))
+    for values in combinations([*answers, *(parameter_values(valid.parameters[name], near) for name in names)]):
+        found = dict(zip(read, values, strict=False))
+        scope = valid.scope(found, parameters=dict(zip(names, values[len(read) :], strict=True)))
+        if any(_holds(condition, scope, valid) for condition in conditions):
+            continue
+        if all(_holds(condition, scope, valid) for condition in shown):
+            return valid.budget.left > 0
+    return False
+
+
+def _holds(condition: Expression, scope: Scope, valid: ValidParts) -> bool:
+    try:
+        return valid.budget.left <= 0 or condition.holds(scope, valid.budget)
+    except EvaluationError:
+        return False

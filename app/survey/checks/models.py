@@ -12,7 +12,6 @@ from ..texts import is_text_field
 from ..types import STEP_TYPES, BaseStep
 from .document import Document, Path
 from .findings import Findings
-from .locales import known_languages
 
 Model = type[BaseModel]
 
@@ -25,13 +24,6 @@ def correct_names(document: Document, findings: Findings) -> tuple[Document, Map
     names = _Names(document, findings)
     data = names.correct((), document.data, Survey)
     return dataclasses.replace(document, data=data, renamed=names.renamed), names.models
-
-
-def texts(models: Mapping[Path, Model], document: Document) -> Iterator[Path]:
-    for path, model in models.items():
-        for name in document.at(path):
-            if name in model.model_fields and is_text_field(model.model_fields[name]):
-                yield (*path, name)
 
 
 def fields_by_name(model: Model) -> dict[str, FieldInfo]:
@@ -84,7 +76,7 @@ class _Names:
         }
 
     def _meant(self, name: str, fields: Mapping[str, FieldInfo]) -> tuple[str | None, str]:
-        if name in known_languages(self._document):
+        if name in self._document.languages:
             text = next((field for field, info in fields.items() if is_text_field(info)), "prompt")
             return None, f'write {text}: {{{name}: "..."}}'
         visible = "".join(filter(str.isprintable, name))

@@ -1,13 +1,16 @@
 """Where the expressions of a survey file stand."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from ..expressions import Names
+from ..piping import UnclosedInsertion, find_insertions
 from ..texts import computed
 from ..types import STEP_TYPES, BaseStep
 from .document import Document, Path
+from .models import Model
+from .texts import insertable_texts
 
 ROUTE = "conditions of the route"
 """Which each command evaluates, those of all steps in turn."""
@@ -65,9 +68,8 @@ def names_of(document: Document, field: str) -> tuple[str, ...]:
 def step_indexes(document: Document) -> dict[str, int]:
     """Return the first index of each step id."""
     indexes: dict[str, int] = {}
-    for index, step in enumerate(document.steps):
-        if isinstance(step, dict) and isinstance(step.get("id"), str):
-            indexes.setdefault(step["id"], index)
+    for index, step_id in document.ids(("steps",)):
+        indexes.setdefault(step_id, index)
     return indexes
 
 
@@ -75,12 +77,12 @@ def answer_places(document: Document) -> dict[str, Path]:
     """Return the path of each step or field that has an answer of its own."""
     places: dict[str, Path] = {}
     for step_id, index in step_indexes(document).items():
-        fields = document.fields(index)
-        if not fields:
-            places.setdefault(step_id, ("steps", index))
-        for number, field in enumerate(fields):
-            if isinstance(field, dict) and isinstance(field.get("id"), str):
-                places.setdefault(field["id"], ("steps", index, "fields", number))
+        path: Path = ("steps", index)
+        if not document.fields(index):
+            places.setdefault(step_id, path)
+            continue
+        for number, field_id in document.ids((*path, "fields")):
+            places.setdefault(field_id, (*path, "fields", number))
     return places
 
 
@@ -92,51 +94,48 @@ def names_in(document: Document) -> Names:
     )
 
 
-def places_of_values(document: Document) -> Iterator[Place]:
+def expression_places(
+    document: Document, models: Mapping[Path, Model], right: Mapping[Path, BaseStep]
+) -> Iterator[Place]:
+    """Yield the places of values, then of steps and fields, of endings, and of insertions."""
     for name in names_of(document, "values"):
-        for path, source in conditions_at(document, ("values",), name):
+        for path, source in conditions_at(document, ("values", name)):
             yield Place(path=path, source=source, value=name)
-
-
-def places_of_steps(document: Document, right: Mapping[Path, BaseStep]) -> Iterator[Place]:
-    for index, step in enumerate(document.steps):
-        path: Path = ("steps", index)
-        if isinstance(step, Mapping):
-            yield from _of_step(document, path, step, right.get(path))
-        for number, field in enumerate(document.fields(index)):
-            if isinstance(field, Mapping):
-                at = (*path, "fields", number)
-                yield from _of_step(document, at, field, right.get(at))
-
-
-def _of_step(document: Document, path: Path, step: Mapping[str, Any], right: BaseStep | None) -> Iterator[Place]:
-    index, page = int(path[1]), path[:2]
-    early = [(at, source, path) for at, source in conditions_at(document, path, "show_if")]
-    early += [(at, source, page) for at, source in _listed(document, (*path, "options"), "show_if")]
-    late = (*_listed(document, (*path, "next"), "when"), *_listed(document, (*path, "check"), "that"))
-    for at, source, before in early:
-        yield Place(path=at, source=source, step=right, index=index, before=before)
-    for at, source in late:
-        yield Place(path=at, source=source, step=right, index=index, has_answer=True)
-    for field in STEP_TYPES.get(str(step.get("type")), BaseStep).computable:
-        expression = computed(step.get(field))
-        if expression is not None:
-            at = (*path, field)
-            yield Place(path=at, source=expression, step=right, index=index, field=field, before=page)
-
-
-def places_of_endings(document: Document) -> Iterator[Place]:
+    for index in range(len(document.steps)):
+        step: Path = ("steps", index)
+        for path in (step, *((*step, "fields", number) for number in range(len(document.fields(index))))):
+            yield from _of_step(document, path, right.get(path))
     for path, source in _listed(document, ("end",), "when"):
         yield Place(path=path, source=source)
+    for path, language, text in insertable_texts(document, models):
+        index = path[1] if path[0] in {"steps", "end"} and isinstance(path[1], int) else 0
+        own = right.get(path[:4], right.get(path[:2]))
+        with suppress(UnclosedInsertion):
+            for one in [*find_insertions(text)] if path[0] != "parameters" else ():
+                yield Place(path=path, source=one.source, step=own, index=index, offset=one.offset, language=language)
+
+
+def _of_step(document: Document, path: Path, right: BaseStep | None) -> Iterator[Place]:
+    index, page = int(path[1]), path[:2]
+    for at, source in conditions_at(document, (*path, "show_if")):
+        yield Place(path=at, source=source, step=right, index=index, before=path)
+    for at, source in _listed(document, (*path, "options"), "show_if"):
+        yield Place(path=at, source=source, step=right, index=index, before=page)
+    late = (*_listed(document, (*path, "next"), "when"), *_listed(document, (*path, "check"), "that"))
+    for at, source in late:
+        yield Place(path=at, source=source, step=right, index=index, has_answer=True)
+    for field in STEP_TYPES.get(str(document.at((*path, "type"))), BaseStep).computable:
+        expression = computed(document.at((*path, field)))
+        if expression is not None:
+            yield Place(path=(*path, field), source=expression, step=right, index=index, field=field, before=page)
 
 
 def _listed(document: Document, path: Path, name: str) -> Iterator[tuple[Path, str]]:
-    items = document.at(path)
-    for number in range(len(items) if isinstance(items, list) else 0):
-        yield from conditions_at(document, (*path, number), name)
+    return conditions_at(document, *((*path, number, name) for number in range(len(document.items(path)))))
 
 
-def conditions_at(document: Document, path: Path, name: str) -> Iterator[tuple[Path, str]]:
-    condition = document.at((*path, name))
-    if isinstance(condition, str | bool):
-        yield (*path, name), str(condition).lower() if isinstance(condition, bool) else condition
+def conditions_at(document: Document, *paths: Path) -> Iterator[tuple[Path, str]]:
+    for path in paths:
+        condition = document.at(path)
+        if isinstance(condition, str | bool):
+            yield path, str(condition).lower() if isinstance(condition, bool) else condition

@@ -1,19 +1,26 @@
-"""Sample answers of steps and values of parameters."""
+"""What expressions of a survey file are evaluated on: its valid parts, and samples of answers and parameters."""
 
 import datetime
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeVar
 
-from ..expressions import Expression, Literal, nodes
+from ..conditions import ComputedValues, ExpressionContext
+from ..expressions import Expression, Literal, Scope, StepBudget, nodes
 from ..parameters import Parameter
-from ..types import BaseStep, SampleRequest
+from ..types import BaseStep, SampleRequest, Value
 
 T = TypeVar("T")
 
 MAX_ASSIGNMENTS = 500
+
+MAX_STEPS_OF_FILE = 5_000_000
+"""Of all evaluations of a check, some seconds at most; what is left of a file is then not tried."""
+
+NOW = "2026-01-15T10:30"
 
 _TODAY = datetime.date(2026, 1, 15)
 _LEVELS = (0.05, 0.5, 0.95)
@@ -23,6 +30,38 @@ _TEXTS = (
     "Demo", "12", "0.5", "2026-01-15", "10:30", "2026-01-15T10:30", "2026-01", "true", "demo@example.org",
     "+4930123456", "https://example.org", "a b c",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidParts:
+    """What of a file is right: pages as their fields, and values with the reads of those that they read."""
+
+    steps: Mapping[str, BaseStep]
+    ids: Sequence[str]
+    budget: StepBudget = field(default_factory=lambda: StepBudget(MAX_STEPS_OF_FILE))
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    values: dict[str, Expression] = field(default_factory=dict)
+
+    def have_all_of(self, expression: Expression) -> bool:
+        answers = expression.step_ids or frozenset()
+        others = (expression.parameter_names <= self.parameters.keys(), expression.value_names <= self.values.keys())
+        return answers <= self.steps.keys() and all(others)
+
+    def scope(
+        self,
+        answers: Mapping[str, object],
+        *,
+        answer: object = None,
+        parameters: Mapping[str, object],
+        now: str | None = NOW,
+    ) -> Scope:
+        given = ExpressionContext(now, now, parameters)
+        values = ComputedValues(self.values, self.ids, answers, given, self.budget)
+        return Scope(answers, answer, self.ids, now, parameters, values, self._label)
+
+    def _label(self, step_id: str, value: object) -> str | None:
+        step = self.steps.get(step_id)
+        return None if step is None or not isinstance(value, Value) else step.labels().get(value)
 
 
 def sample_answers(step: BaseStep) -> tuple[object, ...]:

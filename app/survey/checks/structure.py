@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import get_args
@@ -15,12 +15,11 @@ from ...core import strict_json
 from ...core.formats import validation_message
 from ..definition import Survey, parse_structure, text_language
 from ..parameters import Parameter
-from ..types import STEP_TYPES, BaseStep, Step
+from ..types import STEP_TYPES, BaseStep, PageStep, Step
 from ..types.info import InfoStep
 from .document import Document, Path
 from .findings import Findings
 from .hints import missing_braces, wrong_type
-from .locales import known_languages
 from .places import names_of
 
 _KINDS = {
@@ -50,12 +49,19 @@ class Structure:
     steps: Mapping[int, BaseStep]
     parameters: Mapping[str, Parameter]
 
+    def steps_and_fields(self) -> Iterator[tuple[Path, BaseStep]]:
+        """Yield each step, after a page its fields, with its path."""
+        for index, step in self.steps.items():
+            yield ("steps", index), step
+            if isinstance(step, PageStep):
+                yield from ((("steps", index, "fields", number), field) for number, field in enumerate(step.fields))
+
 
 def check_structure(document: Document, findings: Findings) -> Structure:
     definition = strict_json.encode(document.data)
     messages = _Messages(document, findings)
     parsed: dict[str | None, Survey] = {}
-    for tag in (None, *known_languages(document)[1:]):
+    for tag in (None, *document.languages[1:]):
         try:
             parsed[tag] = parse_structure(definition, tag)
         except ValidationError as error:

@@ -1,10 +1,10 @@
 """Values that the models accept, but no participant could use."""
 
-from collections.abc import Mapping
+import zoneinfo
 from urllib.parse import urlsplit
 
 from ...core import strict_json
-from ...core.formats import MAX_COMMAND_BYTES
+from ...core.formats import MAX_COMMAND_BYTES, MAX_LANGUAGE_LENGTH
 from ..endings import inserts_in_query
 from ..resolve import hide_options
 from ..types import BaseStep, GridStep, PageStep, chosen_value
@@ -13,15 +13,15 @@ from ..types.step import InvalidAnswer
 from .document import Document, Path
 from .findings import Findings
 from .hints import missing_braces
-from .parts import with_fields
+from .structure import Structure
 
 _BYTES_A_CHARACTER = 4
 _OTHER_BYTES = 260
 """Of any answer but a text or an option: an e-mail address is the longest."""
 
 
-def check_unusable(document: Document, steps: Mapping[int, BaseStep], findings: Findings) -> None:
-    for path, step in with_fields(steps):
+def check_unusable(document: Document, structure: Structure, findings: Findings) -> None:
+    for path, step in structure.steps_and_fields():
         if isinstance(step, PageStep | GridStep):
             _check_size(path, step, findings)
         if step.default is not None and not step.is_empty(step.default):  # computed ones are not known here
@@ -30,9 +30,23 @@ def check_unusable(document: Document, steps: Mapping[int, BaseStep], findings: 
         if together and "min_choices" not in step.computed and fewest is not None and fewest > len(together):
             most = f"the number of options that can be chosen together, {len(together)}"
             findings.add((*path, "min_choices"), f"min_choices {fewest} is greater than {most}")
-    endings = document.at(("end",))
-    for number in range(len(endings) if isinstance(endings, list) else 0):
+    for number in range(len(document.items(("end",)))):
         _check_redirect(("end", number, "redirect"), document, findings)
+    _check_locales(document, findings)
+
+
+def _check_locales(document: Document, findings: Findings) -> None:
+    language = document.at(("language",))
+    if isinstance(language, str) and len(language) > MAX_LANGUAGE_LENGTH:
+        findings.add(("language",), f"language: must have at most {MAX_LANGUAGE_LENGTH} characters")
+    seen: set[str] = set()
+    for index, tag in enumerate(document.items(("languages",))):
+        if isinstance(tag, str) and tag.lower() in seen:
+            findings.add(("languages", index), f"languages[{index}]: {tag} is listed twice")
+        seen.add(str(tag).lower())
+    name = document.at(("timezone",))
+    if isinstance(name, str) and name not in zoneinfo.available_timezones():
+        findings.add(("timezone",), f"timezone: {name!r} is not a time zone; write one such as Europe/Berlin")
 
 
 def _check_size(path: Path, step: PageStep | GridStep, findings: Findings) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from app.survey.checks import check_survey
 from app.survey.checks.failures import failure
-from app.survey.checks.options import hides_all_options
-from app.survey.checks.parts import ValidParts
+from app.survey.checks.missing import hides_all_options
+from app.survey.checks.samples import ValidParts
 from app.survey.expressions import ANY, Names, StepBudget, compile_expression
 
 HEAD = "id: a\ntitle: t\nlanguage: en\nsteps:\n"

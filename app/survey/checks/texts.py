@@ -1,4 +1,4 @@
-"""Whether each text exists in each language of the survey."""
+"""The texts of a survey file: their languages and their insertions."""
 
 import re
 from collections import defaultdict
@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ...core.formats import is_language
 from ...core.languages import parents
-from ..piping import mark
+from ..markdown import MarkdownText
+from ..piping import UnclosedInsertion, find_insertions, mark
+from ..texts import is_one_line, is_text_field
 from .document import Document, Path
 from .findings import Findings
-from .locales import known_languages
-from .models import Model, texts
+from .models import Model
+
+_SINGLE_BRACES = re.compile(r"(?<!\{)\{ *((?:answers|parameters|values)\.\w[^{}]*)\}(?!\})")
 
 _WITHOUT_WORDS = re.compile(r"[\d\W_]*")
 """Needs no translation."""
@@ -22,12 +25,12 @@ _LONGEST_EXAMPLE = 80
 
 def check_translations(document: Document, models: Mapping[Path, Model], findings: Findings) -> None:
     """Add one warning for all texts of a step that lack the same languages, and one for all in an unknown language."""
-    languages = known_languages(document)
+    languages = document.languages
     if not languages:
         return
     missing: dict[tuple[Path, tuple[str, ...]], list[Path]] = defaultdict(list)
     unknown: dict[str, list[Path]] = defaultdict(list)
-    for path in (*texts(models, document), *bare_options(models, document)):
+    for path in _texts(document, models):
         text = document.at(path)
         for tag in text if isinstance(text, dict) else ():
             if not is_language(tag):
@@ -90,11 +93,52 @@ def _places(paths: Sequence[Path], document: Document) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def bare_options(models: Mapping[Path, Model], document: Document) -> Iterator[Path]:
-    """Yield the path of each option whose value is its label."""
+def check_insertions(document: Document, models: Mapping[Path, Model], findings: Findings) -> None:
+    is_markdown = document.at(("markdown",)) is True
+    for path, _, text in insertable_texts(document, models):
+        place = document.place(path)
+        for single in _SINGLE_BRACES.finditer(text):
+            problem = f"{place}: {single[0]} is shown as it is; write {{{{ {single[1].strip()} }}}} to insert the value"
+            findings.add(path, problem, level="warning", offset=single.start())
+        try:
+            insertions = [*find_insertions(text)]
+        except UnclosedInsertion as error:
+            findings.add(path, f"{place}: {error}", offset=error.offset)
+            continue
+        if not insertions:
+            continue
+        if path[0] == "parameters":
+            findings.add(path, f"{place}: an option of a parameter is never shown, so it cannot have insertions")
+        if is_markdown and MarkdownText(text, is_inline=_is_one_line(path, models)).has_insertion_in_link:
+            findings.add(path, f"{place}: the target of a link cannot have an insertion", offset=insertions[0].start)
+
+
+def _is_one_line(path: Path, models: Mapping[Path, Model]) -> bool:
+    for depth in (1, 2):  # in several languages, the last part is one
+        model = models.get(path[:-depth])
+        if model is not None and path[-depth] in model.model_fields:
+            return is_one_line(model.model_fields[str(path[-depth])])
+    return True
+
+
+def insertable_texts(document: Document, models: Mapping[Path, Model]) -> Iterator[tuple[Path, str, str]]:
+    """Yield the path, the language (empty for a plain one) and the text."""
+    redirects: list[Path] = [(*path, "redirect") for path, model in models.items() if "redirect" in model.model_fields]
+    for path in (*_texts(document, models), *redirects):
+        text = document.at(path)
+        for tag, one in text.items() if isinstance(text, dict) else [("", text)]:
+            if isinstance(one, str) and "{" in one:
+                yield ((*path, tag) if tag else path), tag, one
+
+
+def _texts(document: Document, models: Mapping[Path, Model]) -> Iterator[Path]:
+    """Yield the path of each text that can have several languages, then of each option whose value is its label."""
     for path, model in models.items():
-        options = document.at((*path, "options")) if "options" in model.model_fields else None
-        for index, option in enumerate(options if isinstance(options, list) else ()):
+        for name in document.at(path):
+            if name in model.model_fields and is_text_field(model.model_fields[name]):
+                yield (*path, name)
+    for path, model in models.items():
+        for index, option in enumerate(document.items((*path, "options")) if "options" in model.model_fields else ()):
             if isinstance(option, str):
                 yield (*path, "options", index)
             elif isinstance(option, dict) and "label" not in option:
