@@ -42,6 +42,7 @@ class Authenticator:
         self._store = store
         self.credentials = Credentials(store, secrets)
         self.host = None if login is None else HostPrincipals(store, self.credentials, login)
+        # In development, callers without credentials may do everything.
         is_authenticating = self.host is not None and (self.host.has_participants or self.host.has_dashboard)
         self.is_development = settings.environment == "development" and not is_authenticating
         self.limits = RateLimits(settings)

@@ -176,7 +176,7 @@ def check_settings(settings: Settings, *, is_mounted: bool = False) -> None:
         raise ConfigurationError(
             "STEPKEEP_PUBLIC_URL must begin with https:// in production: tokens and answers are sent over it."
         )
-    if is_mounted or not _is_cli_command():
+    if is_mounted or not _is_cli_command():  # a host's commands can't be told from its servers
         _check_folders(settings)
 
 

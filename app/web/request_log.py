@@ -47,9 +47,8 @@ def observe(respond: Callable[[], flask.Response]) -> flask.Response:
 
 def _trace(method: str, route: str, respond: Callable[[], flask.Response]) -> flask.Response:
     attributes = {"http.request.method": method, "http.route": route}
-    with tracing.span(
-        f"{method} {route}", kind="SERVER", headers=dict(flask.request.headers), **attributes
-    ) as set_attribute:
+    span = tracing.span(f"{method} {route}", kind="SERVER", headers=dict(flask.request.headers), **attributes)
+    with span as set_attribute:
         response = respond()
         set_attribute("http.response.status_code", response.status_code)
         error = flask.g.get("error")

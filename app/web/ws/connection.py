@@ -130,7 +130,7 @@ class _Admission:
         limits = context.authenticator.limits
         limits.count("participant_connections", participant)
         self._slots.enter_context(context.connections.slot("participant", participant))
-        counts_bytes = isinstance(principal, Participant)
+        counts_bytes = isinstance(principal, Participant)  # an integrator saves for many participants
         budget = MessageBudget(limits, context.store.settings, participant, self._address, counts_bytes=counts_bytes)
         client = Client(key, principal, budget, current_source(), self._slots, self._messages)
         SessionSocket(self._ws, context, client).join(

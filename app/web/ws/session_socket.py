@@ -276,6 +276,7 @@ class SessionSocket:
         self._continue(command, result)
 
     def _take_draft_result(self, draft: AnyCommand, result: Result | Queued | Exception) -> None:
+        """Answer nothing: the client still has a refused draft."""
         if isinstance(result, Unauthorized):
             self._refuse(4401, "unauthorized", result.message, "refused")
         elif isinstance(result, Unavailable) and isinstance(draft, Draft) and not (self._waiting or self._has_ended):

@@ -74,7 +74,7 @@ class WebSocket:
         self._ended = threading.Event() if self.mode == "werkzeug" else None
         self._frames = Frames(protocol, max_message_size, self._on_frame)
         self._ping_interval_s = ping_interval
-        self._handler: Handler | None = None
+        self._handler: Handler | None = None  # a session's beginning may fail before it serves its socket
         self._unsent = bytearray()
         self._sent_at = self._partial_since = 0.0
         self._ping_at = self._closing_at = 0.0
@@ -285,14 +285,14 @@ def _accept(environ: Mapping[str, Any], subprotocols: Sequence[str]) -> tuple[Se
 
 def _take_socket(environ: Mapping[str, Any]) -> socket.socket:
     """Take the socket from the WSGI server, which would close it."""
-    if not {"gunicorn.socket", "werkzeug.socket"} & environ.keys():
+    if "gunicorn.socket" in environ:
+        taken = socket.socket(fileno=environ["gunicorn.socket"].detach())
+    elif "werkzeug.socket" in environ:
+        taken = environ["werkzeug.socket"].dup()
+    else:
         raise exceptions.NotImplemented(
             "This WSGI server does not give an application the connection: see docs/flask.md."
         )
-    if "gunicorn.socket" in environ:
-        taken = socket.socket(fileno=environ["gunicorn.socket"].detach())
-    else:
-        taken = environ["werkzeug.socket"].dup()
     taken.setblocking(False)
     with contextlib.suppress(OSError, AttributeError):  # not TCP, or not Linux
         taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_TIMEOUT_MS)
