@@ -314,4 +314,6 @@ def test_connection_has_one_line(app: App, caplog: pytest.LogCaptureFixture) -> 
         wait_for(lambda: any(record.name == "stepkeep.requests" for record in caplog.records), lambda: caplog.text)
     (line,) = [record for record in caplog.records if record.name == "stepkeep.requests"]
     assert (line.getMessage(), line.__dict__["route"]) == ("connection opened", "/ws/survey/<path:user_id>")
-    assert not [record for record in caplog.records if record.name.startswith("stepkeep") and record is not line]
+    others = [record for record in caplog.records if record.name.startswith("stepkeep") and record is not line]
+    # The start reads the keys of sessions in the background, and says when it has.
+    assert not [record for record in others if record.name != "stepkeep.store"]
