@@ -1,4 +1,4 @@
-"""Creates, verifies and revokes credentials: tokens, API keys, sign-ins."""
+"""Creates, verifies and revokes credentials."""
 
 import secrets
 import threading
@@ -42,7 +42,7 @@ class Credentials:
         mark: str | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> tuple[str, int]:
-        """Return a token, which renews that of ``granted_at`` or grants access, and its expiry."""
+        """Return a token and its expiry; ``granted_at`` is of the token that it renews."""
         at = self._store.clock()
         if granted_at is None:  # the clock that revoked earlier tokens may be ahead
             at = max(at, self.revocations.revoked_at(key) + 1)
@@ -50,14 +50,14 @@ class Credentials:
         return self._tokens.issue(key, at, life, granted_at, mark, parameters), at + life
 
     def verify_token(self, token: str) -> Participant:
-        """Return the participant, unless the token is of a link that works once."""
+        """Return the participant, unless the link works once."""
         participant = self.verify_link(token)
         if participant.link_id is not None:
             raise Unauthorized
         return participant
 
     def verify_link(self, token: str) -> Participant:
-        """Return the participant of a link's token; only :meth:`use_link` gives access."""
+        """Return the participant of a link; only :meth:`use_link` gives access."""
         at = self._store.clock()
         participant = self._tokens.read(token, at)
         # STEPKEEP_TOKEN_DAYS also limits older tokens, so that older revocations need not be kept.
@@ -66,14 +66,13 @@ class Credentials:
         return participant
 
     def require_unused(self, participant: Participant, exchange_id: str) -> None:
-        """Raise LinkUsed if another exchange has used the link."""
         name = _link_name(participant)
         user = name and self._store.run_read(lambda connection: leases.read_holder(connection, name))
         if user is not None and user != hash_secret(exchange_id):
             raise LinkUsed
 
     def use_link(self, participant: Participant, exchange_id: str) -> None:
-        """Record that a link is used; raise LinkUsed, but not for the same exchange again."""
+        """Raise LinkUsed unless this exchange is the first."""
         name = _link_name(participant)
         if name is None:
             return
@@ -87,7 +86,7 @@ class Credentials:
         return self._store.clock() - participant.issued_at > self._life_us // 2
 
     def revoke_tokens(self, key: SessionKey, *, granted_at: int | None = None) -> None:
-        """Revoke a session's tokens; Unauthorized: the caller's own access was revoked meanwhile."""
+        """Revoke a session's tokens; raise Unauthorized if ``granted_at`` was revoked meanwhile."""
         at = self._store.clock()
         self._store.run_transaction(lambda connection: credentials.revoke_tokens(connection, key, at, granted_at))
         self.revocations.add_tokens(key, at)
@@ -126,7 +125,7 @@ class Credentials:
         return self._store.run_read(credentials.read_keys)
 
     def revoke_key(self, key_id: str) -> bool:
-        """Revoke a key and its sign-ins; return False if there is no valid one."""
+        """Revoke a key and its sign-ins; return whether it was valid."""
         at = self._store.clock()
         was_revoked = self._store.run_transaction(lambda connection: credentials.revoke_key(connection, key_id, at))
         if was_revoked:
@@ -149,7 +148,6 @@ class Credentials:
         return _integrator(stored)
 
     def sign_in(self, text: str) -> tuple[str, Integrator]:
-        """Return a new sign-in's cookie and integrator."""
         integrator = self.verify_key(text.strip())
         cookie = secrets.token_urlsafe(32)
         at = self._store.clock()

@@ -1,12 +1,4 @@
-"""Principals, and their permissions. Pure.
-
-===========  ==================================================================================
-participant  reads, answers and exports the one session of their token
-integrator   has an API key's scopes, for all surveys or those to which the key is limited
-anyone       sees public surveys, and begins their sessions
-developer    may do everything: development mode serves this machine only
-===========  ==================================================================================
-"""
+"""Principals, and their permissions. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,20 +21,20 @@ _PARTICIPANT_SCOPES: frozenset[Scope] = frozenset({"sessions:read"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anyone:
-    """A caller without credentials."""
+    """Without credentials: sees public surveys, and begins their sessions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Developer:
-    """A caller in development mode."""
+    """May do everything, on this machine only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Participant:
-    """A caller with a resume token. Times are in microseconds since 1970 UTC.
+    """Reads, answers and exports the one session of their resume token. Times are in microseconds since 1970 UTC.
 
     Attributes:
-        granted_at: when the first of the tokens that this one renews was issued. A revocation covers them all.
+        granted_at: of the first of the tokens that this one renews. A revocation covers them all.
         mark: INVITATION; the id of a link that works once; None for other tokens.
     """
 
@@ -64,7 +56,7 @@ class Participant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integrator:
-    """A caller with an API key, or signed in with one."""
+    """Has an API key's scopes, for all surveys or some."""
 
     key_id: str
     name: str
@@ -77,19 +69,19 @@ Principal = Anyone | Developer | Participant | Integrator
 
 
 def has_scope(principal: Principal, scope: Scope, survey_id: str | None = None) -> bool:
-    """Return whether the principal has a scope for a survey, or for all."""
+    """Return whether the principal has a scope, for all surveys if None."""
     if isinstance(principal, Integrator):
         return scope in principal.scopes and (principal.surveys is None or survey_id in principal.surveys)
     return isinstance(principal, Developer)
 
 
 def require_scope(principal: Principal, scope: Scope, survey_id: str | None = None) -> None:
-    """Raise Unauthorized without credentials, else Forbidden, whether the survey exists or not."""
+    """Raise Unauthorized or Forbidden without the scope."""
     require_within(require_some_scope(principal, scope), survey_id)
 
 
 def require_within(surveys: frozenset[str] | None, survey_id: str | None) -> None:
-    """Raise Forbidden if a survey, or all, is beyond a key's limits."""
+    """Raise Forbidden beyond a key's limits."""
     if surveys is not None and survey_id not in surveys:
         raise Forbidden(f"The API key is limited to surveys: {', '.join(sorted(surveys))}.")
 
@@ -100,7 +92,7 @@ def limits(principal: Principal) -> frozenset[str] | None:
 
 
 def require_some_scope(principal: Principal, scope: Scope) -> frozenset[str] | None:
-    """Return the surveys of a scope, None for all; raise if there is none."""
+    """Return the scope's surveys, None for all; raise without any."""
     if isinstance(principal, Developer):
         return None
     if isinstance(principal, Integrator):
@@ -113,7 +105,7 @@ def require_some_scope(principal: Principal, scope: Scope) -> frozenset[str] | N
 
 
 def require_session_access(principal: Principal, scope: Scope, key: SessionKey, *, own: bool = False) -> None:
-    """Raise unless the principal has access to a session, which need not exist."""
+    """Raise unless the principal may access the session, which need not exist."""
     if isinstance(principal, Participant) and principal.key == key and (own or scope in _PARTICIPANT_SCOPES):
         return
     require_scope(principal, scope, key.survey_id)
@@ -125,7 +117,7 @@ def granted_at(principal: Principal) -> int | None:
 
 
 def audit_name(principal: Principal) -> str:
-    """Return a name for the audit log; participants stay anonymous."""
+    """Return the audit log's name; participants stay anonymous."""
     match principal:
         case Integrator():
             return f"key:{principal.key_id} ({principal.name})"

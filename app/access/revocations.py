@@ -50,7 +50,7 @@ class Revocations(ForkAware):
         self._thread.start()
 
     def close(self) -> None:
-        """Stop; waits for a running poll, which uses the database."""
+        """Wait for a running poll, which uses the database."""
         self._closing.set()
         if self._thread is not None:
             self._thread.join(CLOSING_S)
@@ -80,7 +80,7 @@ class Revocations(ForkAware):
                 self._provisional = tuple(remaining)
 
     def revoked_at(self, key: SessionKey) -> int:
-        """Return until when tokens are revoked, or -1; never blocks."""
+        """Return until when, or -1; never block."""
         names: list[SessionKey | str] = [key, *[_hash(salt, key) for salt in self._salts]]
         provisional = [at for other, at in self._provisional if other == key]
         return max([*provisional, *[self._tokens.get(name, -1) for name in names]])
@@ -90,7 +90,7 @@ class Revocations(ForkAware):
             self._keys |= {key_id}
 
     def is_valid(self, principal: Principal, at: int) -> bool:
-        """Return whether credentials are neither expired nor revoked; never blocks."""
+        """Return False after expiry or revocation; never block."""
         match principal:
             case Participant():
                 return at < principal.expires_at and principal.granted_at > self.revoked_at(principal.key)

@@ -78,7 +78,6 @@ class ChangeNotifier:
 
     @property
     def is_broadcast(self) -> bool:
-        """Return whether this process learns of all sessions."""
         return self._connect is not None
 
     def start(self) -> None:
@@ -87,7 +86,7 @@ class ChangeNotifier:
                 self._listener.start()
 
     def subscribe(self, key: SessionKey, version: int) -> None:
-        """Notify of later versions; to be called before loading, so that none is missed."""
+        """Call this before loading, so that no change is missed."""
         with self._mutex:
             self._versions[key] = max(version, self._versions.get(key, 0))
             self._subscriptions[key] += 1
@@ -108,7 +107,7 @@ class ChangeNotifier:
             self._publisher.put(key, version)
 
     def close(self) -> None:
-        """Send what is queued and stop; takes some seconds."""
+        """Send what is queued; takes some seconds."""
         with self._mutex:
             self._is_closed = True
         if self._publisher is not None:
@@ -193,8 +192,7 @@ class ChangeNotifier:
 class _FileProbe:
     """Detects other processes' writes by ``PRAGMA data_version`` (sqlite.org/pragma.html). Not thread-safe.
 
-    It changes with this process's commits too, which have seen all writes before them; the next poll tells of one that
-    came after.
+    It changes with this process's commits too, which have seen all earlier writes; the next poll tells of later ones.
     """
 
     def __init__(self, url: URL, own_writes: OwnWrites) -> None:

@@ -1,7 +1,6 @@
 """Sends this process's commits in a thread of its own.
 
-Not in the writer's transaction: PostgreSQL serializes the commits of those that notify
-(src/backend/commands/async.c).
+PostgreSQL serializes the commits of transactions that notify (src/backend/commands/async.c).
 """
 
 import threading
@@ -42,7 +41,6 @@ class Publisher:
             self._has_queued.set()
 
     def close(self) -> None:
-        """Send the queue, within CLOSE_S, and stop."""
         with self._mutex:
             self._closing.set()
         self._has_queued.set()

@@ -1,4 +1,4 @@
-"""Notifications over Redis. The library's PubSub reconnects silently, so that a gap would stay unnoticed."""
+"""Notifications over Redis, without the library's PubSub, which reconnects silently."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,7 +18,6 @@ RECEIVE_LIMIT = 1000  # payloads of one receive
 
 
 def redis_transport(redis_url: str, database: URL) -> Callable[[], Transport]:
-    """Raise ConfigurationError if the library is missing, or the URL is invalid."""
     try:
         import redis  # noqa: PLC0415 - an extra
     except ImportError:

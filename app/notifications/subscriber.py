@@ -1,7 +1,4 @@
-"""The thread that receives other processes' changes: it listens, or polls.
-
-A lost connection loses notifications. So it also polls after each connect, and every SAFETY_POLL_S.
-"""
+"""The thread that receives other processes' changes. It also polls, because a lost connection loses notifications."""
 
 import threading
 from collections.abc import Callable
@@ -47,7 +44,7 @@ class ChangeListener:
         self.transport: Transport | None = None
 
     def start(self) -> None:
-        """Idempotent; if the system has no more threads, a later call may succeed."""
+        """Idempotent; a later call may succeed."""
         if self._thread is None:
             self._thread = self._outages.start(self._run, "stepkeep-notifications")
 
@@ -55,7 +52,6 @@ class ChangeListener:
         self._is_behind = True
 
     def close(self) -> None:
-        """Stop, or leave a blocked thread to the end of the process."""
         self._closing.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(CLOSE_S)

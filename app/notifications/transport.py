@@ -19,7 +19,7 @@ PAYLOAD_BYTES = 7900  # PostgreSQL accepts fewer than 8000 (PostgreSQL manual, N
 
 
 class Transport(Protocol):
-    """A lost one raises ConnectionError, without the URL, and can only be closed. For one thread."""
+    """For one thread. A lost one raises ConnectionError, without the URL, and can only be closed."""
 
     def listen(self) -> None: ...
 
@@ -70,7 +70,6 @@ class OutageLog:
             log.info("Changes by other processes arrive at once again.")
 
     def start(self, run: Callable[[], None], name: str) -> threading.Thread | None:
-        """Return None if there are no more threads."""
         what = f"starting {name}"
         thread = threading.Thread(target=run, name=name, daemon=True)
         try:
@@ -101,7 +100,6 @@ def encode(token: str, versions: Mapping[SessionKey, int]) -> list[str]:
 
 
 def decode(payload: str) -> list[tuple[SessionKey, int]]:
-    """Raise ValueError for what :func:`encode` did not make."""
     try:
         _token, *items = orjson.loads(payload)
         return [(SessionKey(str(survey_id), str(user_id)), int(version)) for survey_id, user_id, version in items]

@@ -1,7 +1,7 @@
 """Log lines on standard error: one event, one line, as text or JSON.
 
-Keys and tokens are redacted; messages of exceptions, which may quote an answer, are left out. gunicorn's
-configuration uses this module first: it must import nothing that reads the settings.
+Keys, tokens and messages of exceptions, which may quote an answer, are left out. gunicorn's configuration uses this
+module first: it must import nothing that reads the settings.
 """
 
 import json
@@ -38,7 +38,7 @@ Line = MutableMapping[str, Any]  # at, level, pid, logger, event, FIELDS, the co
 
 
 class LineFormatter(structlog.stdlib.ProcessorFormatter):
-    """Formats every record of the standard library's logging."""
+    """Formats the records of standard logging."""
 
     def __init__(self, log_format: LogFormat = "text") -> None:
         # The context first: it cannot replace a field.
@@ -65,7 +65,6 @@ def configure_logging(level: str, log_format: LogFormat = "text") -> None:
 
 
 def redact(text: str) -> str:
-    """Remove API keys but for their ids, tokens and signing secrets."""
     return _SECRET.sub(lambda secret: f"{secret['key'] or ''}…", text)
 
 

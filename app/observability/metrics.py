@@ -22,7 +22,7 @@ class Amounts(Histogram):
     """Takes many observations at once."""
 
     def observe_all(self, amounts: Iterable[tuple[float, int]]) -> None:
-        """Observe amounts with their frequencies, with one lock a bucket."""
+        """Take one lock a bucket."""
         total = 0.0
         met: dict[int, int] = {}
         for amount, times in amounts:
@@ -124,7 +124,7 @@ BUILD: Final = _gauge(
 
 
 def exposition() -> bytes:
-    """Return the text of all server processes that share a folder."""
+    """Return the metrics of all server processes."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY)
     together = CollectorRegistry()

@@ -1,7 +1,6 @@
 """The folder in which server processes share their metrics.
 
-prometheus_client reads PROMETHEUS_MULTIPROC_DIR when imported: nothing here may import it, and gunicorn's configuration
-uses this module first.
+prometheus_client reads PROMETHEUS_MULTIPROC_DIR when imported: nothing here may import it.
 """
 
 import os
@@ -22,13 +21,7 @@ _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - only the parent of a private folde
 
 
 def share_metrics(metrics_dir: Path | None, *, processes: int) -> None:
-    """Set PROMETHEUS_MULTIPROC_DIR if there are several processes or a folder is given, and create the folder.
-
-    Idempotent when a server reads its configuration again (SIGHUP, SIGUSR2).
-
-    Raises:
-        ConfigurationError: STEPKEEP_METRICS_DIR is not writable.
-    """
+    """Set PROMETHEUS_MULTIPROC_DIR; idempotent when a server reads its configuration again."""
     if os.environ.get(VARIABLE) or (metrics_dir is None and processes == 1):
         return
     if metrics_dir is None:
@@ -43,13 +36,7 @@ def share_metrics(metrics_dir: Path | None, *, processes: int) -> None:
 
 
 def delete_old_metrics(metrics_dir: Path | None) -> None:
-    """Delete an earlier server's metrics from STEPKEEP_METRICS_DIR.
-
-    Only once no other server uses it: it would go on writing to deleted files.
-
-    Raises:
-        ConfigurationError: STEPKEEP_METRICS_DIR is not writable.
-    """
+    """Delete an earlier server's metrics; another server would go on writing to deleted files."""
     if metrics_dir is None:
         return
     with _usable(metrics_dir) as folder:
@@ -58,7 +45,6 @@ def delete_old_metrics(metrics_dir: Path | None) -> None:
 
 
 def delete_temporary_folder() -> None:
-    """Delete the folder that :func:`share_metrics` created, if any."""
     folder = os.environ.pop(_TEMPORARY, None)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)

@@ -112,19 +112,19 @@ def span(
     headers: Mapping[str, str] | None = None,
     **attributes: str | int,
 ) -> AbstractContextManager[SetAttribute]:
-    """Record a span of the block; links are iterated only if traces are on, headers continue a W3C trace."""
+    """Record a span of the block, in the headers' trace; links are iterated only if traces are on."""
     if _active is None:
         return _NO_SPAN
     return _active.record(_active.start_span(name, kind, links, headers, attributes), ends=True)
 
 
 def span_start(name: str, *, kind: str = "INTERNAL") -> AbstractContextManager[Ending]:
-    """Record a span that continues after the block, whose value is the last block, for any thread."""
+    """Record a span that continues after the block: it yields the last block, for any thread."""
     return _NO_SPAN_START if _active is None else _active.record_start(_active.start_span(name, kind))
 
 
 def current() -> object | None:
-    """Return the current span's context, for ``links``, or None."""
+    """Return the context for ``links``."""
     if _active is None:
         return None
     context = _active.api.get_current_span().get_span_context()

@@ -35,8 +35,7 @@ class _Sent:
 class CommandStream:
     """Submits commands in order, those of one round of the loop together. For one thread.
 
-    A command waits for a busy server up to STEPKEEP_QUEUE_TIMEOUT_S. If nothing is committed for
-    STEPKEEP_PENDING_AFTER_S, commands are decided in memory, until all that wait there are committed.
+    If nothing is committed for STEPKEEP_PENDING_AFTER_S, commands are decided in memory.
     """
 
     def __init__(
@@ -73,7 +72,6 @@ class CommandStream:
         self._batch.append(request)
 
     def flush(self) -> bool:
-        """Enqueue the round's commands, unless the writer's queue is full."""
         if not self._batch or self._writer.waiting_turns >= self._queue_limit:
             return False
         requests, self._batch = self._batch, []
@@ -81,7 +79,7 @@ class CommandStream:
         return True
 
     def check(self, now: float) -> None:
-        """Find what has waited for too long; call it several times a second."""
+        """Call this several times a second."""
         self._waited_s += min(now - self._checked_at, LONGEST_STEP_S)
         self._checked_at = now
         if self._writer.committed_at != self._seen_commit_at:

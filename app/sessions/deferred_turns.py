@@ -10,10 +10,7 @@ from ..writer import Result, ResultCallback, Writer, WriteRequest
 
 
 class DeferredTurns:
-    """Submits commands without waiting, in order. Safe from any thread.
-
-    They are held back while the writer's queue is full, unless it has none of them: each result lets others in.
-    """
+    """Submits commands in order, and holds them back while the writer's queue is full. Safe from any thread."""
 
     def __init__(
         self, queue_limit: int, writer: Writer, follow_up: Callable[[SessionKey, Result | Exception], None]
@@ -38,7 +35,7 @@ class DeferredTurns:
         return request
 
     def withdraw(self, request: WriteRequest) -> bool:
-        """Return whether the command is never committed; else its callback is called."""
+        """See ``Writer.withdraw``."""
         with self._mutex:
             if request in self._held_back:
                 del self._held_back[request]
@@ -50,7 +47,6 @@ class DeferredTurns:
             return True
 
     def close(self) -> None:
-        """Enqueue all that is held back, also beyond the limit."""
         with self._mutex:
             requests = list(self._held_back)
             self._held_back.clear()

@@ -49,7 +49,6 @@ class SessionEraser:
         return bool(keys)
 
     def erase_participant(self, user_id: str, survey_id: str | None = None, *, actor: str | None = None) -> int:
-        """Return the number of erased sessions; see :meth:`delete`."""
         participant = self._queries.stored_key(user_id, survey_id).user_id
         invited = tuple(self._queries.catalogue.surveys) if survey_id is None else (survey_id,)
         keys = self._erase(participant, survey_id, invited, actor)
@@ -57,7 +56,6 @@ class SessionEraser:
         return len(keys)
 
     def replay(self, records: Iterable[ErasureRecord], *, actor: str = erasure_replay.AUTOMATIC_ACTOR) -> int:
-        """Erase sessions that began before these erasures."""
         keys = erasure_replay.replay(self._database, list(records), actor=actor).erased
         self._clean_up(keys)
         self.reconcile()
@@ -85,7 +83,7 @@ class SessionEraser:
                 self._transaction(sqlite.truncate_wal)
 
     def set_aside(self, key: SessionKey, error: SessionUnreadable) -> None:
-        """Rename a session so that a new one can begin, unless it is readable now."""
+        """Rename a session, unless it is readable now."""
         at, revisions = self._queries.clock(), self._queries.revisions
         with suppress(SessionUnreadable):
             self._queries.load(key)  # loads its revision too, before its row is locked

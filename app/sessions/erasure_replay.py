@@ -43,9 +43,9 @@ class Database:
 
 
 def reconcile(database: Database, journal: ErasureJournal) -> list[SessionKey]:
-    """Replay the erasures that only the journal has; return the erased keys. Idempotent.
+    """Replay the erasures that only the journal has. Idempotent.
 
-    A session that changed after its erasure is kept and logged; only :func:`replay` erases it.
+    A session that changed after its erasure is kept; only :func:`replay` erases it.
     """
     if {record.identity for record in journal.read()} == _stored_identities(database):
         return []

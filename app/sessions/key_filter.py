@@ -1,4 +1,4 @@
-"""A Bloom filter of all session keys, without false negatives, to identify new participants during an outage."""
+"""A Bloom filter of all session keys: it identifies new participants during an outage."""
 
 import logging
 import threading
@@ -33,7 +33,6 @@ class SessionKeyFilter:
         self._closing = threading.Event()
 
     def fill(self) -> None:
-        """Read all keys, with retries; takes a second a million."""
         with self._mutex:
             self._is_filling = True
         delay_s = FIRST_DELAY_S

@@ -114,7 +114,7 @@ class SessionQueries:
         return resolved
 
     def resolve_key(self, user_id: object, survey_id: str | None) -> SessionKey:
-        """Return the key; None is the survey of the participant's only session."""
+        """Return the participant's only session for None."""
         key = self.key(user_id, survey_id)
         if survey_id is not None or key.survey_id in self.catalogue.surveys:
             return key
@@ -209,10 +209,9 @@ class SessionQueries:
         updated_since: int | None = None,
         newest_first: bool = False,
     ) -> tuple[Sequence[Snapshot], Cursor | None]:
-        """Return readable sessions, and the next page's cursor.
+        """Return a page, which may be short or empty though more follow.
 
-        By key, or by last change with ``updated_since`` (microseconds since 1970 UTC) or ``newest_first``. A page may
-        be short or empty though more follow.
+        By key, or by last change with ``updated_since`` (microseconds since 1970 UTC) or ``newest_first``.
         """
 
         def read(connection: Connection) -> tuple[keyset.Page[SessionKey, Cursor], StoredSessions]:
@@ -248,11 +247,9 @@ class SessionQueries:
         return database_facts(self.engine)
 
     def missing_key(self) -> str | None:
-        """Return the newest answers' key id if it is not configured."""
         return self.run(lambda connection: history.find_missing_key(connection, self.cipher))
 
     def known_revisions(self, survey_id: str) -> List[Survey]:
-        """Return the offered revision, then the stored ones, newest first."""
         newest = self.catalogue.surveys.get(survey_id)
         stored = (self.revisions.get(survey_id, revision) for revision in self.stored_revisions(survey_id))
         older = (survey for survey in stored if survey is not None and survey is not newest)
@@ -291,7 +288,6 @@ class SessionQueries:
         return self.run(lambda connection: sessions.read_keys_of_user(connection, user_id, limit))
 
     def close(self) -> None:
-        """Close the connections; later reads raise DatabaseUnavailable."""
         self._is_closed = True  # a disposed engine would connect again
         self.engine.dispose()
 

@@ -80,7 +80,7 @@ class AuditLog:
         survey_id: str | None = None,
         user_id: str | None = None,
     ) -> None:
-        """Commit an entry; Unavailable: not recorded, or the outcome is unknown."""
+        """Commit an entry; raise Unavailable if it was not recorded, or the outcome is unknown."""
         entry = AuditEntry(
             at=self._clock(),
             actor=actor,
@@ -171,7 +171,7 @@ class SessionStore(ForkAware):
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Commit at the end, or roll back; Unavailable: it can't begin, or its outcome is unknown."""
+        """Commit at the end, or roll back. Raise Unavailable, also if the commit's outcome is unknown."""
         with ExitStack() as stack:
             try:
                 connection = stack.enter_context(self.engine.connect())
@@ -185,10 +185,7 @@ class SessionStore(ForkAware):
                 raise translate_error(error) from error
 
     def initialise(self, *, accepts_read_only: bool = False) -> None:
-        """Check the database, store the surveys' definitions, and replay the erasure journal.
-
-        With ``accepts_read_only``, nothing is written if a database server is read-only.
-        """
+        """Check the database, store definitions, and replay the erasure journal."""
         try:
             self.check()
         except ReadOnlyDatabase as error:
@@ -244,7 +241,6 @@ class SessionStore(ForkAware):
         return frozenset(path.resolve().parent for path in paths if path is not None)
 
     def file_problem(self) -> str | None:
-        """Return what happened to the SQLite file, and what to do."""
         file = database_file(self._write_engine)
         if file is None:
             return None
@@ -322,7 +318,7 @@ def open_store(
 
 
 def check_store(settings: Settings) -> None:
-    """Raise as :func:`open_store` would, but write nothing: a SQLite file may be old or not exist."""
+    """Raise as :func:`open_store` would, without writing."""
     use_directory(settings.languages_dir)
     catalogue = read_catalogue(settings)
     url = database_url(settings)

@@ -27,7 +27,7 @@ class Subscriber(Protocol):
 
 
 class Subscribers:
-    """Subscribers and recent states by session. Safe from any thread."""
+    """Safe from any thread."""
 
     def __init__(self, notifier: ChangeNotifier) -> None:
         self._notifier = notifier
@@ -57,7 +57,6 @@ class Subscribers:
         self._notifier.unsubscribe(key)
 
     def publish(self, snapshot: Snapshot, sender: Subscriber | None) -> None:
-        """Publish this process's commit, in all processes."""
         self._notifier.publish(snapshot.key, snapshot.state.version)
         self.publish_here(snapshot, sender)
 
@@ -76,7 +75,6 @@ class Subscribers:
             return _newest([subscriber.stored for subscriber in self._by_key.get(key, ())] + [self._recent.get(key)])
 
     def newest_version(self, key: SessionKey) -> int:
-        """Return the newest version that subscribers know, or 0."""
         with self._mutex:
             newest = _newest([subscriber.stored for subscriber in self._by_key.get(key, ())])
         return newest.state.version if newest is not None else 0

@@ -38,7 +38,7 @@ class Reload:
 
 
 class SurveyReloader:
-    """Replaces what one process offers; sessions keep their revisions. Safe from any thread."""
+    """Sessions keep their revisions. Safe from any thread."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class SurveyReloader:
             self._thread.join(CLOSING_S)
 
     def reload(self, *, is_everywhere: bool = False) -> Reload:
-        """Reload, also in other processes if ``is_everywhere``; Unavailable: nothing has changed."""
+        """Reload, here or everywhere. If it raises Unavailable, nothing has changed."""
         with self._mutex:
             # Before the files are read: one that changes later has a later request, which is seen when polling.
             request = self._ask_others() if is_everywhere and not self._is_alone else None
@@ -92,7 +92,7 @@ class SurveyReloader:
         return result
 
     def reload_later(self) -> None:
-        """Reload in another thread, from a signal's handler; errors are logged."""
+        """Reload in another thread, for a signal's handler."""
         threading.Thread(target=self._reload_logged, name="stepkeep-surveys-reload").start()
 
     def _reload_logged(self) -> bool:

@@ -16,7 +16,7 @@ log = logging.getLogger("stepkeep.service")
 
 
 class SurveyRevisions:
-    """Keeps the offered revisions, and ``kept`` others: at least a transaction's. Safe from any thread."""
+    """Besides the offered revisions, ``kept`` others stay in memory. Safe from any thread."""
 
     def __init__(self, catalogue: Catalogue, read_definition: Callable[[str, str], str | None], kept: int) -> None:
         self._catalogue = catalogue
@@ -27,7 +27,7 @@ class SurveyRevisions:
         self._mutex = threading.Lock()
 
     def cached(self, survey_id: str, revision: str | None, language: str | None = None) -> Survey | None:
-        """Return the newest survey for None; never block: RevisionNotLoaded asks for :meth:`load`."""
+        """Return the newest survey for None. Never block: raise RevisionNotLoaded, for :meth:`load`."""
         survey = self._catalogue.surveys.get(survey_id)
         if revision is not None and (survey is None or survey.revision != revision):
             survey = self._remembered(survey_id, revision, language)
@@ -45,7 +45,7 @@ class SurveyRevisions:
         return _readable(survey)
 
     def keep(self, survey: Survey) -> None:
-        """Keep a survey that is to be replaced: its sessions go on, also during an outage."""
+        """Keep a survey for its sessions, also during an outage."""
         self._add((survey.id, survey.revision), survey)
 
     def get(self, survey_id: str, revision: str | None) -> Survey | None:
@@ -65,7 +65,7 @@ class SurveyRevisions:
             survey.in_language(missing.language)
 
     def find(self, survey_id: str, revision: str) -> Survey | None:
-        """Return as :meth:`get`, but remember no revision that does not exist: a client may name any."""
+        """Return as :meth:`get`, without remembering what does not exist: a client may name any revision."""
         try:
             return self.cached(survey_id, revision)
         except RevisionNotLoaded:
@@ -80,7 +80,7 @@ class SurveyRevisions:
                 self._cache.popitem(last=False)
 
     def _parse(self, definition: str, name: str) -> Survey | OtherRelease | None:
-        """Return None for a damaged definition; one that is JSON was valid for the release that wrote it."""
+        """A damaged definition is None; other JSON is of another release."""
         try:
             return self._catalogue.with_defaults(parse_definition(definition, name))
         except SurveyFileError as error:

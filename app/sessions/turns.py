@@ -108,14 +108,14 @@ class SessionTurns:
         self._read_again_at = 0.0
 
     def get_or_create(self, key: SessionKey, **new: Unpack[NewSession]) -> tuple[Snapshot, bool]:
-        """Return the session, begun if necessary, and whether it existed; Unauthorized: access was revoked."""
+        """Return the session, and whether it existed; raise Unauthorized if access was revoked."""
         snapshot = self.load(key)
         if snapshot is not None:
             return snapshot, True
         return self.begun(key, self._writer.submit(key, self.begin(key, **new)))
 
     def load(self, key: SessionKey) -> Snapshot | None:
-        """Return None if there is no session, or it was unreadable and is set aside now."""
+        """Set an unreadable session aside, and return None."""
         try:
             return self._queries.load_with_survey(key)
         except SessionUnreadable as error:
@@ -123,14 +123,13 @@ class SessionTurns:
             return None
 
     def begin(self, key: SessionKey, **new: Unpack[NewSession]) -> Begin:
-        """Return a command for :meth:`begun`; raise NoSuchSurvey, InvalidInput or Overloaded."""
+        """Raise NoSuchSurvey, InvalidInput or Overloaded."""
         command = self._begin(key, **new)
         if self._writer.delay_s > BUSY_S:
             raise Overloaded(self._writer.waiting_turns)
         return command
 
     def begun(self, key: SessionKey, result: Result) -> tuple[Snapshot, bool]:
-        """Return the session, and whether it existed."""
         self._key_filter.add(key)
         snapshot = result.snapshot
         if snapshot is None:  # pragma: no cover - Begin is accepted, or there is a session
@@ -142,12 +141,8 @@ class SessionTurns:
     ) -> tuple[Snapshot, int, bool]:
         """Return a session, its stored version, and whether it existed.
 
-        During an outage, a known session is returned as cached, and a certainly new participant begins one that is
-        stored later (version 0).
-
-        Raises:
-            Overloaded: the server is busy, and there is no session yet.
-            Unavailable: during an outage, and a session may exist.
+        During an outage, a known session is returned as cached, and a certainly new one begins in memory (version 0).
+        If one may exist, Unavailable is raised.
         """
         queued = self.pending.predicted(key)
         if queued is None:
@@ -179,17 +174,14 @@ class SessionTurns:
         return result
 
     def submit_in(self, transaction: Connection | OrmSession, key: SessionKey, command: AnyCommand) -> Result:
-        """Apply a command in a transaction of the caller, who commits it or rolls it back.
+        """Apply a command in a transaction of the caller.
 
-        Until then nobody is notified, and the session's other turns wait. After an error the transaction can go on,
-        unless the database has ended it.
+        Until it is committed, nobody is notified, and the session's other turns wait.
 
         Args:
-            transaction: of ``SessionStore.engine``; or of the caller's engine for the same database (PostgreSQL,
-                MariaDB), in READ COMMITTED. Used by one thread.
+            transaction: of ``SessionStore.engine``, or of the caller's engine for the same database in READ COMMITTED.
 
         Raises:
-            UnsuitableTransaction: turns can't be part of the transaction.
             Unavailable: also after a deadlock or lock timeout. Roll back, and repeat the transaction later.
         """
         command = _checked(command)
@@ -202,7 +194,7 @@ class SessionTurns:
         return CommandStream(self._settings, self._writer, self.pending, self._follow_up, self._latest, call_soon)
 
     def defer(self, key: SessionKey, command: AnyCommand, callback: ResultCallback) -> WriteRequest:
-        """Submit a command without waiting; the callback, in any thread, must not wait."""
+        """Submit without waiting; the callback must not wait either."""
         return self.deferred.submit(key, _checked(command), callback)
 
     def submit_many(self, turns: Sequence[Turn]) -> list[Result | Exception]:
@@ -233,7 +225,6 @@ class SessionTurns:
         raise NoSuchSession(key.survey_id, key.user_id)
 
     def receive(self, key: SessionKey, version: int) -> None:
-        """Load and publish another process's commit."""
         if version <= self._subscribers.newest_version(key):
             return
         with suppress(SessionUnreadable):
@@ -253,7 +244,7 @@ class SessionTurns:
         self._joins.close()
 
     def _try_to_join(self, key: SessionKey, **new: Unpack[NewSession]) -> tuple[Snapshot, bool] | None:
-        """Fail at once for READ_RETRY_S after a failure. None: no session, and no turns accepted now."""
+        """Fail at once for READ_RETRY_S after a failure. Return None if no turns are accepted now."""
         now = time.monotonic()
         if now < self._read_again_at:
             raise DatabaseUnavailable("a recent read failed")
@@ -301,7 +292,7 @@ class SessionTurns:
         return queued
 
     def _follow_up(self, key: SessionKey, result: Result | Exception, sender: Subscriber | None = None) -> None:
-        """Notify subscribers of a commit. Never raise: its sender must get the result."""
+        """Notify subscribers of a commit; never raise."""
         if isinstance(result, Committed):  # duplicates too: a retry finds a commit whose reply was lost as one
             try:
                 self._publish(key, result, sender)
@@ -332,7 +323,7 @@ class SessionTurns:
 
 
 def _checked(command: AnyCommand) -> AnyCommand:
-    """Add a message id, so that a retry after an unknown outcome is idempotent; raise InvalidInput."""
+    """Add a message id, so that a retry after an unknown outcome is idempotent."""
     check_command(command)
     if command.message_id is not None or isinstance(command, Begin | Draft | Expire):  # idempotent without one
         return command

@@ -1,4 +1,4 @@
-"""A batch of turns in one transaction: lock and read their sessions, decide in order, write the events."""
+"""A batch of turns in one transaction: lock and read, decide in order, write."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -85,7 +85,7 @@ Result = Committed | Rejected
 
 
 class Quota(NamedTuple):
-    """What a history may have. Drafts may take half: answers are still accepted."""
+    """A history's limits. Drafts may take half: answers are still accepted."""
 
     versions: int
     size_bytes: int
@@ -102,7 +102,7 @@ class Quota(NamedTuple):
 def commit_batch(
     statements: TurnStatements, turns: Sequence[Turn], find_survey: FindSurvey, quota: Quota
 ) -> list[Result | StepkeepError]:
-    """Commit the turns and return their results, in order; a rejected turn does not stop the others.
+    """Commit the turns and return their results, in order.
 
     Raises:
         Unauthorized: a Begin's participant has no access any more; nothing was committed.

@@ -1,4 +1,4 @@
-"""Metrics of committed batches, counted once a batch: a turn takes no lock."""
+"""Metrics, counted once a batch: a turn takes no lock."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,6 @@ def record(batch: Sequence[WriteRequest], results: Iterable[Result | Exception])
 
 
 def _labels(result: Result | Exception) -> tuple[str, str, str]:
-    """Return the outcome, its code, and the event's action."""
     if isinstance(result, Committed):
         return ("duplicate", "", "") if result.event is None else ("accepted", "", result.event.action)
     if isinstance(result, Rejected):

@@ -1,7 +1,7 @@
 """Group commit: the commands of many sessions in one transaction, by leader and followers.
 
-A caller that finds the writer idle commits the queue, without thread hand-over; the others share its flush. A
-session's commands keep their order. An event loop must not wait: a thread of the writer leads.
+A caller that finds the writer idle commits the queue; the others share its flush. A session's commands keep their
+order. An event loop must not wait: a thread of the writer leads.
 """
 
 import logging
@@ -89,8 +89,7 @@ class Writer:
     def submit_many(self, turns: Sequence[Turn], *, retry_lock_waits: bool = True) -> list[Result | Exception]:
         """Commit ``batch_limit`` commands at a time; return results or exceptions in order.
 
-        With ``retry_lock_waits``, commands that wait for a caller's transaction are committed after the others;
-        otherwise they get SessionBlocked.
+        Those blocked by a caller's transaction are committed last or, without ``retry_lock_waits``, get SessionBlocked.
         """
         results: list[Result | Exception] = []
         for start in range(0, len(turns), self._settings.batch_limit):
@@ -143,12 +142,12 @@ class Writer:
             return True
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Call ``work``, maybe several times, in a transaction of its own; raise as :meth:`submit`."""
+        """Call ``work``, maybe several times; raise as :meth:`submit`."""
         result: T = self._execute(WriteRequest(work=work))
         return result
 
     def block(self, key: SessionKey) -> None:
-        """Keep the session's turns waiting while a caller's transaction locks it."""
+        """Keep turns waiting while a caller's transaction locks their session."""
         with self._mutex:
             if self._is_closed:
                 raise DatabaseUnavailable("closed")
@@ -189,7 +188,7 @@ class Writer:
         return request.results
 
     def _join(self, request: WriteRequest, *, is_last: bool) -> float:
-        """Return how long to wait. The request leads if no other does."""
+        """Return how long to wait."""
         timeout_s = self._settings.queue_timeout_s
         with self._mutex:
             if self.waiting_turns >= self._settings.queue_limit and not is_last:
@@ -223,7 +222,6 @@ class Writer:
             request.next.wake()
 
     def _withdraw(self, request: WriteRequest, waiter: Waiter) -> None:
-        """Remove the request, or wait for its commit."""
         with self._mutex:
             # Under one lock: a leader could commit what the caller takes for refused.
             if not request.is_leader and self._remove(request):
@@ -231,7 +229,6 @@ class Writer:
         waiter.wait(-1)
 
     def _abandon(self, request: WriteRequest) -> None:
-        """Leave the queue after an interrupt; pass on lead and wake-up."""
         with self._mutex:
             request.is_abandoned = True
             self._remove(request)
@@ -287,7 +284,7 @@ class Writer:
                 self._pass_on()
 
     def _pass_on(self) -> None:
-        """Pass the lead to the longest waiting request; needs the mutex."""
+        """Needs the mutex."""
         if not self._waiting:
             self._is_led = False
         elif (first := self._waiting.first()).callback is None:
@@ -297,7 +294,6 @@ class Writer:
             self._call_substitute()
 
     def _wake_all(self, followers: list[WriteRequest]) -> None:
-        """Wake the first few; each wakes the follower CONCURRENT_WAKES places behind it."""
         if not followers:
             return
         for request in followers:

@@ -1,7 +1,6 @@
 """Turns accepted while the database is unavailable: decided in memory, committed in order later.
 
-Each turn is decided again on the stored state. Nothing here is acknowledged: clients resend what is lost with the
-process.
+Nothing here is acknowledged: clients resend what is lost with the process.
 """
 
 import logging
@@ -67,7 +66,7 @@ SubmitMany = Callable[[Sequence[Turn]], list[Result | Exception]]
 
 
 class Backlog(NamedTuple):
-    """Turns to be saved: queued in the writer, and pending here."""
+    """Turns queued in the writer, and pending here."""
 
     queued: int
     pending: int
@@ -76,7 +75,7 @@ class Backlog(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queued:
-    """The predicted state, and the stored version as far as known, or 0."""
+    """The predicted state, and the stored version or 0."""
 
     snapshot: Snapshot
     version: int
@@ -93,12 +92,7 @@ class PendingTurn:
 
 @dataclass(slots=True, eq=False)
 class SessionQueue:
-    """A session's pending turns, oldest first, and their stored base.
-
-    Attributes:
-        has_failed: its first turn could not be committed alone.
-        is_stuck: another session's was committed since: the database is not at fault.
-    """
+    """A session's turns, oldest first. It is stuck if only it fails: the database is not at fault."""
 
     base: SessionState | None
     survey: Survey | None
@@ -126,7 +120,7 @@ class SessionQueue:
 
 
 class PendingQueue:
-    """Unavailable if the last attempt failed because of the database. Safe from any thread."""
+    """Safe from any thread."""
 
     def __init__(self, settings: Settings, submit_many: SubmitMany, find_survey: FindSurvey) -> None:
         self._settings = settings
@@ -173,14 +167,12 @@ class PendingQueue:
             return self._queued(key, queue)
 
     def rebase(self, snapshot: Snapshot) -> None:
-        """Update the base after another process or path stored a newer state."""
         with self._changed:
             queue = self._queues.get(snapshot.key)
             if queue is not None and (queue.base is None or snapshot.state.version >= queue.base.version):
                 queue.base, queue.survey, queue.predicted = snapshot.state, snapshot.survey, None
 
     def discard(self, key: SessionKey) -> None:
-        """Reject the turns of an erased session."""
         with self._changed:
             if (queue := self._queues.get(key)) is not None:
                 self._finish(key, queue, len(queue.turns), _ERASED)
@@ -243,7 +235,6 @@ class PendingQueue:
         return decide(queue.survey, state, command)
 
     def _drain(self) -> None:
-        """Commit the first turns of many sessions together, of one after a failure."""
         delay_s = FIRST_DELAY_S
         size = self._settings.batch_limit
         while self._has_work():
@@ -259,7 +250,7 @@ class PendingQueue:
             size = 1
 
     def _back_off(self, heads: list[tuple[SessionKey, PendingTurn]], delay_s: float) -> bool:
-        """Wait; return whether the sessions are stuck, which must not delay others."""
+        """Return whether the sessions are stuck, which must not delay others."""
         with self._changed:
             queues = [self._queues[key] for key, _ in heads if key in self._queues]
             is_stuck = bool(queues) and all(queue.is_stuck for queue in queues)
@@ -284,14 +275,13 @@ class PendingQueue:
             return False
 
     def _heads(self, limit: int) -> list[tuple[SessionKey, PendingTurn]]:
-        """Return the first turns; of one stuck session if there are no others."""
         with self._changed:
             healthy = (item for item in self._queues.items() if not item[1].is_stuck)
             chosen = list(islice(healthy, limit)) or list(islice(self._queues.items(), 1))
             return [(key, queue.turns[0]) for key, queue in chosen]
 
     def _commit(self, heads: list[tuple[SessionKey, PendingTurn]]) -> int:
-        """Commit one turn a session, which keeps their order; return how many got a final result."""
+        """Commit one turn a session, which keeps their order; return how many are final."""
         try:
             results = self._submit_many([(key, pending.command) for key, pending in heads])
         except Exception:

@@ -1,4 +1,4 @@
-"""A request in the writer's queue. Its caller waits on a lock or, four times as cheap under gevent, in the hub."""
+"""Requests in the writer's queue. Under gevent, callers wait in the hub, four times as cheap as on a lock."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ log = logging.getLogger("stepkeep.store")
 
 
 class ThreadWaiter:
-    """Lets one thread wait on a lock, and wakes it once."""
+    """Lets one thread wait on a lock."""
 
     __slots__ = ("_lock",)
 
@@ -84,12 +84,10 @@ class WriteRequest:
     """Turns to commit, or ``work`` for its own transaction.
 
     Attributes:
-        results: one a turn, or what ``work`` returned.
         skips_blocked: leaves out the turns of blocked sessions, also if there are no others.
         left_out: blocked sessions whose turns were left out, for the caller to submit again.
         is_blocked: set aside until a caller's transaction ends.
-        callback: of a caller that does not wait, and can't lead; called by the committing thread.
-        next: the follower to be woken by this caller.
+        callback: of a caller that does not wait, called by the committing thread.
     """
 
     turns: Sequence[Turn] = ()
@@ -123,7 +121,7 @@ class WriteRequest:
 
 
 class RequestQueue:
-    """Requests in order, and those set aside for a caller's transaction. Needs the writer's mutex."""
+    """Needs the writer's mutex. Blocked requests wait for a caller's transaction."""
 
     def __init__(self) -> None:
         self.turns = 0
@@ -138,7 +136,7 @@ class RequestQueue:
         return self._requests[0]
 
     def append(self, request: WriteRequest) -> bool:
-        """Return whether it can be taken; otherwise its session is blocked."""
+        """Return whether it can be taken."""
         self.turns += len(request.turns)
         self._place(request)
         return not request.is_blocked
@@ -171,7 +169,7 @@ class RequestQueue:
         return taken
 
     def block(self, key: SessionKey) -> None:
-        """Set aside the session's requests, except that of the leader, who is about to take it."""
+        """Set aside the session's requests, except the leader's."""
         self._blockers[key] += 1
         requests, self._requests = self._requests, deque()
         for request in requests:
@@ -181,7 +179,7 @@ class RequestQueue:
         return key in self._blockers
 
     def unblock(self, key: SessionKey | None) -> None:
-        """Undo one :meth:`block`, or all for None. Its requests are taken after the leader's."""
+        """Undo one :meth:`block`, or all for None."""
         self._blockers = self._blockers - Counter([key]) if key is not None else Counter()
         leader = [self._requests.popleft()] if self._requests and self._requests[0].is_leader else []
         others, self._requests = self._requests, deque(leader)  # the leader takes the first, which must be its own
