@@ -134,11 +134,9 @@ class Credentials:
 
     def verify_key(self, text: str) -> Integrator:
         key_id = parse_key_id(text)
-        stored = (
-            None
-            if key_id is None
-            else self._store.run_read(lambda connection: credentials.read_key(connection, key_id))
-        )
+        stored = None
+        if key_id is not None:
+            stored = self._store.run_read(lambda connection: credentials.read_key(connection, key_id))
         is_right = matches_key(text, None if stored is None else stored.secret_hash)
         at = self._store.clock()
         if stored is None or not is_right or not stored.is_valid(at):

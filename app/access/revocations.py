@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from time import monotonic
@@ -10,7 +10,7 @@ from time import monotonic
 from ..core.fork_hooks import ForkAware, register
 from ..errors import StepkeepError
 from ..sessions import SessionStore
-from ..store import TokenRevocation, credentials, hash_user_id, leases
+from ..store import credentials, hash_user_id, leases
 from ..survey import SessionKey
 from .principals import Developer, Integrator, Participant, Principal
 
@@ -117,7 +117,8 @@ class Revocations(ForkAware):
         is_full = monotonic() - self._read_all_at >= FULL_POLL_S
         oldest = max(0, self._store.clock() - self._life_us)
         keys = self._store.run_read(credentials.read_revoked_keys)
-        tokens = self._read_tokens(oldest if is_full else max(0, self._newest - OVERLAP_US))
+        since = oldest if is_full else max(0, self._newest - OVERLAP_US)
+        tokens = self._store.run_read(lambda connection: credentials.read_revocations(connection, since))
         with self._mutex:
             self._keys = self._keys | keys
             # A time in the future, by another clock, must not hide revocations until then.
@@ -130,26 +131,17 @@ class Revocations(ForkAware):
             self._read_all_at = monotonic()  # first: a read-only database must not make every poll a full one
             self._drop_before(oldest)
             if any(token.salt is None for token in tokens):
-                self._hash_participants()
-
-    def _hash_participants(self) -> None:
-        with suppress(StepkeepError):  # as above
-            while self._store.run_transaction(credentials.hash_revocations):
-                pass
-
-    def _read_tokens(self, since: int) -> Sequence[TokenRevocation]:
-        return self._store.run_read(lambda connection: credentials.read_revocations(connection, since))
-
-    def _delete(self, before: int) -> None:
-        if self._store.run_read(lambda connection: credentials.has_revocations(connection, before)):
-            self._store.run_transaction(lambda connection: credentials.remove_revocations(connection, before))
-        at = self._store.clock()
-        if self._store.run_read(lambda connection: leases.has_expired_links(connection, at)):
-            self._store.run_transaction(lambda connection: leases.remove_expired_links(connection, at))
+                with suppress(StepkeepError):  # as above
+                    while self._store.run_transaction(credentials.hash_revocations):
+                        pass
 
     def _drop_before(self, before: int) -> None:
+        run_read, run_transaction, at = self._store.run_read, self._store.run_transaction, self._store.clock()
         with suppress(StepkeepError):  # read-only; the next full poll retries
-            self._delete(before)
+            if run_read(lambda connection: credentials.has_revocations(connection, before)):
+                run_transaction(lambda connection: credentials.remove_revocations(connection, before))
+            if run_read(lambda connection: leases.has_expired_links(connection, at)):
+                run_transaction(lambda connection: leases.remove_expired_links(connection, at))
         with self._mutex:
             self._tokens = {key: at for key, at in self._tokens.items() if at >= before}
 

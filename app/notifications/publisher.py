@@ -90,19 +90,15 @@ class Publisher:
         return True
 
     def _deliver(self, payloads: list[str]) -> None:
-        if self.transport is not None:
-            try:
-                self.transport.send(payloads)
-            except ConnectionError:
-                self._disconnect()  # servers close idle connections: no outage if a new one works
-            else:
-                return
-        self.transport = self._connect()
+        was_connected = self.transport is not None
+        self.transport = self.transport or self._connect()
         try:
             self.transport.send(payloads)
         except ConnectionError:
             self._disconnect()
-            raise
+            if not was_connected:
+                raise
+            self._deliver(payloads)  # servers close idle connections: no outage if a new one works
 
     def _disconnect(self) -> None:
         transport, self.transport = self.transport, None

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -24,16 +23,12 @@ class SessionEraser:
     """Safe from any thread."""
 
     def __init__(
-        self,
-        queries: SessionQueries,
-        transaction: keyset.Run,
-        subscribers: Subscribers,
-        journal: ErasureJournal | None,
+        self, queries: SessionQueries, transaction: keyset.Run, subscribers: Subscribers, journal: ErasureJournal | None
     ) -> None:
         self._queries = queries
         self._transaction = transaction
         self._subscribers = subscribers
-        self._journal = journal
+        self.journal = journal
         self._database = erasure_replay.Database(queries.clock, queries.run, transaction)
 
     def delete(self, key: SessionKey, *, actor: str | None = None) -> bool:
@@ -62,19 +57,8 @@ class SessionEraser:
         return len(keys)
 
     def reconcile(self) -> None:
-        if self._journal is not None:
-            self._clean_up(erasure_replay.reconcile(self._database, self._journal))
-
-    @property
-    def journal_path(self) -> Path | None:
-        return None if self._journal is None else self._journal.path
-
-    def check_journal(self) -> None:
-        if self._journal is not None:
-            self._journal.check()
-
-    def journal_records(self) -> list[ErasureRecord]:
-        return [] if self._journal is None else list(self._journal.read())
+        if self.journal is not None:
+            self._clean_up(erasure_replay.reconcile(self._database, self.journal))
 
     def truncate_wal(self) -> None:
         """Remove erased rows from SQLite's WAL, now or at a later checkpoint."""
@@ -116,7 +100,7 @@ class SessionEraser:
             invited=invited,
             clock=self._queries.clock,
             actor=actor,
-            journal=self._journal,
+            journal=self.journal,
         )
         try:
             return self._transaction(erasure)

@@ -11,15 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from ..core.installation import COMMAND
-from ..store import (
-    ErasureJournal,
-    ErasureRecord,
-    audit,
-    erasure_journal,
-    erasures,
-    keyset,
-    owner_of,
-)
+from ..store import ErasureJournal, ErasureRecord, audit, erasure_journal, erasures, keyset, owner_of
 from ..survey import SessionKey
 from .queries import all_keys
 

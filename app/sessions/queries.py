@@ -57,8 +57,6 @@ _SURVEY_ID = re.compile(SURVEY_ID)
 KEYS_PER_PAGE = 10_000  # read in some 10 ms
 KEPT_REVISIONS = 1000  # in memory, at least
 
-_CORRUPT_HISTORY = (ValueError, TypeError, AttributeError)
-
 T = TypeVar("T")
 
 
@@ -298,7 +296,7 @@ class SessionQueries:
     def _read_history(self, key: SessionKey, read: Callable[[Connection], T]) -> T:
         try:
             return self.run(read)
-        except _CORRUPT_HISTORY as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise SessionUnreadable(key.survey_id, key.user_id, f"{type(error).__name__} in its history") from error
 
     def _read_definition(self, survey_id: str, revision: str) -> str | None:

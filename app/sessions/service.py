@@ -220,7 +220,8 @@ class SessionStore(ForkAware):
             key_id = self.queries.missing_key()
         if key_id is not None:
             raise ConfigurationError(str(MissingKey(key_id)))
-        self.erasure.check_journal()
+        if self.erasure.journal is not None:
+            self.erasure.journal.check()
 
     def _store_definitions(self) -> None:
         newest = self.run_read(history.newest_time)
@@ -237,7 +238,8 @@ class SessionStore(ForkAware):
 
     @property
     def local_folders(self) -> frozenset[Path]:
-        paths = (self.sqlite_path, self.erasure.journal_path)
+        journal = self.erasure.journal
+        paths = (self.sqlite_path, None if journal is None else journal.path)
         return frozenset(path.resolve().parent for path in paths if path is not None)
 
     def file_problem(self) -> str | None:

@@ -91,15 +91,13 @@ class Subscribers:
 
     def _remember(self, key: SessionKey, snapshot: Snapshot | None) -> None:
         newest = _newest([snapshot, self._recent.pop(key, None)])
-        if newest is not None and _is_small(newest):
+        if newest is None:
+            return
+        state = newest.state
+        if len(strict_json.encode([state.answers, state.drafts, state.session_data])) <= CACHEABLE_LENGTH:
             self._recent[key] = newest
             if len(self._recent) > RECENT_LIMIT:
                 self._recent.popitem(last=False)
-
-
-def _is_small(snapshot: Snapshot) -> bool:
-    state = snapshot.state
-    return len(strict_json.encode([state.answers, state.drafts, state.session_data])) <= CACHEABLE_LENGTH
 
 
 def _newest(snapshots: Iterable[Snapshot | None]) -> Snapshot | None:

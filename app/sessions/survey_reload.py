@@ -3,17 +3,13 @@
 import logging
 import threading
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-from sqlalchemy import Connection
 
 from ..catalogue import Catalogue, reread_catalogue
 from ..errors import StepkeepError
 from ..observability import metrics
 from ..settings import Settings
-from ..store import definitions, leases
+from ..store import definitions, keyset, leases
 from ..survey import Finding, Survey
 from .queries import SessionQueries
 
@@ -23,8 +19,6 @@ POLL_S = 2.0  # polled, because not every database notifies, and notifications c
 MAX_DOUBLINGS = 4  # of the wait between two attempts of a requested reload that fails
 
 CLOSING_S = 5.0
-
-RunTransaction = Callable[[Callable[[Connection], Any]], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +39,7 @@ class SurveyReloader:
         settings: Settings,
         catalogue: Catalogue,
         queries: SessionQueries,
-        run_transaction: RunTransaction,
+        run_transaction: keyset.Run,
         *,
         is_alone: bool,
     ) -> None:

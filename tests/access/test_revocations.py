@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from app.access.credentials import Credentials
 from app.access.principals import Anyone, Developer
@@ -103,15 +103,17 @@ def test_full_read_is_not_repeated_when_deletion_fails(
 ) -> None:
     """On a read-only database too, only new revocations are read until FULL_POLL_S have passed."""
     polls: list[int] = []
-    read_tokens = credentials.revocations._read_tokens
-    monkeypatch.setattr(
-        credentials.revocations, "_read_tokens", lambda since: polls.append(since) or read_tokens(since)
-    )
+    read = statements.read_revocations
 
-    def refuse(_before: int) -> None:
+    def record(connection: Connection, since: int) -> list[statements.TokenRevocation]:
+        polls.append(since)
+        return read(connection, since)
+
+    def refuse(*_: object) -> bool:
         raise DatabaseUnavailable("read-only")
 
-    monkeypatch.setattr(credentials.revocations, "_delete", refuse)
+    monkeypatch.setattr(statements, "read_revocations", record)
+    monkeypatch.setattr(statements, "has_revocations", refuse)
     credentials.revoke_tokens(KEY)
     for _ in range(2):
         credentials.revocations._read()

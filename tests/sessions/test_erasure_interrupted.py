@@ -126,7 +126,7 @@ def test_replay_keeps_answers_given_after_a_failed_erasure(
         before = dump(store)
     for _ in range(2):
         with closing(open_store(settings)) as store:
-            after, path = dump(store), store.erasure._journal.path  # type: ignore[union-attr]
+            after, path = dump(store), store.erasure.journal.path  # type: ignore[union-attr]
     assert len(after["erasures"]) == 1
     if not continues:
         assert {row["user_id"] for row in after["sessions"]} == {BOB.user_id}

@@ -72,8 +72,8 @@ def users(store: SessionStore) -> set[str]:
 
 def journal_of(settings: Settings) -> ErasureJournal:
     with opened(settings) as store:
-        assert store.erasure._journal is not None
-        return store.erasure._journal
+        assert store.erasure.journal is not None
+        return store.erasure.journal
 
 
 def test_erasures_are_replayed_when_the_server_starts_on_a_restored_backup(
@@ -215,7 +215,7 @@ def test_replay_erases_the_set_aside_session_and_keeps_the_one_changed_since(set
         before = dump(store)
         salt = "ab" * 16
         line = ErasureRecord("phq9", hash_user_id(salt, *ANN), salt, 2, 2_000_001)
-        store.erasure._journal.append([line])  # type: ignore[union-attr]
+        store.erasure.journal.append([line])  # type: ignore[union-attr]
     with opened(settings) as store:
         after = dump(store)
     assert after["sessions"] == [row for row in before["sessions"] if "~" not in row["user_id"]]
@@ -266,7 +266,7 @@ def test_erasure_gets_one_line_when_a_server_starts_concurrently(
             if not is_done:
                 is_done.append(other.erasure.delete(BOB))
 
-        journal = store.erasure._journal
+        journal = store.erasure.journal
         assert journal is not None
         monkeypatch.setattr(erasure_replay, "read_all", read_all)
         erasure_replay._complete(store.erasure._database, journal)
@@ -304,8 +304,8 @@ def test_apply_erasures_replays_the_lines_of_another_journal(settings: Settings)
         assert apply_erasures(store, map(format_line, [*lines, *late])) == 240
         assert users(store) == {key.user_id for key in keys[240:]}
         assert len(dump(store)["erasures"]) == 721
-        assert store.erasure._journal is not None
-        assert {line.identity for line in store.erasure._journal.read()} == {line.identity for line in [*lines, *late]}
+        assert store.erasure.journal is not None
+        assert {line.identity for line in store.erasure.journal.read()} == {line.identity for line in [*lines, *late]}
         assert store.erasure.replay(lines) == 0
         assert len(dump(store)["erasures"]) == 721
 

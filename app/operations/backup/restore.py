@@ -85,7 +85,8 @@ def _replace(
         return work(connection)  # in the transaction of the restore
 
     replayed = erasure_replay.Database(store.clock, run, run)
-    records = [*store.erasure.journal_records(), *erasure_replay.read_all(replayed.read)]
+    journal = store.erasure.journal
+    records = [*(journal.read() if journal is not None else ()), *erasure_replay.read_all(replayed.read)]
     for table in reversed(TABLES):
         database.clear(table)
     for table in TABLES:
