@@ -17,7 +17,6 @@ from .tokens import DAY_US, ResumeTokens, hash_secret, matches_key, new_key, par
 IDLE_US = 30 * 60 * 1_000_000  # a sign-in without requests expires (OWASP ASVS 5.0, 7.3.1)
 SIGNED_IN_US = 12 * 3600 * 1_000_000  # a sign-in's longest life (OWASP ASVS 5.0, 7.3.2)
 RECORD_INTERVAL_US = 60 * 1_000_000  # precision of a recorded last use: each record is a write
-
 MAX_NAME = 100
 
 

@@ -33,9 +33,8 @@ class Developer:
 class Participant:
     """Reads, answers and exports the one session of their resume token. Times are in microseconds since 1970 UTC.
 
-    Attributes:
-        granted_at: of the first of the tokens that this one renews. A revocation covers them all.
-        mark: INVITATION; the id of a link that works once; None for other tokens.
+    A revocation covers all tokens that renew the one issued at ``granted_at``. ``mark`` is INVITATION, or the id of a
+    link that works once.
     """
 
     key: SessionKey

@@ -17,7 +17,6 @@ from .principals import Developer, Integrator, Participant, Principal
 log = logging.getLogger("stepkeep.access")
 
 POLL_S = 1.0
-
 FULL_POLL_S = 60.0  # between two reads of all revocations
 CLOSING_S = 5.0  # for a running poll
 OVERLAP_US = 60 * 1_000_000  # for what was being committed during the last poll
@@ -30,8 +29,7 @@ class Revocations(ForkAware):
         self._store = store
         self._life_us = life_us
         self._mutex = threading.Lock()
-        self._tokens: dict[SessionKey | str, int] = {}
-        """By session, if revoked here or not hashed yet; else by its hash."""
+        self._tokens: dict[SessionKey | str, int] = {}  # by session, if revoked here or not hashed yet; else by hash
         self._provisional: tuple[tuple[SessionKey, int], ...] = ()
         self._salts: frozenset[str] = frozenset()
         self._keys: frozenset[str] = frozenset()

@@ -26,7 +26,6 @@ _SHAPE = re.compile(r"\.?[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 """Canonical only: itsdangerous ignores foreign characters and spare bits in base64 (RFC 4648, 3.5 and 12)."""
 
 DAY_US = 86_400 * 1_000_000
-
 PREFIX = "stepkeep_"  # for secret scanners, and to tell a key from a token
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"

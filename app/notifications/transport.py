@@ -25,7 +25,6 @@ class Transport(Protocol):
 
     def receive(self, timeout_s: float) -> Sequence[str]:
         """Return payloads at the first that arrives, or none after ``timeout_s``."""
-        ...
 
     def probe(self) -> None: ...
 
@@ -33,7 +32,6 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Never raise."""
-        ...
 
 
 @contextmanager

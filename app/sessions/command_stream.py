@@ -14,12 +14,9 @@ from .subscribers import Subscriber
 
 log = logging.getLogger("stepkeep.service")
 
-StreamCallback = Callable[[Result | Queued | Exception], None]
-"""Called in the loop's thread; once more, with the final result, after a Queued."""
+StreamCallback = Callable[[Result | Queued | Exception], None]  # in the loop's thread; after a Queued, called again
 
-LONGEST_STEP_S = (
-    0.2  # a later check means that threads wait for the interpreter, the writer's too, not for the database
-)
+LONGEST_STEP_S = 0.2  # after a late check: all threads wait for the interpreter, the writer's too, not for the database
 
 
 @dataclass(slots=True, eq=False)

@@ -1,7 +1,7 @@
 """Erases sessions, or sets unreadable ones aside."""
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 
 from sqlalchemy import Connection
@@ -37,7 +37,7 @@ class SessionEraser:
         Raises:
             Unavailable: not done, or the outcome is unknown; repeating it is safe.
         """
-        keys = self._erase(key.user_id, key.survey_id, (key.survey_id,), actor)
+        keys = self._erase(key.user_id, key.survey_id, actor)
         self._subscribers.drop({key, *keys})
         if keys:
             self.truncate_wal()
@@ -45,8 +45,7 @@ class SessionEraser:
 
     def erase_participant(self, user_id: str, survey_id: str | None = None, *, actor: str | None = None) -> int:
         participant = self._queries.stored_key(user_id, survey_id).user_id
-        invited = tuple(self._queries.catalogue.surveys) if survey_id is None else (survey_id,)
-        keys = self._erase(participant, survey_id, invited, actor)
+        keys = self._erase(participant, survey_id, actor)
         self._clean_up(keys)
         return len(keys)
 
@@ -91,13 +90,11 @@ class SessionEraser:
             self._subscribers.drop(keys)
             self.truncate_wal()
 
-    def _erase(
-        self, user_id: str, survey_id: str | None, invited: Sequence[str], actor: str | None
-    ) -> list[SessionKey]:
+    def _erase(self, user_id: str, survey_id: str | None, actor: str | None) -> list[SessionKey]:
         erasure = erasures.Erasure(
             user_id=user_id,
             survey_id=survey_id,
-            invited=invited,
+            invited=tuple(self._queries.catalogue.surveys) if survey_id is None else (survey_id,),
             clock=self._queries.clock,
             actor=actor,
             journal=self.journal,

@@ -92,12 +92,12 @@ class _RecordIndex:
             for survey_id, by_salt in self.by_survey.items()
         }
 
-    def find(self, survey_id: str, user_id: str) -> Iterator[ErasureRecord]:
+    def find(self, survey_id: str, user_id: str) -> Iterator[tuple[str, ErasureRecord]]:
         for prefix, by_hash in self._prefixes.get(survey_id, ()):
             user_hash = prefix.copy()
             user_hash.update(user_id.encode())
             if (record := by_hash.get(user_hash.digest())) is not None:
-                yield record
+                yield user_id, record
 
 
 def _hash_prefix(salt: str, survey_id: str) -> Any:  # noqa: ANN401 - hashlib exports no type for it
@@ -107,15 +107,12 @@ def _hash_prefix(salt: str, survey_id: str) -> Any:  # noqa: ANN401 - hashlib ex
 def _matches(database: Database, index: _RecordIndex) -> Iterator[tuple[str, ErasureRecord]]:
     for keys in all_keys(database.read):
         for survey_id, user_id in keys:
-            participant = owner_of(user_id)
-            for record in index.find(survey_id, participant):
-                yield participant, record
+            yield from index.find(survey_id, owner_of(user_id))
     read_user_ids = partial(audit.read_user_ids_after, limit=PAGE_SIZE)
     for user_ids in keyset.pages(database.read, read_user_ids, "", lambda user_id: user_id, PAGE_SIZE):
         for participant in dict.fromkeys(map(owner_of, user_ids)):
             for survey_id in index.by_survey:
-                for record in index.find(survey_id, participant):
-                    yield participant, record
+                yield from index.find(survey_id, participant)
 
 
 def _replay_batch(

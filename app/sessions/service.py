@@ -100,10 +100,8 @@ class AuditLog:
 class SessionStore(ForkAware):
     """Durable survey sessions. Safe from any thread.
 
-    Attributes:
-        clock: returns microseconds since 1970 UTC; never goes back.
-        engine: of transactions shared with the store (``SessionTurns.submit_in``). On SQLite each begins as BEGIN
-            IMMEDIATE: it waits for the writer, and others wait for it.
+    Transactions of ``engine`` are shared with a program (``SessionTurns.submit_in``). On SQLite each begins as BEGIN
+    IMMEDIATE: it waits for the writer, and others wait for it.
     """
 
     def __init__(self, settings: Settings, catalogue: Catalogue, clock: Callable[[], int] = now_us) -> None:

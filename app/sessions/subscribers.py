@@ -19,7 +19,6 @@ class Subscriber(Protocol):
     @property
     def stored(self) -> Snapshot | None:
         """The newest committed state that it knows, without pending turns."""
-        ...
 
     def publish(self, snapshot: Snapshot) -> None: ...
 

@@ -17,7 +17,6 @@ log = logging.getLogger("stepkeep.surveys")
 
 POLL_S = 2.0  # polled, because not every database notifies, and notifications can be lost
 MAX_DOUBLINGS = 4  # of the wait between two attempts of a requested reload that fails
-
 CLOSING_S = 5.0
 
 

@@ -22,8 +22,7 @@ class SurveyRevisions:
         self._catalogue = catalogue
         self._read_definition = read_definition
         self._kept = kept
-        self._cache: OrderedDict[tuple[str, str], Survey | OtherRelease | None] = OrderedDict()
-        """The most recently used last; a stored revision never changes."""
+        self._cache: OrderedDict[tuple[str, str], Survey | OtherRelease | None] = OrderedDict()  # by last use
         self._mutex = threading.Lock()
 
     def cached(self, survey_id: str, revision: str | None, language: str | None = None) -> Survey | None:

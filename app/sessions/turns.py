@@ -115,7 +115,7 @@ class SessionTurns:
         return self.begun(key, self._writer.submit(key, self.begin(key, **new)))
 
     def load(self, key: SessionKey) -> Snapshot | None:
-        """Set an unreadable session aside, and return None."""
+        """Return the session; set an unreadable one aside, and return None."""
         try:
             return self._queries.load_with_survey(key)
         except SessionUnreadable as error:

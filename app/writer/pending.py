@@ -44,13 +44,10 @@ log = logging.getLogger("stepkeep.store")
 
 FIRST_DELAY_S = 0.2
 MAX_DELAY_S = 2.0
-
 MAX_STUCK_DELAY_S = 8.0  # for a session failing alone: each attempt may occupy the writer for a lock timeout
 GROWTH = 4  # of a batch's sessions after each success: a failing session delays few others
 MAX_CALLBACKS = 4  # the latest of one turn: tabs and devices that sent it
-
 SESSION_LIMIT = 1000
-
 TURN_BYTES = 2048  # memory of a turn in addition to its answer
 
 _ERASED = Rejected(snapshot=None, rejection=Rejection("no_session", "There is no such session."))
@@ -59,9 +56,7 @@ _FINAL_REJECTIONS = frozenset({"invalid_answer", "confirm", "required", "invalid
 """Unless they read other answers, they depend on the survey alone, not on the stored state."""
 
 ResultCallback = Callable[[Result | Exception], None]  # called from another thread; must not block
-
 LoadBase = Callable[[], tuple[SessionState | None, Survey | None]]
-
 SubmitMany = Callable[[Sequence[Turn]], list[Result | Exception]]
 
 

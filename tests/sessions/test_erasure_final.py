@@ -109,7 +109,7 @@ def test_beginning_is_refused_when_it_waits_for_the_erasure(
 
     store.erasure._transaction = erase_and_begin
     with ThreadPoolExecutor(1) as threads:
-        assert len(store.erasure._erase(ANN.user_id, ANN.survey_id, (ANN.survey_id,), None)) == has_session
+        assert len(store.erasure._erase(ANN.user_id, ANN.survey_id, None)) == has_session
     assert users(store) == set()
 
 
