@@ -110,11 +110,16 @@ def of_session(table: FromClause, key: SessionKey) -> ColumnElement[bool]:
     return and_(table.c.user_id == key.user_id, table.c.survey_id == key.survey_id)
 
 
-def any_of(table: FromClause, keys: Iterable[SessionKey]) -> ColumnElement[bool]:
+def users_by_survey(keys: Iterable[SessionKey]) -> dict[str, list[str]]:
     users: dict[str, list[str]] = {}
     for key in keys:
         users.setdefault(key.survey_id, []).append(key.user_id)
-    return or_(*(and_(table.c.user_id.in_(ids), table.c.survey_id == survey) for survey, ids in users.items()))
+    return users
+
+
+def any_of(table: FromClause, keys: Iterable[SessionKey]) -> ColumnElement[bool]:
+    users = users_by_survey(keys).items()
+    return or_(*(and_(table.c.user_id.in_(ids), table.c.survey_id == survey) for survey, ids in users))
 
 
 def belongs_to(table: FromClause, user_id: str, survey_id: str | None = None) -> ColumnElement[bool]:

@@ -3,20 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, select
 
 from ..core.timestamps import format_timestamp, from_datetime
 from ..survey import SessionKey
 from .encryption import ABSENT, ANSWER, ANSWERS, CONTEXT, DATA, DRAFTS, SESSION_DATA, SET_ASIDE, Cipher, ValueLocation
 from .keyset import next_sessions, of_session
-from .rows import FINGERPRINT, loads
+from .rows import FINGERPRINT
 from .tables import TIMES, session_history, sessions, untyped_times
-
-STEP_HISTORY = "sessions.step_history"
 
 _SESSION_JSON = {
     "answers": ANSWERS,
-    "step_history": STEP_HISTORY,
+    "step_history": "sessions.step_history",
     "session_data": SESSION_DATA,
     "drafts": DRAFTS,
     "context": CONTEXT,
@@ -27,8 +26,8 @@ _LISTED = frozenset({"user_id", "survey_id", "version", "created_at", "updated_a
 
 def read_session(connection: Connection, key: SessionKey, cipher: Cipher) -> dict[str, Any] | None:
     """Return the session's values by column; raise MissingKey."""
-    rows = connection.execute(select(*untyped_times(sessions.c)).where(of_session(sessions, key)))
-    row = rows.mappings().first()
+    query = select(*untyped_times(sessions.c)).where(of_session(sessions, key))
+    row = connection.execute(query).mappings().first()
     return None if row is None else _decode_row(row, _SESSION_JSON, key, (), cipher)
 
 
@@ -67,7 +66,7 @@ def _value(text: str | None, location: ValueLocation, cipher: Cipher) -> Any:  #
         return None
     try:
         plain = cipher.decrypt(text, location)
-        value = None if plain != text and plain == ABSENT.get(str(location[0])) else loads(plain)
+        value = None if plain != text and plain == ABSENT.get(str(location[0])) else orjson.loads(plain)
     except ValueError:  # no JSON, or it can't be decrypted
         return text
     if location[0] == DATA and isinstance(value, dict):

@@ -1,6 +1,6 @@
 """Rows of sessions and events, and their conversion, with encryption, to and from values."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast, get_args
 
@@ -10,11 +10,14 @@ from sqlalchemy import Column, Table
 from ..core.session_dicts import EventDict
 from ..core.timestamps import format_timestamp, from_datetime
 from ..errors import MissingKey, OtherRelease, SessionUnreadable, UnreadableHere
-from ..survey import AnyEvent, Record, SessionContext, SessionKey, SessionState, Status, from_record, to_record
+from ..survey import AnyEvent, Record, SessionContext, SessionKey, SessionState, Status, to_record
 from .encryption import ABSENT, ANSWER, ANSWERS, CONTEXT, DATA, DRAFTS, PLAIN, SESSION_DATA, Cipher
 from .tables import session_history, sessions, untyped_times
 
 FINGERPRINT = "fingerprint"  # key in the ``data`` of a command's event
+STATUSES = frozenset(get_args(Status))
+_STRINGS = frozenset({str})
+_CONTEXT_FIELDS = {"language": str, "walk_started_at": int, "ending": int, "parameters": dict, "values": dict}
 
 Row = tuple[Any, ...]
 
@@ -98,10 +101,6 @@ def by_key(read: Iterable[Row]) -> dict[SessionKey, Row | WrittenSession]:
     return {SessionKey(row[1], row[0]): row for row in read}
 
 
-def parse_states(read: Iterable[Row], cipher: Cipher) -> dict[SessionKey, StoredSession]:
-    return {SessionKey(row[1], row[0]): parse_state(row, cipher) for row in read}
-
-
 def parse_state(row: Row, cipher: Cipher = PLAIN) -> StoredSession:
     """Parse STATE_COLUMNS; return why they can't be read."""
     try:
@@ -172,17 +171,7 @@ def event_row(
     if cipher.is_on:
         answer_text = cipher.encrypt(answer_text or ABSENT[ANSWER], (ANSWER, *key, version))
         data_text = cipher.encrypt(data_text or ABSENT[DATA], (DATA, *key, version))
-    return (
-        key.user_id,
-        key.survey_id,
-        version,
-        message_id,
-        action,
-        step,
-        answer_text,
-        to_time(at),
-        data_text,
-    )
+    return (key.user_id, key.survey_id, version, message_id, action, step, answer_text, to_time(at), data_text)
 
 
 def event_bytes(row: Row) -> int:
@@ -197,7 +186,7 @@ def parse_known_message(row: Row, cipher: Cipher = PLAIN) -> tuple[tuple[Session
     fingerprint, missing_key = None, None
     try:
         text = cipher.decrypt(data or "{}", (DATA, survey_id, user_id, version))
-        fingerprint = loads(text).get(FINGERPRINT)
+        fingerprint = orjson.loads(text).get(FINGERPRINT)
     except MissingKey as error:
         missing_key = error
     except (ValueError, AttributeError):  # corrupt: the message is known all the same
@@ -221,23 +210,9 @@ def parse_entry(row: Row, key: SessionKey, cipher: Cipher) -> HistoryEntry:
     return HistoryEntry(version=version, message_id=message_id, record=record._replace(data=data))
 
 
-def parse_events(entries: Iterable[HistoryEntry]) -> Iterator[AnyEvent]:
-    for entry in entries:
-        yield from_record(entry.record)
-
-
 def dumps(value: object) -> str:
     """Serialize a value that passed ``strict_json.check``."""
     return orjson.dumps(value).decode()
-
-
-def loads(text: str) -> Any:  # noqa: ANN401 - JSON is decoded here
-    """Parse JSON of :func:`dumps`."""
-    return orjson.loads(text)
-
-
-_STRINGS = frozenset({str})
-STATUSES = frozenset(get_args(Status))
 
 
 def _state_of(row: Row, cipher: Cipher) -> SessionState:
@@ -284,6 +259,3 @@ def parse_context(text: str, key: SessionKey, cipher: Cipher) -> SessionContext:
     if any(type(value) is not _CONTEXT_FIELDS[name] for name, value in values.items()):
         raise TypeError
     return SessionContext(**values)
-
-
-_CONTEXT_FIELDS = {"language": str, "walk_started_at": int, "ending": int, "parameters": dict, "values": dict}

@@ -1,31 +1,17 @@
-"""Rows of sessions. Pages hold the matches among SCAN_LIMIT rows, so filters need no index, which slows turns."""
+"""Rows of sessions. Pages hold the matches among SCAN_LIMIT rows: filters need no index, which would slow turns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    FromClause,
-    Select,
-    Subquery,
-    and_,
-    asc,
-    case,
-    desc,
-    func,
-    not_,
-    or_,
-    select,
-)
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, Subquery, and_, asc, case, desc, func, or_, select
 
 from ..errors import InvalidInput, OtherRelease
 from ..survey import SessionKey
 from . import keyset
 from .encryption import SET_ASIDE, Cipher
 from .keyset import Page, after_key, any_of, before, next_sessions, up_to
-from .rows import STATE_COLUMNS, STATUSES, StoredSessions, parse_states
+from .rows import STATE_COLUMNS, STATUSES, StoredSessions, parse_state
 from .tables import session_history, sessions
 
 SCAN_LIMIT = 5000  # examined for one page: about 5 ms on SQLite
@@ -55,19 +41,15 @@ class SurveyCount:
 
 def read_states(connection: Connection, keys: Sequence[SessionKey], *, cipher: Cipher, locked: bool) -> StoredSessions:
     query = select(*STATE_COLUMNS).where(any_of(sessions, keys)).order_by(sessions.c.user_id, sessions.c.survey_id)
-    if locked:
-        query = query.with_for_update()
-    return parse_states((tuple(row) for row in connection.execute(query)), cipher)
+    rows = map(tuple, connection.execute(query.with_for_update() if locked else query))
+    return {SessionKey(row[1], row[0]): parse_state(row, cipher) for row in rows}
 
 
 def read_versions(connection: Connection, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
-    users: dict[str, list[str]] = {}
-    for key in keys:
-        users.setdefault(key.survey_id, []).append(key.user_id)
     mark = "?" if connection.dialect.name == "sqlite" else "%s"
     versions: dict[SessionKey, int] = {}
     # On the driver itself: Core takes twice as long.
-    for survey_id, user_ids in users.items():
+    for survey_id, user_ids in keyset.users_by_survey(keys).items():
         marks = ", ".join([mark] * len(user_ids))
         query = f"SELECT user_id, version FROM sessions WHERE survey_id = {mark} AND user_id IN ({marks})"  # noqa: S608 - marks only
         rows = connection.exec_driver_sql(query, (survey_id, *user_ids))
@@ -115,12 +97,10 @@ def read_page(  # noqa: PLR0913 - a page has a place, a size, filters and an ord
     last_scanned = scanned.order_by(*map(direction, order)).limit(1).offset(SCAN_LIMIT - 1)
     end = connection.execute(last_scanned).first() if filters or is_by_change else None
     if end is not None:
-        scanned = scanned.where(not_(before(order, end[:2])) if newest_first else up_to(order, end[:2]))
+        scanned = scanned.where(~before(order, end[:2]) if newest_first else up_to(order, end[:2]))
     window = scanned.subquery()
-    if is_by_change:
-        matches = _last_events(window).where(*_conditions(sessions, filters, at))
-    else:
-        matches = select(window).where(*_conditions(window, filters, at))
+    matches, source = (_last_events(window), sessions) if is_by_change else (select(window), window)
+    matches = matches.where(*(_condition(source, name, value, at) for name, value in filters.items()))
     rows = connection.execute(matches.order_by(*map(direction, list(window.c)[:2])).limit(limit)).all()
     keys = [SessionKey(row.survey_id, row.user_id) for row in rows]
     if keys and (count := keyset.fitting(_sizes(connection, keys))) < len(keys):
@@ -142,7 +122,7 @@ def count_sessions(connection: Connection, survey_id: str | None = None) -> int:
     query = select(func.count()).select_from(sessions)
     if survey_id is not None:
         query = query.where(sessions.c.survey_id == survey_id)
-    return cast("int", connection.execute(query).scalar())
+    return connection.execute(query).scalar_one()
 
 
 def count_by_survey(connection: Connection, at: int) -> list[SurveyCount]:
@@ -158,7 +138,7 @@ def count_by_survey(connection: Connection, at: int) -> list[SurveyCount]:
         func.max(case((column.status.not_in(STATUSES), column.status))).label("unknown"),
     )
     is_set_aside = column.user_id.contains(SET_ASIDE, autoescape=True)
-    rows = connection.execute(query.where(not_(is_set_aside)).group_by(column.survey_id).order_by(column.survey_id))
+    rows = connection.execute(query.where(~is_set_aside).group_by(column.survey_id).order_by(column.survey_id))
     counts = [row._asdict() for row in rows]
     if unknown := [status for count in counts if (status := count.pop("unknown")) is not None]:
         raise OtherRelease(f"The status {unknown[0]!r} of a session is of another release.")
@@ -204,10 +184,6 @@ def _last_events(window: Subquery) -> Select[Any]:
     # So that each session appears once.
     same = and_(window.c.user_id == sessions.c.user_id, window.c.survey_id == sessions.c.survey_id)
     return select(window).join(sessions, and_(same, window.c.version == sessions.c.version))
-
-
-def _conditions(source: FromClause, filters: Mapping[str, Any], at: int) -> list[ColumnElement[bool]]:
-    return [_condition(source, name, value, at) for name, value in filters.items()]
 
 
 def _condition(source: FromClause, name: str, value: object, at: int) -> ColumnElement[bool]:

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from app.sessions.service import SessionStore
-from app.store import rows
+from app.survey.events import from_record
 from app.survey.snapshot import SessionKey
 from app.survey.state import fold
 
@@ -22,4 +22,4 @@ def check_fold(store: SessionStore, key: SessionKey) -> None:
     assert snapshot is not None
     entries = store.queries.history(key, limit=NO_LIMIT)
     assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
-    assert fold(rows.parse_events(entries)) == snapshot.state
+    assert fold(from_record(entry.record) for entry in entries) == snapshot.state

@@ -30,9 +30,9 @@ from sqlalchemy import URL
 from app.catalogue import read_catalogue
 from app.sessions.queries import SessionQueries, now_us
 from app.settings import Settings
-from app.store import rows
 from app.store.drivers import sqlite
 from app.store.encryption import PLAIN
+from app.survey.events import from_record
 from app.survey.snapshot import SessionKey
 from app.survey.state import fold
 from tests.conftest import SURVEYS
@@ -137,7 +137,7 @@ class Copy:
                 entries = queries.history(key, limit=NO_LIMIT)
                 assert snapshot is not None
                 assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
-                assert fold(rows.parse_events(entries)) == snapshot.state
+                assert fold(from_record(entry.record) for entry in entries) == snapshot.state
         finally:
             queries.engine.dispose()
 

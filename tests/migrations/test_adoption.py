@@ -8,9 +8,9 @@ import pytest
 from app.database import Database
 from app.sessions.service import SessionStore
 from app.settings import Settings
-from app.store import rows
 from app.store.engine import normalise_url
 from app.survey.commands import Answer
+from app.survey.events import from_record
 from app.survey.snapshot import SessionKey
 from app.survey.state import fold
 from app.writer.batch import Committed
@@ -25,7 +25,7 @@ def check_fold(store: SessionStore, key: SessionKey) -> None:
     """Check that replaying history gives the row, times included."""
     snapshot = store.queries.load(key)
     assert snapshot is not None
-    folded = fold(rows.parse_events(store.queries.history(key, limit=10_000)))
+    folded = fold(from_record(entry.record) for entry in store.queries.history(key, limit=10_000))
     assert folded is not None
     # No event has the start time of an adopted session.
     assert folded == replace(snapshot.state, started_at=folded.started_at)

@@ -24,9 +24,9 @@ from app.errors import (
 )
 from app.sessions.service import SessionStore
 from app.settings import Settings
-from app.store import rows
 from app.store.engine import normalise_url, server_lock
 from app.survey.commands import Answer, Back, Begin, Draft, Restart, Save, Update
+from app.survey.events import from_record
 from app.survey.snapshot import SessionKey
 from app.survey.state import fold
 from app.writer import batch, group_commit
@@ -48,7 +48,7 @@ def check_history(store: SessionStore, key: SessionKey = KEY) -> None:
     assert snapshot is not None
     entries = store.queries.history(key, limit=100_000)
     assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
-    assert fold(rows.parse_events(entries)) == snapshot.state
+    assert fold(from_record(entry.record) for entry in entries) == snapshot.state
 
 
 def execute_as_client(store: SessionStore, statement: str) -> None:

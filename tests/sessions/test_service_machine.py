@@ -24,9 +24,9 @@ from app.sessions import turns
 from app.sessions.service import SessionStore
 from app.settings import Settings
 from app.store.drivers import sqlite
-from app.store.rows import parse_events
 from app.survey import commands
 from app.survey.commands import AnyCommand
+from app.survey.events import from_record
 from app.survey.snapshot import SessionKey, Snapshot
 from app.survey.state import fold
 from app.writer import pending
@@ -289,7 +289,7 @@ class StoreMachine(RuleBasedStateMachine):
             return
         entries = self.store.queries.history(key, limit=NO_LIMIT)
         assert [entry.version for entry in entries] == list(range(1, snapshot.state.version + 1))
-        assert fold(parse_events(entries)) == snapshot.state
+        assert fold(from_record(entry.record) for entry in entries) == snapshot.state
         messages = [(entry.message_id, entry.version) for entry in entries if entry.message_id is not None]
         assert len(dict(messages)) == len(messages)
         acknowledged = {id_: version for (owner, id_), version in self.model.acknowledged.items() if owner == key}

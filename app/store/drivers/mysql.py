@@ -7,6 +7,7 @@ from sqlalchemy import URL, Engine, create_engine, event
 
 from ...survey import SessionKey
 from .. import rows
+from ..keyset import users_by_survey
 from ..retry import RESPONSE_TIMEOUT_S
 from ..tables import TIMES
 from .statements import CursorTurnStatements, in_lock_order, insert_deliveries, insert_into, names
@@ -67,16 +68,13 @@ class MysqlTurnStatements(CursorTurnStatements):
     ) -> tuple[rows.FoundSessions, list[rows.Row]]:
         if self.owns_transaction:
             self._connection.begin()
-        users: dict[str, list[str]] = {}
-        for key in in_lock_order(keys):
-            users.setdefault(key.survey_id, []).append(key.user_id)
+        users = users_by_survey(in_lock_order(keys))
         # PyMySQL writes a list as a parenthesised one.
         condition = " OR ".join(["survey_id = %s AND user_id IN %s"] * len(users))
         values = [value for item in users.items() for value in item]
         # In READ COMMITTED, FOR UPDATE reads what was committed before the lock.
-        existing = rows.by_key(
-            self._read(f"{_SELECT} WHERE {condition} ORDER BY user_id, survey_id FOR UPDATE", values)
-        )
+        locked = self._read(f"{_SELECT} WHERE {condition} ORDER BY user_id, survey_id FOR UPDATE", values)
+        existing = rows.by_key(locked)
         if not messages:
             return existing, []
         known = [(message_id, key.user_id, key.survey_id) for key, message_id in messages]

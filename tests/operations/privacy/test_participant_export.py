@@ -16,9 +16,10 @@ from app.operations.privacy.participant_export import apply_erasures, export_par
 from app.operations.webhooks import management
 from app.sessions.service import SessionStore
 from app.settings import Settings
-from app.store import keyset, rows
+from app.store import keyset
 from app.store.credentials import revoke_tokens
 from app.survey.commands import Answer, Begin, Draft, Note, Update
+from app.survey.events import from_record
 from app.survey.snapshot import SessionKey
 from app.survey.state import fold
 from tests.conftest import NewStore, examples
@@ -195,7 +196,7 @@ def test_history_is_complete_for_any_page_size(store: SessionStore, steps: list[
         session = exported(store)["sessions"][0]
     entries = store.queries.history(KEY, limit=1000)
     assert session["history"] == store.queries.events_to_dicts(KEY, entries)
-    folded = fold(rows.parse_events(entries))
+    folded = fold(from_record(entry.record) for entry in entries)
     assert folded is not None
     assert (session["answers"], session["drafts"], session["version"]) == (
         folded.answers,
