@@ -102,7 +102,7 @@ class Purge:
         removed = list(takewhile(lambda row: not row.is_kept, connection.execute(oldest.with_for_update())))
         if not removed:
             return 0
-        audit_chain.lock_head(connection)
+        audit_chain.read_head(connection, locked=True)
         # An earlier transaction's, or that of another purge.
         number, link = audit_chain.read_start(connection, self.last_id, audit_chain.Start(self.number))
         number += sum(row.link is not None for row in removed)
@@ -139,17 +139,16 @@ def read_page(
     if unknown:
         raise InvalidInput(f"the audit log has no filter {unknown[0]!r}: use {', '.join(_FILTERS)}")
     column = audit_log.c
-    start = after_id
-    if start is None:
-        start = connection.execute(select(func.coalesce(func.max(column.id), 0) + 1)).scalar_one()
+    if after_id is None:
+        after_id = connection.execute(select(func.coalesce(func.max(column.id), 0) + 1)).scalar_one()
     is_indexed = not filters or "user_id" in filters
-    lowest = 0 if is_indexed else max(0, start - SCAN_LIMIT)  # a page then holds the matches among SCAN_LIMIT entries
-    query = select(*_COLUMNS).where(column.id < start, column.id >= lowest)
+    lowest = (
+        0 if is_indexed else max(0, after_id - SCAN_LIMIT)
+    )  # a page then holds the matches among SCAN_LIMIT entries
+    query = select(*_COLUMNS).where(column.id < after_id, column.id >= lowest)
     query = query.where(*(column[name] == value for name, value in filters.items()))
     entries = [_recorded(row) for row in connection.execute(query.order_by(column.id.desc()).limit(limit))]
-    if len(entries) == limit:
-        return Page(entries, entries[-1].id)
-    return Page(entries, lowest or None)
+    return Page(entries, entries[-1].id if len(entries) == limit else lowest or None)
 
 
 def read_participant(

@@ -58,9 +58,9 @@ def set_keys(engine: Engine, keys: AuditKeys) -> None:
 
 
 def append(connection: Connection, entry: Mapping[str, Any]) -> None:
-    """Add an entry; other writers wait. Raise ConfigurationError if it has no key, but earlier ones have."""
+    """Add an entry; other writers wait for its commit. Raise ConfigurationError if it loses the key of earlier ones."""
     keys: AuditKeys = connection.get_execution_options().get(_OPTION) or AuditKeys.derive(())
-    head = lock_head(connection)
+    head = read_head(connection, locked=True)
     if head is not None:
         _check_continuity(head, keys)
     number, previous = (1, "") if head is None else (head.entries + 1, head.link)
@@ -91,17 +91,9 @@ def _check_continuity(head: Row[Any], keys: AuditKeys) -> None:
         )
 
 
-def lock_head(connection: Connection) -> Row[Any] | None:
-    return connection.execute(select(audit_head).where(audit_head.c.id == HEAD_ID).with_for_update()).first()
-
-
-class Head(NamedTuple):
-    """The chain's length and last link, authenticated."""
-
-    entries: int
-    link: str
-    key_id: str
-    mac: str
+def read_head(connection: Connection, *, locked: bool = False) -> Row[Any] | None:
+    query = select(audit_head).where(audit_head.c.id == HEAD_ID)
+    return connection.execute(query.with_for_update() if locked else query).first()
 
 
 class BrokenChain(Exception):
@@ -148,7 +140,7 @@ class ChainVerifier:
         self.unkeyed += key_id == UNKEYED
         self._is_keyed = key_id != UNKEYED
 
-    def finish(self, head: Head | None) -> None:
+    def finish(self, head: Row[Any] | None) -> None:
         if head is None:
             if self.number:
                 raise BrokenChain("the row of audit_head was removed: newer entries may be missing")
@@ -217,12 +209,6 @@ def _parse_start(detail: str | None) -> Start | None:
         return Start(int(values["number"]), str(values["link"]))
     except (ValueError, TypeError, KeyError):
         return None
-
-
-def read_head(connection: Connection) -> Head | None:
-    column = audit_head.c
-    row = connection.execute(select(column.entries, column.link, column.key_id, column.mac)).first()
-    return None if row is None else Head(*row)
 
 
 def _link(keys: AuditKeys, number: int, previous: str, row: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ import secrets
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from ..errors import Unauthorized
 from ..survey import SessionKey
@@ -82,14 +82,11 @@ def read_revoked_keys(connection: Connection) -> frozenset[str]:
 
 def add_sign_in(connection: Connection, cookie_hash: str, key_id: str, at: int, old_before: int) -> None:
     connection.execute(delete(sign_ins).where(sign_ins.c.signed_in_at < old_before))
-    row = {"cookie_hash": cookie_hash, "key_id": key_id, "signed_in_at": at, "seen_at": at}
-    connection.execute(insert(sign_ins).values(row))
+    connection.execute(insert(sign_ins).values(cookie_hash=cookie_hash, key_id=key_id, signed_in_at=at, seen_at=at))
 
 
 def read_sign_in(connection: Connection, cookie_hash: str) -> SignIn | None:
-    query = select(api_keys, sign_ins.c.signed_in_at, sign_ins.c.seen_at).join(
-        sign_ins, sign_ins.c.key_id == api_keys.c.id
-    )
+    query = select(api_keys, sign_ins.c.signed_in_at, sign_ins.c.seen_at).join(sign_ins)
     row = connection.execute(query.where(sign_ins.c.cookie_hash == cookie_hash)).first()
     if row is None:
         return None
@@ -148,15 +145,21 @@ def read_revocations(connection: Connection, since: int) -> list[TokenRevocation
 
 def read_participant_revocations(connection: Connection, user_id: str, survey_id: str | None) -> dict[str, int]:
     column = token_revocations.c
-    pairs = select(column.survey_id, column.salt).where(column.salt.is_not(None)).distinct()
-    hashes = [hash_user_id(salt, survey, user_id) for survey, salt in connection.execute(pairs)]
-    query = select(column.survey_id, func.max(column.revoked_at).label("revoked_at")).where(
-        column.user_id.in_([user_id, *hashes])
-    )
+    names = [user_id, *user_hashes(connection, token_revocations, user_id, survey_id)]
+    query = select(column.survey_id, func.max(column.revoked_at).label("revoked_at")).where(column.user_id.in_(names))
     if survey_id is not None:
         query = query.where(column.survey_id == survey_id)
     rows = connection.execute(query.group_by(column.survey_id).order_by(column.survey_id))
     return {row.survey_id: row.revoked_at for row in rows}
+
+
+def user_hashes(connection: Connection, table: Table, user_id: str, survey_id: str | None) -> list[str]:
+    """Return the hashes that may stand for a participant in a table."""
+    column = table.c
+    pairs = select(column.survey_id, column.salt).where(column.salt.is_not(None)).distinct()
+    if survey_id is not None:
+        pairs = pairs.where(column.survey_id == survey_id)
+    return [hash_user_id(salt, survey, user_id) for survey, salt in connection.execute(pairs)]
 
 
 def has_revocations(connection: Connection, before: int) -> bool:

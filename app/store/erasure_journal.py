@@ -115,13 +115,8 @@ class ErasureJournal:
 
 def _parse_line(line: str | bytes) -> ErasureRecord:
     fields = orjson.loads(line)
-    record = ErasureRecord(
-        survey_id=fields["survey_id"],
-        user_hash=fields["user_hash"],
-        salt=fields["salt"],
-        sessions=fields["sessions"],
-        erased_at=from_datetime(fields["erased_at"].removesuffix("Z")),
-    )
+    fields["erased_at"] = from_datetime(fields["erased_at"].removesuffix("Z"))
+    record = ErasureRecord(*(fields[name] for name in ErasureRecord._fields))
     is_valid = (
         _SURVEY_ID.fullmatch(record.survey_id)
         and _HASH.fullmatch(record.user_hash)

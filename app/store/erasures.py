@@ -13,8 +13,8 @@ from ..core.timestamps import from_datetime
 from ..survey import SessionKey
 from . import audit, outbox
 from .audit_chain import ERASED
-from .credentials import CLOCK_SKEW_US, newest_salt, revoke_tokens
-from .erasure_journal import SALT_BYTES, ErasureJournal, ErasureRecord, Identity, hash_user_id
+from .credentials import CLOCK_SKEW_US, newest_salt, revoke_tokens, user_hashes
+from .erasure_journal import SALT_BYTES, ErasureJournal, ErasureRecord, hash_user_id
 from .history import erase
 from .keyset import belongs_to, of_session, owner_of
 from .tables import erasures, sessions, untyped_times
@@ -100,9 +100,8 @@ def replay_erasure(
 ) -> ReplayResult:
     """Erase what a backup restored, but nothing younger than the erasure; the caller adds its row."""
     column, erased_at = sessions.c, record.erased_at
-    query = _of_participant(user_id, record.survey_id).where(
-        or_(column.created_at.is_(None), column.created_at <= erased_at)
-    )
+    is_older = or_(column.created_at.is_(None), column.created_at <= erased_at)
+    query = _of_participant(user_id, record.survey_id).where(is_older)
     locked = _lock(connection, query)
     is_changed = func.coalesce(column.updated_at, column.created_at) > erased_at
     # The erasure may have failed, and later answers were acknowledged.
@@ -112,19 +111,16 @@ def replay_erasure(
         erase(connection, key)
     if keys:
         audit.record(connection, _entry(record, at, len(keys), actor))
-    if not left:
-        _forget_again(connection, user_id, record, is_erased=bool(keys))
-    return ReplayResult(keys, left)
-
-
-def _forget_again(connection: Connection, user_id: str, record: ErasureRecord, *, is_erased: bool) -> None:
-    if is_erased:
-        revoke_tokens(connection, SessionKey(record.survey_id, user_id), record.erased_at)
-    outbox.remove_participant(connection, user_id, record.survey_id, record.erased_at)
+    if left:
+        return ReplayResult(keys, left)
+    if keys:
+        revoke_tokens(connection, SessionKey(record.survey_id, user_id), erased_at)
+    outbox.remove_participant(connection, user_id, record.survey_id, erased_at)
     name = audit_name(record.user_hash)
-    audit.anonymise(connection, user_id, record.survey_id, name, record.erased_at)
+    audit.anonymise(connection, user_id, record.survey_id, name, erased_at)
     if not _surveys_left(connection, user_id):
-        audit.anonymise(connection, user_id, None, name, record.erased_at)
+        audit.anonymise(connection, user_id, None, name, erased_at)
+    return ReplayResult(keys, left)
 
 
 def anonymise_purged(connection: Connection, keys: Iterable[SessionKey]) -> None:
@@ -157,28 +153,20 @@ def read_after(connection: Connection, after_id: int, limit: int) -> list[tuple[
 
 
 def read_participant(connection: Connection, user_id: str, survey_id: str | None) -> list[ErasureRecord]:
-    column = erasures.c
-    pairs = select(column.survey_id, column.salt).where(column.salt.is_not(None)).distinct()
-    if survey_id is not None:
-        pairs = pairs.where(column.survey_id == survey_id)
-    hashes = [hash_user_id(row.salt, row.survey_id, user_id) for row in connection.execute(pairs)]
-    rows = connection.execute(select(*_RECORD).where(column.user_hash.in_(hashes)).order_by(column.id))
+    hashes = user_hashes(connection, erasures, user_id, survey_id)
+    rows = connection.execute(select(*_RECORD).where(erasures.c.user_hash.in_(hashes)).order_by(erasures.c.id))
     return [ErasureRecord(*row) for row in rows]
 
 
 def add_missing(connection: Connection, records: Sequence[ErasureRecord]) -> None:
     """Add what the database lacks; a concurrent duplicate fails."""
-    known = _known(connection, records)
-    missing = [record for record in records if record.identity not in known]
-    if missing:
-        connection.execute(insert(erasures), [record._asdict() for record in missing])
-
-
-def _known(connection: Connection, records: Sequence[ErasureRecord]) -> set[Identity]:
     column = erasures.c
     query = select(column.survey_id, column.user_hash, column.erased_at)
     rows = connection.execute(query.where(column.user_hash.in_([record.user_hash for record in records])))
-    return {(row.survey_id, row.user_hash, row.erased_at) for row in rows}
+    known = {tuple(row) for row in rows}
+    missing = [record._asdict() for record in records if record.identity not in known]
+    if missing:
+        connection.execute(insert(erasures), missing)
 
 
 def _of_participant(user_id: str, survey_id: str | None) -> Select[Any]:

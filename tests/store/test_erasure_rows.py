@@ -41,18 +41,18 @@ def test_erasure_is_one_row_when_two_processes_add_it_concurrently(settings: Set
 def test_unique_index_keeps_an_erasure_to_one_row(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even if the store missed the first row; purges have no hash and are exempt."""
     store.run_transaction(lambda connection: erasures.add_missing(connection, [erased(1)]))
-    real, calls = erasures._known, []
+    real, compared = ErasureRecord.identity.fget, []
 
-    def miss_once(connection: Any, records: Any) -> Any:
-        calls.append(records)
-        return set() if len(calls) == 1 else real(connection, records)
+    def miss_twice(record: ErasureRecord) -> Any:
+        compared.append(record)
+        return None if len(compared) <= 2 else real(record)
 
-    monkeypatch.setattr(erasures, "_known", miss_once)
+    monkeypatch.setattr(ErasureRecord, "identity", property(miss_twice))
     store.run_transaction(lambda connection: erasures.add_missing(connection, [erased(1), erased(2)]))
     for _ in range(2):
         store.run_transaction(lambda connection: erasures.add_purge(connection, "phq9", 3, 5))
     assert [row["sessions"] for row in dump(store)["erasures"]] == [1, 1, 3, 3]
-    assert len(calls) == 2
+    assert compared == [erased(1), erased(2)] * 2
 
 
 def test_erasures_of_a_participant_are_found_by_the_index(store: SessionStore) -> None:
