@@ -210,7 +210,7 @@ class SessionStore(ForkAware):
 
     def _check_content(self) -> None:
         with startup_errors(self._url):
-            if self.run_read(leases.migration_source) is not None:
+            if self.run_read(lambda connection: leases.read_holder(connection, leases.MIGRATION)) is not None:
                 raise ConfigurationError(
                     f"A move into this database is unfinished. Run `{COMMAND} backup move` on the old database again "
                     "to resume."

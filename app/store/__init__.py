@@ -26,7 +26,6 @@ from .migrations import (
     check_schema,
     downgrade_schema,
     head_revision,
-    known_revision,
     needs_upgrade,
     require_revision,
     schema_mismatch,
@@ -36,13 +35,7 @@ from .migrations import (
     upgrade_schema,
 )
 from .outbox import AttemptResult, Delivery, Webhook, WebhookEvent
-from .requirements import (
-    check_connections,
-    check_requirements,
-    check_tables,
-    connect_or_explain,
-    startup_errors,
-)
+from .requirements import check_connections, check_requirements, check_tables, connect_or_explain, startup_errors
 from .retry import LockTimedOut, error_summary, is_data_error, is_lock_timeout, translate_error, with_retries
 from .rows import HistoryEntry, Row, StoredSession, StoredSessions, parse_context
 from .sessions import Cursor, SurveyCount
@@ -90,7 +83,6 @@ __all__ = [
     "head_revision",
     "is_data_error",
     "is_lock_timeout",
-    "known_revision",
     "mark_in_use",
     "migration_engine",
     "migration_url",

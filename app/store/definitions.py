@@ -22,7 +22,6 @@ def read_revisions(connection: Connection, survey_id: str) -> list[str]:
 
 
 def add_definitions(connection: Connection, surveys: Collection[Survey], at: int) -> None:
-    """Store those that are not stored. Idempotent."""
     column = survey_revisions.c
     query = select(column.survey_id, column.revision).where(
         column.survey_id.in_([survey.id for survey in surveys]),

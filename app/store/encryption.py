@@ -32,14 +32,12 @@ ABSENT = {SESSION_DATA: "null", DRAFTS: "{}", ANSWER: "null", DATA: "{}"}
 SIZE_CLASSES = tuple(2**power for power in range(6, 25))
 
 SET_ASIDE = "~set-aside-"  # follows the user id; no participant's id contains ``~``
-
 ENCRYPTED_PREFIX = "enc:"
 KEY_BYTES = 32
 NONCE_BYTES = 12
 _TAG_BYTES = 16
 PLAIN_FIRST = "plain"  # first in STEPKEEP_ANSWERS_KEYS: new values are stored plain
 _FORMAT_VERSION = "1"
-_STANDARD_ALPHABET = str.maketrans("-_", "+/")
 
 
 class DecryptionError(ValueError):
@@ -51,13 +49,10 @@ class Cipher:
 
     def __init__(self, keys: Sequence[bytes] = (), *, is_on: bool = True) -> None:
         self._ciphers = {key_id(key): AESGCM(key) for key in keys}
-        self.is_on = is_on and bool(keys)
+        self.has_keys = bool(keys)
+        self.is_on = is_on and self.has_keys
         self.prefix = f"{ENCRYPTED_PREFIX}{_FORMAT_VERSION}:{key_id(keys[0])}:" if self.is_on else ""
         self._first = self._ciphers[key_id(keys[0])] if keys else None
-
-    @property
-    def has_keys(self) -> bool:
-        return bool(self._ciphers)
 
     def encrypt(self, text: str, location: ValueLocation) -> str:
         """Encrypt a text that ends in no space, if encryption is on."""
@@ -125,7 +120,7 @@ def cipher_from_keys(answers_keys: str) -> Cipher:
 
 def _key(item: str, name: str) -> bytes:
     try:
-        key = base64.b64decode(item.translate(_STANDARD_ALPHABET), validate=True)
+        key = base64.b64decode(item.replace("-", "+").replace("_", "/"), validate=True)
     except ValueError:
         key = b""
     if len(key) != KEY_BYTES:

@@ -102,6 +102,18 @@ class _Database(NamedTuple):
 
 _READERS: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_size": READERS, "max_overflow": READERS_OVERFLOW}
 _ONE: dict[str, Any] = {"pool_size": 1, "max_overflow": 0}
+
+
+def _server(engine: Callable[..., Engine], statements: type[TurnStatements], **writer: Any) -> _Database:  # noqa: ANN401 - the engine's
+    return _Database(
+        partial(engine, isolation_level="READ COMMITTED", **_ONE, **writer),
+        partial(engine, lock_timeout_s=0, **_ONE),
+        partial(engine, **_READERS),
+        partial(engine, isolation_level="READ COMMITTED"),
+        statements,
+    )
+
+
 _DATABASES = {
     "sqlite": _Database(
         sqlite.writer_engine,
@@ -110,20 +122,8 @@ _DATABASES = {
         partial(sqlite.writer_engine, overflow=READERS),
         sqlite.SqliteTurnStatements,
     ),
-    "postgresql": _Database(
-        partial(postgresql.engine, settings=postgresql.BY_KEY, isolation_level="READ COMMITTED", **_ONE),
-        partial(postgresql.engine, lock_timeout_s=0, **_ONE),
-        partial(postgresql.engine, **_READERS),
-        partial(postgresql.engine, isolation_level="READ COMMITTED"),
-        postgresql.PostgresqlTurnStatements,
-    ),
-    "mysql": _Database(
-        partial(mysql.engine, isolation_level="READ COMMITTED", **_ONE),
-        partial(mysql.engine, lock_timeout_s=0, **_ONE),
-        partial(mysql.engine, **_READERS),
-        partial(mysql.engine, isolation_level="READ COMMITTED"),
-        mysql.MysqlTurnStatements,
-    ),
+    "postgresql": _server(postgresql.engine, postgresql.PostgresqlTurnStatements, settings=postgresql.BY_KEY),
+    "mysql": _server(mysql.engine, mysql.MysqlTurnStatements),
 }
 _DATABASES["mariadb"] = _DATABASES["mysql"]
 

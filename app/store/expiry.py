@@ -33,9 +33,8 @@ def read_chunk(connection: Connection, after: SessionKey | None, limit: int) -> 
             key = SessionKey(row.survey_id, row.user_id)
             with suppress(ValueError, TypeError):  # a time edited by hand
                 expires_at = None if row.expires_at is None else from_datetime(row.expires_at)
-                open_sessions.append(
-                    OpenSession(key, row.survey_revision, row.version, from_datetime(row.updated_at), expires_at)
-                )
+                updated_at = from_datetime(row.updated_at)
+                open_sessions.append(OpenSession(key, row.survey_revision, row.version, updated_at, expires_at))
     return Chunk(len(rows), SessionKey(*rows[-1][:2]) if rows else None, open_sessions)
 
 

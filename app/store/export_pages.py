@@ -5,7 +5,7 @@ A page holds the matches among SCAN_LIMIT sessions of all surveys, so no stateme
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
@@ -45,7 +45,7 @@ class Event(NamedTuple):
 
 def count_matching(connection: Connection, session_filter: SessionFilter) -> int:
     query = select(func.count()).select_from(sessions).where(*_conditions(session_filter))
-    return cast("int", connection.execute(query).scalar())
+    return connection.execute(query).scalar_one()
 
 
 def read_sessions(
@@ -75,18 +75,15 @@ def read_sessions(
 def read_events(
     connection: Connection, keys: Sequence[SessionKey], after: tuple[str, int] | None, cipher: Cipher
 ) -> list[Event]:
-    """Return the next events, ordered by user id and version."""
-    column = session_history.c
+    column, survey_id = session_history.c, keys[0].survey_id
     users = [key.user_id for key in keys if after is None or key.user_id >= after[0]]
-    query = select(column.user_id, *ENTRY_COLUMNS).where(
-        column.survey_id == keys[0].survey_id, column.user_id.in_(users)
-    )
+    query = select(column.user_id, *ENTRY_COLUMNS).where(column.survey_id == survey_id, column.user_id.in_(users))
     if after is not None:
         query = query.where(or_(column.user_id > after[0], column.version > after[1]))
     query = query.order_by(column.user_id, column.version).limit(EVENTS_A_PAGE)
     sizes = query.with_only_columns(text_size(connection, (column.answer, column.data)))
     rows = connection.execute(query.limit(fitting(connection.execute(sizes).scalars())))
-    return [_event(tuple(row), keys[0].survey_id, cipher) for row in rows]
+    return [_event(tuple(row), survey_id, cipher) for row in rows]
 
 
 def _conditions(session_filter: SessionFilter) -> Iterator[ColumnElement[bool]]:
@@ -110,5 +107,4 @@ def _event(row: tuple[Any, ...], survey_id: str, cipher: Cipher) -> Event:
     try:
         return Event(user_id, version, parse_entry(row[1:], SessionKey(survey_id, user_id), cipher))
     except (ValueError, TypeError, AttributeError) as error:
-        problem = f"{type(error).__name__} in its history"
-        return Event(user_id, version, SessionUnreadable(survey_id, user_id, problem))
+        return Event(user_id, version, SessionUnreadable(survey_id, user_id, f"{type(error).__name__} in its history"))

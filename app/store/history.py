@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, String, bindparam, delete, func, insert, select, type_coerce, update
+from sqlalchemy import Connection, String, and_, bindparam, delete, func, insert, select, type_coerce, update
 
 from ..core.timestamps import from_datetime, to_datetime
 from ..survey import Restarted, Saved, SessionKey, SessionState, Started, fold, from_record
@@ -41,13 +41,9 @@ def read_history(
 
 
 def read_revision(connection: Connection, key: SessionKey, before_version: int, *, cipher: Cipher) -> str | None:
-    """Return the survey revision before a version; raise MissingKey or ValueError."""
     column = session_history.c
-    query = select(*RECORD_COLUMNS).where(
-        of_session(session_history, key),
-        column.version.between(1, before_version - 1),
-        column.action.in_(_WITH_REVISION),
-    )
+    is_before = and_(column.version.between(1, before_version - 1), column.action.in_(_WITH_REVISION))
+    query = select(*RECORD_COLUMNS).where(of_session(session_history, key), is_before)
     row = connection.execute(query.order_by(column.version.desc()).limit(1)).first()
     return None if row is None else parse_record(row, key, cipher).data.get("survey_revision")
 
@@ -103,7 +99,6 @@ def replay_history(connection: Connection, key: SessionKey, version: int, *, cip
 
 
 def erase(connection: Connection, key: SessionKey) -> bool:
-    """Erase a session; return whether it existed."""
     connection.execute(delete(webhook_deliveries).where(of_session(webhook_deliveries, key)))
     return _erase_rows(connection, key)
 

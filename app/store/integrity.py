@@ -76,9 +76,8 @@ def read_session(connection: Connection, key: SessionKey, cipher: Cipher, *, loc
 
 
 def _pair(row: Row, replay: ReplayedHistory | None, cipher: Cipher) -> SessionAndReplay:
-    return SessionAndReplay(
-        SessionKey(row[1], row[0]), parse_state(row, cipher), int(row[_VERSION]), replay or ReplayedHistory()
-    )
+    key, stored = SessionKey(row[1], row[0]), parse_state(row, cipher)
+    return SessionAndReplay(key, stored, int(row[_VERSION]), replay or ReplayedHistory())
 
 
 def _rows(connection: Connection, where: list[ColumnElement[bool]], limit: int, *, locked: bool = False) -> list[Row]:

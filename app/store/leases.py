@@ -20,7 +20,7 @@ _NEVER = from_datetime("9999-12-31")
 
 
 def acquire(connection: Connection, name: str, holder: str, at: int, for_us: int) -> bool:
-    """Acquire or renew a lease; return whether the holder has it. ``for_us`` is about the same for all."""
+    """Acquire or renew a lease; return whether the holder has it. ``for_us`` is about the same for all holders."""
     column = leases.c
     is_free = or_(column.until <= at, column.until > at + MAX_LENGTHS * for_us)
     values = {"holder": holder, "until": at + for_us}
@@ -71,11 +71,3 @@ def request_reload(connection: Connection, request: str) -> None:
 
 def mark_migration(connection: Connection, source: str) -> None:
     connection.execute(insert(leases).values(name=MIGRATION, holder=source, until=_NEVER))
-
-
-def migration_source(connection: Connection) -> str | None:
-    return read_holder(connection, MIGRATION)
-
-
-def unmark_migration(connection: Connection) -> None:
-    connection.execute(delete(leases).where(leases.c.name == MIGRATION))

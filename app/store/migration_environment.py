@@ -52,10 +52,7 @@ def lock(connection: Connection) -> None:
         connection.commit()
     elif connection.dialect.name in {"mysql", "mariadb"}:
         name = f"stepkeep.{connection.engine.url.database}"[:64]
-        acquired = connection.execute(
-            text("SELECT GET_LOCK(:name, :wait)"), {"name": name, "wait": LOCK_WAIT_S}
-        ).scalar()
-        if acquired != 1:
+        if connection.scalar(text("SELECT GET_LOCK(:name, :wait)"), {"name": name, "wait": LOCK_WAIT_S}) != 1:
             raise CommandError("another upgrade of this database has not ended within a minute")
         connection.commit()
 

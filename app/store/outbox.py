@@ -102,8 +102,8 @@ def read_webhook(connection: Connection, webhook_id: str, *, locked: bool = Fals
     return None if row is None else _webhook(row)
 
 
-def set_secret(connection: Connection, webhook_id: str, secret: str) -> None:
-    connection.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(secret=secret))
+def update_webhook(connection: Connection, webhook_id: str, **values: str | bool | None) -> None:
+    connection.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(values))
 
 
 def disable_webhook(connection: Connection, webhook_id: str, at: int) -> None:
@@ -111,14 +111,6 @@ def disable_webhook(connection: Connection, webhook_id: str, at: int) -> None:
     column = webhooks.c
     change = update(webhooks).where(column.id == webhook_id, column.disabled_at.is_(None))
     connection.execute(change.values(disabled_at=at))
-
-
-def enable_webhook(connection: Connection, webhook_id: str) -> None:
-    connection.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(disabled_at=None))
-
-
-def set_includes_values(connection: Connection, webhook_id: str, *, includes_values: bool) -> None:
-    connection.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(includes_values=includes_values))
 
 
 def remove_deliveries(connection: Connection, webhook_id: str, limit: int) -> int:
@@ -130,7 +122,6 @@ def remove_deliveries(connection: Connection, webhook_id: str, limit: int) -> in
 
 
 def remove_webhook(connection: Connection, webhook_id: str) -> bool:
-    """Remove a webhook and its deliveries."""
     # Concurrent turns wait, so most deliveries are removed beforehand; then they find no webhook.
     if read_webhook(connection, webhook_id, locked=True) is None:
         return False
@@ -190,9 +181,8 @@ def read_finished_ids(
     connection: Connection, webhook_id: str, after_id: int, limit: int, *, since: int | None, failed: bool
 ) -> list[int]:
     column = webhook_deliveries.c
-    query = select(column.id).where(
-        column.webhook_id == webhook_id, column.id > after_id, column.next_attempt_at.is_(None)
-    )
+    is_finished = column.next_attempt_at.is_(None)
+    query = select(column.id).where(column.webhook_id == webhook_id, column.id > after_id, is_finished)
     if since is not None:
         query = query.where(column.occurred_at >= since)
     if failed:
@@ -218,8 +208,8 @@ def scan_old(connection: Connection, ages: RetentionCutoffs, after_id: int, limi
 
 
 def remove_old(connection: Connection, ages: RetentionCutoffs, ids: Collection[int]) -> int:
-    change = delete(webhook_deliveries).where(webhook_deliveries.c.id.in_(ids), _is_old(ages))
-    return connection.execute(change).rowcount
+    is_found = webhook_deliveries.c.id.in_(ids)
+    return connection.execute(delete(webhook_deliveries).where(is_found, _is_old(ages))).rowcount
 
 
 def give_up(connection: Connection, ages: RetentionCutoffs, ids: Collection[int], at: int) -> int:

@@ -114,11 +114,6 @@ _REMEDIES = {
     ),
 }
 
-POOLER = (
-    "a pooler (PgBouncer) in transaction mode is before it, which loses prepared statements, notifications and "
-    "settings. Set its pool_mode to session, or connect directly."
-)
-
 
 @contextmanager
 def startup_errors(url: URL) -> Iterator[None]:
@@ -131,16 +126,12 @@ def startup_errors(url: URL) -> Iterator[None]:
         cause = error if isinstance(error, SQLAlchemyError) else error.__cause__ or error
         reason = " ".join(str(getattr(cause, "orig", None) or cause).split())[:300]
         remedy = next((text for pattern, text in _REMEDIES.items() if re.search(pattern, reason, re.IGNORECASE)), None)
-        problem = f"the database {shown(url)} can't be opened: {reason}"
+        problem = f"the database {url.render_as_string()} can't be opened: {reason}"
         if remedy is None:
             raise DatabaseUnreachable(problem) from error
         raise (DatabaseUnreachable if re.search(_PASSING, reason) else ConfigurationError)(
             f"{problem.rstrip('.')}. {remedy}"
         ) from error
-
-
-def shown(url: URL) -> str:
-    return url.render_as_string(hide_password=True)
 
 
 def connect_or_explain(engine: Engine) -> None:
@@ -155,7 +146,8 @@ def check_requirements(engine: Engine) -> None:
         for requirement in _requirements(engine):
             found = str(connection.exec_driver_sql(requirement.query).scalar())
             if not re.fullmatch(requirement.pattern, found):
-                raise requirement.error(f"the database {shown(engine.url)}: {requirement.problem.format(found)}")
+                problem = requirement.problem.format(found)
+                raise requirement.error(f"the database {engine.url.render_as_string()}: {problem}")
 
 
 def _requirements(engine: Engine) -> tuple[Requirement, ...]:
@@ -179,7 +171,11 @@ def check_connections(writer: Engine, reader: Engine) -> None:
         process = first.scalar(query)
         first.rollback()  # a pooler gives the session to the next transaction
         if second.scalar(query) == process:
-            raise ConfigurationError(f"the database {shown(writer.url)}: {POOLER}")
+            raise ConfigurationError(
+                f"the database {writer.url.render_as_string()}: a pooler (PgBouncer) in transaction mode is before it, "
+                "which loses prepared statements, notifications and settings. Set its pool_mode to session, or connect "
+                "directly."
+            )
 
 
 def check_tables(connection: Connection) -> None:
@@ -221,8 +217,8 @@ def _check_sequences(connection: Connection) -> None:
 
 
 def _check_mysql_tables(connection: Connection) -> None:
-    engines = connection.execute(
-        text("SELECT table_name, engine FROM information_schema.tables WHERE table_schema = DATABASE()")
+    engines = connection.exec_driver_sql(
+        "SELECT table_name, engine FROM information_schema.tables WHERE table_schema = DATABASE()"
     )
     for table, engine in engines:
         if table in metadata.tables and engine != "InnoDB":
@@ -230,11 +226,9 @@ def _check_mysql_tables(connection: Connection) -> None:
                 f"the table {table} uses the engine {engine}, which has no transactions. Run `ALTER TABLE {table} "
                 "ENGINE=InnoDB` on the database."
             )
-    columns = connection.execute(
-        text(
-            "SELECT table_name, column_name, collation_name FROM information_schema.columns "
-            "WHERE table_schema = DATABASE() AND collation_name IS NOT NULL"
-        )
+    columns = connection.exec_driver_sql(
+        "SELECT table_name, column_name, collation_name FROM information_schema.columns "
+        "WHERE table_schema = DATABASE() AND collation_name IS NOT NULL"
     )
     for table, column, collation in columns:
         defined = metadata.tables[table].c.get(column) if table in metadata.tables else None

@@ -76,18 +76,15 @@ class Purge:
         # Before the first entry: other writers wait for the audit log's head, and erasures lock it last.
         erasures.anonymise_purged(connection, old)
         for survey_id, keys in groupby(old, key=lambda key: key.survey_id):
-            self._record(connection, survey_id, len(list(keys)))
+            count = len(list(keys))
+            erasures.add_purge(connection, survey_id, count, self.at)
+            entry = audit.AuditEntry(
+                at=self.at, actor=self.actor, action="sessions_purged", survey_id=survey_id, detail={"sessions": count}
+            )
+            audit.record(connection, entry)
         erased_before = self._attempted - locked
         self._attempted.update(old)
         return sorted(erased_before.union(old))
-
-    def _record(self, connection: Connection, survey_id: str, count: int) -> None:
-        erasures.add_purge(connection, survey_id, count, self.at)
-        detail = {"sessions": count}
-        entry = audit.AuditEntry(
-            at=self.at, actor=self.actor, action="sessions_purged", survey_id=survey_id, detail=detail
-        )
-        audit.record(connection, entry)
 
 
 def _lock(connection: Connection, stale: Sequence[StaleSession]) -> set[SessionKey]:

@@ -17,7 +17,6 @@ T = TypeVar("T")
 POSTGRESQL_RETRY = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock
 # Shutdown and starting up, unknown outcome, read only, too many connections.
 POSTGRESQL_NEW_CONNECTION = frozenset({"57P01", "57P02", "57P03", "40003", "25006", "53300"})
-POSTGRESQL_NEW_CONNECTION_CLASS = "08"
 MYSQL_RETRY = frozenset({1213, 1205, 1020})  # deadlock, lock wait, record changed
 # Connection lost, node not ready, shutdown, too many connections, read only.
 MYSQL_NEW_CONNECTION = frozenset({2006, 2013, 2002, 2003, 1927, 4031, 1047, 1053, 1040, 1290, 1792, 1836})
@@ -38,24 +37,21 @@ _NOT_WRITABLE: dict[str | int | None, str] = {
 
 POSTGRESQL_DATA_CLASSES = ("22", "23", "54")
 MYSQL_DATA = frozenset({1153, 1292, 1366, 1406, 4025})
+_COULD_NOT_CONNECT = frozenset({"OperationalError", "ConnectionTimeout"})  # without a code
 _DATA_ERRORS = frozenset({"DataError", "IntegrityError"})  # PEP 249's classes; MySQL's numbers above come in others too
 
 # Another server just began the session or applied the message; the retry reads the row. Any other duplicate makes the
 # writer bisect.
-DUPLICATE_KEY_CODES = ("23505", 1062, "UNIQUE constraint failed")
+DUPLICATE_KEY_CODES = frozenset({"23505", 1062})
+SQLITE_DUPLICATE_KEY = "UNIQUE constraint failed"
 
 
 def is_transient(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     code = _code(error)
-    return (
-        wants_new_connection(error)
-        or is_duplicate_key(error)
-        or code in POSTGRESQL_RETRY
-        or code in MYSQL_RETRY
-        or (isinstance(code, str) and code.startswith(SQLITE_BUSY))
-    )
+    is_lock = code in POSTGRESQL_RETRY or code in MYSQL_RETRY or str(code).startswith(SQLITE_BUSY)
+    return is_lock or wants_new_connection(error) or is_duplicate_key(error)
 
 
 def wants_new_connection(error: DBAPIError) -> bool:
@@ -64,7 +60,7 @@ def wants_new_connection(error: DBAPIError) -> bool:
         return True
     code = _code(error)
     if isinstance(code, str):
-        return code in POSTGRESQL_NEW_CONNECTION or code.startswith(POSTGRESQL_NEW_CONNECTION_CLASS)
+        return code in POSTGRESQL_NEW_CONNECTION or code.startswith("08")  # the class of connection errors
     return code in MYSQL_NEW_CONNECTION or (code is None and type(error.orig).__name__ in _COULD_NOT_CONNECT)
 
 
@@ -83,7 +79,15 @@ def with_retries(settings: Settings, work: Callable[P, T], *args: P.args, **kwar
             raise failures.pop()
         return work(*args, **kwargs)
 
-    return _policy(settings)(attempt)
+    delay_s = wait_exponential(multiplier=settings.retry_delay_s, max=settings.retry_delay_max_s)
+    policy = Retrying(
+        retry=retry_if_exception(is_transient),
+        stop=stop_after_attempt(settings.retry_attempts),
+        wait=lambda state: JITTER.uniform(0, delay_s(state)),
+        before_sleep=_count_retry,
+        reraise=True,
+    )
+    return policy(attempt)
 
 
 class LockTimedOut(SQLAlchemyError):
@@ -93,7 +97,7 @@ class LockTimedOut(SQLAlchemyError):
 def is_lock_timeout(error: DBAPIError) -> bool:
     """Return whether a wait timed out."""
     code = _code(error)
-    if code in {"55P03", 1205} or (isinstance(code, str) and code.startswith(SQLITE_BUSY)):
+    if code in {"55P03", 1205} or str(code).startswith(SQLITE_BUSY):
         return True
     return NO_ANSWER in str(error.orig) or isinstance(getattr(error.orig, "__cause__", None), TimeoutError)
 
@@ -102,7 +106,7 @@ def is_duplicate_key(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     code = _code(error)
-    return code in DUPLICATE_KEY_CODES or (isinstance(code, str) and code.startswith(DUPLICATE_KEY_CODES[2]))
+    return code in DUPLICATE_KEY_CODES or str(code).startswith(SQLITE_DUPLICATE_KEY)
 
 
 def is_data_error(error: BaseException) -> bool:
@@ -137,26 +141,12 @@ def error_summary(error: SQLAlchemyError) -> str:
     return name if code is None else f"{name} ({code})"
 
 
-def _policy(settings: Settings) -> Retrying:
-    delay_s = wait_exponential(multiplier=settings.retry_delay_s, max=settings.retry_delay_max_s)
-    return Retrying(
-        retry=retry_if_exception(is_transient),
-        stop=stop_after_attempt(settings.retry_attempts),
-        wait=lambda state: JITTER.uniform(0, delay_s(state)),
-        before_sleep=_count_retry,
-        reraise=True,
-    )
-
-
 def _count_retry(state: RetryCallState) -> None:
     error = None if state.outcome is None else state.outcome.exception()
     if isinstance(error, DBAPIError):
         reason = "connection" if wants_new_connection(error) else "duplicate_key" if is_duplicate_key(error) else "lock"
         metrics.RETRIES.labels(reason).inc()
         tracing.add_event("database retry", reason=reason, attempt=state.attempt_number + 1)
-
-
-_COULD_NOT_CONNECT = frozenset({"OperationalError", "ConnectionTimeout"})
 
 
 def _code(error: DBAPIError) -> str | int | None:

@@ -70,7 +70,6 @@ class SessionRow(NamedTuple):
 def read_sessions(
     connection: Connection, survey_id: str, at: int, after: str | None, limit: int, *, has_context: bool
 ) -> list[SessionRow]:
-    """Return the next sessions by user id."""
     column = sessions.c
     query = select(
         column.user_id,
@@ -99,7 +98,6 @@ def read_sessions(
 def read_event_columns(
     connection: Connection, survey_id: str, first: str, last: str, only: Sequence[str] | None = None
 ) -> EventColumns:
-    """Return the events of users ``first`` to ``last``, both included."""
     if connection.dialect.name in {"mysql", "mariadb"}:
         connection.execute(text(f"SET SESSION group_concat_max_len = {LONGEST_TEXT}"))
     column = session_history.c
@@ -134,7 +132,6 @@ def _read_packed(connection: Connection, query: Select[Any]) -> EventColumns:
 
 
 def _rows(connection: Connection, query: Select[Any]) -> Iterable[Sequence[Any]]:
-    """Return a query's rows; SQLite's packed."""
     if connection.dialect.name != "sqlite":
         return connection.execute(query).all()
     # The driver releases the interpreter's lock for each row, which another busy thread then holds for 5 ms.
@@ -174,7 +171,6 @@ def _number(digits: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def _padded_time(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[str]:
-    """Return TIME_WIDTH characters; spaces for NULL."""
     if connection.dialect.name == "sqlite":
         text_column = func.coalesce(type_coerce(column, String()), "")
         return func.substr(text_column.concat(" " * TIME_WIDTH), 1, TIME_WIDTH)

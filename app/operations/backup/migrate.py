@@ -67,14 +67,14 @@ def _move(source: URL, target: URL, engine: Engine, progress: Progress) -> dict[
         raise InvalidInput(f"the database can't be moved: {error.problem}") from error
     with transaction(engine) as database:
         database.reset_sequences()
-        leases.unmark_migration(database.connection)
+        leases.release(database.connection, leases.MIGRATION, _identity(source))
     return rows
 
 
 def _begin(engine: Engine, source: str, *, restart: bool) -> bool:
     """Return whether a move is resumed."""
     with transaction(engine) as database:
-        marked = leases.migration_source(database.connection)
+        marked = leases.read_holder(database.connection, leases.MIGRATION)
         occupied = database.occupied()
         if marked not in {None, source}:
             raise InvalidInput("the target has an unfinished move from another database; choose an empty one")

@@ -100,7 +100,7 @@ def set_enabled(store: SessionStore, webhook_id: str, *, enabled: bool) -> None:
     """Enable or disable a webhook; events meanwhile are not delivered later."""
     get_webhook(store, webhook_id)
     if enabled:
-        store.run_transaction(partial(outbox.enable_webhook, webhook_id=webhook_id))
+        store.run_transaction(partial(outbox.update_webhook, webhook_id=webhook_id, disabled_at=None))
     else:
         store.run_transaction(partial(outbox.disable_webhook, webhook_id=webhook_id, at=store.clock()))
 
@@ -108,8 +108,7 @@ def set_enabled(store: SessionStore, webhook_id: str, *, enabled: bool) -> None:
 def set_includes_values(store: SessionStore, webhook_id: str, *, includes_values: bool) -> None:
     """Set whether later messages have parameters and computed values."""
     get_webhook(store, webhook_id)
-    change = partial(outbox.set_includes_values, webhook_id=webhook_id, includes_values=includes_values)
-    store.run_transaction(change)
+    store.run_transaction(partial(outbox.update_webhook, webhook_id=webhook_id, includes_values=includes_values))
 
 
 def rotate_secret(store: SessionStore, webhook_id: str, overlap_hours: float = OVERLAP_HOURS) -> str:
@@ -122,7 +121,8 @@ def rotate_secret(store: SessionStore, webhook_id: str, overlap_hours: float = O
             raise NoSuchWebhook(webhook_id)
         previous = [old.text for old in read_secrets(store, webhook) if old.text != secret]
         text = serialize_secrets([Secret(secret, None), *(Secret(old, until) for old in previous[:1])])
-        outbox.set_secret(connection, webhook_id, store.cipher.encrypt(text, (outbox.SECRET, webhook_id)))
+        encrypted = store.cipher.encrypt(text, (outbox.SECRET, webhook_id))
+        outbox.update_webhook(connection, webhook_id, secret=encrypted)
 
     store.run_transaction(replace)
     return secret

@@ -16,7 +16,6 @@ from .connection import CheckSchema, read_revision, wrap_driver_error
 from .statements import TurnStatements
 
 log = logging.getLogger("stepkeep.store")
-
 T = TypeVar("T")
 _IDENTITY = "stepkeep.database_identity"  # key in ``Connection.info``, which lasts as long as the driver's connection
 
@@ -179,8 +178,7 @@ class CallersTransactions:
         return bool(self._identity == connection.info[_IDENTITY])
 
     def _identify(self, connection: Connection) -> object:
-        driver: Any = connection.connection.driver_connection
-        return self._make_statements(driver).database_identity()
+        return self._make_statements(connection.connection.driver_connection).database_identity()
 
     def _wrap(self, connection: Connection, error: Exception) -> Exception:
         dialect = connection.dialect

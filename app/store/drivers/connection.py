@@ -124,9 +124,7 @@ class WriterConnection:
         return self._connection.connection.driver_connection
 
     def _wrap(self, connection: Connection, error: Exception) -> DBAPIError:
-        dialect = self._engine.dialect
-        driver = self._driver()
-        is_lost = dialect.is_disconnect(cast("Any", error), driver, None) or not self._roll_back()
+        is_lost = self._engine.dialect.is_disconnect(cast("Any", error), self._driver(), None) or not self._roll_back()
         wrapped = wrap_driver_error(self._engine, error, is_lost=is_lost)
         if wants_new_connection(wrapped):
             connection.invalidate(error)

@@ -184,12 +184,10 @@ class SqliteTurnStatements(CursorTurnStatements):
             self._recent.clear()
             self._data_version = data_version
             self.foreign_callback()
+        # In-process, a statement for each costs no more than one for all.
         existing: dict[SessionKey, rows.Row | rows.WrittenSession] = {
-            key: session for key in keys if (session := self._recent.get(key)) is not None
+            key: session for key in keys if (session := self._recent.get(key) or self.load(key)) is not None
         }
-        for key in keys:  # in-process, a statement for each costs no more than one for all
-            if key not in existing and (row := self.load(key)) is not None:
-                existing[key] = row
         known = [
             row
             for (survey, user), message_id in messages
@@ -219,9 +217,8 @@ def _engine(url: URL, pragmas: tuple[str, ...], *, is_writer: bool, **pool: Any)
         **pool,
     )
 
-    @event.listens_for(engine, "do_connect")
-    def _before_connect(*_: object) -> None:
-        file.before_open()
+    event.listen(engine, "do_connect", lambda *_: file.before_open())
+    event.listen(engine, "checkout", lambda *_: file.check())
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's connection
@@ -234,9 +231,5 @@ def _engine(url: URL, pragmas: tuple[str, ...], *, is_writer: bool, **pool: Any)
         if is_writer:
             connection.execute("SELECT 1 FROM sqlite_master").fetchall()  # opens the write-ahead log
             file.remember_companions()
-
-    @event.listens_for(engine, "checkout")
-    def _check(*_: object) -> None:
-        file.check()
 
     return engine

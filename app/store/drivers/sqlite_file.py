@@ -75,7 +75,11 @@ class DatabaseFile(ForkAware):
             for suffix in _COMPANIONS:
                 if (found := _identify(name := self.path + suffix)) is not None:
                     self._identities = {**self._identities, name: self._identities.get(name, found)}
-            _mark(self.path, f"{self.path}-wal")
+            log_path = f"{self.path}-wal"
+            identity, own = _identify(self.path), _identify(log_path)
+            if identity is not None and own is not None:
+                with suppress(OSError, AttributeError):  # not on every file system or platform
+                    os.setxattr(log_path, OWNER, f"{identity[1]} {own[1]}".encode())
 
     def after_close(self) -> None:
         with self._mutex:
@@ -170,13 +174,6 @@ def _check_missing(path: str) -> None:
             f"the database {path} is missing, but {left}, which belongs to it, is there: it was deleted or moved. "
             f"Move it back; or move {left} away to begin with an empty database."
         )
-
-
-def _mark(path: str, log_path: str) -> None:
-    identity, own = _identify(path), _identify(log_path)
-    if identity is not None and own is not None:
-        with suppress(OSError, AttributeError):  # not on every file system or platform
-            os.setxattr(log_path, OWNER, f"{identity[1]} {own[1]}".encode())
 
 
 def _belongs_to_another(log_path: str, path: str) -> bool:

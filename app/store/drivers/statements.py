@@ -99,9 +99,7 @@ class CursorTurnStatements(TurnStatements):
         super().__init__(connection)
         self._cursor = connection.cursor()
 
-    @staticmethod
-    def to_time(at: int) -> str:
-        return to_database_text(at)
+    to_time = staticmethod(to_database_text)
 
     def load(self, key: SessionKey) -> Row | None:
         self._cursor.execute(self.load_sql, (key.user_id, key.survey_id))
