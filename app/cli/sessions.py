@@ -1,6 +1,7 @@
 """``flask sessions list``, ``show`` and ``history``."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..operations.integrity import (
     read_stored_session,
     split_set_aside_id,
 )
-from ..sessions import Action, Cursor
+from ..sessions import Action
 from ..survey import SessionKey, Snapshot
 from ..survey.types import BaseStep, GridStep
 from .group import Time, audit, commands, require_survey, store
@@ -196,10 +197,9 @@ def _filters(options: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def _matching(filters: Mapping[str, str], updated_since: int | None) -> Iterator[Snapshot]:
-    def read(after: Cursor | None) -> tuple[Sequence[Snapshot], Cursor | None]:
-        return store().queries.list(after=after, limit=PAGE_SIZE, filters=filters, updated_since=updated_since)
-
-    return (snapshot for snapshot in read_pages(read) if not is_set_aside(snapshot.key.user_id))
+    read = partial(store().queries.list, limit=PAGE_SIZE, filters=filters, updated_since=updated_since)
+    snapshots = read_pages(lambda after: read(after=after))
+    return (snapshot for snapshot in snapshots if not is_set_aside(snapshot.key.user_id))
 
 
 def _set_aside(prefix: str, survey: str | None) -> Iterator[dict[str, Any]]:

@@ -26,11 +26,6 @@ participants = Resource("participants", __name__)
 HOUR_US = 3600 * 1_000_000
 
 MAX_HOURS = 24 * 3650
-"""Of a token's requested life."""
-
-Hours = Annotated[
-    float | None, Field(gt=0, le=MAX_HOURS, description="hours until the token expires; at most STEPKEEP_TOKEN_DAYS")
-]
 
 _SETS_COOKIE = {"Set-Cookie": {**SET_COOKIE["Set-Cookie"], "required": True}}
 
@@ -38,7 +33,9 @@ _SETS_COOKIE = {"Set-Cookie": {**SET_COOKIE["Set-Cookie"], "required": True}}
 class LinkRequest(PartialModel):
     """The life of the link."""
 
-    hours: Hours = None
+    hours: float | None = Field(
+        None, gt=0, le=MAX_HOURS, description="hours until the token expires; at most STEPKEEP_TOKEN_DAYS"
+    )
 
 
 class Invitation(LinkRequest):
@@ -251,10 +248,12 @@ def resume() -> flask.Response:
         raise Unauthorized
     body = parse_body(ResumeRequest)
     participant = authenticator().link_participant(body.token)
-    present = _present_participant(participant.key.survey_id)
+    present = None
+    with suppress(Unauthorized):  # the cookie's token is invalid
+        present = authenticator().current_participant(participant.key.survey_id)
     if present is None or present.key != participant.key:
         _exchange(participant, body, has_other_session=present is not None)
-    response = success(address=_path(f"/s/{participant.key.survey_id}"))
+    response = success(address=flask.url_for("pages.take_survey", survey_id=participant.key.survey_id))
     authenticator().set_resume_cookie(response, participant.key, participant)
     return response
 
@@ -305,21 +304,10 @@ def leave() -> flask.Response:
     return response
 
 
-def _present_participant(survey_id: str) -> Participant | None:
-    try:
-        return authenticator().current_participant(survey_id)
-    except Unauthorized:
-        return None
-
-
 def _life_us(hours: float | None) -> int | None:
     return None if hours is None else int(hours * HOUR_US)
 
 
 def _link(token: str) -> str:
     """Put the token in the fragment: browsers do not send it."""
-    return f"{public_url(store().settings, _path('/resume'))}#{token}"
-
-
-def _path(path: str) -> str:
-    return flask.request.script_root + path
+    return f"{public_url(store().settings, flask.url_for('pages.resume'))}#{token}"

@@ -162,14 +162,13 @@ def get_survey(survey_id: str) -> flask.Response:
     survey = _at_revision(survey_id, offered, revision) if is_seen else None
     if survey is None:
         raise NoSuchSurvey(survey_id, store().catalogue.public_ids)
-    today = {"access": offered.access, "retention": offered.retention} if offered is not None else _NO_LONGER_OFFERED
+    today: dict[str, str | None] = {"access": "closed", "retention": None}
+    if offered is not None:
+        today = {"access": offered.access, "retention": offered.retention}
     response = _survey_response(survey.in_language(language).model_copy(update=today))
     if offered is not None and revision == offered.revision and form == form_digest(offered):
         response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
     return response
-
-
-_NO_LONGER_OFFERED = {"access": "closed", "retention": None}
 
 
 def _at_revision(survey_id: str, offered: survey_core.Survey | None, revision: str | None) -> survey_core.Survey | None:
