@@ -1,4 +1,4 @@
-"""Groups of commands, types of options, and the application's parts."""
+"""Groups of commands, and types of options."""
 
 import math
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ MAX_DAYS = 3650.0
 
 
 class Days(click.FloatRange):
-    """A positive number of days, at most ten years."""
+    """Days, at most ten years."""
 
     name = "days"
 
