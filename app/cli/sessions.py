@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..core.installation import COMMAND
-from ..errors import NoSuchSession, NotFound
+from ..errors import NotFound
 from ..operations.export import STATUSES
 from ..operations.integrity import (
     is_set_aside,
@@ -124,9 +124,8 @@ def show(user_id: str, survey: str | None, at_version: int | None, *, as_json: b
     if at_version is not None:
         keys = [_only(keys)]
     for number, key in enumerate(keys):
-        snapshot = store().queries.load(key) if at_version is None else store().queries.at_version(key, at_version)
-        if snapshot is None:
-            raise NoSuchSession(key.survey_id, key.user_id)
+        queries = store().queries
+        snapshot = queries.require(key) if at_version is None else queries.at_version(key, at_version)
         _audit("session_read", key)
         if as_json:
             print_json(_to_full_dict(snapshot))

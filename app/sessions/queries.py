@@ -133,6 +133,13 @@ class SessionQueries:
             raise state
         return Snapshot(key=key, state=state, survey=self.revisions.get(key.survey_id, state.survey_revision))
 
+    def require(self, key: SessionKey) -> Snapshot:
+        """Raise NoSuchSession, and as :meth:`load`."""
+        snapshot = self.load(key)
+        if snapshot is None:
+            raise NoSuchSession(key.survey_id, key.user_id)
+        return snapshot
+
     def load_with_survey(self, key: SessionKey) -> Snapshot | None:
         snapshot = self.load(key)
         if snapshot is not None and snapshot.survey is None:
@@ -181,9 +188,7 @@ class SessionQueries:
         return None if survey is None else survey.language
 
     def at_version(self, key: SessionKey, version: int) -> Snapshot:
-        newest = self.load(key)
-        if newest is None:
-            raise NoSuchSession(key.survey_id, key.user_id)
+        newest = self.require(key)
         if not 1 <= version <= newest.state.version:
             raise NoSuchVersion(version, newest.state.version)
         state = self._read_history(key, partial(history.replay_history, key=key, version=version, cipher=self.cipher))

@@ -128,7 +128,7 @@ def test_internal_errors_are_logged_without_their_message(
         except KeyError as error:
             raise ValueError(MARKER) from error
 
-    monkeypatch.setattr(app.store.queries, "load", fail)
+    monkeypatch.setattr(app.store.queries, "require", fail)
     assert app.request("GET", "/api/session/ada?survey=phq9", app.create_token("ada")).status_code == 500
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     line = LineFormatter().format(record)

@@ -12,16 +12,7 @@ from werkzeug import Response
 
 from ...access import SCOPES, Anyone, Developer, Integrator, audit_name, has_scope, require_some_scope
 from ...core.timestamps import format_minute
-from ...errors import (
-    Forbidden,
-    InvalidInput,
-    NoSuchSession,
-    NoSuchSurvey,
-    NotFound,
-    RateLimited,
-    Unauthorized,
-    Unavailable,
-)
+from ...errors import Forbidden, InvalidInput, NoSuchSurvey, NotFound, RateLimited, Unauthorized, Unavailable
 from ...sessions import RecordedEntry
 from ..authorization import audit
 from ..context import authenticator, store
@@ -88,8 +79,7 @@ def show_session(survey_id: str, user_id: str) -> Response:
     principal = _principal()
     key = store().queries.key(user_id, survey_id)
     _require_survey(principal, survey_id)
-    if store().queries.load(key) is None:
-        raise NoSuchSession(key.survey_id, key.user_id)
+    store().queries.require(key)
     survey = store().catalogue.surveys.get(survey_id)
     return _page("session.html", principal, key=key, survey=survey)
 

@@ -158,10 +158,7 @@ def get_session(user_id: str) -> flask.Response:
     if version is not None:
         with acquire_own_read(key):  # replays the history
             return _session_response(store().queries.at_version(key, version))
-    snapshot = store().queries.load(key)
-    if snapshot is None:
-        raise NoSuchSession(key.survey_id, key.user_id)
-    return _session_response(snapshot)
+    return _session_response(store().queries.require(key))
 
 
 @Operation(
@@ -296,9 +293,7 @@ def post_command(user_id: str) -> flask.Response:
 def get_history(user_id: str) -> flask.Response:
     """List the session's events, oldest first."""
     key = authorize_session(user_id, "sessions:read", "history_read")
-    snapshot = store().queries.load(key)
-    if snapshot is None:
-        raise NoSuchSession(key.survey_id, key.user_id)
+    snapshot = store().queries.require(key)
     after, limit = AFTER_VERSION.value() or 0, LIMIT.value() or 100
     with acquire_own_read(key) as slot:
         entries = store().queries.history(key, after_version=after, limit=limit, is_page=True)
