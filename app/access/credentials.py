@@ -93,7 +93,6 @@ class Credentials:
     def create_key(
         self, name: str, scopes: Sequence[str], expires_at: int | None = None, surveys: Sequence[str] | None = None
     ) -> str:
-        """Return a new API key's text; raise InvalidInput."""
         at = self._store.clock()
         if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
             raise InvalidInput(f"The name of a key must have 1 to {MAX_NAME} printable characters.")

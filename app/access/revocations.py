@@ -111,7 +111,7 @@ class Revocations(ForkAware):
                 is_logged = True
 
     def _read(self) -> None:
-        """Every FULL_POLL_S all, since clocks differ and erasures revoke with past times."""
+        """Read all every FULL_POLL_S, since clocks differ and erasures revoke with past times."""
         is_full = monotonic() - self._read_all_at >= FULL_POLL_S
         oldest = max(0, self._store.clock() - self._life_us)
         keys = self._store.run_read(credentials.read_revoked_keys)

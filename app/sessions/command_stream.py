@@ -25,12 +25,12 @@ class _Sent:
     command: AnyCommand
     subscriber: Subscriber
     callback: StreamCallback
-    submitted_at: float
-    check_at: float
+    submitted_at: float  # monotonic
+    check_at: float  # in the stream's own time
 
 
 class CommandStream:
-    """Submits commands in order, those of one round of the loop together. For one thread.
+    """Submits commands, whose values must be strict JSON, in order, a round of the loop together. For one thread.
 
     If nothing is committed for STEPKEEP_PENDING_AFTER_S, commands are decided in memory.
     """

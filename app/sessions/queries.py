@@ -55,7 +55,7 @@ _USER_ID = re.compile(r"[A-Za-z0-9._@:-]{1,128}")
 _SURVEY_ID = re.compile(SURVEY_ID)
 
 KEYS_PER_PAGE = 10_000  # read in some 10 ms
-KEPT_REVISIONS = 1000  # in memory, at least
+KEPT_REVISIONS = 1000
 
 T = TypeVar("T")
 
@@ -90,9 +90,8 @@ class SessionQueries:
         self._is_closed = False
         self.engine: Engine = reader_engine(url)
         self._loader = SessionLoader(self.engine, turn_statements(url), check_schema)
-        self.revisions = SurveyRevisions(
-            catalogue, self._read_definition, kept=max(KEPT_REVISIONS, settings.batch_limit)
-        )
+        kept = max(KEPT_REVISIONS, settings.batch_limit)  # at least as many as one transaction needs
+        self.revisions = SurveyRevisions(catalogue, self._read_definition, kept)
 
     def key(self, user_id: object, survey_id: str | None = None) -> SessionKey:
         if user_id in (".", ".."):  # HTTP clients remove them from paths (RFC 3986, 5.2.4)

@@ -98,9 +98,8 @@ class SessionTurns:
         self._subscribers = subscribers
         self._key_filter = key_filter
         self._transaction_turns = transaction_turns
-        self.pending = PendingQueue(
-            settings, partial(writer.submit_many, retry_lock_waits=False), queries.revisions.cached
-        )
+        submit_many = partial(writer.submit_many, retry_lock_waits=False)
+        self.pending = PendingQueue(settings, submit_many, queries.revisions.cached)
         subscribers.drop_callback = self.pending.discard
         self.deferred = DeferredTurns(settings.queue_limit, writer, self._follow_up)
         self._warn_once = lru_cache(maxsize=10_000)(_warn_of_condition)  # once per session and step

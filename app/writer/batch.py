@@ -65,7 +65,7 @@ class RevisionNotLoaded(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """A duplicate has no event, and the version of its first commit."""
+    """Not to be modified: the writer shares it. A duplicate has no event, and the version of its first commit."""
 
     snapshot: Snapshot
     version: int

@@ -56,7 +56,7 @@ class Writer:
         self._mutex = threading.Lock()
         self._has_room = threading.Condition(self._mutex)
         self._waiting = RequestQueue()
-        self.committed_at = 0.0
+        self.committed_at = 0.0  # monotonic
         self._is_led = False
         self._substitute: threading.Semaphore | None = None
         self._is_closed = False
@@ -188,7 +188,6 @@ class Writer:
         return request.results
 
     def _join(self, request: WriteRequest, *, is_last: bool) -> float:
-        """Return how long to wait."""
         timeout_s = self._settings.queue_timeout_s
         with self._mutex:
             if self.waiting_turns >= self._settings.queue_limit and not is_last:
@@ -240,6 +239,7 @@ class Writer:
                 self._pass_on()
 
     def _remove(self, request: WriteRequest) -> bool:
+        """Needs the mutex."""
         is_removed = self._waiting.remove(request)
         if is_removed:
             self._has_room.notify_all()

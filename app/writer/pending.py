@@ -1,6 +1,6 @@
 """Turns accepted while the database is unavailable: decided in memory, committed in order later.
 
-Nothing here is acknowledged: clients resend what is lost with the process.
+Each is decided again on the stored state. None is acknowledged: clients resend what is lost with the process.
 """
 
 import logging
@@ -57,7 +57,7 @@ _FINAL_REJECTIONS = frozenset({"invalid_answer", "confirm", "required", "invalid
 
 ResultCallback = Callable[[Result | Exception], None]  # called from another thread; must not block
 LoadBase = Callable[[], tuple[SessionState | None, Survey | None]]
-SubmitMany = Callable[[Sequence[Turn]], list[Result | Exception]]
+SubmitMany = Callable[[Sequence[Turn]], list[Result | Exception]]  # must not wait for locks, which the drain retries
 
 
 class Backlog(NamedTuple):
