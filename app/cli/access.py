@@ -20,8 +20,7 @@ from .output import PAGE_SIZE, Columns, pairs, print_json, print_records, progre
 api_keys = commands.add_group("api-keys", "API keys, for programs and for signing in to the dashboard.")
 invitations = commands.add_group("invitations", "Personal links for participants.")
 
-KEY_DAYS = 365.0
-"""An API key's life unless another is requested."""
+KEY_DAYS = 365.0  # an API key's life unless another is requested
 
 
 def _state(key: Mapping[str, Any]) -> str:

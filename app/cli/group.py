@@ -82,8 +82,7 @@ class DefaultGroup(CommandGroup):
         return super().parse_args(ctx, args if is_named else [self._default, *args])
 
 
-commands = CommandGroup("stepkeep")
-"""All commands; each module adds its own."""
+commands = CommandGroup("stepkeep")  # each module adds its own
 
 
 def register(app: flask.Flask) -> None:

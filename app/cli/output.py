@@ -18,18 +18,14 @@ from rich.text import Text
 C = TypeVar("C")
 T = TypeVar("T")
 
-PAGE_SIZE = 1000
-"""Records that a command reads at once."""
-
-ROWS_A_PART = 200
-"""These determine the widths of a table's columns; further rows are streamed."""
+PAGE_SIZE = 1000  # records that a command reads at once
+ROWS_A_PART = 200  # these determine the widths of a table's columns; further rows are streamed
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 Row = tuple[str, ...]
 Record = Mapping[str, Any]
-Columns = Mapping[str, str | Callable[[Any], object]]
-"""By header, the name of a field or a function of the record."""
+Columns = Mapping[str, str | Callable[[Any], object]]  # by header, the name of a field or a function of the record
 
 
 def printable(text: str) -> str:

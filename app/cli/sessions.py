@@ -23,8 +23,7 @@ from ..survey.types import BaseStep, GridStep
 from .group import Time, audit, commands, require_survey, store
 from .output import PAGE_SIZE, Columns, pairs, print_json, print_records, print_table, printable, read_pages, text_of
 
-MAX_SESSIONS = 1000
-"""Sessions of one participant."""
+MAX_SESSIONS = 1000  # of one participant
 
 _FIELDS = (
     "user_id",

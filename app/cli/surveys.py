@@ -31,10 +31,8 @@ class _Group(click.Group):
 surveys = _Group("surveys", help="Survey files: check, begin, preview and list them.")
 commands.add_command(surveys)
 
-_OF_THE_SYSTEM = frozenset(
-    {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONUNBUFFERED", "VIRTUAL_ENV"}
-)
-"""Variables that a preview gets: no settings of a server."""
+# Variables that a preview gets: no settings of a server.
+_OF_THE_SYSTEM = {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONUNBUFFERED", "VIRTUAL_ENV"}
 
 _COLUMNS: Columns = {
     "SURVEY": "id",

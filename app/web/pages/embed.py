@@ -19,11 +19,9 @@ from .survey import new_key, participants_page, survey_address, survey_page
 
 embedding = flask.Blueprint("embedding", __name__)
 
+# In the address once the device was left, since the page that says so elsewhere can't be framed. No parameter of a
+# survey has such a name.
 LEFT = "has-left"
-"""In the address once the device was left, since the page that says so elsewhere can't be framed.
-
-No parameter of a survey has such a name.
-"""
 
 
 @embedding.get("/embed/<survey_id>")

@@ -16,11 +16,8 @@ from ..context import store
 from ..request_origin import wanted_languages
 from ..ws import messages
 
-TIMEOUT_S = 0.5
-"""For the database: without it, the page opens without the session."""
-
-MAX_LENGTH = 32 * 1024
-"""A longer message would delay the page more than it helps."""
+TIMEOUT_S = 0.5  # for the database: without it, the page opens without the session
+MAX_LENGTH = 32 * 1024  # a longer message would delay the page more than it helps
 
 
 @dataclass(frozen=True, slots=True)

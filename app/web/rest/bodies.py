@@ -30,8 +30,7 @@ M = TypeVar("M", bound=BaseModel)
 
 log = logging.getLogger("stepkeep.web")
 
-BODY_DEPTH = strict_json.MAX_DEPTH + 4
-"""Nested containers: of a value, and {"answers": {"S1": value}}."""
+BODY_DEPTH = strict_json.MAX_DEPTH + 4  # nested containers: of a value, and {"answers": {"S1": value}}
 
 
 def parse_body(model: type[M]) -> M:

@@ -50,8 +50,7 @@ from .openapi.schemas import NO_NUL
 
 sessions = Resource("sessions", __name__)
 
-MAX_STATE_BODY_BYTES = 2 * MAX_STATE_BYTES
-"""With what JSON's escapes may add."""
+MAX_STATE_BODY_BYTES = 2 * MAX_STATE_BYTES  # with what JSON's escapes may add
 
 StepName = Annotated[str, Field(min_length=1, max_length=MAX_STEP_LENGTH, pattern=NO_NUL)]
 StepNames = Annotated[list[StepName], AfterValidator(tuple)]  # as in commands

@@ -15,18 +15,15 @@ from .schemas import REFERENCE, example_of
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-COMMAND = "Command"
-"""A WebSocket command, which is no single model."""
+COMMAND = "Command"  # of the WebSocket, which is no single model
 
+# Statuses of errors: without credentials, with optional ones, with required ones.
 BASIC = (400, 500)
 PUBLIC = (*BASIC, 429, 503)
 PROTECTED = (*PUBLIC, 401, 403, 422)
-"""Statuses of errors: without credentials, with optional ones, with required ones."""
 
 _ANONYMOUS = "anonymous"
-
-Security = Mapping[str, str | None]
-"""Alternative credentials, with an API key's scope."""
+Security = Mapping[str, str | None]  # alternative credentials, with an API key's scope
 
 
 def integrator(scope: str) -> Security:

@@ -28,14 +28,10 @@ Schema = dict[str, Any]
 USER_ID_PATTERN = r"^[A-Za-z0-9._@:-]{1,128}$"
 USER_ID_SCHEMA: Schema = {"type": "string", "pattern": USER_ID_PATTERN, "not": {"enum": [".", ".."]}}
 
+# A string (RFC 9651, 3.3.3), as the IETF's draft of the header has it, or its text without quotes. HTTP headers are
+# ASCII; servers decode others differently.
 IDEMPOTENCY_KEY_PATTERN = r'^([!#-~]([ !#-~]{0,62}[!#-~])?|"([ !#-\[\]-~]|\\["\\]){1,64}")$'
-"""A string (RFC 9651, 3.3.3), as the IETF's draft of the header has it, or its text without quotes.
-
-HTTP headers are ASCII; servers decode others differently.
-"""
-
-IF_MATCH_PATTERN = r'^(\*|(W/)?("[0-9]{1,16}"|[0-9]{1,16}))$'
-"""At most the digits of 2^53; some proxies prepend W/."""
+IF_MATCH_PATTERN = r'^(\*|(W/)?("[0-9]{1,16}"|[0-9]{1,16}))$'  # the digits of 2^53; some proxies prepend W/
 
 _BAD_CURSOR = "The parameter after must be the `next` of the previous page."
 

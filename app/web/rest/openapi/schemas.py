@@ -13,9 +13,7 @@ from ...ws.messages import CLIENT_MESSAGE
 Schema = Mapping[str, Any]
 
 REFERENCE = "#/components/schemas/{model}"
-
-NO_NUL = r"^[^\x00]*$"
-"""Text that every database can store."""
+NO_NUL = r"^[^\x00]*$"  # text that every database can store
 
 _TEXT = {"type": "string", "pattern": NO_NUL}
 _JSON = {"$ref": REFERENCE.format(model="Json")}
