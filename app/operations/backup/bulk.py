@@ -4,21 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import (
-    URL,
-    Column,
-    ColumnElement,
-    Connection,
-    Engine,
-    Select,
-    String,
-    Table,
-    cast,
-    delete,
-    func,
-    select,
-    type_coerce,
-)
+from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Select, String, Table, func, select, type_coerce
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ...errors import DatabaseRefused, DatabaseUnavailable
@@ -33,18 +19,7 @@ from ...store import (
     tables,
 )
 from ...store.drivers import mysql, postgresql, sqlite
-from .row_format import (
-    TABLES,
-    ChecksummedRows,
-    Digest,
-    Row,
-    chunks,
-    column_names,
-    is_time,
-    key_columns,
-    kind_of,
-    portable_time,
-)
+from .row_format import TABLES, ChecksummedRows, Digest, Row, chunks, column_names, key_columns, kind_of, portable_time
 
 BUFFERED_ROWS = 100  # a row can have several MiB
 
@@ -75,8 +50,9 @@ class BulkDatabase:
 
     def rows(self, table: Table, after: Row = ()) -> Iterator[Row]:
         """Yield rows in key order; only one such iteration may be open."""
-        key, times = key_columns(table), [place for place, column in enumerate(table.c) if is_time(column)]
-        columns = (self._time_text(column) if is_time(column) else column for column in table.c)
+        key = key_columns(table)
+        times = [place for place, column in enumerate(table.c) if isinstance(column.type, tables.Instant)]
+        columns = (self._time_text(column) if place in times else column for place, column in enumerate(table.c))
         query = select(*columns).where(keyset.after(key, after)).order_by(*key)
         with translate_errors(table):
             for values in self._select(table, query):
@@ -96,7 +72,7 @@ class BulkDatabase:
             self._insert(table, rows)
 
     def clear(self, table: Table) -> None:
-        self.connection.execute(delete(table))
+        self.connection.execute(table.delete())
 
     def lock(self) -> None:
         """Block other writers until the transaction ends."""
@@ -125,7 +101,7 @@ class Mysql(BulkDatabase):
     _placeholder = "%s"
 
     def _time_text(self, column: Column[Any]) -> ColumnElement[str]:
-        return cast(column, String)
+        return column.cast(String)
 
     def _select(self, table: Table, query: Select[Any]) -> Iterator[Sequence[Any]]:
         if table is tables.session_history:  # otherwise the server first sorts the whole table

@@ -44,10 +44,6 @@ def key_columns(table: Table) -> list[Column[Any]]:
     return list(table.primary_key)
 
 
-def is_time(column: Column[Any]) -> bool:
-    return isinstance(column.type, tables.Instant)
-
-
 def kind_of(column: Column[Any]) -> type[bool | int | str]:
     if isinstance(column.type, Boolean):
         return bool

@@ -14,14 +14,7 @@ from ...sessions import SessionStore
 from ...store import DecryptionError, Delivery, Page, Webhook, WebhookEvent, outbox
 from .backoff import SECOND_US
 from .http import PostResult, post_signed
-from .signing import (
-    Secret,
-    encode_message,
-    message_id,
-    new_secret,
-    parse_secrets,
-    serialize_secrets,
-)
+from .signing import Secret, encode_message, message_id, new_secret, parse_secrets, serialize_secrets
 from .url_policy import validate_url
 
 HOUR_US = 3600 * SECOND_US
