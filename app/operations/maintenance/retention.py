@@ -24,7 +24,12 @@ def purge(
     Raises:
         InvalidInput: the archive can't be written; it contains what was erased before.
     """
-    cutoffs = _cutoffs(store)
+    at = store.clock()
+    cutoffs = {
+        survey.id: at - survey.retention_us
+        for survey in store.catalogue.surveys.values()
+        if survey.retention_us is not None
+    }
     if not cutoffs:
         return {}
     eraser = _Eraser(store, cutoffs, archive, actor)
@@ -39,15 +44,6 @@ def purge(
 
 def _keys(stale: Sequence[retention.StaleSession]) -> list[list[SessionKey]]:
     return [[session.key for session in stale]]
-
-
-def _cutoffs(store: SessionStore) -> retention.Cutoffs:
-    at = store.clock()
-    return {
-        survey.id: at - survey.retention_us
-        for survey in store.catalogue.surveys.values()
-        if survey.retention_us is not None
-    }
 
 
 class _Eraser:

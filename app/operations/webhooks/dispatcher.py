@@ -7,7 +7,7 @@ import logging
 import queue
 import secrets
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -21,7 +21,7 @@ from ...sessions import SessionStore
 from ...store import AttemptResult, Webhook, leases, outbox
 from .backoff import SECOND_US
 from .management import read_secrets
-from .worker import EndpointWorker
+from .worker import GONE, EndpointWorker
 
 log = logging.getLogger("stepkeep.webhooks")
 
@@ -47,7 +47,6 @@ class Dispatcher(ForkAware):
 
     def __init__(self, store: SessionStore) -> None:
         self._store = store
-        self._thread: threading.Thread | None = None
         self._reset()
         store.set_outbox_callback(self.wake)
         store.add_close_callback(self.close)
@@ -79,10 +78,10 @@ class Dispatcher(ForkAware):
         self._holder = secrets.token_hex(8)  # a process id can be reused
         self._wake_up = threading.Event()
         self._closing = threading.Event()
-        self._thread = None
+        self._thread: threading.Thread | None = None
         self._workers: dict[str, EndpointWorker] = {}
-        self._results: queue.SimpleQueue[tuple[str, AttemptResult, bool]] = queue.SimpleQueue()
-        self._unrecorded: list[tuple[str, AttemptResult, bool]] = []
+        self._results: queue.SimpleQueue[AttemptResult] = queue.SimpleQueue()
+        self._unrecorded: list[AttemptResult] = []
         self._lease_until = 0.0
         self._lease_retry_at = 0.0
         self._cleaned_at = float("-inf")
@@ -146,7 +145,7 @@ class Dispatcher(ForkAware):
     def _dispatch(self, webhook: Webhook, in_flight: Collection[int]) -> None:
         worker = self._workers.get(webhook.id)
         if worker is None:
-            worker = EndpointWorker(webhook.id, self._store, partial(self._on_attempt, webhook.id))
+            worker = EndpointWorker(webhook.id, self._store, self._on_attempt)
             self._workers[webhook.id] = worker
         if not worker.has_capacity():
             return
@@ -155,8 +154,8 @@ class Dispatcher(ForkAware):
         if due and self._has_lease():
             worker.send(webhook, read_secrets(self._store, webhook), due)
 
-    def _on_attempt(self, webhook_id: str, attempted: AttemptResult, is_gone: bool) -> None:  # noqa: FBT001 - a callback's signature
-        self._results.put((webhook_id, attempted, is_gone))
+    def _on_attempt(self, attempted: AttemptResult) -> None:
+        self._results.put(attempted)
         self._wake_up.set()
 
     def _record_results(self) -> None:
@@ -166,10 +165,10 @@ class Dispatcher(ForkAware):
         if not self._unrecorded:
             return
         self._store.run_transaction(partial(_record, results=tuple(self._unrecorded), at=self._store.clock()))
-        for webhook_id, attempted, is_gone in self._unrecorded:
+        for attempted in self._unrecorded:
             WEBHOOK_DELIVERIES.labels(attempted.outcome).inc()
-            if is_gone:
-                log.warning("webhook %s answered 410 Gone and was disabled", webhook_id)
+            if attempted.status == GONE:
+                log.warning("webhook %s answered 410 Gone and was disabled", attempted.delivery.webhook_id)
         self._unrecorded = []
 
     def _has_lease(self) -> bool:
@@ -217,7 +216,7 @@ class Dispatcher(ForkAware):
                 self._store.run_transaction(partial(leases.release, name=LEASE, holder=self._holder))
 
 
-def _record(connection: Connection, results: Iterable[tuple[str, AttemptResult, bool]], at: int) -> None:
-    outbox.record_attempts(connection, [attempted for _, attempted, _ in results])
-    for webhook_id in {webhook_id for webhook_id, _, is_gone in results if is_gone}:
+def _record(connection: Connection, results: Sequence[AttemptResult], at: int) -> None:
+    outbox.record_attempts(connection, results)
+    for webhook_id in {attempted.delivery.webhook_id for attempted in results if attempted.status == GONE}:
         outbox.disable_webhook(connection, webhook_id, at)

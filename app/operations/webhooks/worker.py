@@ -28,12 +28,9 @@ GONE = 410  # the receiver wants no more messages (RFC 9110, 15.5.11)
 class EndpointWorker:
     """Sends the deliveries of one webhook. Thread-safe."""
 
-    def __init__(self, webhook_id: str, store: SessionStore, on_attempt: Callable[[AttemptResult, bool], None]) -> None:
+    def __init__(self, webhook_id: str, store: SessionStore, on_attempt: Callable[[AttemptResult], None]) -> None:
         self._webhook_id = webhook_id
-        self._run_read = store.run_read
-        self._queries = store.queries
-        self._settings = store.settings
-        self._clock = store.clock
+        self._store = store
         self._on_attempt = on_attempt
         self._mutex = threading.Lock()
         self._waiting: deque[Delivery] = deque()
@@ -44,7 +41,7 @@ class EndpointWorker:
 
     def has_capacity(self) -> bool:
         with self._mutex:
-            return not self._waiting and self._capacity() > 0 and self._breaker.allows(self._clock())
+            return not self._waiting and self._capacity() > 0 and self._breaker.allows(self._store.clock())
 
     def delivery_ids(self) -> set[int]:
         with self._mutex:
@@ -55,12 +52,9 @@ class EndpointWorker:
             self._webhook, self._secrets = webhook, secrets
             self._waiting.extend(due)
             threads = min(self._capacity(), len(due))
-        for _ in range(threads):
-            self._start()
-
-    def _start(self) -> None:
         try:
-            threading.Thread(target=self._work, name="stepkeep-webhook", daemon=True).start()
+            for _ in range(threads):
+                threading.Thread(target=self._work, name="stepkeep-webhook", daemon=True).start()
         except BaseException:  # no thread available: the outbox is read again
             self.drop_waiting()
             raise
@@ -79,7 +73,7 @@ class EndpointWorker:
 
     def _next(self) -> Delivery | None:
         with self._mutex:
-            if self._capacity() <= 0 or not self._breaker.allows(self._clock()):
+            if self._capacity() <= 0 or not self._breaker.allows(self._store.clock()):
                 self._waiting.clear()
                 return None
             for delivery in self._waiting:
@@ -94,12 +88,12 @@ class EndpointWorker:
         if result is None:
             self.drop_waiting()
         else:
-            at = self._clock()
+            at = self._store.clock()
             attempted = self._attempted(delivery, result, at)
             if is_about_receiver:
                 self._update_breaker(result, at)
             # Before the delivery leaves _in_flight: otherwise it would be read again as due.
-            self._on_attempt(attempted, result.status == GONE)
+            self._on_attempt(attempted)
         with self._mutex:
             del self._in_flight[delivery.key]
 
@@ -117,19 +111,21 @@ class EndpointWorker:
 
     def _post(self, delivery: Delivery) -> PostResult | None:
         # Read for each message: the webhook may have changed while the delivery was waiting.
-        webhook = self._run_read(partial(outbox.read_webhook, webhook_id=self._webhook_id))
+        webhook = self._store.run_read(partial(outbox.read_webhook, webhook_id=self._webhook_id))
         if webhook is None or webhook.disabled_at is not None:
             return None
         if webhook.includes_values:
-            recorded = self._queries.recorded_values(delivery.key, delivery.version, delivery.occurred_at)
+            recorded = self._store.queries.recorded_values(delivery.key, delivery.version, delivery.occurred_at)
             body = message_body_with_values(delivery, recorded)
         else:
             body = message_body(delivery)
-        return post_signed(webhook.url, self._secrets, message_id(delivery), self._clock(), body, self._settings)
+        return post_signed(
+            webhook.url, self._secrets, message_id(delivery), self._store.clock(), body, self._store.settings
+        )
 
     def _attempted(self, delivery: Delivery, result: PostResult, at: int) -> AttemptResult:
         attempts = delivery.attempts + 1
-        is_last = result.succeeded or result.status == GONE or attempts >= self._settings.webhook_attempts
+        is_last = result.succeeded or result.status == GONE or attempts >= self._store.settings.webhook_attempts
         delay_us = retry_delay_us(attempts, JITTER.random(), result.retry_after_s)
         return AttemptResult(
             delivery=delivery,
