@@ -31,8 +31,7 @@ class Verified:
 def create_backup(store: SessionStore, path: Path, *, progress: Progress = no_progress) -> dict[str, int]:
     """Write a snapshot into a new file, which appears when it is complete; return the rows by table.
 
-    Raises:
-        InvalidInput: it exists or can't be written, or a row doesn't fit.
+    Raises InvalidInput if it exists or can't be written, or a row doesn't fit.
     """
     url = database_url(store.settings)
     facts = store.queries.database_facts()

@@ -38,8 +38,7 @@ class DemoPlan:
 def fill_demo(store: SessionStore, plan: DemoPlan, *, is_shared: bool = False, progress: Progress = no_progress) -> int:
     """Create the demo sessions of a plan, and return the number of turns.
 
-    Raises:
-        InvalidInput: there are sessions of participants, or of this seed; or a survey is not offered.
+    Raises InvalidInput if there are sessions of participants, or of this seed.
     """
     surveys = _surveys(store, plan)
     _require_room(store, plan, is_shared=is_shared)

@@ -100,7 +100,8 @@ def codebook_to_markdown(layout: Layout) -> str:
 def _column_to_dict(column: Column, layout: Layout) -> dict[str, Any]:
     step, newest, parameter = column.step, layout.surveys[0], layout.parameter(column)
     prompts = {revision: asked.prompt for revision, asked in column.steps.items()}
-    concepts = _concepts(next(iter(column.steps.values()), None))
+    options = getattr(next(iter(column.steps.values()), None), "options", ())
+    concepts = {option.value: option.code for option in options}
     return {
         "kind": column.kind,
         "label": column.label,
@@ -144,10 +145,6 @@ def _row_of(step: Step | FieldStep, row_id: str) -> Row | None:
 def _concept(step: Step | FieldStep, row_id: str | None) -> Code | None:
     row = None if row_id is None else _row_of(step, row_id)
     return step.code if row is None else row.code
-
-
-def _concepts(step: Step | FieldStep | None) -> Mapping[str | int | float, Code | None]:
-    return {option.value: option.code for option in getattr(step, "options", ())}
 
 
 def _coded(column: Column, layout: Layout) -> Sequence[CodedValue]:

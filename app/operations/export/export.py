@@ -63,11 +63,7 @@ class Export:
         return reader.counts
 
     def write(self) -> ExportFile:
-        """Return the file; a streamed format is written while its pieces are read.
-
-        Raises:
-            MissingKey, Unavailable: also while pieces are read.
-        """
+        """Return the file; a streamed format is written, and can raise MissingKey, while its pieces are read."""
         reader = SessionReader(self._store, self._request, self._at, self._progress)
         if self.format.is_streamed:
             pieces = _STREAMS[self._request.format](self.layout, reader)

@@ -82,8 +82,6 @@ LEADING = (
     _fixed("current_step", "text", "Current step; end if completed"),
 )
 
-LANGUAGE = _fixed("language", "text", "Language of the session")
-
 CONFIRMED = _fixed("confirmed", "text", "Steps whose answer was confirmed over a warning, separated by spaces")
 
 TRAILING = (
@@ -110,7 +108,7 @@ class Layout:
         self.has_warnings = any(check.level == "warning" for check in checks)
         leading = (
             *LEADING,
-            *((LANGUAGE,) if self.has_languages else ()),
+            *((_fixed("language", "text", "Language of the session"),) if self.has_languages else ()),
             *((_ending_column(surveys),) if self.has_endings else ()),
         )
         trailing = (*((CONFIRMED,) if self.has_warnings else ()), *TRAILING)

@@ -18,7 +18,10 @@ ROWS_A_GROUP = 5000  # minimum; a row group is held in memory
 def write_parquet(path: Path, layout: Layout, reader: SessionReader) -> None:
     arrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
     types = [_type(arrow, column, labels=layout.has_labels) for column in layout.columns]
-    conversions = [_conversion(arrow, *pair) for pair in zip(layout.columns, types, strict=True)]
+    conversions: list[Callable[[Any], Cell] | None] = [
+        str if type_ == arrow.string() else TYPED_CELLS.get(column.kind)  # a choice can mix texts and numbers
+        for column, type_ in zip(layout.columns, types, strict=True)
+    ]
     schema = arrow.schema(
         [
             arrow.field(column.name, type_, metadata={"label": column.label})
@@ -35,10 +38,6 @@ def write_parquet(path: Path, layout: Layout, reader: SessionReader) -> None:
                 for cells, convert, type_ in zip(zip(*rows, strict=True), conversions, types, strict=True)
             ]
             writer.write_batch(arrow.record_batch(columns, schema=schema))
-
-
-def _conversion(arrow: Any, column: Column, type_: Any) -> Callable[[Any], Cell] | None:  # noqa: ANN401 - pyarrow has no types
-    return str if type_ == arrow.string() else TYPED_CELLS.get(column.kind)  # a choice can mix texts and numbers
 
 
 def _type(arrow: Any, column: Column, *, labels: bool) -> Any:  # noqa: ANN401 - pyarrow has no types

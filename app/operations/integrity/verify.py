@@ -61,12 +61,9 @@ def check_session(session: integrity.SessionAndReplay) -> SessionCheck | None:
     if isinstance(stored, UnreadableHere) or replay.unreadable_here is not None:
         return SessionCheck(key=key, verdict="locked")
     if stored is None:
-        problem = "it has history but no session"
-        return (
-            SessionCheck(key=key, verdict="differs", differing=("row",), problem=problem)
-            if replay.last_version
-            else None
-        )
+        if not replay.last_version:
+            return None
+        return SessionCheck(key=key, verdict="differs", differing=("row",), problem="it has history but no session")
     if session.version == 0 and (replay.last_version == 0 or not has_state(replay)):
         return SessionCheck(key=key, verdict="adopted")
     if not isinstance(stored, SessionState):

@@ -55,22 +55,20 @@ def rotate_keys(store: SessionStore, *, progress: Progress = no_progress, to_pla
 
 class _EncryptedTable(NamedTuple):
     table: Table
-    key: tuple[str, ...]
     encrypted: tuple[str, ...]
     location: tuple[str, ...]
+
+    @property
+    def key(self) -> list[Column[Any]]:
+        return list(self.table.primary_key)
 
     def columns(self, names: Iterable[str]) -> list[Column[Any]]:
         return [self.table.c[name] for name in names]
 
 
-_SESSIONS = _EncryptedTable(
-    tables.sessions,
-    ("user_id", "survey_id"),
-    ("answers", "drafts", "session_data", "context"),
-    ("survey_id", "user_id"),
-)
-_WEBHOOKS = _EncryptedTable(tables.webhooks, ("id",), ("secret",), ("id",))
-_HISTORY = _EncryptedTable(tables.session_history, ("id",), ("answer", "data"), ("survey_id", "user_id", "version"))
+_SESSIONS = _EncryptedTable(tables.sessions, ("answers", "drafts", "session_data", "context"), ("survey_id", "user_id"))
+_WEBHOOKS = _EncryptedTable(tables.webhooks, ("secret",), ("id",))
+_HISTORY = _EncryptedTable(tables.session_history, ("answer", "data"), ("survey_id", "user_id", "version"))
 
 _Key = tuple[Any, ...]  # empty before the first row, and after the last
 
@@ -120,9 +118,8 @@ class _Rotation:
         self, kind: _EncryptedTable, after: _Key, last: _Key, connection: Connection
     ) -> tuple[_Key | None, int, bool]:
         """Return the last key (None if no rows follow), the rows, and whether one needs a change."""
-        key_columns = kind.columns(kind.key)
-        query = select(*key_columns, self._target.work(kind)).where(_between(kind, after, last))
-        rows = connection.execute(query.order_by(*key_columns).limit(BATCH_SIZE)).all()
+        query = select(*kind.key, self._target.work(kind)).where(_between(kind, after, last))
+        rows = connection.execute(query.order_by(*kind.key).limit(BATCH_SIZE)).all()
         length = 0
         for number, (*key, work) in enumerate(rows, start=1):
             length += work
@@ -155,9 +152,8 @@ class _Target(NamedTuple):
         if self.is_to_plain:
             text = None if value is None else self.cipher.decrypt(value, location)
             return None if text == absent and text != value else text
-        if value == "" or (
-            value is not None and value.startswith(self.cipher.prefix) and len(value) in self._lengths()
-        ):
+        is_current = value is not None and value.startswith(self.cipher.prefix) and len(value) in self._lengths()
+        if is_current or value == "":
             return value
         text = absent if value is None else self.cipher.decrypt(value, location)
         return None if text is None else self.cipher.encrypt(text, location)
@@ -179,9 +175,9 @@ class _Target(NamedTuple):
 def _rewrite_rows(
     kind: _EncryptedTable, condition: ColumnElement[bool], target: _Target, connection: Connection
 ) -> tuple[int, list[UndecryptableRow]]:
-    names = dict.fromkeys((*kind.key, *kind.location, *kind.encrypted))
-    query = select(*kind.columns(names)).where(condition, target.needs_change(kind))
-    rows = connection.execute(query.order_by(*kind.columns(kind.key)).with_for_update()).all()
+    columns = dict.fromkeys((*kind.key, *kind.columns(kind.location), *kind.columns(kind.encrypted)))
+    query = select(*columns).where(condition, target.needs_change(kind))
+    rows = connection.execute(query.order_by(*kind.key).with_for_update()).all()
     changes: list[dict[str, Any]] = []
     undecryptable: list[UndecryptableRow] = []
     for row in rows:
@@ -190,10 +186,10 @@ def _rewrite_rows(
         if problem is not None:
             undecryptable.append(problem)
         if converted != {name: values[name] for name in kind.encrypted}:
-            keys = {f"key_{name}": values[name] for name in kind.key}
+            keys = {f"key_{column.name}": values[column.name] for column in kind.key}
             changes.append(keys | {f"new_{name}": value for name, value in converted.items()})
     if changes:
-        has_key = (column == bindparam(f"key_{column.name}") for column in kind.columns(kind.key))
+        has_key = (column == bindparam(f"key_{column.name}") for column in kind.key)
         new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in kind.encrypted}
         connection.execute(update(kind.table).where(*has_key).values(new), changes)
     return len(changes), undecryptable
@@ -222,5 +218,4 @@ def _convert(
 
 
 def _between(kind: _EncryptedTable, after: _Key, last: _Key) -> ColumnElement[bool]:
-    columns = kind.columns(kind.key)
-    return and_(keyset.after(columns, after), keyset.up_to(columns, last))
+    return and_(keyset.after(kind.key, after), keyset.up_to(kind.key, last))

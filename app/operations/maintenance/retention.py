@@ -21,8 +21,7 @@ def purge(
 ) -> Mapping[str, int]:
     """Erase sessions past their retention, and return their number by survey. Idempotent.
 
-    Raises:
-        InvalidInput: the archive can't be written; it contains what was erased before.
+    Raises InvalidInput if the archive can't be written; it contains what was erased before.
     """
     at = store.clock()
     cutoffs = {
@@ -35,15 +34,12 @@ def purge(
     eraser = _Eraser(store, cutoffs, archive, actor)
     try:
         scan = partial(retention.scan, cutoffs=cutoffs)
-        counts = sweep(store, scan, _keys if dry_run else eraser.erase, progress)
+        process = (lambda stale: [[session.key for session in stale]]) if dry_run else eraser.erase
+        counts = sweep(store, scan, process, progress)
     finally:
         if eraser.has_erased:
             store.erasure.truncate_wal()
     return {survey_id: counts[survey_id] for survey_id in cutoffs}
-
-
-def _keys(stale: Sequence[retention.StaleSession]) -> list[list[SessionKey]]:
-    return [[session.key for session in stale]]
 
 
 class _Eraser:

@@ -52,6 +52,20 @@ class Dispatcher(ForkAware):
         store.add_close_callback(self.close)
         register(self)
 
+    def _reset(self) -> None:
+        self._holder = secrets.token_hex(8)  # a process id can be reused
+        self._wake_up = threading.Event()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._workers: dict[str, EndpointWorker] = {}
+        self._results: queue.SimpleQueue[AttemptResult] = queue.SimpleQueue()
+        self._unrecorded: list[AttemptResult] = []
+        self._lease_until = 0.0
+        self._lease_retry_at = 0.0
+        self._cleaned_at = float("-inf")
+        self._clean_after_id = 0
+        self._failing: set[str] = set()
+
     def start(self) -> None:
         self._wake_up.set()
         self._thread = threading.Thread(target=self._run, name="stepkeep-webhooks", daemon=True)
@@ -73,20 +87,6 @@ class Dispatcher(ForkAware):
         self._reset()
         if was_running:
             self.start()
-
-    def _reset(self) -> None:
-        self._holder = secrets.token_hex(8)  # a process id can be reused
-        self._wake_up = threading.Event()
-        self._closing = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._workers: dict[str, EndpointWorker] = {}
-        self._results: queue.SimpleQueue[AttemptResult] = queue.SimpleQueue()
-        self._unrecorded: list[AttemptResult] = []
-        self._lease_until = 0.0
-        self._lease_retry_at = 0.0
-        self._cleaned_at = float("-inf")
-        self._clean_after_id = 0
-        self._failing: set[str] = set()
 
     def _run(self) -> None:
         is_logged = False
