@@ -8,21 +8,7 @@ from typing import Any
 from .compiler import Names
 from .expression import Expression, compile_node
 from .frame import Scope
-from .nodes import (
-    Binary,
-    Call,
-    Conditional,
-    Index,
-    ListOf,
-    Literal,
-    Logic,
-    Loop,
-    MapOf,
-    Name,
-    Node,
-    Select,
-    Unary,
-)
+from .nodes import Binary, Call, Conditional, Index, ListOf, Literal, Logic, Loop, MapOf, Name, Node, Select, Unary
 from .values import EvaluationError, number_text
 
 NO_VALUE = "(1 / 0)"

@@ -11,7 +11,7 @@ from .values import EvaluationError, type_name
 
 _DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T[0-2][0-9]:[0-5][0-9])?")
 _TIMESTAMP = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
 )
 _OFFSET = re.compile(r"([+-]?)([0-9]{2}):([0-9]{2})")
 _DURATION = re.compile(r"([+-]?)((?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:h|ms|m|s|us|ns))+|0)")
@@ -78,11 +78,8 @@ def timestamp(value: object) -> datetime.datetime:
     try:
         if isinstance(value, float):
             return datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(seconds=value)
-        match = _TIMESTAMP.fullmatch(value) if isinstance(value, str) else None
-        if match is not None:
-            digits = (match[1] or "")[:7]
-            text = match.string[: match.end() - len(match[2]) - len(match[1] or "")] + digits + match[2]
-            return datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)
+        if isinstance(value, str) and _TIMESTAMP.fullmatch(value):
+            return datetime.datetime.fromisoformat(value).astimezone(datetime.UTC)
     except (ValueError, OverflowError):
         pass
     raise EvaluationError("a timestamp is written as YYYY-MM-DDTHH:MM:SSZ")
