@@ -17,7 +17,6 @@ from .yaml_text import InvalidText
 
 _NO_MAPPING = "a survey file begins with id, title, language and steps, such as id: visit in its first line"
 
-
 FindMore = Callable[[Mapping[str, Any]], Iterable[tuple[Path, str]]]
 """Yields the path and the message of further errors in a file's data, which may itself be wrong."""
 
@@ -29,10 +28,7 @@ def check_survey(
     try:
         document = read_document(text, file)
     except InvalidText as error:
-        finding = Finding(
-            level="error", file=file, line=error.line, column=error.column, step_id=None, message=error.message
-        )
-        return None, (finding,)
+        return None, (Finding(file=file, line=error.line, column=error.column, message=error.message),)
     findings = Findings(file, document)
     survey = _check(document, findings, find_more)
     return None if findings.has_errors else survey, findings.sorted()
@@ -48,11 +44,9 @@ def parse_survey(text: str, file: str) -> Survey:
 
 def file_error(findings: tuple[Finding, ...]) -> SurveyFileError:
     """Return one error for all errors among the findings; there must be one."""
-    errors = [finding for finding in findings if finding.level == "error"]
-    first = errors[0]
-    return SurveyFileError(
-        first.file, f"line {first.line}, column {first.column}", first.message, "\n".join(map(str, errors))
-    )
+    first, *others = (finding for finding in findings if finding.level == "error")
+    details = "\n".join(map(str, (first, *others)))
+    return SurveyFileError(first.file, f"line {first.line}, column {first.column}", first.message, details)
 
 
 def _check(document: Document, findings: Findings, find_more: FindMore) -> Survey | None:

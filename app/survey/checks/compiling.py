@@ -30,26 +30,15 @@ class Compiler:
 
     def compile(self, place: Place) -> Expression | None:
         """Return even an expression that names what is not in the survey."""
+        names = replace(self._names, answer=place.has_answer, texts=place.offset is not None)
         try:
-            return compile_expression(
-                place.source, replace(self._names, answer=place.has_answer, texts=place.offset is not None)
-            )
+            return compile_expression(place.source, names)
         except InvalidExpression as error:
             messages = error.args
         for message in messages:
             self._add_invalid(place, message)
-        unknown = [found for message in messages if (found := _UNKNOWN_MEMBER.fullmatch(message))]
-        answers, parameters, values = (
-            frozenset(found[2] for found in unknown if found[1] == mapping) for mapping in _MEMBERS
-        )
-        names = replace(
-            self._names,
-            answer=place.has_answer,
-            texts=place.offset is not None,
-            answers=self._names.answers | answers,
-            parameters=self._names.parameters | parameters,
-            values=self._names.values | values,
-        )
+            if found := _UNKNOWN_MEMBER.fullmatch(message):
+                names = replace(names, **{found[1]: getattr(names, found[1]) | {found[2]}})
         try:
             return compile_expression(place.source, names)
         except InvalidExpression:

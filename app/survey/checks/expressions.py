@@ -5,13 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ..conditions import with_reads_of_values
-from ..expressions import (
-    ANY,
-    RESERVED_WORDS,
-    EvaluationError,
-    Expression,
-    infer,
-)
+from ..expressions import ANY, RESERVED_WORDS, EvaluationError, Expression, infer
 from .answers import Possibilities, possible_answer
 from .comparisons import impossible_comparisons
 from .compiling import Compiler
@@ -28,7 +22,6 @@ from .samples import ValidParts
 from .structure import Structure
 
 _CONDITIONS = frozenset({"show_if", "when"})
-
 _EARLY = "title and description can read parameters, today and now"
 _LONGEST_EXAMPLE = 80
 _NOUNS = {"parameters": "parameter", "values": "value"}

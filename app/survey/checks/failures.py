@@ -5,15 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
 
-from ..expressions import (
-    Alternative,
-    EvaluationError,
-    Expression,
-    Possible,
-    type_name,
-    types,
-    whole_number,
-)
+from ..expressions import Alternative, EvaluationError, Expression, Possible, type_name, types, whole_number
 from ..types import BaseStep
 from .samples import MAX_ASSIGNMENTS, ValidParts, combinations
 from .unusable import default_problem
@@ -33,12 +25,12 @@ def failure(
     """Return why an expression fails for all answers; None if it does not, or if that is not known."""
     if isinstance(outcome, EvaluationError):
         return _in_words(str(outcome))
-    if field is not None and own is None:
-        return None
-    if field is not None and own is not None:
-        reason = _of_values(outcome, field, own)
-    else:
+    if field is None:
         reason = _of_results(outcome) if is_condition else None
+    elif own is None:
+        return None
+    else:
+        reason = _of_values(outcome, field, own)
     return reason or _of_all_answers(expression, field, own, valid, is_condition=is_condition)
 
 

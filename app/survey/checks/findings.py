@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from .document import Document, Path
 from .yaml_text import Level
@@ -15,6 +16,9 @@ MAX_SUGGESTIONS = 20
 """Of one file: each compares a name with all that may be meant."""
 
 
+_POSITION = attrgetter("line", "column")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One mistake, or what may be one.
@@ -24,11 +28,11 @@ class Finding:
         line, column: from 1.
     """
 
-    level: Level
+    level: Level = "error"
     file: str
     line: int
     column: int
-    step_id: str | None
+    step_id: str | None = None
     message: str
 
     def __str__(self) -> str:
@@ -59,14 +63,8 @@ class Findings:
     def add_at(
         self, line: int, column: int, message: str, *, step_id: str | None = None, level: Level = "error"
     ) -> None:
-        finding = Finding(
-            level=level,
-            file=self._file,
-            line=line,
-            column=column,
-            step_id=step_id,
-            message=message if step_id is None else f"step {step_id}: {message}",
-        )
+        message = message if step_id is None else f"step {step_id}: {message}"
+        finding = Finding(level=level, file=self._file, line=line, column=column, step_id=step_id, message=message)
         self._found[finding] = None
 
     @property
@@ -82,20 +80,16 @@ class Findings:
 
     def sorted(self) -> tuple[Finding, ...]:
         """Of many return the first errors, and how many more there are."""
-        ordered = sorted(self._found, key=_position)
+        ordered = sorted(self._found, key=_POSITION)
         if len(ordered) <= MAX_SHOWN:
             return tuple(ordered)
         by_level = sorted(ordered, key=lambda one: one.level)  # errors before warnings, each in order
         shown, others = by_level[:MAX_SHOWN], by_level[MAX_SHOWN:]
         more = dataclasses.replace(others[0], step_id=None, message=f"and {len(others)} more findings")
-        return (*sorted(shown, key=_position), more)
+        return (*sorted(shown, key=_POSITION), more)
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
     by_lower_case = {one.lower(): one for one in names}
     close = difflib.get_close_matches(name.lower(), list(by_lower_case), n=1)
     return by_lower_case[close[0]] if close else None
-
-
-def _position(finding: Finding) -> tuple[int, int]:
-    return finding.line, finding.column
