@@ -39,9 +39,7 @@ def _can_be_equal(one: Alternative, other: Alternative) -> bool:
         return any(sample in one.samples for sample in other.samples)
     open_one, exact = (one, other) if other.is_exact else (other, one)
     step = open_one.source
-    return not isinstance(step, BaseStep) or any(
-        _refused(open_one.name, step, value) is None for value in exact.samples
-    )
+    return not isinstance(step, BaseStep) or any(_refusal(step, value) is None for value in exact.samples)
 
 
 def _is_null(one: Alternative) -> bool:
@@ -52,28 +50,28 @@ def _problem(one: Alternative, other: Alternative, findings: Findings) -> str | 
     if other.fields is not None or (one.source is None and (other.source is not None or one.is_exact)):
         one, other = other, one
     step, value = one.source, _value(other)
+    never = f"{one.name or _noun(one)} is never {_noun(other) if value is None else _show(value)}"
     if one.fields is not None and one.name:
-        first = f"{one.name}.{next(iter(one.fields))}"
-        shown = _noun(other) if value is None else _show(value)
-        return f"{one.name} is never {shown}: it has several answers, such as {first}"
-    if isinstance(step, tuple):
+        return f"{never}: it has several answers, such as {one.name}.{next(iter(one.fields))}"
+    if isinstance(step, tuple):  # the known results of a computed value
         is_null = one.samples[:1] == (None,)  # as it is where an answer is missing
-        return None if value is None or is_null else _computed_never_is(one.name, step, value, findings)
+        return None if value is None or is_null else f"{never}{_meant(value, step, findings)}"
     if not isinstance(step, BaseStep):
-        return None if one.is_exact else f"{_noun(one)} is never {_noun(other) if value is None else _show(value)}"
+        return None if one.is_exact else never
     if value is not None:
-        return _never_is(one, step, value, findings)
+        reason = _reason(one, step, value, findings)
+        return None if reason is None else f"{never}{reason}"
     if isinstance(other.source, BaseStep):
-        return f"{one.name} and {other.name} are never equal: {_difference(step, other.source)}"
-    return f"{one.name} is never {_noun(other)}"
+        have_answers = step.takes_answer and other.source.takes_answer
+        difference = "no value is an answer of both" if have_answers else "one of them takes no answer"
+        return f"{one.name} and {other.name} are never equal: {difference}"
+    return never
 
 
-def _computed_never_is(name: str, results: tuple[object, ...], value: Scalar, findings: Findings) -> str:
-    meant = (
-        findings.nearest(value, [one for one in results if isinstance(one, str)]) if isinstance(value, str) else None
-    )
-    hint = "" if meant is None else f"; did you mean {_show(meant)}?"
-    return f"{name} is never {_show(value)}{hint}"
+def _meant(value: Scalar, known: Iterable[object], findings: Findings) -> str:
+    texts = [one for one in known if isinstance(one, str)]
+    meant = findings.nearest(value, texts) if isinstance(value, str) else None
+    return "" if meant is None else f"; did you mean {_show(meant)}?"
 
 
 def _value(one: Alternative) -> Scalar | None:
@@ -85,40 +83,28 @@ def _noun(one: Alternative) -> str:
     return _NOUNS.get(next(iter(types((one,)) or ()), object), "of this type")
 
 
-def _difference(step: BaseStep, other: BaseStep) -> str:
-    if not (step.takes_answer and other.takes_answer):
-        return "one of them takes no answer"
-    return "no value is an answer of both"
-
-
-def _never_is(one: Alternative, step: BaseStep, value: Scalar, findings: Findings) -> str | None:
-    shown = _show(value)
+def _reason(one: Alternative, step: BaseStep, value: Scalar, findings: Findings) -> str | None:
     if not step.takes_answer:
-        return f"{one.name} is never {shown}: this step takes no answer"
+        return ": this step takes no answer"
     if one.items is not None:
-        return f"{one.name} is never {shown}: it is a list; write {shown} in {one.name}"
+        return f": it is a list; write {_show(value)} in {one.name}"
     choices = tuple(step.labels())
-    return (
-        f"{one.name} is never {shown}{_hint(step, value, choices, findings)}"
-        if choices
-        else _refused(one.name, step, value)
-    )
+    return _hint(step, value, choices, findings) if choices else _refusal(step, value)
 
 
-def _refused(name: str, step: BaseStep, value: Scalar) -> str | None:
-    shown = _show(value)
+def _refusal(step: BaseStep, value: Scalar) -> str | None:
     if step.is_empty(value):
-        return f"{name} is never {shown}: an empty answer is null; compare with null"
+        return ": an empty answer is null; compare with null"
     if type(value) not in step.value_types and not (isinstance(value, float) and int in step.value_types):
         kind = "numbers" if float in step.value_types else "texts" if str in step.value_types else "of another type"
         is_quoted = isinstance(value, str) and kind == "numbers" and _NUMBER.fullmatch(value)
         bare = f"; write {value}, without quotes" if is_quoted else ""
-        return f"{name} is never {shown}: its answers are {kind}{bare}"
+        return f": its answers are {kind}{bare}"
     try:
         stored = step.check_answer(value)
     except InvalidAnswer as error:
-        return f"{name} is never {shown}: {str(error).rstrip('.')}"
-    return None if stored == value else f"{name} is never {shown}: it is stored as {_show(stored)}"
+        return f": {str(error).rstrip('.')}"
+    return None if stored == value else f": it is stored as {_show(stored)}"
 
 
 def _hint(step: BaseStep, value: Scalar, choices: tuple[object, ...], findings: Findings) -> str:
@@ -128,12 +114,9 @@ def _hint(step: BaseStep, value: Scalar, choices: tuple[object, ...], findings: 
     labelled = next((one for one, label in step.labels().items() if label == value and one != label), None)
     if labelled is not None:
         return f": that is the label; write {_show(labelled)}"
-    texts = [one for one in choices if isinstance(one, str)]
-    meant = findings.nearest(value, texts) if isinstance(value, str) else None
-    if meant is not None:
-        return f"; did you mean {_show(meant)}?"
     more = ", ..." if len(choices) > _SHOWN else ""
-    return f": its answers are {', '.join(map(_show, choices[:_SHOWN]))}{more}"
+    known = f": its answers are {', '.join(map(_show, choices[:_SHOWN]))}{more}"
+    return _meant(value, choices, findings) or known
 
 
 def _text(value: object) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ..expressions import EvaluationError, Expression, Names, Scope, StepBudget, branches
 from ..types import BaseStep
 from .answers import Possibilities
-from .places import ROUTE
+from .places import ROUTE, Place
 from .samples import ValidParts
 
 MAX_STEPS_OF_COMMAND = 5_000_000
@@ -24,20 +24,19 @@ class Costs:
     _of_values: dict[str, int] = field(default_factory=dict)
     _counted: dict[tuple[str, object], set[str]] = field(default_factory=dict)
 
-    def problem(
-        self, expression: Expression, own: BaseStep | None, *, kind: str, step: object, value: str | None = None
-    ) -> str | None:
+    def problem(self, expression: Expression, place: Place) -> str | None:
         """Return what is wrong if an expression is the first that exceeds the steps of one command.
 
         As steps and texts can be many, theirs are not counted once the budget of the file is used up.
         """
+        kind, step = place.evaluated_with
         left = self._left.get((kind, step), MAX_STEPS_OF_COMMAND)
         if left < 0 or (step is not None and self.valid.budget.left <= 0):
             return None
         steps = StepBudget(left)
-        self._evaluate(expression, own, steps)
-        if value is not None:
-            self._of_values[value] = left - steps.left
+        self._evaluate(expression, place.step, steps)
+        if place.value is not None:
+            self._of_values[place.value] = left - steps.left
         else:
             # Each step of a walk computes values anew, as they are there; else one command computes them once.
             counted = set() if kind == ROUTE else self._counted.setdefault((kind, step), set())

@@ -1,5 +1,6 @@
 """Whether the expressions of a survey file make sense."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +25,6 @@ from .structure import Structure
 _CONDITIONS = frozenset({"show_if", "when"})
 _EARLY = "title and description can read parameters, today and now"
 _LONGEST_EXAMPLE = 80
-_NOUNS = {"parameters": "parameter", "values": "value"}
 
 
 def check_expressions(
@@ -60,10 +60,10 @@ def check_expressions(
 def _warn_of_options(
     shown: Mapping[Path, Expression], paths: Mapping[str, Path], jumps: Jumps, valid: ValidParts, findings: Findings
 ) -> None:
-    by_path: dict[Path, list[Expression]] = {}
+    by_path: dict[Path, list[Expression]] = defaultdict(list)
     for path, condition in shown.items():
         if path[-2] == "options":
-            by_path.setdefault(path[:-1], []).append(condition)
+            by_path[path[:-1]].append(condition)
     for path, conditions in by_path.items():
         own = [shown[part] for part in {path[:2], path[:-1]} if part in shown]
         is_each = len(conditions) == len(findings.document.at(path))
@@ -92,19 +92,17 @@ def _right_ones(
 def _warn_of_missing(document: Document, place: Place, missing: str | None, findings: Findings) -> None:
     if missing is None:
         return
-    inserted, written = f"{{{{ {place.source} }}}}", document.place(place.path)
     source = place.source if len(place.source) <= _LONGEST_EXAMPLE else "..."
-    hint = f"write coalesce({source}, '...')"
-    problem = f"{written}: {inserted} may have no value, as {missing} may be missing here; {hint}"
-    findings.add(place.path, problem, level="warning", offset=place.offset)
+    problem = f"{{{{ {place.source} }}}} may have no value, as {missing} may be missing here"
+    message = f"{document.place(place.path)}: {problem}; write coalesce({source}, '...')"
+    findings.add(place.path, message, level="warning", offset=place.offset)
 
 
 def _check_reserved(document: Document, findings: Findings) -> None:
-    for field, noun in _NOUNS.items():
-        for name in names_of(document, field):
-            if name in RESERVED_WORDS:
-                message = f"{field}: a {noun} cannot be called {name}, which is a word of CEL"
-                findings.add((field, name), message, is_key=True)
+    for field, noun in (("parameters", "parameter"), ("values", "value")):
+        for name in RESERVED_WORDS.intersection(names_of(document, field)):
+            message = f"{field}: a {noun} cannot be called {name}, which is a word of CEL"
+            findings.add((field, name), message, is_key=True)
 
 
 def _warn_of_empty(models: Mapping[Path, Model], findings: Findings) -> None:
@@ -151,8 +149,7 @@ class _Problems:
             hint = calculation(expression.tree, place.field, place.step, self.valid.steps)
             yield f"this never has a value, whatever the answers are: {reason}{hint}"
             return
-        kind, step = place.evaluated_with
-        problem = self.costs.problem(expression, place.step, kind=kind, step=step, value=place.value)
+        problem = self.costs.problem(expression, place)
         if problem is not None:
             yield problem
 
@@ -186,13 +183,10 @@ class _Problems:
         return [step_id for step_id in read if self.places.get(step_id, ()) >= (place.before or ())]
 
     def _which(self, step_id: str, place: Place) -> str:
-        return _where(self.places[step_id], place)
-
-
-def _where(other: Path, place: Place) -> str:
-    own = place.path[: len(other)]
-    if other == own:
-        return "this field" if "fields" in other else "this step"
-    if other[:2] != own[:2]:
-        return "a later step"
-    return "a later field" if place.before != own[:2] else "this page"
+        other = self.places[step_id]
+        own = place.path[: len(other)]
+        if other == own:
+            return "this field" if "fields" in other else "this step"
+        if other[:2] != own[:2]:
+            return "a later step"
+        return "a later field" if place.before != own[:2] else "this page"

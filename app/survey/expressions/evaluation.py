@@ -9,11 +9,7 @@ from .values import OPERATORS, SCALARS, EvaluationError, from_json, is_other, it
 
 def member(mapping: str, name: str) -> Evaluate:
     index = Scope._fields.index(mapping)
-
-    def read(frame: Frame) -> Any:  # noqa: ANN401 - any value
-        return _converted(frame, (index, name), frame[SCOPE][index].get(name))
-
-    return read
+    return lambda frame: _converted(frame, (index, name), frame[SCOPE][index].get(name))
 
 
 def _converted(frame: Frame, key: object, value: Any) -> Any:  # noqa: ANN401 - any value
@@ -60,10 +56,7 @@ def selected(operand: Evaluate, field: str) -> Evaluate:
 
 
 def looked_up(operand: Evaluate, key: Evaluate) -> Evaluate:
-    def evaluate(frame: Frame) -> Any:  # noqa: ANN401 - any value
-        return _found(frame, operand(frame), key(frame))
-
-    return evaluate
+    return lambda frame: _found(frame, operand(frame), key(frame))
 
 
 def _found(frame: Frame, collection: object, key: object) -> Any:  # noqa: ANN401 - any value
@@ -288,11 +281,9 @@ def label(step: str) -> Evaluate:
 
 
 def other_text(step: str) -> Evaluate:
-    def evaluate(frame: Frame) -> str | None:
-        answer = frame[SCOPE].answers.get(step)
-        return next((str(one["text"]) for one in _listed(frame, answer) if is_other(one)), None)
-
-    return evaluate
+    return lambda frame: next(
+        (str(one["text"]) for one in _listed(frame, frame[SCOPE].answers.get(step)) if is_other(one)), None
+    )
 
 
 def _listed(frame: Frame, answer: Any) -> Sequence[Any]:  # noqa: ANN401 - JSON of any kind
