@@ -162,12 +162,13 @@ def database_facts(engine: Engine) -> dict[str, str]:
 
 
 def server_lock(url: URL, *, is_shared: bool = False) -> FileLock | None:
-    """Lock a SQLite file for one server process, None otherwise; raise StoreInUse if another process has the lock."""
+    """Return the lock that keeps a SQLite file to one server process; raise StoreInUse if another has it."""
     if url.get_backend_name() != "sqlite":
         return None
     folder = Path(url.database or "").parent
     if not folder.is_dir():  # FileLock would create it
         raise ConfigurationError(f"the database {url.database} can't be opened: folder {folder} does not exist")
+    # ``is_shared`` by those of this process that say so, until each of them has released it.
     lock = FileLock(f"{url.database}.server-lock", mode=OWNER_ONLY, thread_local=False, is_singleton=is_shared)
     try:
         lock.acquire(blocking=False)

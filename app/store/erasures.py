@@ -20,7 +20,6 @@ from .keyset import belongs_to, of_session, owner_of
 from .tables import erasures, sessions, untyped_times
 
 AUDIT_HASH_LENGTH = 16  # 64 bits distinguish the participants of a database
-
 _RECORD = tuple(erasures.c[name] for name in ErasureRecord._fields)
 
 
@@ -159,7 +158,7 @@ def read_participant(connection: Connection, user_id: str, survey_id: str | None
 
 
 def add_missing(connection: Connection, records: Sequence[ErasureRecord]) -> None:
-    """Add what the database lacks; a concurrent duplicate fails."""
+    """Add the erasures that the database lacks; a concurrent duplicate fails, to be retried."""
     column = erasures.c
     query = select(column.survey_id, column.user_hash, column.erased_at)
     rows = connection.execute(query.where(column.user_hash.in_([record.user_hash for record in records])))

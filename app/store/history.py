@@ -66,7 +66,7 @@ def read_recorded_values(
 
 
 def read_changes(connection: Connection, after_id: int | None, limit: int) -> tuple[int, dict[SessionKey, int] | None]:
-    """Return the newest event's id, and the sessions' versions since ``after_id``; None if it is None or too old."""
+    """Return the newest event's id, and the sessions' versions since ``after_id``; None if there are too many."""
     column = session_history.c
     # An event that is committed late may have a lower id than those read before.
     newest: int = connection.scalar(select(func.max(column.id))) or 0

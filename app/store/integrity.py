@@ -15,7 +15,6 @@ from .rows import RECORD_COLUMNS, STATE_COLUMNS, Row, StoredSession, parse_recor
 from .tables import session_history, sessions
 
 EVENTS_A_PAGE = 1000  # in memory at once; each can be a draft of 64 KiB
-
 _VERSION = [column.name for column in STATE_COLUMNS].index("version")
 
 

@@ -161,7 +161,7 @@ def event_row(
     fingerprint: str | None,
     row_format: RowFormat,
 ) -> Row:
-    """Return EVENT_COLUMNS of an event."""
+    """Return EVENT_COLUMNS."""
     to_time, cipher = row_format
     action, at, step, answer, data = to_record(event)
     if fingerprint is not None:

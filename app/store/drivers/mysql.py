@@ -18,7 +18,7 @@ RECYCLE_S = 280  # below the usual wait_timeout of 300 s
 
 
 def engine(url: URL, *, lock_timeout_s: int = LOCK_TIMEOUT_S, **options: Any) -> Engine:  # noqa: ANN401 - create_engine's
-    """Return an engine with UTC times; ``lock_timeout_s`` 0: the server's, and no response timeout."""
+    """Return an engine with UTC times; ``lock_timeout_s`` 0 means the server's, and no response timeout."""
     setting = "time_zone='+00:00', sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
     options_by_name: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S}
     if lock_timeout_s:
