@@ -88,7 +88,6 @@ class Revocations(ForkAware):
             self._keys |= {key_id}
 
     def is_valid(self, principal: Principal, at: int) -> bool:
-        """Return False after expiry or revocation; never block."""
         match principal:
             case Participant():
                 return at < principal.expires_at and principal.granted_at > self.revoked_at(principal.key)

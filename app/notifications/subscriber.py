@@ -12,7 +12,6 @@ from .transport import OutageLog, Transport, log
 SAFETY_POLL_S = 15.0  # between polls while the transport works
 RECEIVE_S = 0.25  # bounds how long closing takes
 IDLE_S = 10.0  # without a notification, before the server is probed
-
 RETRY_S = 0.5
 RETRY_MAX_S = 30.0  # before a reconnect, doubling, with jitter
 CLOSE_S = 2.0  # a thread blocked by a frozen server ends with the process

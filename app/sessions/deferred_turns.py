@@ -55,13 +55,14 @@ class DeferredTurns:
                 self._writer.enqueue(requests)
 
     def _admit(self) -> None:
+        """Needs the mutex."""
         if self._is_admitting:  # called by the writer, which refused a command
             return
         self._is_admitting = True
         try:
             while self._held_back:
                 room = self._queue_limit - self._writer.waiting_turns
-                if room <= 0 and self._enqueued > 0:
+                if room <= 0 and self._enqueued > 0:  # with none of these in the queue, no result would let others in
                     return
                 requests = list(islice(self._held_back, max(room, 1)))
                 for request in requests:

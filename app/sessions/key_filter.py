@@ -15,7 +15,6 @@ log = logging.getLogger("stepkeep.store")
 FALSE_POSITIVE_RATE = 0.001  # share of new participants who wait for the database
 HEADROOM = 4  # capacity as a multiple of the present sessions
 MIN_CAPACITY = 100_000  # sessions; 180 KB
-
 FIRST_DELAY_S = 1.0
 MAX_DELAY_S = 60.0  # between attempts to read all keys
 

@@ -74,6 +74,7 @@ class Subscribers:
             return _newest([subscriber.stored for subscriber in self._by_key.get(key, ())] + [self._recent.get(key)])
 
     def newest_version(self, key: SessionKey) -> int:
+        """Return the newest version that subscribers know, or 0."""
         with self._mutex:
             newest = _newest([subscriber.stored for subscriber in self._by_key.get(key, ())])
         return newest.state.version if newest is not None else 0

@@ -85,7 +85,6 @@ class SurveyReloader:
         return result
 
     def reload_later(self) -> None:
-        """Reload in another thread, for a signal's handler."""
         threading.Thread(target=self._reload_logged, name="stepkeep-surveys-reload").start()
 
     def _reload_logged(self) -> bool:

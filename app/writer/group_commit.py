@@ -203,7 +203,6 @@ class Writer:
         return -1 if is_free and self._waiter_type is GreenletWaiter else timeout_s
 
     def _wait_for_room(self, timeout_s: float) -> float:
-        """Return the time left."""
         deadline = monotonic() + timeout_s
         limit = self._settings.queue_limit
         if not self._has_room.wait_for(lambda: self.waiting_turns < limit or self._is_closed, timeout_s):
