@@ -142,22 +142,22 @@ class Survey(StrictModel):
 
     def in_language(self, tag: str | None) -> "Survey":
         """Return the survey in the language that fits a tag best, else in its own."""
-        if tag is None or tag == self.language:
-            return self
-        if tag in self.translations:
-            return self.translations[tag]
         best = self._translation(tag)
-        if best is not None and best not in self.translations:
+        if best is None:
+            return self
+        if best not in self.translations:
             self.translations[best] = self._translate(best)
-        return self if best is None else self.translations[best]
+        return self.translations[best]
 
     def has_texts(self, tag: str | None) -> bool:
-        if tag is None or tag == self.language or tag in self.parsed_texts:
-            return True
         best = self._translation(tag)
         return best is None or best in self.parsed_texts
 
-    def _translation(self, tag: str) -> str | None:
+    def _translation(self, tag: str | None) -> str | None:
+        if tag is None or tag == self.language:
+            return None
+        if tag in self.parsed_texts:
+            return tag
         best = best_match((tag,), self.languages) if self.document else None
         return None if best == self.language else best
 
