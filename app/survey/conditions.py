@@ -83,9 +83,7 @@ class Conditions:
         return None
 
     def hidden_options(self, step: str, scope: Scope) -> frozenset[OptionValue]:
-        shown = self.options.get(step)
-        if shown is None:
-            return frozenset()
+        shown = self.options.get(step, {})
         return frozenset(value for value, condition in shown.items() if not holds(condition, scope))
 
     def drawing_reads(self, step: str, insertions: Iterable[str]) -> frozenset[str] | None:

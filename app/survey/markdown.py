@@ -10,16 +10,12 @@ from markdown_it.token import Token
 
 from .piping import Insertion, PipedText, ValueText, inserted_texts, mark, unmark
 
-_LINK = re.compile("(https?|mailto):", re.IGNORECASE)
-
-_RULES = ("list", "emphasis", "link", "autolink", "newline", "escape", "entity")
-
 
 class _Parser(MarkdownIt):
-    def __init__(self, link: re.Pattern[str]) -> None:
+    def __init__(self, link: str) -> None:
         super().__init__("zero", {"html": False})
-        self.enable(_RULES)
-        self._link = link
+        self.enable(("list", "emphasis", "link", "autolink", "newline", "escape", "entity"))
+        self._link = re.compile(link, re.IGNORECASE)
 
     def tokens(self, source: str, *, is_inline: bool) -> list[Token]:
         return self.parseInline(source) if is_inline else self.parse(source)
@@ -28,8 +24,8 @@ class _Parser(MarkdownIt):
         return self._link.match(url) is not None
 
 
-_PARSER = _Parser(_LINK)
-_ANY_LINK_PARSER = _Parser(re.compile(""))
+_PARSER = _Parser("(https?|mailto):")
+_ANY_LINK_PARSER = _Parser("")
 
 
 class MarkdownText(str):

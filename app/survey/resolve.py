@@ -55,6 +55,7 @@ def _resolve_page(survey: Survey, page: PageStep, route: Scope, present: Scope) 
         if condition is None or clients is not None or holds(condition, route):
             resolved = resolve(survey, field, route, present)
             has_conflict = has_conflict or resolved.has_conflicting_bounds
+            # With the values of what the client need not know, such as the time.
             fields.append(_copy(resolved.step, {"show_if": None if clients is None else clients.source(route)}))
     return ResolvedStep(_copy(page, {"fields": tuple(fields)}), has_conflict)
 

@@ -204,12 +204,11 @@ class ChoiceStep(OptionsStep):
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
         coded = number_options(revisions, CODES)
         prompt = newest(revisions).prompt
-        column = AnswerColumn(kind="choice", label=prompt, coded=coded)
-        others = [option for option in coded if option.value in values_with_text(revisions.values())]
+        column = AnswerColumn(kind="choice", label=prompt, coded=tuple(coded.values()))
+        others = [coded[value] for value in coded if value in values_with_text(revisions.values())]
         label = f"{prompt}: {', '.join(option.label for option in others)}"
         texts = (AnswerColumn(kind="text", label=label, suffix="_other"),) if others else ()
-        by_value = {one.value: one for one in coded}
-        return AnswerColumns((column, *texts), partial(_to_cells, by_value, has_texts=bool(texts)))
+        return AnswerColumns((column, *texts), partial(_to_cells, coded, has_texts=bool(texts)))
 
 
 def _to_cells(codes: Mapping[Any, CodedValue], value: object, *, has_texts: bool) -> Sequence[Cell] | None:
@@ -253,8 +252,8 @@ class WithOptions(Protocol):
     def options(self) -> tuple[Option, ...]: ...
 
 
-def number_options(revisions: Mapping[str, WithOptions], codes: range) -> tuple[CodedValue, ...]:
-    """Return all revisions' options, in the newest's order.
+def number_options(revisions: Mapping[str, WithOptions], codes: range) -> dict[OptionValue, CodedValue]:
+    """Return all revisions' options by value, in the newest's order.
 
     Whole values within ``codes`` are the codes; otherwise numbered from the oldest revision on, so that codes stay.
     """
@@ -268,7 +267,7 @@ def number_options(revisions: Mapping[str, WithOptions], codes: range) -> tuple[
     for revision, step in revisions.items():
         for option in step.options:
             occurrences.setdefault(option.value, {})[revision] = option
-    return tuple(
-        CodedValue(code=numbers[value], value=value, label=newest(found).label, revisions=tuple(found))
+    return {
+        value: CodedValue(code=numbers[value], value=value, label=newest(found).label, revisions=tuple(found))
         for value, found in occurrences.items()
-    )
+    }

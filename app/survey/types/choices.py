@@ -91,6 +91,7 @@ class ChoicesStep(OptionsStep):
     def fits_count(self, chosen: Sequence[OptionValue | None], hidden: frozenset[OptionValue]) -> bool:
         together = len(self.options) - len(hidden | self._exclusive)
         limit = max(together, min(len(self.options) - len(hidden), 1))
+        # A computed bound can change with time, which withdraws no answer.
         fewest = 0 if "min_choices" in self.computed else min(self.min_choices or 0, limit)
         return len(chosen) >= fewest or not self._exclusive.isdisjoint(chosen)
 
@@ -105,16 +106,16 @@ class ChoicesStep(OptionsStep):
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        coded = number_options(revisions, range(CODES.stop))
+        coded = number_options(revisions, range(CODES.stop))  # a negative code would make an odd name
         with_text = values_with_text(revisions.values())
         prompt = newest(revisions).prompt
         columns: list[AnswerColumn] = []
-        for option in coded:
+        for option in coded.values():
             label, suffix = f"{prompt}: {option.label}", f"_{option.code}"
             columns.append(AnswerColumn(kind="chosen", label=label, suffix=suffix, option=option))
             if option.value in with_text:
                 columns.append(AnswerColumn(kind="text", label=label, suffix=f"{suffix}_other"))
-        return AnswerColumns(tuple(columns), partial(_to_cells, {one.value: one for one in coded}, with_text))
+        return AnswerColumns(tuple(columns), partial(_to_cells, coded, with_text))
 
 
 def _to_cells(codes: Mapping[Any, CodedValue], with_text: frozenset[Any], value: object) -> Sequence[Cell] | None:
@@ -172,9 +173,9 @@ class RankingStep(OptionsStep):
         prompt = newest(revisions).prompt
         columns = tuple(
             AnswerColumn(kind="rank", label=f"{prompt}: {option.label}", suffix=f"_{option.code}", option=option)
-            for option in coded
+            for option in coded.values()
         )
-        return AnswerColumns(columns, partial(_rank_cells, {one.value: one for one in coded}))
+        return AnswerColumns(columns, partial(_rank_cells, coded))
 
 
 def _rank_cells(codes: Mapping[Any, CodedValue], value: object) -> Sequence[Cell] | None:

@@ -104,9 +104,9 @@ class GridStep(BaseStep):
         return value is None or (isinstance(value, Mapping) and not any(map(_is_chosen, value.values())))
 
     def accepts_draft(self, value: object) -> bool:
-        is_of_rows = isinstance(value, Mapping) and value.keys() <= set(self.row_ids)
-        cells = value.values() if isinstance(value, Mapping) and is_of_rows else [value]
-        return (is_of_rows and all(map(self._accepts_cell, cells))) or super().accepts_draft(value)
+        if isinstance(value, Mapping) and value.keys() <= set(self.row_ids):
+            return all(map(self._accepts_cell, value.values())) or super().accepts_draft(value)
+        return super().accepts_draft(value)
 
     def parts(self) -> tuple[ChoiceStep | ChoicesStep, ...]:
         return self.row_steps
@@ -129,20 +129,20 @@ class GridStep(BaseStep):
         rows = {row.id: row for one in reversed(list(revisions.values())) for row in one.rows}
         multiple = any(one.multiple for one in revisions.values())
         coded = number_options(revisions, CODES)
+        options = tuple(coded.values())
         columns = []
         for row in rows.values():
             label = f"{step.prompt}: {row.label}"
             if not multiple:
-                columns.append(AnswerColumn(kind="choice", label=label, suffix=f"_{row.id}", coded=coded, row=row.id))
+                columns.append(AnswerColumn(kind="choice", label=label, suffix=f"_{row.id}", coded=options, row=row.id))
                 continue
             columns += [
                 AnswerColumn(
                     kind="chosen", label=f"{label}: {one.label}", suffix=f"_{row.id}_{one.code}", option=one, row=row.id
                 )
-                for one in coded
+                for one in options
             ]
-        codes = {one.value: one for one in coded}
-        return AnswerColumns(tuple(columns), partial(_to_cells, tuple(rows), codes, multiple=multiple))
+        return AnswerColumns(tuple(columns), partial(_to_cells, tuple(rows), coded, multiple=multiple))
 
     def _check_row(self, value: object) -> Any:  # noqa: ANN401 - a value or a list
         if not _is_chosen(value):

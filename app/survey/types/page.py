@@ -18,21 +18,9 @@ from .text import EmailStep, PhoneStep, TextStep
 MAX_FIELDS = 200
 
 FieldTypes = (
-    ChoiceStep
-    | ChoicesStep
-    | TextStep
-    | NumberStep
-    | ScaleStep
-    | DateStep
-    | BooleanStep
-    | InfoStep
-    | TimeStep
-    | DatetimeStep
-    | MonthStep
-    | EmailStep
-    | PhoneStep
-    | RankingStep
-)
+    ChoiceStep | ChoicesStep | TextStep | NumberStep | ScaleStep | DateStep | BooleanStep | InfoStep
+    | TimeStep | DatetimeStep | MonthStep | EmailStep | PhoneStep | RankingStep
+)  # fmt: skip
 """A step that a page can contain."""
 
 FieldStep = Annotated[FieldTypes, Field(discriminator="type")]

@@ -99,7 +99,6 @@ def is_absent(value: object) -> bool:
 Expression = Annotated[str, BeforeValidator(_condition_text, json_schema_input_type=str | bool)]
 """CEL as it is written in the file; it is compiled with the whole survey."""
 
-
 Flag = Annotated[bool, Field(exclude_if=not_)]
 """False where a file leaves it out."""
 
@@ -215,18 +214,13 @@ class BaseStep(StrictModel):
     @model_validator(mode="wrap")
     @classmethod
     def _set_computed(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 - a file's data
-        expressions = {name: computed(data.get(name)) for name in cls.computable} if isinstance(data, dict) else {}
-        expressions = {name: source for name, source in expressions.items() if source is not None}
-        step = handler(
-            {
-                **{name: value for name, value in data.items() if name not in expressions},
-                **cls.stand_ins(data, expressions),
-            }
-            if expressions
-            else data
-        )
-        if expressions:
-            step.__dict__["computed"] = expressions
+        fields = data if isinstance(data, dict) else {}
+        expressions = {name: source for name in cls.computable if (source := computed(fields.get(name))) is not None}
+        if not expressions:
+            return handler(data)
+        others = {name: value for name, value in fields.items() if name not in expressions}
+        step = handler({**others, **cls.stand_ins(fields, expressions)})
+        step.__dict__["computed"] = expressions
         return step
 
     @model_serializer(mode="wrap")
