@@ -49,8 +49,7 @@ class ClientSteps(Mapping[str, Mapping[str, Any]]):
         return len(self._steps)
 
 
-_PLAIN = frozenset({"audio", "placeholder"})
-"""Texts that are not shown as HTML."""
+_PLAIN = frozenset({"audio", "placeholder"})  # texts that are not shown as HTML
 
 
 def with_html(dumped: dict[str, Any], model: BaseModel) -> dict[str, Any]:

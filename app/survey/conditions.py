@@ -24,8 +24,7 @@ from .state import END
 from .types import FieldStep, PageStep, Step
 from .types.choice import OptionValue
 
-Rules = tuple[tuple[Expression | None, str], ...]
-"""Each condition with the step it leads to; None always holds."""
+Rules = tuple[tuple[Expression | None, str], ...]  # each condition with the step it leads to; None always holds
 
 
 class ExpressionContext(NamedTuple):

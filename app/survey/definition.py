@@ -41,8 +41,7 @@ def _is_free(name: str) -> str:
 ParameterName = Annotated[Name, AfterValidator(_is_free)]
 
 
-_IN_LANGUAGES = ("title", "description", "parameters", "steps", "end")
-"""Fields with texts."""
+_IN_LANGUAGES = ("title", "description", "parameters", "steps", "end")  # fields with texts
 
 
 class Survey(StrictModel):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from ..core.session_dicts import Status
+from . import events
 from .answering import accepted_value, confirms_warning
 from .commands import (
     Answer,
@@ -25,20 +26,7 @@ from .commands import (
 )
 from .conditions import ExpressionContext
 from .definition import Survey
-from .events import (
-    Answered,
-    AnyEvent,
-    Drafted,
-    Expired,
-    LanguageSet,
-    ModeSet,
-    Noted,
-    Restarted,
-    Saved,
-    Started,
-    WentBack,
-    WentTo,
-)
+from .events import AnyEvent
 from .pages import with_hidden_draft
 from .routing import difference, is_on_route, reroute, whole_route
 from .scopes import expression_context, present_scope, route_context
@@ -72,7 +60,7 @@ def decide(  # noqa: C901, PLR0912 - one case a command
         case Update():
             return _update(survey, state, command)
         case Note():
-            return Noted(at=command.at, label=command.action, step=command.step, answer=command.answer)
+            return events.Noted(at=command.at, label=command.action, step=command.step, answer=command.answer)
         case Expire():
             return _expire(survey, state, command)
         case _ if survey is None:
@@ -99,7 +87,7 @@ def _decide_turn(
         case Goto():
             return _goto(survey, state, command)
         case SetMode():
-            return ModeSet(at=command.at, is_audio_mode=command.is_audio_mode)
+            return events.ModeSet(at=command.at, is_audio_mode=command.is_audio_mode)
         case SetLanguage():
             return _set_language(survey, command)
         case Draft():
@@ -139,7 +127,7 @@ def _begin(survey: Survey | None, state: SessionState | None, command: Begin) ->
         return Rejection("already_begun", "The session has already begun.")
     if survey is None:
         return Rejection("no_session", "There is no such survey.")
-    return Started(
+    return events.Started(
         at=command.at,
         survey_revision=survey.revision,
         is_audio_mode=command.is_audio_mode,
@@ -149,10 +137,10 @@ def _begin(survey: Survey | None, state: SessionState | None, command: Begin) ->
     )
 
 
-def _restart(survey: Survey, state: SessionState, at: int) -> Restarted:
+def _restart(survey: Survey, state: SessionState, at: int) -> events.Restarted:
     walk_started_at = at if survey.conditions.route_reads_time else None
     first = _first_step(survey, at, state.parameters)
-    return Restarted(at=at, survey_revision=survey.revision, walk_started_at=walk_started_at, **first)
+    return events.Restarted(at=at, survey_revision=survey.revision, walk_started_at=walk_started_at, **first)
 
 
 def _first_step(survey: Survey, at: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,7 +163,7 @@ def _set_language(survey: Survey, command: SetLanguage) -> AnyEvent | Rejection:
     language = survey.offered_language(command.language)
     if language is None:
         return refuse(survey, "invalid_language", "no_such_language", languages=", ".join(survey.offered_languages))
-    return LanguageSet(at=command.at, language=language)
+    return events.LanguageSet(at=command.at, language=language)
 
 
 def _ended(survey: Survey, state: SessionState, at: int) -> Rejection | None:
@@ -203,7 +191,7 @@ def _answer(survey: Survey, state: SessionState, command: Answer) -> AnyEvent | 
 
 def _answered_simply(
     survey: Survey, state: SessionState, command: Answer, answers: Mapping[str, Any]
-) -> Answered | None:
+) -> events.Answered | None:
     """Return the event in a third of the time of :func:`_answered`; None if the whole route must be followed.
 
     It need not for a first answer that no earlier rule reads, and another answer that no rule reads at all.
@@ -221,7 +209,7 @@ def _answered_simply(
     else:
         return None
     has_facts = survey.adds_to_answers or command.confirmed
-    return Answered(
+    return events.Answered(
         at=command.at,
         step=step,
         answer=answers[step],
@@ -249,7 +237,7 @@ def _answer_facts(
     return facts
 
 
-def _answered(survey: Survey, state: SessionState, command: Answer, answers: Mapping[str, Any]) -> Answered:
+def _answered(survey: Survey, state: SessionState, command: Answer, answers: Mapping[str, Any]) -> events.Answered:
     on_route, route = reroute(survey, state, command.step, answers)
     if command.step == state.current_step and command.step in route.steps:
         to = route.position_after(command.step)
@@ -258,7 +246,7 @@ def _answered(survey: Survey, state: SessionState, command: Answer, answers: Map
     else:
         to = route.leads_to or route.steps[-1]
     keep, then = difference(state.step_history, route.before(to))
-    return Answered(
+    return events.Answered(
         at=command.at,
         step=command.step,
         answer=answers[command.step],
@@ -275,17 +263,17 @@ def _answered(survey: Survey, state: SessionState, command: Answer, answers: Map
 def _back(survey: Survey, state: SessionState, command: Back) -> AnyEvent | Rejection:
     if not state.step_history:
         return refuse(survey, "at_start", "at_start")
-    return WentBack(at=command.at, step=state.step_history[-1])
+    return events.WentBack(at=command.at, step=state.step_history[-1])
 
 
 def _goto(survey: Survey, state: SessionState, command: Goto) -> AnyEvent | Rejection:
     if command.step in state.step_history:
-        return WentTo(at=command.at, step=command.step, keep=state.step_history.index(command.step))
+        return events.WentTo(at=command.at, step=command.step, keep=state.step_history.index(command.step))
     route = whole_route(survey, state)
     if command.step not in route.steps:
         return _not_current(survey, command.step)
     keep, then = difference(state.step_history, route.before(command.step))
-    return WentTo(at=command.at, step=command.step, keep=keep, then=then)
+    return events.WentTo(at=command.at, step=command.step, keep=keep, then=then)
 
 
 def _draft(survey: Survey, state: SessionState, command: Draft) -> AnyEvent | Rejection:
@@ -298,7 +286,7 @@ def _draft(survey: Survey, state: SessionState, command: Draft) -> AnyEvent | Re
         draft = with_hidden_draft(survey, step, state, draft)
     if state.drafts.get(command.step) == draft:
         return Rejection("unchanged", "This draft is already stored.")
-    return Drafted(at=command.at, step=command.step, answer=draft)
+    return events.Drafted(at=command.at, step=command.step, answer=draft)
 
 
 def _save(survey: Survey | None, state: SessionState | None, command: Save) -> AnyEvent:
@@ -306,7 +294,7 @@ def _save(survey: Survey | None, state: SessionState | None, command: Save) -> A
     if revision is None and survey is not None:
         revision = survey.revision
     fields = _saved_fields(command)
-    return Saved(
+    return events.Saved(
         at=command.at, survey_revision=revision, **_saved_completion(survey, state, command.at, fields), **fields
     )
 
@@ -317,7 +305,7 @@ def _update(survey: Survey | None, state: SessionState, command: Update) -> AnyE
         completion: dict[str, Any] = {"ending": state.ending, "values": state.values}
     else:
         completion = _saved_completion(survey, state, command.at, fields)
-    return Saved(at=command.at, survey_revision=state.survey_revision, **completion, **fields)
+    return events.Saved(at=command.at, survey_revision=state.survey_revision, **completion, **fields)
 
 
 def _saved_completion(
@@ -336,5 +324,5 @@ def _saved_fields(source: Save | SessionState) -> dict[str, Any]:
 
 def _expire(survey: Survey | None, state: SessionState, command: Expire) -> AnyEvent | Rejection:
     if state.status != "expired" and status_at(survey, state, command.at) == "expired":
-        return Expired(at=command.at)
+        return events.Expired(at=command.at)
     return Rejection("unchanged", "The session has not expired.")

@@ -18,8 +18,7 @@ RESERVED = frozenset({"survey", "is_audio", "lang", "token"})
 
 MAX_PARAMETERS = 100
 
-MAX_INVITATION_BYTES = 1000
-"""Size limit of an invitation's parameters as JSON: they are part of its link."""
+MAX_INVITATION_BYTES = 1000  # size limit of an invitation's parameters as JSON: they are part of its link
 
 ParameterSource = Literal["url", "invitation", "api"]
 

@@ -15,8 +15,7 @@ from .state import END, SessionState
 from .types import PageStep
 from .types.choice import OptionsStep
 
-MAX_PASSES = 30
-"""After so many, no answer counts before its step is reached, so that one turn cannot take long."""
+MAX_PASSES = 30  # after so many, no answer counts before its step is reached, so that one turn cannot take long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,8 +20,7 @@ from .events import (
     WentTo,
 )
 
-END = "end"
-"""The target of rules that complete the survey."""
+END = "end"  # the target of rules that complete the survey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

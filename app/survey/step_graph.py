@@ -8,13 +8,11 @@ from .conditions import NO_CONTEXT, Conditions, ExpressionContext, Rules, holds,
 from .expressions import EvaluationError, Expression, Scope
 from .state import END
 
-MAX_READS = 200
-"""Beyond so many, ``dependencies`` are any."""
+MAX_READS = 200  # beyond so many, `dependencies` are any
 
 _Edges = Mapping[str, Collection[str]]
 
-_ANY = None
-"""In place of a step: any; a set for each step would be quadratic."""
+_ANY = None  # in place of a step: any; a set for each step would be quadratic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

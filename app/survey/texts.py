@@ -44,8 +44,7 @@ class TextLanguage:
         return next(iter(texts.values()), None)
 
 
-SOURCES = "sources"
-"""Pydantic's serialization context for texts as their authors wrote them; without it they are plain."""
+SOURCES = "sources"  # Pydantic's serialization context for texts as their authors wrote them; without it they are plain
 
 
 @dataclass(frozen=True, slots=True)

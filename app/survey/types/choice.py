@@ -26,15 +26,13 @@ from .text import PHRASES
 
 OptionValue = str | int | float
 
-StoredOption = OptionValue | dict[str, OptionValue]
-"""A value, or ``{"value", "text"}`` of an option that takes a text."""
+StoredOption = OptionValue | dict[str, OptionValue]  # A value, or `{"value", "text"}` of an option that takes a text
 
 T = TypeVar("T")
 
 _BareValue = Annotated[str, Field(min_length=1, max_length=1000)] | int | float
 
-OTHER_LENGTH = 1000
-"""The most characters of another text."""
+OTHER_LENGTH = 1000  # the most characters of another text
 
 _SAMPLES_WITHOUT_TEXT = 0.2
 

@@ -21,8 +21,7 @@ from .choice import (
 from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
 from .step import InvalidAnswer, SampleRequest, newest
 
-_EXCLUSIVE_SAMPLES = 0.15
-"""Share of samples with an option that excludes the others."""
+_EXCLUSIVE_SAMPLES = 0.15  # share of samples with an option that excludes the others
 
 
 class ChoicesStep(OptionsStep):

@@ -22,8 +22,7 @@ TYPED_CELLS: Mapping[ColumnKind, Callable[[str], Cell]] = {
 }
 """What formats with types make of cells of these kinds; of a month its first day."""
 
-CODES = range(-2_147_483_647, 2_147_483_621)
-"""Codes in SPSS and Stata: Stata's long without its missing values."""
+CODES = range(-2_147_483_647, 2_147_483_621)  # codes in SPSS and Stata: Stata's long without its missing values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

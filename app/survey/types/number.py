@@ -11,8 +11,7 @@ from ..texts import OneLine
 from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue, one_column
 from .step import BaseStep, InvalidAnswer, Placeholder, SampleRequest, Value, is_absent, newest, require_ordered
 
-_WEIGHT_KG = 76.0
-"""The mean of samples that can be an adult's weight."""
+_WEIGHT_KG = 76.0  # the mean of samples that can be an adult's weight
 
 _MAX_POINTS = 1000
 _STAND_IN_POINTS = 10

@@ -28,11 +28,9 @@ from .columns import AnswerColumns
 
 T = TypeVar("T")
 
-DRAFT_LENGTH = 1000
-"""The most characters of a draft's JSON, where answers are shorter."""
+DRAFT_LENGTH = 1000  # the most characters of a draft's JSON, where answers are shorter
 
-Value = str | int | float | bool
-"""An answer, or one item of a list."""
+Value = str | int | float | bool  # an answer, or one item of a list
 
 Statistic = Literal["labels", "numbers", "lengths", "years", "hours", "ranks"]
 """Counts by label, number, length of text, year, hour, or option that is ranked first."""
@@ -50,8 +48,7 @@ class InvalidAnswer(ValueError):
         return str(self.message)
 
 
-MAX_UNKNOWN_FIELDS = 10
-"""That a refusal names: one of all would be many times as long as the command."""
+MAX_UNKNOWN_FIELDS = 10  # in a refusal: all of them could be many times as long as the command
 
 
 def unknown_fields(value: Mapping[str, object], known: Collection[str]) -> dict[str, Message]:
@@ -99,8 +96,7 @@ def is_absent(value: object) -> bool:
 Expression = Annotated[str, BeforeValidator(_condition_text, json_schema_input_type=str | bool)]
 """CEL as it is written in the file; it is compiled with the whole survey."""
 
-Flag = Annotated[bool, Field(exclude_if=not_)]
-"""False where a file leaves it out."""
+Flag = Annotated[bool, Field(exclude_if=not_)]  # false where a file leaves it out
 
 Condition = Annotated[Expression | None, Field(exclude_if=is_absent)]
 

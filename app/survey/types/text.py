@@ -25,16 +25,14 @@ _FOR_PATTERNS = (
     "demo", "DEMO", "demo demo", "123", "1",
 )  # fmt: skip
 
-_EMAIL_LENGTH = 254
-"""RFC 5321, 4.5.3.1.3, without the angle brackets."""
+_EMAIL_LENGTH = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
 
 _LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 _EMAIL = re.compile(rf"(?![^@]{{65}})[\w!#$%&'*+/=?^`{{|}}~-]+(?:\.[\w!#$%&'*+/=?^`{{|}}~-]+)*@(?:{_LABEL}\.)+{_LABEL}")
 """HTML's, with letters of any script, and with a dot in the domain."""
 
 _PHONE = re.compile(r"\+[0-9]{6,15}")
-_NOT_STORED = re.compile(r"[\s.()\[\]\u2010-\u2015-]")
-"""Spaces, dots, dashes and brackets."""
+_NOT_STORED = re.compile(r"[\s.()\[\]\u2010-\u2015-]")  # spaces, dots, dashes and brackets
 
 
 class TypedStep(BaseStep):
