@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
 from markdown_it.token import Token
 
-from .piping import Insertion, PipedText, ValueText, inserted_texts, mark, unmark
+from .piping import Insertion, ValueText, inserted_texts, mark, unmark
 
 
 class _Parser(MarkdownIt):
@@ -43,7 +43,9 @@ class MarkdownText(str):
     def __new__(cls, source: str, *, is_inline: bool = False, texts: list[str] | None = None) -> Self:
         marked, insertions = mark(source)
         inserted = [one.written for one in insertions] if texts is None else texts
-        text = super().__new__(cls, unmark(_plain(marked, is_inline=is_inline), inserted))
+        tokens = _PARSER.tokens(marked, is_inline=is_inline)
+        plain = _inline(tokens[0]) if is_inline else "".join(_blocks(tokens)).strip()
+        text = super().__new__(cls, unmark(plain, inserted))
         text.source = source
         text.is_inline = is_inline
         text.insertions = insertions if texts is None else ()
@@ -56,7 +58,10 @@ class MarkdownText(str):
     def html(self) -> str:
         """With no elements but p, em, strong, ul, ol, li, br and a; safe to insert."""
         if self._html is None:
-            self._html = unmark(_render(self._marked, is_inline=self.is_inline), self._texts, escapeHtml)
+            tokens = _PARSER.tokens(self._marked, is_inline=self.is_inline)
+            _set_attributes(tokens)
+            html: str = _PARSER.renderer.render(tokens, _PARSER.options, {})
+            self._html = unmark(html.strip(), self._texts, escapeHtml)
         return self._html
 
     @property
@@ -74,27 +79,11 @@ class MarkdownText(str):
         return MarkdownText(self.source, is_inline=self.is_inline, texts=inserted_texts(self.insertions, value_text))
 
 
-def source_of(text: str) -> str:
-    return text.source if isinstance(text, MarkdownText | PipedText) else text
-
-
-def _render(source: str, *, is_inline: bool) -> str:
-    tokens = _PARSER.tokens(source, is_inline=is_inline)
-    _set_attributes(tokens)
-    html: str = _PARSER.renderer.render(tokens, _PARSER.options, {})
-    return html.strip()
-
-
 def _set_attributes(tokens: Sequence[Token]) -> None:
     for token in tokens:
         if token.type == "link_open":
             token.attrs = {"href": token.attrs["href"], "target": "_blank", "rel": "noopener noreferrer"}
         _set_attributes(token.children or ())
-
-
-def _plain(source: str, *, is_inline: bool) -> str:
-    tokens = _PARSER.tokens(source, is_inline=is_inline)
-    return _inline(tokens[0]) if is_inline else "".join(_blocks(tokens)).strip()
 
 
 def _blocks(tokens: Sequence[Token]) -> Iterator[str]:

@@ -123,7 +123,7 @@ class _Walk:
         successors = dict(pairwise(known))
         while True:
             step = steps[-1]
-            if self._ends_at(step):
+            if (step not in self._answers and step not in self._passed) or self._survey.step(step) is None:
                 return self._route(steps, None)
             target = successors.get(step)
             if target is None or self._can_be_redirected(step, changed):
@@ -164,9 +164,6 @@ class _Walk:
         return step == changed or any(
             self._survey.graph.readers.can_redirect(one, step) for one in (changed, *self._trimmed)
         )
-
-    def _ends_at(self, step: str) -> bool:
-        return (step not in self._answers and step not in self._passed) or self._survey.step(step) is None
 
     def _is_withdrawn(self, step: str) -> bool:
         with_options = self._survey.step(step)

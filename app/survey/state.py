@@ -5,20 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from ..core.session_dicts import Status
-from .events import (
-    Answered,
-    AnyEvent,
-    Drafted,
-    Expired,
-    LanguageSet,
-    ModeSet,
-    Noted,
-    Restarted,
-    Saved,
-    Started,
-    WentBack,
-    WentTo,
-)
+from . import events
+from .events import AnyEvent
 
 END = "end"  # the target of rules that complete the survey
 
@@ -79,9 +67,9 @@ class SessionState:
         return _with_other_fields(self.drafts.get(self.current_step), self.answers.get(self.current_step))
 
 
-def fold(events: Iterable[AnyEvent], state: SessionState | None = None) -> SessionState | None:
+def fold(history: Iterable[AnyEvent], state: SessionState | None = None) -> SessionState | None:
     """Return the state after these events, oldest first."""
-    for event in events:
+    for event in history:
         state = apply(state, event)
     return state
 
@@ -90,19 +78,19 @@ def apply(state: SessionState | None, event: AnyEvent) -> SessionState:  # noqa:
     """Return the state after ``event``; never fails, so any history can be folded."""
     before = state if state is not None else _initial(event.at)
     match event:
-        case Answered():
+        case events.Answered():
             return _answered(before, event)
-        case Drafted():
+        case events.Drafted():
             return _after(before, event, drafts=_with_draft(before.drafts, event.step, event.answer))
-        case WentBack():
+        case events.WentBack():
             return _moved(before, event, event.step, before.step_history[:-1])
-        case WentTo():
+        case events.WentTo():
             return _moved(before, event, event.step, before.step_history[: event.keep] + event.then)
-        case ModeSet():
+        case events.ModeSet():
             return _after(before, event, is_audio_mode=event.is_audio_mode)
-        case LanguageSet():
+        case events.LanguageSet():
             return _after(before, event, context=_context(before, language=event.language))
-        case Started():
+        case events.Started():
             context = _context(
                 None,
                 language=event.language,
@@ -111,14 +99,14 @@ def apply(state: SessionState | None, event: AnyEvent) -> SessionState:  # noqa:
                 values=event.values,
             )
             return _new_walk(before, event, is_audio_mode=event.is_audio_mode, context=context)
-        case Restarted():
+        case events.Restarted():
             context = _context(before, walk_started_at=event.walk_started_at, ending=event.ending, values=event.values)
-            return _new_walk(before, event, is_audio_mode=before.is_audio_mode, context=context)
-        case Saved():
+            return _new_walk(before, event, context=context)
+        case events.Saved():
             return _saved(before, event)
-        case Noted():
+        case events.Noted():
             return _after(before, event)
-        case Expired():
+        case events.Expired():
             return _after(before, event, status="expired")
         case _:
             assert_never(event)
@@ -155,9 +143,7 @@ _NO_CONTEXT = SessionContext()
 _NO_PARAMETERS: Mapping[str, Any] = {}
 
 
-def _new_walk(
-    state: SessionState, event: Started | Restarted, *, is_audio_mode: bool, context: SessionContext | None
-) -> SessionState:
+def _new_walk(state: SessionState, event: events.Started | events.Restarted, **changes: Any) -> SessionState:  # noqa: ANN401 - as above
     return _after(
         state,
         event,
@@ -166,14 +152,13 @@ def _new_walk(
         current_step=event.step,
         answers={},
         step_history=(),
-        is_audio_mode=is_audio_mode,
         drafts={},
         completed_at=event.at if event.completes else None,
-        context=context,
+        **changes,
     )
 
 
-def _answered(state: SessionState, event: Answered) -> SessionState:
+def _answered(state: SessionState, event: events.Answered) -> SessionState:
     answers = {**state.answers, event.step: event.answer}
     drafts = state.drafts
     hidden = _hidden_fields(event.answer, state.answers.get(event.step), drafts.get(event.step))
@@ -223,7 +208,7 @@ def _with_other_fields(value: Any, earlier: Any) -> Any:  # noqa: ANN401 - any J
     return {**earlier, **value} if is_page else value
 
 
-def _completed(state: SessionState, event: Answered | Saved) -> SessionContext | None:
+def _completed(state: SessionState, event: events.Answered | events.Saved) -> SessionContext | None:
     if (event.ending, event.values) == (state.ending, state.values):
         return state.context
     return _context(state, ending=event.ending, values=event.values)
@@ -235,7 +220,7 @@ def _moved(state: SessionState, event: AnyEvent, to: str, step_history: tuple[st
     return _after(state, event, current_step=to, step_history=step_history)
 
 
-def _saved(state: SessionState, event: Saved) -> SessionState:
+def _saved(state: SessionState, event: events.Saved) -> SessionState:
     completed = event.current_step == END
     return _after(
         state,

@@ -21,7 +21,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ..core.formats import LANGUAGE, MAX_LANGUAGE_LENGTH
 from ..core.languages import parents
-from .markdown import MarkdownText, source_of
+from .markdown import MarkdownText
 from .piping import PipedText
 
 LanguageTag = Annotated[str, Field(pattern=LANGUAGE, max_length=MAX_LANGUAGE_LENGTH)]
@@ -92,7 +92,7 @@ def is_one_line(field: FieldInfo) -> bool:
 
 
 def _serialize(text: str | None, info: SerializationInfo) -> str | None:
-    return source_of(text) if info.context == SOURCES and text is not None else text
+    return getattr(text, "source", text) if info.context == SOURCES else text
 
 
 def _choose(value: object, info: ValidationInfo) -> object:
