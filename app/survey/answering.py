@@ -79,11 +79,9 @@ def _page_value(survey: Survey, page: PageStep, state: SessionState, command: An
             value = given.get(field.id)  # read by later conditions as the client reads it
         stored[field.id] = value
     known = survey.conditions.fields[page.id]
-    for name, message in unknown_fields(given, known).items():
-        wrong[name] = message.in_language(survey.shown_language)
-    for name in known:
-        if hidden.get(name) is not None:
-            wrong[name] = text(survey.shown_language, "refusals.hidden_field")
+    language = survey.shown_language
+    wrong |= {name: message.in_language(language) for name, message in unknown_fields(given, known).items()}
+    wrong |= {name: text(language, "refusals.hidden_field") for name in known if hidden.get(name) is not None}
     return replace(refuse(survey, "invalid_answer", "fields"), fields=wrong) if wrong else stored
 
 

@@ -20,7 +20,7 @@ from .expressions import (
     divide,
     without_value,
 )
-from .state import END
+from .state import END, Answers
 from .types import FieldStep, PageStep, Step
 from .types.choice import OptionValue
 
@@ -66,7 +66,7 @@ class Conditions:
             self._insertions[source] = _compiled(source, replace(self.names, texts=True), self.values, self.owners)
         return self._insertions[source]
 
-    def scope(self, answers: Mapping[str, Any], context: ExpressionContext, answer: object = None) -> Scope:
+    def scope(self, answers: Answers, context: ExpressionContext, answer: object = None) -> Scope:
         if self.owners:
             answers = FlatAnswers(answers, self.owners)
         if not self.values:
@@ -105,7 +105,7 @@ class FlatAnswers(Mapping[str, Any]):
 
     __slots__ = ("_answers", "_owners")
 
-    def __init__(self, answers: Mapping[str, Any], owners: Mapping[str, str]) -> None:
+    def __init__(self, answers: Answers, owners: Mapping[str, str]) -> None:
         self._answers = answers
         self._owners = owners
 
@@ -139,7 +139,7 @@ class ComputedValues(Mapping[str, Any]):
         self,
         expressions: Mapping[str, Expression],
         ids: Sequence[str],
-        answers: Mapping[str, Any],
+        answers: Answers,
         context: ExpressionContext,
         budget: StepBudget | None = None,
     ) -> None:

@@ -36,7 +36,8 @@ class Ending(StrictModel):
     @field_validator("redirect")
     @classmethod
     def _is_address(cls, address: str | None) -> str | None:
-        if address is not None and not _is_safe(_without_insertions(address)):
+        marked, insertions = mark(address or "")
+        if address is not None and not _is_safe(unmark(marked, ["x"] * len(insertions))):
             raise ValueError("must be an https address without spaces, such as https://clinic.example/done")
         return address
 
@@ -48,11 +49,6 @@ def inserts_in_query(address: str) -> bool:
     names = [pair.partition("=")[0] for pair in query.split("&")]
     outside = "".join((before, *names, fragment))
     return unmark(outside, ["x"] * len(insertions)) == outside
-
-
-def _without_insertions(address: str) -> str:
-    marked, insertions = mark(address)
-    return unmark(marked, ["x"] * len(insertions))
 
 
 def _is_safe(address: str) -> bool:

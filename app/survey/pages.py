@@ -7,7 +7,7 @@ from .conditions import ExpressionContext, holds
 from .definition import Survey
 from .expressions import Scope
 from .scopes import expression_context
-from .state import SessionState
+from .state import Answers, SessionState
 from .types import FieldStep, PageStep
 from .types.choice import OptionsStep
 
@@ -21,7 +21,7 @@ class Fitted(NamedTuple):
 
 
 def shown_fields(
-    survey: Survey, page: PageStep, answers: Mapping[str, Any], context: ExpressionContext, given: Mapping[str, Any]
+    survey: Survey, page: PageStep, answers: Answers, context: ExpressionContext, given: Mapping[str, Any]
 ) -> Iterator[FieldStep]:
     """Yield the fields that are shown; the caller may add to ``given``, by field, when one is yielded."""
     counting: dict[str, Any] = {}
@@ -57,7 +57,7 @@ def with_hidden_draft(survey: Survey, page: PageStep, state: SessionState, draft
     return {**{name: value for name, value in earlier.items() if name in hidden}, **draft}
 
 
-def fit_page(survey: Survey, page: PageStep, answers: Mapping[str, Any], context: ExpressionContext) -> Fitted:
+def fit_page(survey: Survey, page: PageStep, answers: Answers, context: ExpressionContext) -> Fitted:
     answer = answers.get(page.id)
     given = dict(answer) if isinstance(answer, Mapping) else {}
     kept: dict[str, Any] = {}

@@ -1,6 +1,7 @@
 """What is known of a participant before the first question."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -105,10 +106,8 @@ class Parameter(StrictModel):
         if isinstance(self.step, OptionsStep):
             return next((value for value in self.step.values if str(value) == text), text)
         if self.type in {"number", "boolean"}:
-            try:
+            with suppress(InvalidJson):
                 return strict_json.decode(text)
-            except InvalidJson:
-                return text
         return text
 
 

@@ -165,15 +165,11 @@ def fill(model: Model, value_text: ValueText) -> Model:
 
 def filled_fields(model: BaseModel, value_text: ValueText) -> dict[str, Any]:
     fields = {name: getattr(model, name) for name in type(model).model_fields}
-    changes = {name: _filled(value, value_text) for name, value in fields.items()}
+    changes = {name: filled(value, value_text) for name, value in fields.items()}
     return {name: value for name, value in changes.items() if value is not fields[name]}
 
 
-def filled(text: str, value_text: ValueText) -> str:
-    return str(text.filled(value_text)) if getattr(text, "insertions", ()) else text  # type: ignore[attr-defined]
-
-
-def _filled(value: Any, value_text: ValueText) -> Any:  # noqa: ANN401 - of any field
+def filled(value: Any, value_text: ValueText) -> Any:  # noqa: ANN401 - of any field
     if getattr(value, "insertions", ()):
         return value.filled(value_text)
     if isinstance(value, BaseModel):

@@ -11,7 +11,7 @@ from typing import Any
 from .definition import Survey
 from .pages import fit_page
 from .scopes import expression_context
-from .state import END, SessionState
+from .state import END, Answers, SessionState
 from .types import PageStep
 from .types.choice import OptionsStep
 
@@ -51,9 +51,7 @@ def is_on_route(survey: Survey, state: SessionState, step: str) -> bool:
     return state.current_step in state.answers and step in whole_route(survey, state).steps
 
 
-def reroute(
-    survey: Survey, state: SessionState, changed: str, answers: Mapping[str, Any]
-) -> tuple[Mapping[str, Any], Route]:
+def reroute(survey: Survey, state: SessionState, changed: str, answers: Answers) -> tuple[Answers, Route]:
     """Return the answers that stay after one changed, and their route.
 
     An answer counts once the walk has reached its step. One that is read earlier counts from the start, and leaves if
@@ -103,9 +101,7 @@ def _known_route(state: SessionState) -> tuple[str, ...]:
 
 
 class _Walk:
-    def __init__(
-        self, survey: Survey, state: SessionState, answers: Mapping[str, Any], presumed: Collection[str]
-    ) -> None:
+    def __init__(self, survey: Survey, state: SessionState, answers: Answers, presumed: Collection[str]) -> None:
         self._survey = survey
         self._answers = answers
         self._counting = {step: answers[step] for step in presumed}  # before they are reached

@@ -53,7 +53,7 @@ def value_text(survey: Survey, scope: Scope, at: int) -> ValueText:
 
     def label(step_id: str, value: object) -> str | None:
         found = survey.label(step_id, value)
-        return filled(found, partial(_text, survey, scope)) if found else found
+        return str(filled(found, partial(_text, survey, scope))) if found else found
 
     return partial(_text, survey, scope._replace(labels=label))
 

@@ -63,7 +63,8 @@ class Snapshot:
 
     def filled(self, text: str) -> str:
         """Return a text with values as of the session's last change."""
-        return text if self.survey is None else filled(text, texts_at(self.survey, self._route, self.state.updated_at))
+        survey = self.survey
+        return text if survey is None else str(filled(text, texts_at(survey, self._route, self.state.updated_at)))
 
     def to_full_dict(self, at: int) -> SessionDict:
         state = self.state

@@ -8,6 +8,7 @@ from ..core.session_dicts import Status
 from . import events
 from .events import AnyEvent
 
+Answers = Mapping[str, Any]  # by step, as they are stored
 END = "end"  # the target of rules that complete the survey
 
 
@@ -30,7 +31,7 @@ class SessionState:
     survey_revision: str | None  # None if the survey is unknown
     status: Status
     current_step: str
-    answers: Mapping[str, Any]  # exactly those on the route, in its order
+    answers: Answers  # exactly those on the route, in its order
     step_history: tuple[str, ...]  # the route before the current step, oldest first
     is_audio_mode: bool
     drafts: Mapping[str, Any]  # unsubmitted answers, and answers to steps no longer on the route

@@ -2,11 +2,10 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from .conditions import NO_CONTEXT, Conditions, ExpressionContext, Rules, holds, read_ids
 from .expressions import EvaluationError, Expression, Scope
-from .state import END
+from .state import END, Answers
 
 MAX_READS = 200  # beyond so many, `dependencies` are any
 
@@ -103,9 +102,7 @@ class StepGraph:
     def fixed_first_step(self) -> str | None:
         return None if self.ids[0] in self.conditions.shown else self.ids[0]
 
-    def next_step(
-        self, step: str, answers: Mapping[str, Any], context: ExpressionContext = NO_CONTEXT
-    ) -> tuple[str, bool]:
+    def next_step(self, step: str, answers: Answers, context: ExpressionContext = NO_CONTEXT) -> tuple[str, bool]:
         """Return the next step that is shown, and whether a rule failed to evaluate."""
         conditions = self.conditions
         following, failed = self.following[step], False

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Literal, Self
 
-from .columns import AnswerColumn, AnswerColumns, one_column
-from .step import BaseStep, InvalidAnswer, SampleRequest, Value, newest
+from .columns import AnswerColumn, AnswerColumns, newest, one_column
+from .step import BaseStep, InvalidAnswer, SampleRequest, Value
 
 
 class BooleanStep(BaseStep):

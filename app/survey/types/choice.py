@@ -8,32 +8,18 @@ from typing import Annotated, Any, Literal, Protocol, Self, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from ..texts import OneLine
-from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
-from .step import (
-    BaseStep,
-    Code,
-    Condition,
-    Flag,
-    Image,
-    InvalidAnswer,
-    SampleRequest,
-    StrictModel,
-    Value,
-    is_absent,
-    newest,
-)
+from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue, newest
+from .step import BaseStep, Code, Condition, Flag, Image, InvalidAnswer, SampleRequest, StrictModel, Value, is_absent
 from .text import PHRASES
 
 OptionValue = str | int | float
-
-StoredOption = OptionValue | dict[str, OptionValue]  # A value, or `{"value", "text"}` of an option that takes a text
+StoredOption = OptionValue | dict[str, OptionValue]  # a value, or `{"value", "text"}` of an option that takes a text
 
 T = TypeVar("T")
 
 _BareValue = Annotated[str, Field(min_length=1, max_length=1000)] | int | float
 
 OTHER_LENGTH = 1000  # the most characters of another text
-
 _SAMPLES_WITHOUT_TEXT = 0.2
 
 

@@ -18,8 +18,8 @@ from .choice import (
     other_text,
     values_with_text,
 )
-from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
-from .step import InvalidAnswer, SampleRequest, newest
+from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue, newest
+from .step import InvalidAnswer, SampleRequest
 
 _EXCLUSIVE_SAMPLES = 0.15  # share of samples with an option that excludes the others
 

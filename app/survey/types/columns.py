@@ -3,16 +3,18 @@
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 Cell = str | int | float | bool | datetime.date | datetime.time | None
 
 ColumnKind = Literal[
     "text", "whole", "number", "boolean", "date", "time", "choice", "chosen", "rank", "time_of_day", "datetime", "month"
 ]
-"""A ``time`` is naive UTC; ``chosen`` is 1 if a list's option was chosen, else 0; ``rank`` is 1 for the first option.
+"""A ``time`` is naive UTC; a ``time_of_day``, ``datetime`` (at the participant) or ``month`` is as it was answered.
 
-A ``time_of_day``, ``datetime`` (at the participant) or ``month`` is written as it was answered.
+``chosen`` is 1 or 0 for each option of a list; ``rank`` is 1 for the first option.
 """
 
 TYPED_CELLS: Mapping[ColumnKind, Callable[[str], Cell]] = {
@@ -49,10 +51,7 @@ class AnswerColumn:
 
 
 ToCells = Callable[[Any], Sequence[Cell] | None]
-"""Returns a non-null answer's cells; None if it does not fit.
-
-Older revisions and integrators save answers that the step rejects.
-"""
+"""Returns a non-null answer's cells; None if it does not fit, as one of older revisions or integrators."""
 
 
 class AnswerColumns(NamedTuple):
@@ -60,6 +59,10 @@ class AnswerColumns(NamedTuple):
 
     columns: tuple[AnswerColumn, ...]
     to_cells: ToCells
+
+
+def newest(revisions: Mapping[str, T]) -> T:
+    return next(iter(revisions.values()))
 
 
 def one_column(column: AnswerColumn, *types: type) -> AnswerColumns:

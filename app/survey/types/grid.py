@@ -10,8 +10,8 @@ from ...core.formats import STEP_ID
 from ..texts import OneLine
 from .choice import ChoiceStep, Option, Options, OptionValue, find_option, first_repeated, number_options, require_plain
 from .choices import ChoicesStep
-from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue
-from .step import BaseStep, Code, InvalidAnswer, SampleRequest, StrictModel, Value, is_absent, newest, unknown_fields
+from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue, newest
+from .step import BaseStep, Code, InvalidAnswer, SampleRequest, StrictModel, Value, is_absent, unknown_fields
 
 MAX_ROWS = 200
 

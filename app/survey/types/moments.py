@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from ...core.languages import Month
-from .columns import AnswerColumn, AnswerColumns, Cell, ColumnKind
-from .step import BaseStep, InvalidAnswer, SampleRequest, newest, require_ordered
+from .columns import AnswerColumn, AnswerColumns, Cell, ColumnKind, newest
+from .step import BaseStep, InvalidAnswer, SampleRequest, require_ordered
 
 TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -19,6 +19,8 @@ _Time = Annotated[str | None, Field(json_schema_extra={"pattern": f"^{TIME}$"})]
 _Date = Annotated[str | None, Field(json_schema_extra={"format": "date", "pattern": f"^{DATE}$"})]
 _Datetime = Annotated[str | None, Field(json_schema_extra={"pattern": f"^{DATE}T{TIME}$"})]
 _Month = Annotated[str | None, Field(json_schema_extra={"pattern": f"^{MONTH}$"})]
+
+_MomentType = type[datetime.date] | type[datetime.time]
 
 _DATE_OR_DATETIME = re.compile(f"{DATE}(T{TIME})?")
 
@@ -39,6 +41,7 @@ class MomentStep(BaseStep):
     described: ClassVar[str]  # how an answer is written
     invalid: ClassVar[str]  # the key of a refusal
     kind: ClassVar[ColumnKind]
+    moment_type: ClassVar[_MomentType]
     has_year: ClassVar[bool] = True
     computable = frozenset({"min", "max", "default"})
     value_types = frozenset({str})
@@ -60,7 +63,7 @@ class MomentStep(BaseStep):
     @classmethod
     def parse(cls, text: str) -> object:
         """Return what is written; raise ValueError if it does not exist."""
-        raise NotImplementedError
+        return cls.moment_type.fromisoformat(text)
 
     @classmethod
     def is_real(cls, text: str) -> bool:
@@ -110,10 +113,7 @@ class DateStep(MomentStep):
     described = "a real date, as YYYY-MM-DD"
     invalid = "refusals.must_be_date"
     kind = "date"
-
-    @classmethod
-    def parse(cls, text: str) -> datetime.date:
-        return datetime.date.fromisoformat(text)
+    moment_type = datetime.date
 
     def sample(self, request: SampleRequest) -> object:
         if (self.min or "") < "1950":
@@ -139,13 +139,10 @@ class TimeStep(MomentStep):
     described = "a time from 00:00 to 23:59, as HH:MM"
     invalid = "refusals.must_be_time"
     kind = "time_of_day"
+    moment_type = datetime.time
     has_year = False
     statistics = frozenset({"hours"})
     answering_s = 5.0
-
-    @classmethod
-    def parse(cls, text: str) -> datetime.time:
-        return datetime.time.fromisoformat(text)
 
     def sample(self, request: SampleRequest) -> object:
         return self.within_bounds(_sample_time(request))
@@ -162,11 +159,8 @@ class DatetimeStep(MomentStep):
     described = "a real date and time, as YYYY-MM-DDTHH:MM"
     invalid = "refusals.must_be_datetime"
     kind = "datetime"
+    moment_type = datetime.datetime
     answering_s = 11.0
-
-    @classmethod
-    def parse(cls, text: str) -> datetime.datetime:
-        return datetime.datetime.fromisoformat(text)
 
     def sample(self, request: SampleRequest) -> object:
         day = request.today - datetime.timedelta(days=int(request.random.expovariate(1 / 10)))
@@ -184,6 +178,7 @@ class MonthStep(MomentStep):
     described = "a month, as YYYY-MM"
     invalid = "refusals.must_be_month"
     kind = "month"
+    moment_type = Month
     answering_s = 6.0
 
     def computed_value(self, name: str, value: object) -> Any:  # noqa: ANN401 - of the field's type
@@ -194,8 +189,8 @@ class MonthStep(MomentStep):
         return value[:7] if isinstance(value, str) and _DATE_OR_DATETIME.fullmatch(value) else value
 
     @classmethod
-    def parse(cls, text: str) -> Month:
-        return Month.fromisoformat(f"{text}-01")
+    def parse(cls, text: str) -> object:
+        return super().parse(f"{text}-01")
 
     def sample(self, request: SampleRequest) -> object:
         day = request.today - datetime.timedelta(days=int(request.random.expovariate(1 / 700)))

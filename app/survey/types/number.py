@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from ...core.strict_json import MAX_INTEGER
 from ..texts import OneLine
-from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue, one_column
-from .step import BaseStep, InvalidAnswer, Placeholder, SampleRequest, Value, is_absent, newest, require_ordered
+from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue, newest, one_column
+from .step import BaseStep, InvalidAnswer, Placeholder, SampleRequest, Value, is_absent, require_ordered
 
 _WEIGHT_KG = 76.0  # the mean of samples that can be an adult's weight
 

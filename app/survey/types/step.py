@@ -29,7 +29,6 @@ from .columns import AnswerColumns
 T = TypeVar("T")
 
 DRAFT_LENGTH = 1000  # the most characters of a draft's JSON, where answers are shorter
-
 Value = str | int | float | bool  # an answer, or one item of a list
 
 Statistic = Literal["labels", "numbers", "lengths", "years", "hours", "ranks"]
@@ -294,10 +293,6 @@ class BaseStep(StrictModel):
 
     def _with_null(self, answers: tuple[object, ...]) -> tuple[object, ...]:
         return answers if self.required else (*answers, None)
-
-
-def newest(revisions: Mapping[str, T]) -> T:
-    return next(iter(revisions.values()))
 
 
 def require_ordered(low: Any, high: Any) -> None:  # noqa: ANN401 - two numbers or two dates

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 import re2
 from pydantic import Field, field_validator
 
-from .columns import AnswerColumn, AnswerColumns, one_column
-from .step import BaseStep, InvalidAnswer, Placeholder, SampleRequest, newest
+from .columns import AnswerColumn, AnswerColumns, newest, one_column
+from .step import BaseStep, InvalidAnswer, Placeholder, SampleRequest
 
 _PATTERN_OPTIONS = re2.Options()
 _PATTERN_OPTIONS.log_errors = False  # else also written to stderr
