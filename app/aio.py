@@ -19,7 +19,7 @@ from .errors import NoSuchSession, Overloaded
 from .sessions import SessionStore
 from .settings import Settings
 from .store import HistoryEntry
-from .survey import NOTHING_GIVEN, AnyCommand, Given, SessionKey, Snapshot
+from .survey import AnyCommand, Given, SessionKey, Snapshot
 from .writer import Committed, Rejected, Result
 
 __all__ = [
@@ -69,7 +69,7 @@ class AsyncSessionStore:
         if snapshot is not None:
             return snapshot, True
         command = self.sync.turns.begin(
-            key, is_audio_mode=is_audio_mode, languages=languages, parameters=parameters or NOTHING_GIVEN
+            key, is_audio_mode=is_audio_mode, languages=languages, parameters=parameters or Given()
         )
         return self.sync.turns.begun(key, await self.submit(key, command))
 

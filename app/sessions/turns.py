@@ -26,7 +26,6 @@ from ..errors import (
 from ..observability import metrics
 from ..settings import Settings
 from ..survey import (
-    NOTHING_GIVEN,
     Answered,
     AnyCommand,
     Begin,
@@ -273,8 +272,8 @@ class SessionTurns:
             return None
         return self.begun(key, self._writer.submit(key, self.begin(key, **new)))
 
-    def _begin(self, key: SessionKey, *, parameters: Given = NOTHING_GIVEN, **new: Any) -> Begin:  # noqa: ANN401
-        accepted = accept_parameters(self._queries.catalogue.survey(key.survey_id).parameters, parameters)
+    def _begin(self, key: SessionKey, *, parameters: Given | None = None, **new: Any) -> Begin:  # noqa: ANN401
+        accepted = accept_parameters(self._queries.catalogue.survey(key.survey_id).parameters, parameters or Given())
         return Begin(at=self._queries.clock(), parameters=accepted, **new)
 
     def _queue_begin(

@@ -43,15 +43,7 @@ from .events import (
 from .flow import decide, expires_at, status_at
 from .markdown import MarkdownText
 from .pages import answer_fields
-from .parameters import (
-    NOTHING_GIVEN,
-    Given,
-    Parameter,
-    ParameterSource,
-    accept_invitation,
-    accept_parameters,
-    parse_parameters,
-)
+from .parameters import Given, Parameter, ParameterSource, accept_invitation, accept_parameters, parse_parameters
 from .resolve import described_step, resolve_at
 from .scopes import route_scope, with_filled_heading
 from .snapshot import SessionKey, Snapshot
@@ -59,7 +51,6 @@ from .state import END, SessionContext, SessionState, apply, fold
 
 __all__ = [
     "END",
-    "NOTHING_GIVEN",
     "Answer",
     "Answered",
     "AnyCommand",

@@ -40,7 +40,6 @@ def _is_free(name: str) -> str:
 
 ParameterName = Annotated[Name, AfterValidator(_is_free)]
 
-
 _IN_LANGUAGES = ("title", "description", "parameters", "steps", "end")  # fields with texts
 
 

@@ -18,7 +18,6 @@ RESERVED = frozenset({"survey", "is_audio", "lang", "token"})
 """Names of query parameters that the page and the socket read themselves."""
 
 MAX_PARAMETERS = 100
-
 MAX_INVITATION_BYTES = 1000  # size limit of an invitation's parameters as JSON: they are part of its link
 
 ParameterSource = Literal["url", "invitation", "api"]
@@ -33,9 +32,6 @@ class Given(NamedTuple):
     url: Mapping[str, Sequence[str]] = {}  # all values of each name in the address
     invitation: Mapping[str, Any] = {}  # signed into the link
     api: Mapping[str, Any] = {}  # sent by an integrator, whatever the parameters come from otherwise
-
-
-NOTHING_GIVEN = Given()
 
 
 class Parameter(StrictModel):

@@ -10,7 +10,6 @@ from .state import END, Answers
 MAX_READS = 200  # beyond so many, `dependencies` are any
 
 _Edges = Mapping[str, Collection[str]]
-
 _ANY = None  # in place of a step: any; a set for each step would be quadratic
 
 

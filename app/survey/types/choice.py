@@ -107,6 +107,10 @@ class OptionsStep(BaseStep):
     def others(self) -> frozenset[OptionValue]:
         return frozenset(option.value for option in self.options if option.other)
 
+    @classmethod
+    def values_with_text(cls, revisions: Mapping[str, Self]) -> frozenset[OptionValue]:
+        return frozenset[OptionValue]().union(*(step.others for step in revisions.values()))
+
     def accepts_draft(self, value: object) -> bool:
         chosen = value if isinstance(value, list) else [value]
         are_options = len(chosen) <= len(self.options) and all(map(self._is_option, chosen))
@@ -186,10 +190,10 @@ class ChoiceStep(OptionsStep):
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        coded = number_options(revisions, CODES)
+        coded = code_options(revisions, CODES)
         prompt = newest(revisions).prompt
         column = AnswerColumn(kind="choice", label=prompt, coded=tuple(coded.values()))
-        others = [coded[value] for value in coded if value in values_with_text(revisions.values())]
+        others = [coded[value] for value in coded if value in cls.values_with_text(revisions)]
         label = f"{prompt}: {', '.join(option.label for option in others)}"
         texts = (AnswerColumn(kind="text", label=label, suffix="_other"),) if others else ()
         return AnswerColumns((column, *texts), partial(_to_cells, coded, has_texts=bool(texts)))
@@ -205,10 +209,6 @@ def _to_cells(codes: Mapping[Any, CodedValue], value: object, *, has_texts: bool
 def require_plain(options: Iterable[Option], whose: str) -> None:
     if any(option.show_if or option.other or option.exclusive or option.fixed for option in options):
         raise ValueError(f"`show_if`, `other`, `exclusive` and `fixed` are not for the options of a {whose}")
-
-
-def values_with_text(steps: Iterable[OptionsStep]) -> frozenset[OptionValue]:
-    return frozenset[OptionValue]().union(*(step.others for step in steps))
 
 
 def chosen_value(item: Any) -> Any:  # noqa: ANN401 - any JSON
@@ -236,7 +236,7 @@ class WithOptions(Protocol):
     def options(self) -> tuple[Option, ...]: ...
 
 
-def number_options(revisions: Mapping[str, WithOptions], codes: range) -> dict[OptionValue, CodedValue]:
+def code_options(revisions: Mapping[str, WithOptions], codes: range) -> dict[OptionValue, CodedValue]:
     """Return all revisions' options by value, in the newest's order.
 
     Whole values within ``codes`` are the codes; otherwise numbered from the oldest revision on, so that codes stay.

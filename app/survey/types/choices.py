@@ -7,17 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .choice import (
-    Display,
-    OptionsStep,
-    OptionValue,
-    StoredOption,
-    chosen_value,
-    find_option,
-    number_options,
-    other_text,
-    values_with_text,
-)
+from .choice import Display, OptionsStep, OptionValue, StoredOption, chosen_value, code_options, find_option, other_text
 from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue, newest
 from .step import InvalidAnswer, SampleRequest
 
@@ -105,8 +95,8 @@ class ChoicesStep(OptionsStep):
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        coded = number_options(revisions, range(CODES.stop))  # a negative code would make an odd name
-        with_text = values_with_text(revisions.values())
+        coded = code_options(revisions, range(CODES.stop))  # a negative code would make an odd name
+        with_text = cls.values_with_text(revisions)
         prompt = newest(revisions).prompt
         columns: list[AnswerColumn] = []
         for option in coded.values():
@@ -168,7 +158,7 @@ class RankingStep(OptionsStep):
 
     @classmethod
     def columns(cls, revisions: Mapping[str, Self]) -> AnswerColumns:
-        coded = number_options(revisions, range(CODES.stop))
+        coded = code_options(revisions, range(CODES.stop))
         prompt = newest(revisions).prompt
         columns = tuple(
             AnswerColumn(kind="rank", label=f"{prompt}: {option.label}", suffix=f"_{option.code}", option=option)

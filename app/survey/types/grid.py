@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from ...core.formats import STEP_ID
 from ..texts import OneLine
-from .choice import ChoiceStep, Option, Options, OptionValue, find_option, first_repeated, number_options, require_plain
+from .choice import ChoiceStep, Option, Options, OptionValue, code_options, find_option, first_repeated, require_plain
 from .choices import ChoicesStep
 from .columns import CODES, AnswerColumn, AnswerColumns, Cell, CodedValue, newest
 from .step import BaseStep, Code, InvalidAnswer, SampleRequest, StrictModel, Value, is_absent, unknown_fields
@@ -128,7 +128,7 @@ class GridStep(BaseStep):
         step = newest(revisions)
         rows = {row.id: row for one in reversed(list(revisions.values())) for row in one.rows}
         multiple = any(one.multiple for one in revisions.values())
-        coded = number_options(revisions, CODES)
+        coded = code_options(revisions, CODES)
         options = tuple(coded.values())
         columns = []
         for row in rows.values():

@@ -21,11 +21,9 @@ _Datetime = Annotated[str | None, Field(json_schema_extra={"pattern": f"^{DATE}T
 _Month = Annotated[str | None, Field(json_schema_extra={"pattern": f"^{MONTH}$"})]
 
 _MomentType = type[datetime.date] | type[datetime.time]
-
 _DATE_OR_DATETIME = re.compile(f"{DATE}(T{TIME})?")
 
 _ADULT_YEARS = (18.0, 95.0)
-
 _FIRST_YEAR = "1000"
 """Earlier ones are two digits of a year, such as 0085 for 1985, unless the step's ``min`` is earlier too."""
 
