@@ -1,4 +1,4 @@
-"""A survey as its file defines it; one that is parsed is never checked again."""
+"""A survey as its file defines it; only the package ``checks`` refuses wrong files."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -283,7 +283,7 @@ class Survey(StrictModel):
 
 
 def parse_definition(definition: str, name: str) -> Survey:
-    """Return the survey of a stored definition, which every later release loads, or raise SurveyFileError."""
+    """Return the survey of a stored definition, whose expressions are not checked, or raise SurveyFileError."""
     try:
         survey = parse_structure(definition)
     except InvalidJson as error:
