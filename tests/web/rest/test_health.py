@@ -220,5 +220,5 @@ def test_database_servers_have_no_disk_check(app: App, monkeypatch: pytest.Monke
     """PostgreSQL and MariaDB monitor their own; only a journal is on this machine."""
     monkeypatch.setattr(app.store, "sqlite_path", None)
     assert "disk" in readiness(app).checks
-    monkeypatch.setattr(app.store.erasure, "_journal", None)
+    monkeypatch.setattr(app.store.erasure, "journal", None)
     assert "disk" not in readiness(app).checks
