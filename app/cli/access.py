@@ -14,7 +14,7 @@ from ..errors import InvalidInput, NotFound
 from ..operations.integrity import verify_audit_log
 from ..operations.maintenance import purge_audit_log
 from ..survey import Survey, accept_invitation, parse_parameters
-from .group import Days, DefaultGroup, Time, audit, commands, credentials, require_known_survey, require_survey, store
+from .group import CommandGroup, Days, Time, audit, commands, credentials, require_known_survey, require_survey, store
 from .output import PAGE_SIZE, Columns, pairs, print_json, print_records, progress, read_pages
 
 api_keys = commands.add_group("api-keys", "API keys, for programs and for signing in to the dashboard.")
@@ -197,7 +197,15 @@ def revoke_invitations(survey: str, user_id: str) -> None:
     click.echo(f"All links and tokens of {user_id} in {survey} are revoked.")
 
 
-audit_commands = DefaultGroup("audit", "list", help="The audit log: who read, exported or erased what.")
+class _AuditGroup(CommandGroup):
+    """Runs ``list`` if no command is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        is_named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        return super().parse_args(ctx, args if is_named else ["list", *args])
+
+
+audit_commands = _AuditGroup("audit", help="The audit log: who read, exported or erased what.")
 commands.add_command(audit_commands)
 
 

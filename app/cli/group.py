@@ -70,18 +70,6 @@ class CommandGroup(AppGroup):
         return group
 
 
-class DefaultGroup(CommandGroup):
-    """Runs one of its commands if none is named."""
-
-    def __init__(self, name: str, default: str, **options: Any) -> None:  # noqa: ANN401 - click's options
-        super().__init__(name, **options)
-        self._default = default
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        is_named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
-        return super().parse_args(ctx, args if is_named else [self._default, *args])
-
-
 commands = CommandGroup("stepkeep")  # each module adds its own
 
 
