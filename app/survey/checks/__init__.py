@@ -1,4 +1,4 @@
-"""Check a survey file: all findings at once, each with its place."""
+"""Check a survey file: all findings at once, with their places."""
 
 from .answers import ValueFacts, ValueKind, value_facts
 from .check import FindMore, check_survey, file_error, parse_survey

@@ -24,7 +24,7 @@ FindMore = Callable[[Mapping[str, Any]], Iterable[tuple[Path, str]]]
 def check_survey(
     text: str, file: str, find_more: FindMore = lambda _data: ()
 ) -> tuple[Survey | None, tuple[Finding, ...]]:
-    """Return the survey, None if there is an error, and all findings in the order of the file."""
+    """Return the survey, None if there is an error, and all findings in order."""
     try:
         document = read_document(text, file)
     except InvalidText as error:

@@ -27,7 +27,7 @@ def impossible_comparisons(comparisons: Iterable[tuple[Possible, Possible]], fin
 
 
 def _can_be_equal(one: Alternative, other: Alternative) -> bool:
-    """If in doubt, and for a null that is written, they can be equal."""
+    """Return True if in doubt, and for a null that is written."""
     kinds, others = types((one,)), types((other,))
     if kinds is None or others is None or _is_null(one) or _is_null(other):
         return True

@@ -27,7 +27,7 @@ class Costs:
     def problem(self, expression: Expression, place: Place) -> str | None:
         """Return what is wrong if an expression is the first that exceeds the steps of one command.
 
-        As steps and texts can be many, theirs are not counted once the budget of the file is used up.
+        Those of steps and texts, which can be many, are not counted once the budget of the file is used up.
         """
         kind, step = place.evaluated_with
         left = self._left.get((kind, step), MAX_STEPS_OF_COMMAND)

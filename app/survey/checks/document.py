@@ -49,7 +49,7 @@ class Document:
         return found if isinstance(found, list) else []
 
     def ids(self, path: Path) -> Iterator[tuple[int, str]]:
-        """Yield the index and the id of each item of a list that has one."""
+        """Yield the index and the id of each item that has one."""
         for index, item in enumerate(self.items(path)):
             if isinstance(item, dict) and isinstance(item.get("id"), str):
                 yield index, item["id"]
@@ -139,9 +139,8 @@ def _read_json(text: str) -> Document:
 
 
 def _compose(text: str) -> yaml.Node | None:
-    """YAML can read most of JSON; tabs can't be within strings."""
     try:
-        return yaml.compose(text.replace("\t", " "), yaml.SafeLoader)
+        return yaml.compose(text.replace("\t", " "), yaml.SafeLoader)  # JSON has no tabs within strings
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
 
@@ -159,7 +158,7 @@ def _find(node: yaml.Node | None, place: str) -> tuple[int, int]:
 
 
 def _parts(node: yaml.Node | None) -> dict[str, str | int]:
-    """Return the keys, longest first, or the indexes, by how a place writes them."""
+    """Return the keys, longest first, or the indexes, as a place writes them."""
     if isinstance(node, yaml.MappingNode):
         keys = sorted((str(key.value) for key, _ in node.value), key=len, reverse=True)
         return {f".{key}": key for key in keys}

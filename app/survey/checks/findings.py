@@ -79,7 +79,7 @@ class Findings:
         return nearest(name, names)
 
     def sorted(self) -> tuple[Finding, ...]:
-        """Of many return the first errors, and how many more there are."""
+        """Return the first errors of many, and how many more findings there are."""
         ordered = sorted(self._found, key=_POSITION)
         if len(ordered) <= MAX_SHOWN:
             return tuple(ordered)

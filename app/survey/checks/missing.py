@@ -1,4 +1,4 @@
-"""Which answers may be missing where a text inserts them, and which options where a step is shown."""
+"""Which answers, parameters and options may be missing where a survey needs them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,8 +24,7 @@ class TextPlace:
     Attributes:
         index: of the step; that behind the last one is the end.
         conditions, others: those that hold there, and those that do not.
-        failed: the check that is false there.
-        checked: the step or field that has this check.
+        failed, checked: the check that is false there, and its step or field.
     """
 
     index: int
@@ -85,7 +84,7 @@ class MissingAnswers:
     _found: dict[tuple[str, TextPlace], str | None] = field(default_factory=dict)
 
     def find(self, expression: Expression, place: TextPlace) -> str | None:
-        """Return nothing where too many answers play a part."""
+        """Return what may be missing; None too where too many answers play a part."""
         key = (expression.source, place)
         if key not in self._found:
             self._found[key] = self._find(expression, place)
@@ -189,7 +188,7 @@ class MissingAnswers:
     def _ways(
         self, index: int, relevant: _Relevant, near: Sequence[object], place: TextPlace
     ) -> tuple[Mapping[str, object] | None, ...]:
-        """Include None if the step may be passed by others that play no part."""
+        """Return None too if the step may be passed by others that play no part."""
         names = [name for name in self.valid.ids if name in relevant.answers[index]]
         steps = [self.valid.steps[name] for name in names]
         values = [(*(samples_near(one, near) or (None,)), *((None,) * _is_optional(one))) for one in steps]
@@ -242,9 +241,8 @@ class MissingAnswers:
         return [self._condition(source) for source in sources if source is not None]
 
     def _condition(self, source: str) -> Expression:
-        """A condition that is wrong counts as one that always holds."""
         if source not in self._conditions:
-            expression = compile_expression("true", self.names)
+            expression = compile_expression("true", self.names)  # if the condition is wrong
             with suppress(InvalidExpression):
                 found = with_reads_of_values(compile_expression(source, self.names), self.valid.values)
                 expression = found if self.valid.have_all_of(found) else expression

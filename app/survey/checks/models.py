@@ -19,7 +19,7 @@ Model = type[BaseModel]
 def correct_names(document: Document, findings: Findings) -> tuple[Document, Mapping[Path, Model]]:
     """Add unknown fields and types; return the document without them, and the models of its mappings by path.
 
-    A name that is meant replaces the unknown one, so that mistakes behind it are found too.
+    Names that are meant replace unknown ones, so that mistakes behind them are found.
     """
     names = _Names(document, findings)
     data = names.correct((), document.data, Survey)

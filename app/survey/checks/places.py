@@ -23,7 +23,7 @@ class Place:
     Attributes:
         step: None outside of steps, and where the step is wrong.
         value: which value of the survey it computes.
-        offset: of the expression in the text that inserts its value.
+        offset: of the expression in its text.
         before: the path at which the answers end that may decide how the step is shown.
     """
 
@@ -74,7 +74,7 @@ def step_indexes(document: Document) -> dict[str, int]:
 
 
 def answer_places(document: Document) -> dict[str, Path]:
-    """Return the path of each step or field that has an answer of its own."""
+    """Return the paths of steps and fields with an answer of their own."""
     places: dict[str, Path] = {}
     for step_id, index in step_indexes(document).items():
         path: Path = ("steps", index)
@@ -97,7 +97,7 @@ def names_in(document: Document) -> Names:
 def expression_places(
     document: Document, models: Mapping[Path, Model], right: Mapping[Path, BaseStep]
 ) -> Iterator[Place]:
-    """Yield the places of values, then of steps and fields, of endings, and of insertions."""
+    """Yield the places of values first, which other expressions read."""
     for name in names_of(document, "values"):
         for path, source in conditions_at(document, ("values", name)):
             yield Place(path=path, source=source, value=name)

@@ -1,4 +1,4 @@
-"""Where steps lead: to each other and to the end, and which ones their rules jump over."""
+"""Where steps lead, and which steps their rules jump over."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

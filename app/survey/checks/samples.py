@@ -1,4 +1,4 @@
-"""What expressions of a survey file are evaluated on: its valid parts, and samples of answers and parameters."""
+"""What expressions of a survey file are evaluated on."""
 
 import datetime
 import itertools

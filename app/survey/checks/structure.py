@@ -153,7 +153,7 @@ class _Messages:
 
 
 def _is_consequence(path: Path, error: ErrorDetails, by_path: Mapping[Path, object]) -> bool:
-    """A list whose items are wrong counts as empty."""
+    # A list whose items are wrong counts as empty.
     return error["type"] == "too_short" and any(other[: len(path)] == path != other for other in by_path)
 
 

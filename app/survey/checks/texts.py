@@ -24,7 +24,7 @@ _LONGEST_EXAMPLE = 80
 
 
 def check_translations(document: Document, models: Mapping[Path, Model], findings: Findings) -> None:
-    """Add one warning for all texts of a step that lack the same languages, and one for all in an unknown language."""
+    """Warn once of all texts of a step that lack the same languages, and of all in an unknown language."""
     languages = document.languages
     if not languages:
         return
@@ -48,8 +48,7 @@ def check_translations(document: Document, models: Mapping[Path, Model], finding
 
 
 def _lacking(path: Path, text: object, languages: tuple[str, ...]) -> tuple[str, ...]:
-    """A unit is the same in all languages; no page shows parameters."""
-    is_shared = path[-1] == "unit" or path[0] == "parameters"
+    is_shared = path[-1] == "unit" or path[0] == "parameters"  # which no page shows
     if isinstance(text, str) and not is_shared and _has_words(text):
         return languages[1:]
     if not isinstance(text, dict) or not text:
@@ -132,7 +131,7 @@ def insertable_texts(document: Document, models: Mapping[Path, Model]) -> Iterat
 
 
 def _texts(document: Document, models: Mapping[Path, Model]) -> Iterator[Path]:
-    """Yield the path of each text that can have several languages, then of each option whose value is its label."""
+    """Yield each text that can have several languages, then each option whose value is its label."""
     for path, model in models.items():
         for name in document.at(path):
             if name in model.model_fields and is_text_field(model.model_fields[name]):

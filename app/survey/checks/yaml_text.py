@@ -79,7 +79,7 @@ _MESSAGES = (
 
 @dataclass(eq=False)
 class InvalidText(Exception):
-    """A text is not YAML or JSON, or is not plain data."""
+    """A text is no YAML, JSON or plain data."""
 
     message: str
     line: int = 1

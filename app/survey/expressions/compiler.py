@@ -58,7 +58,7 @@ class Names:
 
 @dataclass(slots=True)
 class Reads:
-    """The variables, and the members of maps, that an expression reads; None for all members."""
+    """What an expression reads; None for all members of a map."""
 
     variables: set[str] = field(default_factory=set)
     members: dict[str, set[str] | None] = field(default_factory=dict)

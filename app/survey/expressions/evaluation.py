@@ -119,13 +119,12 @@ def has_field(operand: Evaluate, field: str) -> Evaluate:
 
 
 def indexed(operand: Evaluate, number: float) -> Evaluate:
-    """The operand is a list, or a map with numbers as keys."""
     index = int(number)
 
     def evaluate(frame: Frame) -> Any:  # noqa: ANN401 - any value
         collection = operand(frame)
         if type(collection) is not list:
-            return _found(frame, collection, number)
+            return _found(frame, collection, number)  # of a map with numbers as keys
         if index < len(collection):
             return collection[index]
         raise EvaluationError("the list is shorter")
@@ -166,11 +165,11 @@ def compared(operand: Evaluate, constant: object, *, is_equal: bool) -> Evaluate
 
 
 def logic(operands: list[Evaluate], *, decisive: bool) -> Evaluate:
-    """``&&`` is false if any side is, ``||`` true: even if another side fails."""
     return lambda frame: _decided(frame, operands, decisive=decisive)
 
 
 def _decided(frame: Frame, operands: Iterable[Evaluate], *, decisive: bool) -> bool:
+    """Return whether one operand is decisive, even if another fails: false for ``&&``, true for ``||``."""
     failure = None
     for operand in operands:
         try:

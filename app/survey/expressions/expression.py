@@ -13,7 +13,7 @@ from .values import EvaluationError, to_json, type_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expression:
-    """One compiled expression; no ``tree`` if it does not compile, no ``step_ids`` if it reads all answers."""
+    """One compiled expression, without ``tree`` if it does not compile, or ``step_ids`` if it reads all answers."""
 
     source: str
     tree: Node | None = None
@@ -30,7 +30,7 @@ class Expression:
         return self.reads_only(frozenset())
 
     def reads_only(self, step_ids: Collection[str]) -> bool:
-        """Return whether the value depends on no more than these answers, and ``answer``."""
+        """Return whether only these answers, and ``answer``, decide the value."""
         others = (self.reads_time, self.parameter_names, self.value_names)
         return self.step_ids is not None and self.step_ids <= set(step_ids) and not any(others)
 

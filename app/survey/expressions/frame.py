@@ -33,7 +33,7 @@ class Scope(NamedTuple):
 
 @dataclass(slots=True)
 class StepBudget:
-    """The steps that are left to several evaluations together."""
+    """Steps that are left to several evaluations."""
 
     left: int
 
@@ -61,7 +61,7 @@ def spend(frame: Frame, steps: int) -> None:
 
 
 def length(value: Any) -> int:  # noqa: ANN401 - any value
-    """Return the steps that it takes to read a value without its items."""
+    """Return the steps to read a value without its items."""
     kind = type(value)
     if kind in {str, bytes}:
         return len(value) // _CHARACTERS_OF_A_STEP
@@ -69,7 +69,7 @@ def length(value: Any) -> int:  # noqa: ANN401 - any value
 
 
 def weight(frame: Frame, value: Any) -> int:  # noqa: ANN401 - any value
-    """Return the steps that it takes to read a value with all its items, at most one more than are left."""
+    """Return the steps to read a value with all its items, at most one more than are left."""
     steps, pending = 0, [value]
     while pending:
         one = pending.pop()

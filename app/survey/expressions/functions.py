@@ -33,7 +33,7 @@ class Function:
     """A function of values.
 
     Attributes:
-        counts: how many arguments it takes, with the target of a method.
+        counts: of arguments, the target of a method included.
         reads_all: whether the time of a call depends on the length of its values.
     """
 

@@ -26,14 +26,14 @@ _Outcome = Possible | EvaluationError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inferred:
-    """What an expression can be, or why it always fails, and the two sides of its comparisons."""
+    """What an expression can be, and the two sides of its comparisons."""
 
     outcome: _Outcome
     comparisons: tuple[tuple[Possible, Possible], ...]
 
 
 def infer(tree: Node, member: Members, own: Possible, budget: StepBudget | None = None) -> Inferred:
-    """Take the steps from a budget; once it is used up, a part can be anything."""
+    """Take the steps from a budget, after which a part can be anything."""
     inference = _Inference(member, StepBudget(MAX_STEPS) if budget is None else budget)
     outcome = inference.attempt(tree, {"answer": own, "today": (TODAY,), "now": (NOW,)})
     return Inferred(outcome=outcome, comparisons=tuple(inference.comparisons))

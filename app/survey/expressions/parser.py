@@ -42,7 +42,6 @@ _BINARY: tuple[frozenset[str], ...] = (_RELATIONS, frozenset("+-"), frozenset("*
 
 @lru_cache(maxsize=1024)  # the checks of a file compile the same expressions as its survey, with other names
 def parse(source: str) -> Node:
-    """Raise InvalidExpression if a text is too long, too deep, or not CEL."""
     if len(source) > MAX_LENGTH:
         raise InvalidExpression(f"the expression has {len(source)} characters; at most {MAX_LENGTH} are allowed")
     tree = _Parser(source).parse()

@@ -31,7 +31,7 @@ class PartialExpression:
 
 
 def divide(expression: Expression, names: Names, unknown: frozenset[str]) -> PartialExpression:
-    """Only the other engine knows the answers to the steps ``unknown``."""
+    """Return an expression in pieces; another engine knows the answers to ``unknown``."""
     if expression.tree is None or expression.step_ids is None:
         return PartialExpression((expression.source,))
     pieces = tuple(_Writer(names, unknown).write(expression.tree, frozenset()))

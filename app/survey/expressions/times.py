@@ -20,8 +20,8 @@ _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9
 
 
 def age(birth: object, on: object) -> float:
-    """The birthday of 29 February is 1 March in other years."""
     (born, _), (day, _) = _date(birth), _date(on)
+    # The birthday of 29 February is 1 March in other years.
     return float(day.year - born.year - ((day.month, day.day) < (born.month, born.day)))
 
 
@@ -38,7 +38,6 @@ def add_days(date: object, count: object) -> str:
 
 
 def add_months(date: object, count: object) -> str:
-    """The last day of a shorter month: 31 January, 28 February."""
     return _months_later(date, _whole(count))
 
 
@@ -51,7 +50,7 @@ def _months_later(date: object, count: int) -> str:
     year, month = divmod(day.year * 12 + day.month - 1 + count, 12)
     if not datetime.MINYEAR <= year <= datetime.MAXYEAR:
         raise EvaluationError("the date is out of range")
-    last = calendar.monthrange(year, month + 1)[1]
+    last = calendar.monthrange(year, month + 1)[1]  # 28 February, a month after 31 January
     return datetime.date(year, month + 1, min(day.day, last)).isoformat() + time
 
 
