@@ -91,17 +91,11 @@ def samples_near(step: BaseStep, near: Iterable[object] = ()) -> tuple[object, .
     return tuple({(type(value), str(value)): value for value in found}.values())
 
 
-def _constants(conditions: Iterable[Expression]) -> Iterator[object]:
-    for condition in conditions:
-        for node in nodes(condition.tree) if condition.tree is not None else ():
-            if isinstance(node, Literal):
-                yield node.value
-
-
 def constants_near(conditions: Iterable[Expression]) -> Iterator[object]:
     """Yield the constants of expressions, and what is beside and between them."""
+    parts = (node for condition in conditions if condition.tree is not None for node in nodes(condition.tree))
     numbers = set()
-    for one in _constants(conditions):
+    for one in (node.value for node in parts if isinstance(node, Literal)):
         if type(one) is float:
             numbers |= {one, -one}
         elif isinstance(one, str):

@@ -123,8 +123,11 @@ class _Compiler:
                 return evaluation.negated(self.compile(operand, bound))
             case Unary(_, operand):
                 return evaluation.inverted(self.compile(operand, bound))
+            case Binary(first, (("==" | "!=" as operator, Literal(constant)),)):
+                return evaluation.compared(self.compile(first, bound), constant, is_equal=operator == "==")
             case Binary(first, rest):
-                return self._binary(first, rest, bound)
+                left = self.compile(first, bound)
+                return evaluation.chained(left, [(operator, self.compile(one, bound)) for operator, one in rest])
             case Logic(operator, operands):
                 return evaluation.logic(self._all(operands, bound), decisive=operator == "||")
             case Conditional(cases, otherwise):
@@ -187,14 +190,6 @@ class _Compiler:
         names = self.reads.members.setdefault(mapping, set())
         if names is not None:
             names.add(name)
-
-    def _binary(self, first: Node, rest: tuple[tuple[str, Node], ...], bound: tuple[str, ...]) -> Evaluate:
-        left = self.compile(first, bound)
-        match rest:
-            case (("==" | "!=" as operator, Literal(constant)),):
-                return evaluation.compared(left, constant, is_equal=operator == "==")
-            case _:
-                return evaluation.chained(left, [(operator, self.compile(one, bound)) for operator, one in rest])
 
     def _call(self, node: Call, bound: tuple[str, ...]) -> Evaluate:
         name = node.function

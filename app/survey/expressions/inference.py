@@ -142,7 +142,8 @@ class _Inference:
 
     def _loop(self, node: Loop, bound: _Bound) -> Possible:
         (collection,) = self._all([node.operand], bound)
-        items = _keys(collection) or _items(collection, f"a {_type_name(collection)} is not a list")
+        keys = tuple(map(constant, _fields(collection)))
+        items = keys or _items(collection, f"a {_type_name(collection)} is not a list")
         may_be_empty = any(one.is_any or [] in one.samples for one in collection)
         named = tuple(one if one.source is None else replace(one, name=node.variable) for one in items)
         body = self._attempts(node.body, {**bound, node.variable: named})
@@ -162,10 +163,6 @@ def _fields(outcome: _Outcome) -> Mapping[str, Possible]:
     if isinstance(outcome, EvaluationError) or len(outcome) > 1:
         return {}
     return outcome[0].fields or {}
-
-
-def _keys(collection: Possible) -> Possible:
-    return tuple(map(constant, _fields(collection)))
 
 
 def _value(outcome: _Outcome) -> Possible:

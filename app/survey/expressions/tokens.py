@@ -86,9 +86,8 @@ def number(token: Token) -> Literal:
 
 
 def string(token: Token) -> str | bytes:
-    prefix = re.match("[a-zA-Z]*", token.text)
-    letters = prefix.group().lower() if prefix is not None else ""
-    text = token.text[len(letters) :]
+    text = token.text.lstrip("bBrR")
+    letters = token.text.removesuffix(text).lower()
     width = 3 if text[:3] in {'"""', "'''"} else 1
     text = text[width:-width]
     is_bytes = "b" in letters
