@@ -71,18 +71,12 @@ def possible_answer(step: BaseStep, name: str) -> Alternative:
     elif values:
         one = Alternative(samples=values, is_exact=True)
     else:
-        one = Alternative(
-            samples=[sample for samples in SAMPLES.values() for sample in samples if step.has_form(sample)]
-        )
+        one = Alternative(samples=[one for samples in SAMPLES.values() for one in samples if step.has_form(one)])
     if not step.is_list:
         return replace(one, source=step, name=name)
     item = replace(one, source=step, name=f"an item of {name}")
-    return replace(list_of((item,), may_be_empty=_can_be_empty(step)), source=step, name=name)
-
-
-def _can_be_empty(step: BaseStep) -> bool:
     is_fixed = not step.computed and all(option.show_if is None for option in getattr(step, "options", ()))
-    return step.accepts([]) or not is_fixed
+    return replace(list_of((item,), may_be_empty=not is_fixed or step.accepts([])), source=step, name=name)
 
 
 def value_facts(survey: Survey) -> dict[str, ValueFacts]:

@@ -49,7 +49,8 @@ def _is_null(one: Alternative) -> bool:
 def _problem(one: Alternative, other: Alternative, findings: Findings) -> str | None:
     if other.fields is not None or (one.source is None and (other.source is not None or one.is_exact)):
         one, other = other, one
-    step, value = one.source, _value(other)
+    constant = other.samples[0] if other.is_exact and other.source is None else None
+    step, value = one.source, constant if isinstance(constant, Scalar) else None
     never = f"{one.name or _noun(one)} is never {_noun(other) if value is None else _show(value)}"
     if one.fields is not None and one.name:
         return f"{never}: it has several answers, such as {one.name}.{next(iter(one.fields))}"
@@ -72,11 +73,6 @@ def _meant(value: Scalar, known: Iterable[object], findings: Findings) -> str:
     texts = [one for one in known if isinstance(one, str)]
     meant = findings.nearest(value, texts) if isinstance(value, str) else None
     return "" if meant is None else f"; did you mean {_show(meant)}?"
-
-
-def _value(one: Alternative) -> Scalar | None:
-    value = one.samples[0] if one.is_exact and one.source is None else None
-    return value if isinstance(value, Scalar) else None
 
 
 def _noun(one: Alternative) -> str:

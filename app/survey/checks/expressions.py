@@ -127,7 +127,8 @@ class _Problems:
         if place.before is not None and expression.step_ids is None:
             yield "must name the answers that it reads, such as answers.a"
             return
-        if place.is_before_answers and (expression.step_ids != frozenset() or expression.value_names):
+        reads_answers = expression.step_ids != frozenset() or expression.value_names
+        if place.path[0] in {"title", "description"} and reads_answers:
             yield f"answers and values are not known before the first question; {_EARLY}"
             return
         too_late = [*(self._later_values(place, expression)), *(self._later(place, expression))]

@@ -43,10 +43,6 @@ class Place:
         return self.field is None and self.value is None and self.offset is None
 
     @property
-    def is_before_answers(self) -> bool:
-        return self.path[0] in {"title", "description"}
-
-    @property
     def evaluated_with(self) -> tuple[str, object]:
         """Return what one command evaluates together, and for which step or text."""
         if self.value is not None:

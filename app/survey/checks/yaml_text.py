@@ -20,10 +20,6 @@ def _integer(text: str) -> int:
     return int(text[2:], {"0o": 8, "0x": 16}[text[:2]]) if text[:2] in {"0o", "0x"} else int(text)
 
 
-def _float(text: str) -> float:
-    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-
-
 # https://yaml.org/spec/1.2.2/#103-core-schema: pattern, first characters, and value.
 _SCALARS: dict[str, tuple[re.Pattern[str], str, Callable[[str], object]]] = {
     "null": (re.compile(r"~|null|Null|NULL|"), "~nN", lambda _text: None),
@@ -32,7 +28,7 @@ _SCALARS: dict[str, tuple[re.Pattern[str], str, Callable[[str], object]]] = {
     "float": (
         re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"),
         "-+.0123456789",
-        _float,
+        lambda text: float(text.lower().replace(".inf", "inf").replace(".nan", "nan")),
     ),
 }
 

@@ -101,14 +101,10 @@ def _of_search(frame: Frame, item: object, collection: Any) -> int:  # noqa: ANN
     return 0 if type(item) is str else length(collection)
 
 
-def _of_sum(_frame: Frame, left: object, right: object) -> int:
-    return length(left) + length(right)
-
-
 OPERATOR_STEPS: Mapping[str, Callable[[Frame, Any, Any], int]] = {
     "==": _of_comparison,
     "!=": _of_comparison,
     "in": _of_search,
-    "+": _of_sum,
+    "+": lambda _frame, left, right: length(left) + length(right),
 }
 """The steps of operators that read more than one value, before they are applied."""

@@ -109,15 +109,11 @@ def _to_string(value: object) -> str:
             except UnicodeDecodeError:
                 raise EvaluationError("the bytes are not UTF-8") from None
         case datetime.datetime():
-            return times.timestamp_text(value)
+            return value.isoformat().replace("+00:00", "Z")
         case datetime.timedelta():
-            return times.duration_text(value)
+            return f"{value.total_seconds():f}".rstrip("0").rstrip(".") + "s"
         case _:
             raise EvaluationError(f"a {type_name(value)} has no text")
-
-
-def _to_bytes(value: object) -> bytes:
-    return value if type(value) is bytes else _text(value).encode()
 
 
 def _to_bool(value: object) -> bool:
@@ -146,7 +142,7 @@ STANDARD: Mapping[str, Function] = {
     "uint": Function(_to_whole(0, 2.0**64)),
     "double": Function(_to_double),
     "string": Function(_to_string),
-    "bytes": Function(_to_bytes),
+    "bytes": Function(lambda value: value if type(value) is bytes else _text(value).encode()),
     "bool": Function(_to_bool),
     "timestamp": Function(times.timestamp),
     "duration": Function(times.duration),

@@ -98,15 +98,6 @@ def duration(value: object) -> datetime.timedelta:
     return -length if match[1] == "-" else length
 
 
-def timestamp_text(value: datetime.datetime) -> str:
-    return value.isoformat().replace("+00:00", "Z")
-
-
-def duration_text(value: datetime.timedelta) -> str:
-    seconds = value.total_seconds()
-    return f"{seconds:f}".rstrip("0").rstrip(".") + "s"
-
-
 def _zone(name: object) -> datetime.tzinfo:
     match = _OFFSET.fullmatch(name) if isinstance(name, str) else None
     try:
