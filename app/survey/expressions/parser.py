@@ -1,6 +1,8 @@
 """CEL's grammar (https://github.com/cel-expr/cel-spec/blob/master/doc/langdef.md)."""
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import TypeVar
 
 from .nodes import (
     Binary,
@@ -20,6 +22,8 @@ from .nodes import (
     check_depth,
 )
 from .tokens import HINTS, Token, number, string, tokens
+
+T = TypeVar("T")
 
 MAX_LENGTH = 2000
 """Characters of one expression."""
@@ -150,7 +154,7 @@ class _Parser:
         self._next()
         if not self._takes("("):
             return Select(operand, token.text)
-        arguments = self._sequence(")")
+        arguments = self._sequence(")", self._expression)
         return _loop(token.text, operand, arguments) if token.text in LOOPS else Call(token.text, operand, arguments)
 
     def _primary(self) -> Node:
@@ -166,9 +170,9 @@ class _Parser:
             self._expect(")")
             return node
         if self._takes("["):
-            return ListOf(self._sequence("]"))
+            return ListOf(self._sequence("]", self._expression))
         if self._takes("{"):
-            return MapOf(self._entries())
+            return MapOf(self._sequence("}", self._entry))
         raise self._unexpected()
 
     def _name(self) -> Node:
@@ -181,15 +185,13 @@ class _Parser:
         self._next()
         if not self._takes("("):
             return Name(name)
-        arguments = self._sequence(")")
-        if name == "has":
-            return _has(arguments)
-        return Call(name, None, arguments)
+        arguments = self._sequence(")", self._expression)
+        return _has(arguments) if name == "has" else Call(name, None, arguments)
 
-    def _sequence(self, closing: str) -> tuple[Node, ...]:
-        items: list[Node] = []
+    def _sequence(self, closing: str, read: Callable[[], T]) -> tuple[T, ...]:
+        items: list[T] = []
         while not self._takes(closing):
-            items.append(self._expression())
+            items.append(read())
             if self._takes(closing):
                 break
             self._expect(",")
@@ -197,16 +199,10 @@ class _Parser:
                 raise self._unexpected()
         return tuple(items)
 
-    def _entries(self) -> tuple[tuple[Node, Node], ...]:
-        entries = []
-        while not self._takes("}"):
-            key = self._expression()
-            self._expect(":")
-            entries.append((key, self._expression()))
-            if self._takes("}"):
-                break
-            self._expect(",")
-        return tuple(entries)
+    def _entry(self) -> tuple[Node, Node]:
+        key = self._expression()
+        self._expect(":")
+        return key, self._expression()
 
 
 def _loop(macro: str, operand: Node, arguments: tuple[Node, ...]) -> Node:
