@@ -145,7 +145,7 @@ class _Problems:
         if too_late or impossible or (place.has_answer and place.step is None):
             return
         whole = with_reads_of_values(expression, self.valid.values)
-        reason = failure(whole, inferred.outcome, place.field, place.step, self.valid, is_condition=place.is_condition)
+        reason = failure(whole, inferred.outcome, place, self.valid)
         if reason is not None:
             hint = calculation(expression.tree, place.field, place.step, self.valid.steps)
             yield f"this never has a value, whatever the answers are: {reason}{hint}"

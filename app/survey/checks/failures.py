@@ -7,31 +7,24 @@ from pydantic import ValidationError
 
 from ..expressions import Alternative, EvaluationError, Expression, Possible, type_name, types, whole_number
 from ..types import BaseStep
+from .places import Place
 from .samples import MAX_ASSIGNMENTS, ValidParts, combinations
 from .unusable import default_problem
 
 _WORDS = {"double": "number", "string": "text", "null_type": "null value", "bool": "boolean"}
 
 
-def failure(
-    expression: Expression,
-    outcome: Possible | EvaluationError,
-    field: str | None,
-    own: BaseStep | None,
-    valid: ValidParts,
-    *,
-    is_condition: bool = True,
-) -> str | None:
+def failure(expression: Expression, outcome: Possible | EvaluationError, place: Place, valid: ValidParts) -> str | None:
     """Return why an expression fails for all answers; None if it does not, or if that is not known."""
     if isinstance(outcome, EvaluationError):
         return _in_words(str(outcome))
-    if field is None:
-        reason = _of_results(outcome) if is_condition else None
-    elif own is None:
+    if place.field is None:
+        reason = _of_results(outcome) if place.is_condition else None
+    elif place.step is None:
         return None
     else:
-        reason = _of_values(outcome, field, own)
-    return reason or _of_all_answers(expression, field, own, valid, is_condition=is_condition)
+        reason = _of_values(outcome, place.field, place.step)
+    return reason or _of_all_answers(expression, place, valid)
 
 
 def _of_results(outcome: Possible) -> str | None:
@@ -58,10 +51,8 @@ def _can_fit(one: Alternative, field: str, own: BaseStep) -> bool:
     return any(sample is None or _fits(sample, field, own) for sample in one.samples)
 
 
-def _of_all_answers(
-    expression: Expression, field: str | None, own: BaseStep | None, valid: ValidParts, *, is_condition: bool
-) -> str | None:
-    reason = None
+def _of_all_answers(expression: Expression, place: Place, valid: ValidParts) -> str | None:
+    reason, field, own = None, place.field, place.step
     is_open = expression.reads_time or expression.parameter_names or not valid.have_all_of(expression)
     for answers in () if is_open else _all_answers(expression, own, valid):
         if valid.budget.left <= 0:
@@ -69,7 +60,7 @@ def _of_all_answers(
         answer = None if own is None else answers.get(own.id)
         scope = valid.scope(answers, answer=answer, parameters={}, now=None)
         try:
-            value = (expression.holds if is_condition else expression.value)(scope, valid.budget)
+            value = (expression.holds if place.is_condition else expression.value)(scope, valid.budget)
         except EvaluationError as error:
             reason = _in_words(str(error))
             continue
@@ -97,9 +88,9 @@ def _all_answers(expression: Expression, own: BaseStep | None, valid: ValidParts
 
 def _answers_of(step: BaseStep | None) -> tuple[object, ...]:
     answers = None if step is None else step.possible_answers()
-    return tuple(
-        answer for answer in answers or () if answer is not None or (step is not None and not step.takes_answer)
-    )
+    if step is None or answers is None:
+        return ()
+    return tuple(answer for answer in answers if answer is not None or not step.takes_answer)
 
 
 def _fits(value: object, field: str, step: BaseStep) -> bool:

@@ -116,6 +116,7 @@ class MissingAnswers:
         return _is_optional(asked) or has_condition or self._can_be_avoided(index, place)
 
     def _can_be_avoided(self, index: int, place: TextPlace) -> bool:
+        # At its own place, a step has an answer only where a check of it has failed.
         return place.failed is None if index == place.index else self.jumps.can_avoid(index, place.index)
 
     def _has_value(self, expression: Expression, given: _Given) -> bool:

@@ -2,9 +2,9 @@
 
 from .compiler import FUNCTIONS, Names
 from .expression import Expression, branches, compile_expression, without_value
-from .frame import MAX_STEPS, SCOPE, Frame, Scope, StepBudget
+from .frame import SCOPE, Frame, Scope, StepBudget
 from .functions import OF_LISTS
-from .inference import Members, infer
+from .inference import infer
 from .nodes import Binary, Call, Index, InvalidExpression, Literal, Loop, Name, Node, Select, nodes
 from .parser import MAX_LENGTH, RESERVED_WORDS
 from .partial import PartialExpression, divide
@@ -15,7 +15,6 @@ __all__ = [
     "ANY",
     "FUNCTIONS",
     "MAX_LENGTH",
-    "MAX_STEPS",
     "OF_LISTS",
     "RESERVED_WORDS",
     "SAMPLES",
@@ -30,7 +29,6 @@ __all__ = [
     "InvalidExpression",
     "Literal",
     "Loop",
-    "Members",
     "Name",
     "Names",
     "Node",

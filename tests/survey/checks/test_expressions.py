@@ -7,6 +7,7 @@ import pytest
 from app.survey.checks import check_survey
 from app.survey.checks.failures import failure
 from app.survey.checks.missing import hides_all_options
+from app.survey.checks.places import Place
 from app.survey.checks.samples import ValidParts
 from app.survey.expressions import ANY, Names, StepBudget, compile_expression
 
@@ -289,10 +290,11 @@ def test_computed_fields_read_earlier_answers_only() -> None:
 def test_samples_are_not_tried_when_the_steps_of_the_file_are_used_up() -> None:
     """Else a file of a thousand long loops would occupy the server; what was not tried is no finding."""
     expression = compile_expression('size("") == 0 ? 1 / 0 == 1 : true', Names(answers=frozenset()))
+    place = Place(path=("end", 0, "when"), source=expression.source)
     valid = ValidParts(steps={}, ids=(), budget=StepBudget(15))
-    assert failure(expression, (ANY,), None, None, valid) == "division by zero"
+    assert failure(expression, (ANY,), place, valid) == "division by zero"
     assert valid.budget.left < 0
-    assert failure(expression, (ANY,), None, None, valid) is None
+    assert failure(expression, (ANY,), place, valid) is None
     assert not hides_all_options([expression], (), bool, valid)
     assert hides_all_options([expression], (), bool, replace(valid, budget=StepBudget(1000)))
 
