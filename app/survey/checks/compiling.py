@@ -17,7 +17,6 @@ _UNKNOWN_MEMBER = re.compile(r"(answers|parameters|values)\.(\w+) names a \w+ th
 _MEMBERS = ("answers", "parameters", "values")
 
 _CONSTANTS = {"True": "true", "False": "false", "None": "null", "NULL": "null", "undefined": "null"}
-"""Of other languages."""
 
 
 class Compiler:

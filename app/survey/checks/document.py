@@ -13,7 +13,6 @@ from ...errors import InvalidJson
 from .yaml_text import InvalidText, Refusal, position_of, read_yaml, start_of
 
 Path = tuple[str | int, ...]
-"""Keys and indexes that lead to a part of the document."""
 
 _WORD = re.compile(r"\S+")
 

@@ -16,7 +16,6 @@ from .models import Model
 _SINGLE_BRACES = re.compile(r"(?<!\{)\{ *((?:answers|parameters|values)\.\w[^{}]*)\}(?!\})")
 
 _WITHOUT_WORDS = re.compile(r"[\d\W_]*")
-"""Needs no translation."""
 
 _SHOWN = 4
 

@@ -37,7 +37,6 @@ _OTHER_NAMES = {
     "min": "minimum", "max": "maximum", "len": "size", "length": "size",
     "avg": "mean", "average": "mean", "str": "string",
 }  # fmt: skip
-"""Of functions in other languages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

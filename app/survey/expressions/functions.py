@@ -153,7 +153,6 @@ STANDARD: Mapping[str, Function] = {
         for name, getter in times.GETTERS.items()
     },
 }
-"""CEL's own."""
 
 
 def _present(items: object) -> list[Any]:
@@ -224,7 +223,6 @@ SURVEY: Mapping[str, Function] = {
     "add_months": Function(times.add_months, (2,)),
     "add_years": Function(times.add_years, (2,)),
 }
-"""Beside CEL's, and beside those that see their arguments unevaluated."""
 
 OF_LISTS = frozenset({"sum", "mean", "minimum", "maximum", "count"})
 """Functions of one list, which authors call with several values."""

@@ -18,7 +18,6 @@ from .values import OPERATORS, EvaluationError, item_at, type_name
 _UNARY = {"-": evaluation.negated(lambda frame: frame), "!": evaluation.inverted(lambda frame: frame)}
 
 Members = Callable[[str, str], Possible]
-"""Returns what a member of ``answers``, ``parameters`` or ``values`` can be."""
 
 _Bound = Mapping[str, Possible]
 _Outcome = Possible | EvaluationError

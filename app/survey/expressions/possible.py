@@ -67,7 +67,6 @@ TYPED: Mapping[type, Alternative] = {
     kind: Alternative(samples=samples, is_exact=len(samples) == 1 and kind is not bytes and kind is not TypeValue)
     for kind, samples in SAMPLES.items()
 }
-"""Any value of a type."""
 
 
 TODAY = Alternative(samples=("2026-01-15",))

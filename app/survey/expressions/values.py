@@ -14,7 +14,6 @@ from ...core.strict_json import MAX_INTEGER
 
 _ORDERED = frozenset({float, str, bool, bytes, datetime.datetime, datetime.timedelta})
 SCALARS = frozenset({float, str, bool, type(None)})
-"""What JSON and expressions have in common."""
 
 
 class EvaluationError(Exception):
