@@ -32,21 +32,21 @@ class Filters:
         _ = self._period  # parses the times
 
     @cached_property
-    def _period(self) -> tuple[float, float] | None:
+    def _period(self) -> tuple[float, float]:
         """Microseconds since 1970 UTC; the end is exclusive."""
-        if self.since is None and self.until is None:
-            return None
-        since = -math.inf if self.since is None else parse_timestamp(self.since, "The parameter since")
-        return since, math.inf if self.until is None else parse_timestamp(
-            self.until, "The parameter until", ends_day=True
-        )
+        since, until = -math.inf, math.inf
+        if self.since is not None:
+            since = parse_timestamp(self.since, "The parameter since")
+        if self.until is not None:
+            until = parse_timestamp(self.until, "The parameter until", ends_day=True)
+        return since, until
 
     def matches(self, row: "statistics.SessionRow") -> bool:
         if self.revision not in (None, row.revision) or self.mode not in (None, row.mode):
             return False
         if self.status not in (None, row.status):
             return False
-        if self._period is None:
-            return True
+        if row.started_at is None:
+            return self.since is None and self.until is None
         since, until = self._period
-        return row.started_at is not None and since <= row.started_at < until
+        return since <= row.started_at < until

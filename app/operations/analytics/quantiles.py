@@ -1,6 +1,5 @@
 """Samples, and their quantiles and bins."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -8,8 +7,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...core.strict_json import MAX_INTEGER
-
-MEDIAN, P90 = 50, 90
 
 BINS = 10  # whole numbers in a smaller range have one each
 _US = 1_000_000
@@ -32,7 +29,7 @@ def ratio(part: float, whole: float) -> float | None:
 def seconds(samples: Samples) -> dict[str, Any]:
     """Return statistics in seconds of microseconds."""
     values = _concatenate(samples)
-    median, p90 = _quantiles(values / _US, (MEDIAN, P90), digits=3)
+    median, p90 = _median_and_p90(values / _US, digits=3)
     return {"count": len(values), "median": median, "p90": p90}
 
 
@@ -40,7 +37,7 @@ def lengths(samples: Samples) -> dict[str, Any] | None:
     values = _concatenate(samples)
     if not len(values):
         return None
-    median, p90 = _quantiles(values, (MEDIAN, P90), digits=1)
+    median, p90 = _median_and_p90(values, digits=1)
     return {"median": median, "p90": p90, "max": int(values.max())}
 
 
@@ -72,10 +69,10 @@ def _bins(values: NDArray[Any], low: float, high: float, scale: float) -> list[d
     ]
 
 
-def _quantiles(values: NDArray[Any], percents: Sequence[int], *, digits: int) -> list[float | None]:
+def _median_and_p90(values: NDArray[Any], *, digits: int) -> list[float | None]:
     if not len(values):
-        return [None] * len(percents)
-    return [round(float(value), digits) for value in np.percentile(values, percents)]
+        return [None, None]
+    return [round(float(value), digits) for value in np.percentile(values, (50, 90))]
 
 
 def _json_number(number: Any) -> int | float:  # noqa: ANN401 - a NumPy scalar

@@ -1,10 +1,9 @@
 """Expiry, retention, key rotation, and their schedule."""
 
-from .audit_log import purge_audit_log
 from .expiry import ExpiryResult, expire
 from .key_rotation import rotate_keys
 from .purge_archive import PurgeArchive
-from .retention import purge
+from .retention import purge, purge_audit_log
 from .scheduler import MaintenanceScheduler
 
 __all__ = [

@@ -96,14 +96,11 @@ class Dispatcher(ForkAware):
             try:
                 self._poll()
                 is_logged = False
-            except StepkeepError as error:
+            except Exception as error:  # must not end the thread
                 self._drop_waiting()
-                if not is_logged:
+                if not is_logged and isinstance(error, StepkeepError):
                     log.warning("the outbox is unavailable; webhooks wait: %s", error)
-                is_logged = True
-            except Exception:  # must not end the thread
-                self._drop_waiting()
-                if not is_logged:
+                elif not is_logged:
                     log.exception("internal error; webhooks wait")
                 is_logged = True
         self._finish()
