@@ -86,11 +86,11 @@ class Document:
         for depth in range(len(path)):
             found = self._child_node(node, path[: depth + 1])
             if found is None:
-                return _start(node)
+                return start_of(node)
             key, node = found
         if offset is not None and isinstance(node, yaml.ScalarNode):
             return self._within(node, offset)
-        return _start(key if is_key and key is not None else node)
+        return start_of(key if is_key and key is not None else node)
 
     def _child_node(self, node: yaml.Node | None, path: Path) -> tuple[yaml.Node | None, yaml.Node] | None:
         return _child_node(node, self.renamed.get(path, path[-1]))
@@ -107,10 +107,10 @@ class Document:
         start, end = node.start_mark.index, node.end_mark.index
         word, before = _WORD.match(node.value, offset), node.value[:offset]
         if word is None:
-            return _start(node)
+            return start_of(node)
         found = [match.start() for match in re.finditer(re.escape(word[0]), self.text[start:end])]
         if len(found) != node.value.count(word[0]):
-            return _start(node)
+            return start_of(node)
         return position_of(self.text, start + found[before.count(word[0])])
 
 
@@ -152,7 +152,7 @@ def _find(node: yaml.Node | None, place: str) -> tuple[int, int]:
         word = next(filter(rest.startswith, parts), None)
         found = None if word is None else _child_node(node, parts[word])
         if word is None or found is None:
-            return _start(node)
+            return start_of(node)
         node, rest = found[1], rest.removeprefix(word)
 
 
@@ -170,7 +170,3 @@ def _child_node(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node | No
     if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
         return None, node.value[part]
     return None
-
-
-def _start(node: yaml.Node | None) -> tuple[int, int]:
-    return (1, 1) if node is None else start_of(node)

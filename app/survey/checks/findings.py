@@ -76,7 +76,9 @@ class Findings:
         if self._suggestions == 0:
             return None
         self._suggestions -= 1
-        return nearest(name, names)
+        by_lower_case = {one.lower(): one for one in names}
+        close = difflib.get_close_matches(name.lower(), list(by_lower_case), n=1)
+        return by_lower_case[close[0]] if close else None
 
     def sorted(self) -> tuple[Finding, ...]:
         """Return the first errors of many, and how many more findings there are."""
@@ -87,9 +89,3 @@ class Findings:
         shown, others = by_level[:MAX_SHOWN], by_level[MAX_SHOWN:]
         more = dataclasses.replace(others[0], step_id=None, message=f"and {len(others)} more findings")
         return (*sorted(shown, key=_POSITION), more)
-
-
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    by_lower_case = {one.lower(): one for one in names}
-    close = difflib.get_close_matches(name.lower(), list(by_lower_case), n=1)
-    return by_lower_case[close[0]] if close else None

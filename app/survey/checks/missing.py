@@ -62,6 +62,10 @@ class _Given(NamedTuple):
         mapping, _, name = written.partition(".")
         return (self.answers if mapping == "answers" else self.parameters), name
 
+    def value(self, written: str) -> object:
+        mapping, name = self.member(written)
+        return mapping[name]
+
 
 @dataclass(frozen=True, slots=True)
 class _Relevant:
@@ -100,7 +104,7 @@ class MissingAnswers:
         for given in () if relevant is None else self._routes_to(relevant, place):
             if self.valid.budget.left <= 0:
                 return None
-            absent = [written for written in missing if _value(given, written) is None]
+            absent = [written for written in missing if given.value(written) is None]
             is_empty = absent and not self._has_value(expression, given)
             if is_empty and any(self._has_value(expression, filled) for filled in self._filled(given, absent)):
                 return absent[0]
@@ -249,11 +253,6 @@ class MissingAnswers:
                 expression = found if self.valid.have_all_of(found) else expression
             self._conditions[source] = expression
         return self._conditions[source]
-
-
-def _value(given: _Given, written: str) -> object:
-    mapping, name = given.member(written)
-    return mapping[name]
 
 
 def _own_names(asked: BaseStep | None) -> Sequence[str]:

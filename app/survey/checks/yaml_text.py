@@ -237,9 +237,9 @@ def _parts(node: yaml.Node) -> list[yaml.Node]:
     return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
-def start_of(node: yaml.Node) -> tuple[int, int]:
+def start_of(node: yaml.Node | None) -> tuple[int, int]:
     """Return the line and column, from 1."""
-    return node.start_mark.line + 1, node.start_mark.column + 1
+    return (1, 1) if node is None else (node.start_mark.line + 1, node.start_mark.column + 1)
 
 
 def position_of(text: str, index: int) -> tuple[int, int]:
