@@ -179,7 +179,7 @@ LOCK_WAIT_S = 30
 
 @contextmanager
 def translate_errors(table: Table | None = None) -> Iterator[None]:
-    """Raise DatabaseRefused if the data caused an error, else DatabaseUnavailable, without values."""
+    """Raise DatabaseRefused if the data caused an error, else DatabaseUnavailable; messages contain no values."""
     try:
         yield
     except SQLAlchemyError as error:

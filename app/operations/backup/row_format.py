@@ -61,7 +61,7 @@ def portable_time(value: object) -> object:
 
 
 class ChecksummedRows:
-    """Validates, counts and hashes rows, or raises BackupBroken without values."""
+    """Validates, counts and hashes rows; messages of BackupBroken contain no values."""
 
     def __init__(self, table: Table, on_row: Callable[[], None] = lambda: None) -> None:
         self._name = table.name

@@ -38,7 +38,7 @@ _Places = dict[_GroupId, tuple[int, ToCells]]  # first column's index, and conve
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column(AnswerColumn):
-    """A column; a parameter's steps are the parameter as a step."""
+    """A column; a parameter is in ``steps`` too, as a step."""
 
     name: str
     steps: StepRevisions = field(default_factory=dict)

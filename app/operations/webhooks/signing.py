@@ -62,7 +62,7 @@ def message_headers(keys: Sequence[Secret], message_id: str, at: int, body: byte
 
 
 def message_id(delivery: Delivery) -> str:
-    """Return the same ``webhook-id`` for each attempt, also after a restore."""
+    """Return the same ``webhook-id`` for each attempt, also in a restored database."""
     parts = (delivery.webhook_id, *delivery.key, delivery.version, delivery.event, delivery.occurred_at)
     return f"msg_{hashlib.blake2b(orjson.dumps(parts), digest_size=16).hexdigest()}"
 
