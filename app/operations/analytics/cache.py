@@ -37,7 +37,7 @@ def summarize(
 
 
 class SummaryCache:
-    """Computes one summary at a time, to leave the machine to turns; at most ``max_waiting`` callers wait. Thread-safe."""
+    """Computes one summary at a time, to leave the machine to turns; ``max_waiting`` callers may wait. Thread-safe."""
 
     def __init__(self, store: SessionStore, max_waiting: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
