@@ -1,6 +1,7 @@
 """Every link between the documents leads somewhere, and the index has every page."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,18 @@ def test_index_names_every_page() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_named_source_files_exist(page: Path) -> None:
-    """A file of the repository that a document names between backticks is there."""
-    named = set(re.findall(r"`((?:app|tests|benchmarks|deploy|alembic)/[\w./-]+\.\w+)`", page.read_text()))
+    """A file or folder of the repository that a document names between backticks is there."""
+    named = set(re.findall(r"`((?:app|tests|benchmarks|bundle|deploy|examples|alembic)/[\w./-]*)`", page.read_text()))
     assert not sorted(path for path in named if not (ROOT / path).exists())
+
+
+@cache
+def _tests() -> frozenset[str]:
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    return frozenset(name for source in sources for name in re.findall(r"\bdef (test_\w+)", source))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_named_tests_exist(page: Path) -> None:
+    """A test that a document names between backticks is there."""
+    assert not set(re.findall(r"`(test_\w+)`", page.read_text())) - _tests()
