@@ -164,7 +164,7 @@ def report(measurements: list[Measurement]) -> str:
 def main() -> None:
     """Measure on each available database; print and write the page."""
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
-    gc.freeze()  # as gunicorn.conf.py does
+    gc.freeze()  # as app/serve/gunicorn_config.py does
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     measurements = []
     with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from benchmarks.contestant import Contestant
 
 GARBAGE_THRESHOLDS = (10_000, 20, 20)
-"""As gunicorn.conf.py sets them for the server; the same for every contestant."""
+"""As app/serve/gunicorn_config.py sets them for the server; the same for every contestant."""
 
 
 def serve(contestant: Contestant, answers: TextIO) -> None:
