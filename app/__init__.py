@@ -4,10 +4,10 @@ The packages, from the interfaces down to the core; imports go this way only (``
 
 =================  ================================================================================================
 ``__main__``       the command ``stepkeep``
-``serve/``         starts the server: ``python -m app.serve``
+``serve/``         starts the server: ``python -m app.serve``; gunicorn's configuration
 ``flask``          a Flask extension: Stepkeep in an existing application
 ``testing``        pytest fixtures for programs that use Stepkeep
-``web/``           REST, the WebSocket, and the pages
+``web/``           REST, the WebSocket, the pages, and the preview of a survey file
 ``cli/``           the operator's commands
 ``client/``        the Python client of the WebSocket; independent of the server
 ``operations/``    backup, export, statistics, webhooks, maintenance, integrity checks, privacy, demo data
@@ -22,7 +22,7 @@ The packages, from the interfaces down to the core; imports go this way only (``
 ``observability/`` metrics, traces, log lines
 ``settings``       every setting
 ``survey/``        the pure core: surveys, step types, commands, events, and what a command does to a session
-``core/``          small mechanisms: JSON, timestamps, files, deadlines
+``core/``          small mechanisms: JSON, timestamps, files, deadlines, and the server's own texts
 ``errors``         every error
 =================  ================================================================================================
 
