@@ -75,7 +75,8 @@ class Assets:
         if asset.compressed is not None:
             response.vary.add("Accept-Encoding")
             if is_compressed:
-                encode(response, asset.compressed)
+                set_gzip_body(response, asset.compressed)
+        # A page of an earlier or a later release gets the current file, and asks for it each time.
         is_current = versioned is not None and versioned["version"] == release.version
         response.headers["Cache-Control"] = _A_YEAR if is_current else "no-cache"
         response.set_etag(f"{asset.digest}-gzip" if is_compressed else asset.digest)
@@ -123,6 +124,6 @@ def accepts_gzip() -> bool:
     return flask.request.accept_encodings["gzip"] > 0
 
 
-def encode(response: Response, compressed: bytes) -> None:
+def set_gzip_body(response: Response, compressed: bytes) -> None:
     response.set_data(compressed)
     response.headers["Content-Encoding"] = "gzip"

@@ -8,7 +8,7 @@ import flask
 import flask_cors
 
 from ..settings import Settings
-from .assets import MIN_COMPRESSED_BYTES, accepts_gzip, encode
+from .assets import MIN_COMPRESSED_BYTES, accepts_gzip, set_gzip_body
 from .context import authenticator, store
 from .request_origin import allowed_origins, frame_ancestors
 
@@ -33,12 +33,15 @@ HSTS = "max-age=63072000; includeSubDomains"  # two years, as preload lists requ
 
 
 def forbid_compression() -> None:
-    """Leave a response with a secret as it is: its size could reveal it (BREACH, https://www.breachattack.com)."""
+    """Leave the response as it is, since it has a secret or repeats text of the request.
+
+    The compressed size tells an attacker who can add text about the rest (BREACH, https://www.breachattack.com).
+    """
     flask.g.is_incompressible = True
 
 
 def compress(response: flask.Response) -> flask.Response:
-    """Leave streams as they are, and bodies with an ETag, which names their bytes."""
+    """Compress a page or JSON; leave streams as they are, and bodies with an ETag, which names their bytes."""
     request = flask.request
     is_whole = request.method == "GET" and response.status_code == http.HTTPStatus.OK and not response.is_streamed
     if not is_whole or response.mimetype not in _COMPRESSED_TYPES or flask.g.get("is_incompressible"):
@@ -47,7 +50,7 @@ def compress(response: flask.Response) -> flask.Response:
         return response
     response.vary.add("Accept-Encoding")
     if accepts_gzip() and len(body := response.get_data()) >= MIN_COMPRESSED_BYTES:
-        encode(response, gzip.compress(body, _COMPRESSION_LEVEL, mtime=0))
+        set_gzip_body(response, gzip.compress(body, _COMPRESSION_LEVEL, mtime=0))
     return response
 
 
