@@ -1,4 +1,7 @@
-"""Authentication of requests, before any session is read: a refusal does not show whether one exists."""
+"""Authentication of requests, before any session is read: a refusal does not show whether one exists.
+
+Invalid credentials are refused rather than treated as anonymous.
+"""
 
 import hashlib
 import threading
@@ -106,6 +109,7 @@ class Authenticator:
         self.resume_cookies.set(response, key.survey_id, self.new_token(key, renewed))
 
     def new_token(self, key: SessionKey, renewed: Participant | None = None) -> str:
+        """Return a token that renews a participant's, or else grants access."""
         if renewed is None:
             return self.credentials.issue_token(key)[0]
         return self.credentials.issue_token(key, granted_at=renewed.granted_at, parameters=renewed.parameters)[0]
@@ -146,7 +150,7 @@ class Authenticator:
 
 
 class MetricsKeyCache:
-    """Valid API keys, for metrics without the database. Safe from any thread."""
+    """Valid API keys, for metrics without the database, unless expired or revoked. Safe from any thread."""
 
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator

@@ -1,4 +1,4 @@
-"""Authorization and audit of the request's principal, before a body or a session is read."""
+"""Authorization and audit of a request, before its body or a session is read."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -30,6 +30,7 @@ from .rest.openapi.parameters import SURVEY
 
 
 def authorize_session(user_id: str, scope: Scope, action: Action | None = None, *, own: bool = False) -> SessionKey:
+    """Return the session's key, or raise; without an action, the caller audits it."""
     survey_id = SURVEY.value()
     key = store().queries.key(user_id, survey_id)
     principal = authenticator().principal(key)
@@ -71,7 +72,7 @@ def authorize_all(scope: Scope, action: Action) -> None:
 def authorize_some(
     scope: Scope, action: Action | None, survey_id: str | None = None, **detail: str | int
 ) -> frozenset[str] | None:
-    """Return the surveys to which the principal may do this, None for all."""
+    """Return the surveys to which the principal may do this, None for all; raise if there is none."""
     principal = authenticator().principal()
     surveys = require_some_scope(principal, scope)
     if survey_id is not None:
@@ -92,6 +93,7 @@ def given_parameters(principal: Principal | None, api: Mapping[str, Any] | None 
 
 
 def acquire_own_read(key: SessionKey) -> ExitStack:
+    """Return a participant's slot, to be closed with the response."""
     if not isinstance(flask.g.get("principal"), Participant):
         return ExitStack()
     return app_context().export_slots.acquire_own(f"{key.survey_id}/{key.user_id}", client_address())
@@ -103,6 +105,7 @@ def count_saved(size_bytes: int) -> None:
 
 
 def admit_new_participant() -> None:
+    """Raise Unauthorized, StorageLow or RateLimited unless a public survey may admit another participant."""
     host = authenticator().host
     if host is not None and host.has_participants:
         raise Unauthorized
@@ -114,12 +117,13 @@ def admit_new_participant() -> None:
 
 
 def audit(principal: Principal, action: Action, key: SessionKey | None, **detail: str | int) -> None:
-    """Record an integrator's act before it is done, and never an answer."""
+    """Record an integrator's act, which must not be done if this fails; details never have answers."""
     if isinstance(principal, Integrator):
         store().audit_log.record(audit_name(principal), action, key, detail)
 
 
 def may_see_internals(*scopes: Scope, cached_only: bool = False) -> bool:
+    """Return whether development mode or one of the scopes allows it; never raise."""
     if authenticator().is_development:
         return True
     if "Authorization" not in flask.request.headers and not flask.request.cookies:
@@ -139,6 +143,6 @@ def _only_key(principal: Principal, key: SessionKey) -> SessionKey:
 
 
 def require_internals(scope: Scope) -> None:
-    """Raise unless it is allowed; works without the database."""
+    """Raise unless development mode or the scope allows it; works without the database."""
     if not authenticator().is_development:
         require_scope(app_context().metrics_keys.principal(), scope)

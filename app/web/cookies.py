@@ -36,7 +36,7 @@ class Cookie:
         self._is_secure = settings.environment != "development"
         self._attributes: dict[str, Any] = {"secure": self._is_secure, "httponly": True, "samesite": samesite}
         if samesite == "None":
-            self._attributes["partitioned"] = True
+            self._attributes["partitioned"] = True  # only in frames of the same site
 
     @property
     def name(self) -> str:
@@ -72,6 +72,7 @@ class ResumeCookies:
         return Cookie(self._store.settings, f"stepkeep.{survey_id}", "Lax", self._age_s)
 
     def embedded(self, survey_id: str) -> Cookie:
+        # Of the page in a frame of another site, where browsers send no other cookie.
         return Cookie(self._store.settings, f"stepkeep-embedded.{survey_id}", "None", self._age_s, "embed/")
 
     def set(self, response: Response, survey_id: str, token: str) -> None:

@@ -1,6 +1,6 @@
 """The login of the Flask application that Stepkeep is mounted in: its user is the participant.
 
-Requests of other sites' pages, which may have the user's cookie, have no user, except a link to a page.
+Pages of other sites may send the user's cookie too: their requests have no user, except a link to a page.
 """
 
 from collections.abc import Callable
@@ -21,14 +21,14 @@ HOST_USER = "stepkeep.user"  # key of the WSGI environment
 class HostUser:
     """The user of one request."""
 
-    participant: str | None = None
+    participant: str | None = None  # not signed in
     opens_dashboard: bool = False
     login_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostLogin:
-    """The application's functions; see :class:`app.flask.Stepkeep`."""
+    """The application's functions, called in its own request context; see :class:`app.flask.Stepkeep`."""
 
     participant: Callable[[], object] | None = None
     dashboard: Callable[[], bool] | None = None

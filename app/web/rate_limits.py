@@ -71,6 +71,7 @@ class RateLimits:
         self._refusals: dict[tuple[Rate, str], tuple[float, RateLimited]] = {}
 
     def count(self, rate: Rate, subject: str, cost: int = 1) -> None:
+        """Raise RateLimited if the rate is exceeded; the excess is not counted."""
         if self._is_enabled and not self._is_within(rate, subject, cost):
             code = "too_many_participants" if rate.endswith("_participants") else "rate_limited"
             raise RateLimited(min(60, self._rates[rate].get_expiry()), _PROBLEMS.get(rate, "Too many requests"), code)
@@ -97,7 +98,10 @@ class RateLimits:
 
     @contextmanager
     def counting_failures(self, address: str) -> Iterator[None]:
-        """Count an Unauthorized as the address's failure, and no valid credential: a hospital may share one address."""
+        """Count an Unauthorized as the address's failure, or raise RateLimited in its place.
+
+        Valid credentials are never refused: a whole hospital may share one address.
+        """
         try:
             yield
         except Unauthorized:
@@ -256,7 +260,7 @@ class ExportSlots:
 
 
 class Throttle:
-    """Whether something is due again. Safe from any thread."""
+    """Whether something is due again; forgets all when full. Safe from any thread."""
 
     def __init__(self, every_us: int, clock: Callable[[], int], limit: int = 1000) -> None:
         self._every_us = every_us

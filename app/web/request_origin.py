@@ -1,4 +1,4 @@
-"""Where a request comes from: the client's address and languages, and the page that sent it."""
+"""What a request says about its sender: address, languages, and the page that sent it."""
 
 import ipaddress
 from functools import lru_cache
@@ -62,7 +62,7 @@ def frame_ancestors(settings: Settings) -> list[str]:
 
 
 def is_allowed_origin(settings: Settings) -> bool:
-    """Allow requests without ``Origin``, of clients that are no browser (RFC 6454)."""
+    """Return whether ``Origin`` is allowed; clients that are no browser send none (RFC 6454)."""
     return flask.request.headers.get("Origin") in allowed_origins(settings) or is_own_origin(settings)
 
 
@@ -80,11 +80,12 @@ def is_own_origin(settings: Settings) -> bool:
 
 
 def is_own_site() -> bool:
-    """Return whether this server's page or the user is the sender (W3C Fetch Metadata)."""
+    """Return whether ``Sec-Fetch-Site`` is this server's page, the user, or missing (W3C Fetch Metadata)."""
     return flask.request.headers.get("Sec-Fetch-Site", "same-origin") in {"same-origin", "none"}
 
 
 def is_link_to_page() -> bool:
+    """Return whether a page is shown in a window of its own, where no other page can read it."""
     request = flask.request
     is_page = request.blueprint in {"pages", "dashboard", "sign_in"} and request.endpoint != "pages.static"
     is_window = (request.headers.get("Sec-Fetch-Mode"), request.headers.get("Sec-Fetch-Dest")) == (
@@ -106,7 +107,7 @@ def require_same_origin(settings: Settings) -> None:
 
 
 def require_loopback() -> None:
-    """Refuse proxies and other machines: a web page could point its name here (DNS rebinding)."""
+    """Raise Forbidden for proxies and other machines: a web page could point its name here (DNS rebinding)."""
     host = urlsplit(f"//{flask.request.host}").hostname or ""
     address = flask.request.remote_addr  # None over a Unix socket
     is_proxied = any(name in flask.request.headers for name in _PROXY_HEADERS)

@@ -20,7 +20,7 @@ log = logging.getLogger("stepkeep.security")
 
 Event = Literal["signed_in", "signed_out", "sign_in_failed", "refused", "limited", "wrong_host"]
 
-REPEAT_S = 60.0  # between warnings of one event, address and principal
+REPEAT_S = 60.0  # between warnings of one event, address and principal: a flood must not fill the log
 REMEMBERED = 10_000
 
 MAX_LENGTH = 200  # of a path, origin or host
