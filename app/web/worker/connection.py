@@ -26,10 +26,10 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.arrival = Arrival()
         self.is_ended = False  # the client sends no more
         self.stage: Stage | None = None  # also None in a thread, or kept alive for the next request
-        self.is_polled = False
+        self.is_polled = False  # the worker's loop is notified when the socket is readable
 
     def receive(self) -> None:
-        """Take what has arrived of this request, but leave a WebSocket's first frame on the socket."""
+        """Take what has arrived of this request, but leave a WebSocket's first frame on the socket; raise OSError."""
         with suppress(BlockingIOError):
             received = self.sock.recv(_READ_BYTES, MSG_PEEK)
             self.sock.recv(self.arrival.add(received))
@@ -56,7 +56,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
             self.sock.shutdown(SHUT_RD)
 
     def discard_input(self) -> bool:
-        """Return whether the client has closed the connection."""
+        """Discard what has arrived; return whether the client has closed the connection."""
         try:
             return not self.sock.recv(_READ_BYTES)
         except BlockingIOError:

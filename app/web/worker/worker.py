@@ -1,7 +1,7 @@
 """gunicorn's worker with threads, which gives a request to a thread when all of it has arrived.
 
-gunicorn's own gives it at the first byte, so that as many slow clients as threads stop the server. The main loop reads
-here, and closes what is too slow. It gives the heartbeat, too: none of these methods may block.
+gunicorn's own gives it at the first byte, so that as many slow clients as threads stop the server. Here the main loop
+reads, and closes what is too slow. It also gives the heartbeat: none of these methods may block.
 """
 
 import errno
@@ -29,7 +29,7 @@ _WARNING_S = 60.0
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Serves plain HTTP/1.1; TLS as gunicorn does. A thread may take a socket over by detaching it."""
+    """Serves plain HTTP/1.1; TLS as gunicorn does. A thread may take ``gunicorn.socket`` over by detaching it."""
 
     HEADER_S = 10.0  # from a new connection, or the first byte of a further request, to the end of the header
     BODY_S = 20.0  # from the end of the header to the end of the body

@@ -44,7 +44,7 @@ def survey_socket(ws: WebSocket, user_id: str) -> None:
 
 
 class _Admission:
-    """A client without a session on its socket."""
+    """A client whose session is not on its socket yet."""
 
     def __init__(self, ws: WebSocket, context: AppContext, user_id: str) -> None:
         self._ws = ws

@@ -157,7 +157,10 @@ class Frames:
 
 
 def _frame_end(data: bytes, start: int, max_size_bytes: int) -> int:
-    """Return the end of the frame that starts there, or what must arrive before it is known."""
+    """Return the end of the frame that starts there, or what must arrive before it is known.
+
+    Of a frame that is too large, only the beginning is needed.
+    """
     available = len(data) - start
     first = data[start]
     if first not in _FIRST_BYTES:

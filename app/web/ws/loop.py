@@ -31,11 +31,11 @@ class Served(Protocol):
 
     def fileno(self) -> int: ...
 
-    def on_ready(self, events: int) -> None: ...
+    def on_ready(self, events: int) -> None: ...  # EVENT_READ or EVENT_WRITE
 
-    def on_tick(self, now: float, *, is_stopping: bool) -> None: ...
+    def on_tick(self, now: float, *, is_stopping: bool) -> None: ...  # each second or so
 
-    def abort(self) -> None: ...
+    def abort(self) -> None: ...  # after an unexpected error
 
 
 class SocketLoop:
@@ -55,7 +55,7 @@ class SocketLoop:
         self._openers = ThreadPoolExecutor(OPENING_THREADS, "stepkeep-opening")
 
     def call(self, function: Callable[..., object], *arguments: object) -> None:
-        """Run a function in the loop's thread, in order."""
+        """Run a function in the loop's thread, in the order of the calls."""
         self._calls.append(partial(function, *arguments) if arguments else function)
         if self._is_woken:
             return
@@ -83,7 +83,7 @@ class SocketLoop:
         del self._served[served.fileno()]
 
     def _start(self) -> None:
-        """Start not before a fork, or processes would share the descriptors' events."""
+        """Open the descriptors and start the thread: not before a fork, or processes would share their events."""
         with self._starting:
             if self._thread is None:
                 self._selector, self._wake_up = selectors.DefaultSelector(), selectors.DefaultSelector()

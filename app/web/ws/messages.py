@@ -159,7 +159,7 @@ def readable_id(text: str) -> str | None:
 
 
 def parse_value(value: object) -> ClientMessage:
-    """Return the message of JSON decoded with VALUE_DEPTH."""
+    """Return the message of JSON decoded with VALUE_DEPTH; raise BadMessage."""
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise BadMessage("malformed", "A message is a JSON object with a type.", _message_id(value))
     if value["type"] not in CLIENT_TYPES:
@@ -232,7 +232,7 @@ def step_fields(snapshot: Snapshot, at: int) -> Mapping[str, Any] | None:
     return drawn.fields
 
 
-@cache  # logged once; there are no more than in survey files
+@cache  # logs once for each step of a revision, of which survey files have few
 def _warn_of_bounds(survey_id: str, revision: str, step: str) -> None:
     log.warning(
         "The computed bounds of step %s in revision %s exclude every answer of a session, so they are ignored.",

@@ -55,7 +55,7 @@ class SessionSocket:
         self._draft_since = self._stop_at = 0.0
         self._draft_bytes = self._malformed = self._sent_version = 0
         self._mutex = threading.Lock()
-        self.stored: Snapshot | None = None  # the newest known
+        self.stored: Snapshot | None = None  # the newest state known to be stored
         self._update: Snapshot | None = None
         self._limit: tuple[int, str] | None = None  # close code and text
 
