@@ -50,9 +50,9 @@ _BLUEPRINTS = (*RESOURCES, documents, pages, texts, media, embedding, sign_in, d
 def create_app(
     settings: Settings | None = None, store: SessionStore | None = None, *, login: HostLogin | None = None
 ) -> flask.Flask:
-    """Return the application, its database open and its surveys loaded; raise ConfigurationError.
+    """Return the application, its database open and its surveys loaded.
 
-    With a login, another application mounts it, and configures logging and proxies.
+    With a login, another application mounts it, and configures logging and proxies. Raises ConfigurationError.
     """
     settings = settings or read_settings()
     if login is None:

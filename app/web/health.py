@@ -32,7 +32,7 @@ class Check(NamedTuple):
 
     name: str
     status: Status = "ok"
-    hint: str | None = None
+    hint: str | None = None  # what is wrong and what to do
     code: str = "unavailable"
 
     def to_dict(self) -> dict[str, str | None]:
@@ -44,7 +44,7 @@ class Health(NamedTuple):
 
     checks: list[Check]
     facts: Mapping[str, str]
-    is_database_hanging: bool
+    is_database_hanging: bool  # further calls would hang too
 
     @property
     def failing(self) -> Check | None:
@@ -63,7 +63,7 @@ class HealthChecks:
         self._failing: frozenset[str] = frozenset()
 
     def run(self) -> Health:
-        """Log only changes: load balancers ask every few seconds."""
+        """Run all checks, within DATABASE_S; log only changes, since load balancers ask every few seconds."""
         is_hanging = False
         try:
             database, facts = self._database_calls.run(DATABASE_S, self._database)
@@ -156,7 +156,10 @@ class HealthChecks:
 
 
 class Gauges(ForkAware):
-    """Refreshes gauges: set at each turn, they would slow turns; set by the writer, they would freeze with it."""
+    """Refreshes the gauges of queues and connections.
+
+    Set at each turn, they would slow turns; set by the writer, they would freeze with it.
+    """
 
     def __init__(self, store: SessionStore, connections: ConnectionLimits) -> None:
         self._store = store
@@ -183,7 +186,7 @@ class Gauges(ForkAware):
         self._thread = None
 
     def refresh(self) -> None:
-        self._store.file_problem()
+        self._store.file_problem()  # saves turns if a SQLite file was deleted or replaced
         backlog = self._store.backlog()
         metrics.QUEUE_TURNS.set(backlog.queued)
         metrics.PENDING_TURNS.set(backlog.pending)
