@@ -35,7 +35,7 @@ class Days(click.FloatRange):
 
 
 class Time(click.ParamType[int]):
-    """A time or a day, which means its end with ``ends_day``; in microseconds since 1970 UTC."""
+    """A time in UTC or with an offset, or a day (its end with ``ends_day``); in microseconds since 1970 UTC."""
 
     name = "time"
 

@@ -79,7 +79,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def read_pages(read: Callable[[C | None], tuple[Sequence[T], C | None]]) -> Iterator[T]:
-    """Yield the items of all pages; ``read`` returns a page's items and cursor."""
+    """Yield the items of all pages; ``read`` returns a page's items and its cursor, None at the end."""
     after: C | None = None
     while True:
         items, after = read(after)

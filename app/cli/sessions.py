@@ -160,7 +160,7 @@ def show_history(user_id: str, survey: str | None, after: int, limit: int, *, as
 
 
 def session_keys(user_id: str, survey: str | None) -> list[SessionKey]:
-    """Raise NotFound if the participant has no such session, not even one that was set aside."""
+    """Return a participant's sessions, or one set aside; raise NotFound if there are none."""
     if not is_set_aside(user_id):
         store().queries.stored_key(user_id, survey)
     keys = [key for key in store().queries.keys_of_user(user_id, MAX_SESSIONS) if survey in {None, key.survey_id}]

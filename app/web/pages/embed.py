@@ -75,7 +75,7 @@ def _show(survey: Survey, participant: Participant | None) -> Response:
 
 
 def _participant(survey_id: str) -> Participant | None:
-    """Raise Unauthorized for invalid credentials, and those of another survey.
+    """Return the participant; raise Unauthorized for invalid credentials, and those of another survey.
 
     The response clears an invalid cookie: else each visit would be refused until it expires.
     """

@@ -62,7 +62,7 @@ def read_opening(key: SessionKey, participant: Participant | None) -> Opening:
 
 
 def preview_opening(survey: Survey) -> Opening:
-    """In development, the script chooses the participant unless the address names them."""
+    """Return what is known in development, where the script chooses the participant unless the address names them."""
     user_id = flask.request.args.get("user")
     try:
         stored = None if user_id is None else _load(store().queries.key(user_id, survey.id))

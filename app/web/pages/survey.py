@@ -44,7 +44,7 @@ def list_surveys() -> Response:
 
 @pages.get("/s/<survey_id>")
 def take_survey(survey_id: str) -> Response:
-    """Show a survey's page; a closed survey is as unknown as one that does not exist.
+    """Show a survey's page; a closed one is shown like one that does not exist.
 
     An expired or revoked cookie does not make a new participant: another link may lead to their answers.
     """
@@ -82,7 +82,7 @@ def begin_again(survey_id: str) -> Response:
 
 @pages.get("/resume")
 def resume() -> Response:
-    """The page's script sends the token of the URL's fragment."""
+    """Show a page whose script sends the token of the URL's fragment."""
     return participants_page("resume.html")
 
 
@@ -133,7 +133,7 @@ def as_html(text: str) -> Markup:
 
 @pages.app_template_global()
 def is_signed_in() -> bool:
-    """Return False if the database is unavailable."""
+    """Return whether there is a sign-in; False if the database is unavailable."""
     try:
         return authenticator().sign_ins.integrator() is not None
     except StepkeepError:
@@ -221,7 +221,7 @@ def _show(survey: Survey, key: SessionKey, participant: Participant | None = Non
 
 
 def new_key(survey: Survey) -> SessionKey:
-    """Raise as :func:`admit_new_participant`."""
+    """Return the key of a new participant; raise as :func:`admit_new_participant`."""
     admit_new_participant()
     return store().queries.key(new_user_id(), survey.id)
 

@@ -27,11 +27,8 @@ from ...survey import (
 )
 from ...survey.types import PageStep, Step
 
-ANSWERS_TRIED = 12
-"""Of a step, on the way to another one."""
-
-VISITS = 10
-"""Of a step by different ways, on which later conditions may depend."""
+ANSWERS_TRIED = 12  # of a step, on the way to another one
+VISITS = 10  # of a step by different ways, on which later conditions may depend
 
 
 class PreviewParticipant:

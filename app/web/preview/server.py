@@ -62,7 +62,10 @@ class Preview:
             return shown if survey is None else {**shown, **self._shown(survey)}
 
     def act(self, action: str, value: object) -> str | None:
-        """Do what the author asks for; return why it is not possible."""
+        """Do what the author asks for; return why it is not possible.
+
+        The value is a language, a step, or the texts of all parameters by name.
+        """
         with self._mutex:
             survey = self._survey
             if survey is None:
@@ -230,6 +233,8 @@ def serve_preview(file: Path, *, port: int = 0, show: Callable[[str], None] = pr
 
 
 def framed(app: Callable[..., Any]) -> Callable[..., Iterable[bytes]]:
+    """Let the page of the preview frame those of the application."""
+
     def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:  # noqa: ANN401 - WSGI's
             return start_response(
