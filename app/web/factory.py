@@ -43,7 +43,7 @@ from .ws.loop import SocketLoop
 
 STATIC = Path(__file__).parent / "static"
 
-AUDIT_REPEAT_US = 600 * 1_000_000  # each process audits an open page's repeated requests once in this
+AUDIT_REPEAT_US = 600 * 1_000_000  # in which each process audits an open page's repeated requests once
 _BLUEPRINTS = (*RESOURCES, documents, pages, texts, media, embedding, sign_in, dashboard)
 
 

@@ -18,7 +18,7 @@ log = logging.getLogger("stepkeep.readiness")
 
 MIN_DISK_BYTES = 16 * 2**20  # below this the check fails: the write-ahead log may grow by it
 DATABASE_S = 1.5  # longest wait for the database: a load balancer gives up after some seconds
-DATABASE_CALLS = 8  # hanging at once; further checks wait for a place as long
+DATABASE_CALLS = 8  # that may hang at once; further checks wait as long for a place
 REFRESH_S = 1.0  # between refreshes of the gauges; each scrape refreshes them too
 CLOSING_S = 5.0
 

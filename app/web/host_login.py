@@ -21,7 +21,7 @@ HOST_USER = "stepkeep.user"  # key of the WSGI environment
 class HostUser:
     """The user of one request."""
 
-    participant: str | None = None  # not signed in
+    participant: str | None = None  # None: not signed in
     opens_dashboard: bool = False
     login_url: str | None = None
 

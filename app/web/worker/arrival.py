@@ -21,7 +21,7 @@ class Arrival:
 
     def __init__(self) -> None:
         self.data = bytearray()  # without empty lines before it (RFC 9112, section 2.2) and Expect: 100-continue
-        self.expects_continue = False  # before the client sends the body (RFC 9110, section 10.1.1)
+        self.expects_continue = False  # the client waits for 100 Continue (RFC 9110, section 10.1.1)
         self.is_handshake = False
         self._header_end = 0
         self._end: int | None = None

@@ -29,7 +29,10 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.is_polled = False  # the worker's loop is notified when the socket is readable
 
     def receive(self) -> None:
-        """Take what has arrived of this request, but leave a WebSocket's first frame on the socket; raise OSError."""
+        """Take what has arrived of this request, but not a WebSocket's first frame.
+
+        Raises OSError if the connection is broken.
+        """
         with suppress(BlockingIOError):
             received = self.sock.recv(_READ_BYTES, MSG_PEEK)
             self.sock.recv(self.arrival.add(received))

@@ -18,7 +18,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from .connection import Connection, Stage, leave_stage
 
-_ACCEPTS = 16  # in a round: other workers of this server take theirs
+_ACCEPTS = 16  # connections accepted in a round: other workers of this server take theirs
 
 # For WebSockets that open: when thousands connect again, they must not take the interpreter from those that have.
 HANDSHAKE_THREADS = 3
@@ -95,7 +95,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.log.warning("New connections have to wait: %s. %s STEPKEEP_MAX_CONNECTIONS.", error.strerror, fix)
 
     def _close_oldest(self) -> None:
-        """Close a connection without a request, preferably one that sends it slowly."""
+        """Close the oldest connection that lingers, sends a request, or is kept alive, in this order."""
         for stage in (self._lingering, self._headers, self._bodies):
             if stage:
                 self._close(stage.oldest())

@@ -17,8 +17,8 @@ from typing import Protocol
 
 log = logging.getLogger("stepkeep.socket")
 
-TICK_S = 0.05  # between looks at a part of the sockets
-TICKS = 20  # after which each socket has been looked at once
+TICK_S = 0.05  # between visits to a part of the sockets
+TICKS = 20  # in which each socket is visited once
 
 # How long the thread leaves the interpreter to the writer, which commits what this round received: both at once would
 # take it from each other at each system call. A slower commit delays nothing else.
@@ -42,8 +42,8 @@ class SocketLoop:
     """Serves sockets. Other threads use only :meth:`call` and :meth:`run_in_thread`."""
 
     def __init__(self) -> None:
-        self.flush: Callable[[], bool] = lambda: False  # at the end of each round; whether results are expected soon
-        self.check: Callable[[float], None] = lambda _now: None  # at each tick, with the monotonic clock
+        self.flush: Callable[[], bool] = lambda: False  # called after each round; returns whether results are due soon
+        self.check: Callable[[float], None] = lambda _now: None  # called at each tick, with the monotonic clock
         self.is_stopping: Callable[[], bool] = lambda: False
         self._calls: deque[Callable[[], object]] = deque()
         self._is_woken = False

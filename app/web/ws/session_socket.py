@@ -25,7 +25,7 @@ from .websocket import CLOSING_S, INTERNAL_ERROR, INTERNAL_ERROR_TEXT, WebSocket
 
 log = logging.getLogger("stepkeep.socket")
 
-WAITING_MESSAGES = 16  # beyond the one under way; then the client's next bytes are left in the kernel
+WAITING_MESSAGES = 16  # received beyond the one under way; the client's next bytes then stay in the kernel
 
 ERASED = "This session was erased. Reconnect to start a new one."
 _EXPIRED = "Your credentials have expired or were revoked. Reconnect with new credentials."
