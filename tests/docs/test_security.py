@@ -53,7 +53,7 @@ EXCLUDED = frozenset(
     requests httpx aiohttp urllib3 http.client http.server urllib.request xmlrpc jwt saml authlib oauthlib""".split()  # noqa: SIM905 - as above
 )
 SENDS_WEBHOOKS = ("app/operations/webhooks/http.py", "urllib3.")
-"""The only module that sends HTTP requests, to addresses that ``addresses.py`` has checked."""
+"""The only module that sends HTTP requests, to addresses that ``url_policy.py`` has checked."""
 
 CHECKS_RELEASE = ("app/serve/gunicorn_config.py", "subprocess.")
 """A reload runs ``app.serve --check`` of the installed release."""
