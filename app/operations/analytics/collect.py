@@ -33,14 +33,14 @@ Rows = Sequence[statistics.SessionRow]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What to count; ``own_languages`` are by revision."""
+    """What to count."""
 
     survey_id: str
     filters: Filters
     plan: StepPlan
     values: ValuePlan
-    own_languages: Mapping[str, str]
-    at: int
+    own_languages: Mapping[str, str]  # by revision; empty if none has several languages
+    at: int  # microseconds since 1970 UTC
 
 
 def count_sessions(store: SessionStore, query: Query, progress: Progress, total: int) -> Counters:

@@ -65,7 +65,7 @@ class _Addable:
 
 
 class StepCounters(_Addable):
-    """Counters of one step; ``ranks`` are sums."""
+    """Counters of one step; those of answers count only current ones."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()

@@ -25,7 +25,7 @@ BUFFERED_ROWS = 100  # a row can have several MiB
 
 
 class BulkDatabase:
-    """A transaction that the caller ends; raises as :func:`translate_errors`."""
+    """A database, SQLite unless by a subclass, in a transaction that the caller ends; see :func:`translate_errors`."""
 
     _placeholder = "?"
 
@@ -75,10 +75,10 @@ class BulkDatabase:
         self.connection.execute(table.delete())
 
     def lock(self) -> None:
-        """Block other writers until the transaction ends."""
+        """Block other writers until the transaction ends, as SQLite's transaction does, and MySQL's deletions do."""
 
     def reset_sequences(self) -> None:
-        """Continue automatic ids after the inserted ones."""
+        """Continue automatic ids after the inserted ones, unless the database does."""
 
     def _time_text(self, column: Column[Any]) -> ColumnElement[str]:
         return type_coerce(column, String)  # as stored, even if edited by hand

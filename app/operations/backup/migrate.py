@@ -32,7 +32,9 @@ class MoveResult:
 def move_database(
     source_url: str, target_url: str, *, restart: bool = False, progress: Progress = no_progress
 ) -> MoveResult:
-    """Copy the source into the target and compare them; its servers must be stopped.
+    """Copy the source, whose servers must be stopped, into the target and compare them.
+
+    ``restart`` deletes what an interrupted move has written, instead of resuming it.
 
     Raises:
         ConfigurationError: a database can't be opened or is in use, or both are the same.

@@ -39,8 +39,11 @@ def restore_backup(
 ) -> RestoreResult:
     """Replace the database's contents with a backup's, and replay later erasures.
 
+    Nothing is committed unless every row reads back as it was in the backup.
+
     Raises:
-        BackupBroken, SchemaMismatch: as ``verify_backup``.
+        BackupBroken: also if sessions differ from their history, unless ``accepts_differing``.
+        SchemaMismatch: as ``verify_backup``.
         InvalidInput: the database has rows, or the file can't be read.
         StoreInUse: a server uses the SQLite file.
     """

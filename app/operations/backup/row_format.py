@@ -1,6 +1,7 @@
 """The portable format: rows are lines with a JSON array, the same bytes in every database. Pure.
 
-Times are UTC text such as ``2026-11-24 10:00:00.123456``.
+Times are UTC text such as ``2026-11-24 10:00:00.123456``. Rows are sorted bytewise by key, so equal hashes mean equal
+tables.
 """
 
 import hashlib

@@ -10,7 +10,7 @@ from ...survey.types import Code, CodedValue, FieldStep, GridStep, Row, Step
 from .layout import Column, Layout
 from .programs import SPSS, STATA, one_line, valid_names
 
-FORMAT = "stepkeep-codebook-1"
+FORMAT = "stepkeep-codebook-1"  # of the JSON: a change needs another one
 
 TABLE_HEADER = ("column", "SPSS", "Stata", "kind", "label", "values", "missing", "condition", "code", "revisions")
 

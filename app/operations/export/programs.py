@@ -31,14 +31,14 @@ STATA = NamingRules(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What a program stores, in UTF-8; greater numbers mean "missing"."""
+    """What a program can store; sizes are of UTF-8."""
 
     name: str
     naming: NamingRules
     text_bytes: int
     label_bytes: int
     value_label_bytes: int
-    max_number: float
+    max_number: float  # greater ones mean "missing", or are invalid
     first_day: datetime.date
 
 

@@ -37,7 +37,7 @@ FORMATS: Mapping[Format, FormatInfo] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportRequest:
-    """What to export; times are us since 1970 UTC, ``until`` exclusive."""
+    """What to export; times are us since 1970 UTC, those of the creation with ``until`` exclusive."""
 
     survey_id: str
     format: Format = "csv"

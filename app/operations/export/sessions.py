@@ -1,4 +1,4 @@
-"""Read sessions by page. An export is not one snapshot."""
+"""Read sessions by page. An export is no snapshot: each session is as it is when its page is read."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -27,8 +27,8 @@ class Counts:
     sessions: int = 0
     set_aside: int = 0
     unreadable: int = 0
-    events: int = 0
-    shortened: int = 0
+    events: int = 0  # unreadable ones of exported sessions
+    shortened: int = 0  # values that were truncated or left out for the format
 
     def missing(self) -> Mapping[str, int]:
         return {name: count for name, count in asdict(self).items() if count and name != "sessions"}

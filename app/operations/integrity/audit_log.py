@@ -16,12 +16,12 @@ FIRST_ID = -(2**62)  # below those that a database gives: inserted rows may have
 class AuditCheck:
     """The result of a check; ``unkeyed`` entries, made without SECRET_KEY, could be anyone's."""
 
-    entries: int
+    entries: int  # in the chain, up to the first problem, purged ones included
     purged: int
-    unchained: int
-    erased: int
+    unchained: int  # from before the chain began
+    erased: int  # without their user id
     unkeyed: int
-    newest: str
+    newest: str  # ``number:link``, to compare with later; empty without entries
     problem: str | None
 
 

@@ -25,7 +25,7 @@ class SessionCheck:
 
     key: SessionKey
     verdict: Verdict
-    differing: tuple[str, ...] = ()
+    differing: tuple[str, ...] = ()  # names of fields, never values; ``history`` or ``row`` if these are incomplete
     problem: str | None = None
 
 

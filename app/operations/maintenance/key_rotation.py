@@ -24,7 +24,7 @@ SAMPLE_SIZE = 1000  # further undecryptable rows are only counted
 class UndecryptableRow:
     """A row left as it is; damaged, unless a key is missing."""
 
-    survey_id: str
+    survey_id: str  # ``webhooks`` if the user id is that of a webhook
     user_id: str
     version: int | None
     missing_key: str | None

@@ -1,4 +1,7 @@
-"""Send a request to a webhook's checked address, without redirects, proxies or retries."""
+"""Send a request to a webhook, without redirects, proxies or retries.
+
+It connects to the checked address, so DNS rebinding has no effect; the certificate must match the name.
+"""
 
 import socket
 import ssl
@@ -66,7 +69,7 @@ def post(url: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float,
 
 
 class _Request:
-    """Shut down at its deadline, however slowly the receiver responds."""
+    """Shut down after ``left_s``, however slowly the receiver responds; its error names ``timeout_s``, the setting."""
 
     def __init__(self, connection: HTTPConnection, left_s: float, timeout_s: float) -> None:
         self._connection = connection

@@ -22,7 +22,7 @@ _STATUS = {"session.started": "in_progress", "session.completed": "completed", "
 
 
 class Secret(NamedTuple):
-    """A signing secret, until an instant in us since 1970 UTC."""
+    """A signing secret; ``expires_at`` is in us since 1970 UTC, None until it is replaced."""
 
     text: str
     expires_at: int | None
