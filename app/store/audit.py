@@ -60,7 +60,7 @@ class AuditEntry:
     at: int
     actor: str
     action: Action
-    survey_id: str | None = None  # for none or several, as user_id
+    survey_id: str | None = None  # None for none or several, as of user_id
     user_id: str | None = None
     detail: Detail = field(default_factory=dict)
 
@@ -142,9 +142,8 @@ def read_page(
     if after_id is None:
         after_id = connection.execute(select(func.coalesce(func.max(column.id), 0) + 1)).scalar_one()
     is_indexed = not filters or "user_id" in filters
-    lowest = (
-        0 if is_indexed else max(0, after_id - SCAN_LIMIT)
-    )  # a page then holds the matches among SCAN_LIMIT entries
+    # Without an index, a page has the matches among SCAN_LIMIT entries: perhaps none, though more follow.
+    lowest = 0 if is_indexed else max(0, after_id - SCAN_LIMIT)
     query = select(*_COLUMNS).where(column.id < after_id, column.id >= lowest)
     query = query.where(*(column[name] == value for name, value in filters.items()))
     entries = [_recorded(row) for row in connection.execute(query.order_by(column.id.desc()).limit(limit))]

@@ -2,8 +2,8 @@
 
 A link is HMAC-SHA256 over the entry's number, the previous link, its fields, and SHA-256 of a random salt and the user
 id. An erasure removes id and salt, so the links stay valid, and no guess can be checked. ``audit_head`` authenticates
-the number of entries, so removed newest ones are noticed; not so an id replaced by ``erased:``, with its salt removed.
-Anyone can make links without a key: these only count before the first one with a key.
+the number of entries, so removed newest ones are noticed. A forged erasure is not: a user id replaced by ``erased:``,
+and its salt removed. Anyone can make links without a key: these only count before the first one with a key.
 """
 
 import hashlib

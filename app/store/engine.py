@@ -134,7 +134,7 @@ def writer_engine(url: URL) -> Engine:
 
 
 def migration_engine(url: URL) -> Engine:
-    """Return an engine without timeouts."""
+    """Return an engine for migrations, without timeouts."""
     return _DATABASES[url.get_backend_name()].migration(url)
 
 
@@ -144,12 +144,12 @@ def reader_engine(url: URL) -> Engine:
 
 
 def callers_engine(url: URL) -> Engine:
-    """Return the engine of programs' transactions."""
+    """Return the engine of transactions that programs share with the store."""
     return _DATABASES[url.get_backend_name()].callers(url)
 
 
 def turn_statements(url: URL) -> Callable[[Any], TurnStatements]:
-    """Return the class of statements."""
+    """Return the database's class of statements."""
     return _DATABASES[url.get_backend_name()].statements
 
 
@@ -162,13 +162,15 @@ def database_facts(engine: Engine) -> dict[str, str]:
 
 
 def server_lock(url: URL, *, is_shared: bool = False) -> FileLock | None:
-    """Return the lock that keeps a SQLite file to one server process; raise StoreInUse if another has it."""
+    """Acquire the lock that keeps a SQLite file to one server process, or raise StoreInUse; None for other databases.
+
+    With ``is_shared``, several of this process hold it, until each has released it.
+    """
     if url.get_backend_name() != "sqlite":
         return None
     folder = Path(url.database or "").parent
     if not folder.is_dir():  # FileLock would create it
         raise ConfigurationError(f"the database {url.database} can't be opened: folder {folder} does not exist")
-    # ``is_shared`` by those of this process that say so, until each of them has released it.
     lock = FileLock(f"{url.database}.server-lock", mode=OWNER_ONLY, thread_local=False, is_singleton=is_shared)
     try:
         lock.acquire(blocking=False)
@@ -180,12 +182,12 @@ def server_lock(url: URL, *, is_shared: bool = False) -> FileLock | None:
 
 
 def mark_in_use(url: URL) -> None:
-    """Let no process create the SQLite file again."""
+    """Let no process create the SQLite file again until :func:`unmark_in_use`, even if this one crashes."""
     if url.get_backend_name() == "sqlite":
         in_use_mark(url.database or "").touch(OWNER_ONLY)
 
 
 def unmark_in_use(url: URL) -> None:
-    """Undo :func:`mark_in_use`, if the file is in its place."""
+    """Undo :func:`mark_in_use` at a clean stop, if the file is in its place."""
     if url.get_backend_name() == "sqlite" and Path(url.database or "").exists():
         in_use_mark(url.database or "").unlink(missing_ok=True)

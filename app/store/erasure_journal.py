@@ -1,6 +1,7 @@
 """The erasure journal, outside of the database: what to erase again after restoring a backup.
 
-Guessed user ids can be checked against its hashes: protect it like the database.
+Each line is on the disk before its erasure is committed. Guessed user ids can be checked against its hashes: protect it
+like the database.
 """
 
 import hashlib
@@ -109,7 +110,7 @@ class ErasureJournal:
             )
 
     def lock(self) -> FileLock:
-        """Return the lock for comparing; appending needs none."""
+        """Return the lock for comparing the journal with the database; appending needs none."""
         return FileLock(f"{self.path}.lock", mode=OWNER_ONLY)
 
 

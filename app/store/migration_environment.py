@@ -75,9 +75,9 @@ def refuse_wrong_stamp(connection: Connection) -> None:
     """Stop an upgrade that would drop columns of later revisions."""
     if context.get_context().opts["fn"].__name__ != "upgrade":
         return
-    revision = known_revision(connection)  # on SQLite, 0002 copies the tables
+    revision = known_revision(connection)
     inspector = inspect(connection)
-    is_wrong = (
+    is_wrong = (  # on SQLite, revision 0002 copies the tables, without later columns
         connection.dialect.name == "sqlite"
         and revision in {None, "0001"}
         and inspector.has_table("sessions")

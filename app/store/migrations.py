@@ -35,7 +35,7 @@ class SchemaGuard:
         self._mismatch: str | None = None
 
     def check(self, read_revision: Callable[[], Any]) -> None:
-        """Raise OtherRelease unless the schema was this release's CHECK_S ago."""
+        """Raise OtherRelease unless the schema was this release's when it was last read, at most CHECK_S ago."""
         if monotonic() >= self._check_at:
             self._check_at = monotonic() + CHECK_S  # first: other threads need not read it too
             revision = next((row[0] for row in read_revision()), None)

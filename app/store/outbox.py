@@ -73,10 +73,10 @@ class AttemptResult:
 
 
 class RetentionCutoffs(NamedTuple):
-    """Times before which deliveries are old, or overdue."""
+    """Times before which deliveries are old; events before ``failed_before`` are overdue if still due."""
 
     delivered_before: int
-    failed_before: int  # or due to a disabled webhook; earlier events due to an enabled one are overdue
+    failed_before: int  # of those that failed, or are due to a disabled webhook
 
 
 class OldDeliveries(NamedTuple):

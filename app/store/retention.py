@@ -59,7 +59,7 @@ def trim_history(connection: Connection, session: StaleSession, cutoffs: Cutoffs
 
 @dataclass(slots=True)
 class Purge:
-    """The erasure of stale sessions: retryable work. Changed ones stay."""
+    """The erasure of stale sessions: retryable work. Those that have changed since they were found stay."""
 
     stale: Sequence[StaleSession]
     cutoffs: Cutoffs
@@ -124,7 +124,7 @@ def _is_stale(cutoffs: Cutoffs) -> ColumnElement[int]:
 
 
 def _changed_at() -> ColumnElement[Any]:
-    """Return SQL for the last activity, as retention counts from it: an expiry is none."""
+    """Return SQL for the last activity, from which retention counts; an expiry is no activity."""
     event = session_history.c
     own = func.coalesce(sessions.c.updated_at, sessions.c.created_at)
     last = (

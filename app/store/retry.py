@@ -37,7 +37,7 @@ _NOT_WRITABLE: dict[str | int | None, str] = {
 
 POSTGRESQL_DATA_CLASSES = ("22", "23", "54")
 MYSQL_DATA = frozenset({1153, 1292, 1366, 1406, 4025})
-_COULD_NOT_CONNECT = frozenset({"OperationalError", "ConnectionTimeout"})  # without a code
+_COULD_NOT_CONNECT = frozenset({"OperationalError", "ConnectionTimeout"})  # psycopg's, without a code
 _DATA_ERRORS = frozenset({"DataError", "IntegrityError"})  # PEP 249's classes; MySQL's numbers above come in others too
 
 # Another server just began the session or applied the message; the retry reads the row. Any other duplicate makes the
@@ -91,7 +91,7 @@ def with_retries(settings: Settings, work: Callable[P, T], *args: P.args, **kwar
 
 
 class LockTimedOut(SQLAlchemyError):
-    """A transaction timed out waiting."""
+    """A transaction timed out waiting; it is not to be retried at once."""
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:

@@ -30,7 +30,7 @@ class Cursor(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurveyCount:
-    """A survey's sessions by status."""
+    """A survey's sessions by status, without those set aside."""
 
     survey_id: str
     in_progress: int
@@ -126,7 +126,10 @@ def count_sessions(connection: Connection, survey_id: str | None = None) -> int:
 
 
 def count_by_survey(connection: Connection, at: int) -> list[SurveyCount]:
-    """Return all surveys' counts. Reads the whole table: half a second per million sessions on SQLite."""
+    """Return all surveys' counts; raise OtherRelease for an unknown status.
+
+    Reads the whole table, half a second per million sessions on SQLite: not for polling.
+    """
     column = sessions.c
     query = select(
         column.survey_id,
@@ -146,7 +149,7 @@ def count_by_survey(connection: Connection, at: int) -> list[SurveyCount]:
 
 
 def has_status(source: FromClause, status: str, at: int) -> ColumnElement[bool]:
-    """Return the condition of a status at a time; a session is expired before its row says so."""
+    """Return the condition of a status; past its deadline, a session is expired before its row says so."""
     column = source.c
     is_overdue = and_(column.status == "in_progress", column.expires_at.is_not(None), column.expires_at <= at)
     if status == "expired":

@@ -143,7 +143,7 @@ def _rows(connection: Connection, query: Select[Any]) -> Iterable[Sequence[Any]]
 
 def parse_times(times: str) -> NDArray[np.int64]:
     """Parse TIME_WIDTH characters each; NO_TIME if invalid."""
-    # A row edited by hand may contain any text.
+    # A row edited by hand may contain any text, on some of which NumPy's own cast crashes.
     letters = np.frombuffer(times.encode("ascii", "replace"), dtype=np.uint8).reshape(-1, TIME_WIDTH)
     digits = np.ascontiguousarray(letters.T).astype(np.int32) - ord("0")
     is_blank = digits == ord(" ") - ord("0")

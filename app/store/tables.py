@@ -1,4 +1,7 @@
-"""The Core tables at the newest revision. JSON is text, to keep corrupt rows."""
+"""The Core tables at the newest revision; times are naive UTC.
+
+JSON is text, to keep the order of keys, exact numbers and corrupt old rows.
+"""
 
 import datetime
 from collections.abc import Iterable

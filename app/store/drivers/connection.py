@@ -39,7 +39,8 @@ class WriterConnection:
         self._cipher = cipher
         self._check_schema = check_schema
         self.outbox_callback: Callable[[], None] = lambda: None
-        self.commits = self.foreign_writes = 0  # SQLite only: another connection may have written before
+        self.commits = 0  # of this connection
+        self.foreign_writes = 0  # how often another connection may have written before; SQLite only
         self._connection: Connection | None = None
         self._statements: TurnStatements | None = None
         self._used_at = 0.0

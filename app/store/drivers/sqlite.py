@@ -133,7 +133,7 @@ def database_file(engine: Engine) -> DatabaseFile | None:
 
 
 def truncate_wal(connection: Connection) -> None:
-    """Truncate the WAL, unless it is in use; end the empty transaction."""
+    """Truncate the WAL, unless a reader uses it; end the writer's transaction, which must be empty."""
     raw: Any = connection.connection.driver_connection
     raw.rollback()  # no checkpoint within a transaction
     (busy_timeout,) = raw.execute("PRAGMA busy_timeout").fetchone()

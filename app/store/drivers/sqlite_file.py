@@ -163,7 +163,7 @@ def _check_name(path: str) -> None:
 
 
 def _check_missing(path: str) -> None:
-    """Raise if SQLite would delete a log, and begin an empty database."""
+    """Raise ConfigurationError if SQLite would delete a log, and begin an empty database."""
     in_use = str(in_use_mark(path))
     left = next((name for suffix in _LEFT_OVER if _size(name := path + suffix) > 0), None)
     # While the database is moved away, a process must not begin an empty one.

@@ -59,11 +59,14 @@ class TurnStatements(ABC):
     def begin(
         self, keys: Sequence[SessionKey], messages: Sequence[tuple[SessionKey, str]]
     ) -> tuple[FoundSessions, list[Row]]:
-        """Lock and read the sessions in key order; return also MESSAGE_COLUMNS of messages already in the history."""
+        """Begin a transaction; lock and read the sessions in key order.
+
+        Return the existing ones, and MESSAGE_COLUMNS of messages already in the history.
+        """
 
     @abstractmethod
     def commit(self, changes: Changes) -> None:
-        """Write the rows; raise Unauthorized, committing nothing, if access to a new session has been revoked."""
+        """Write the rows and commit; raise Unauthorized, committing nothing, if access to a new session was revoked."""
 
     @abstractmethod
     def _read(self, statement: str, values: Sequence[Any]) -> list[Row]: ...
