@@ -15,7 +15,7 @@ class Command:
     at: int  # microseconds since 1970 UTC
     message_id: str | None = None  # unique within the session, for idempotent resends
     expected_version: int | None = None
-    session_started_at: int | None = None  # that the sender saw: refuses a session that was begun after an erasure
+    session_started_at: int | None = None  # as the sender saw it: a session begun after an erasure refuses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

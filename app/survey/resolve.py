@@ -28,7 +28,7 @@ class ResolvedStep(NamedTuple):
 
 
 def resolve(survey: Survey, step: Step | FieldStep, route: Scope, present: Scope) -> ResolvedStep:
-    """Return the step for a session; ``route`` is what the walk began with."""
+    """Return the step for a session: ``route`` decides what is shown, and ``present`` what is computed."""
     if step.id not in survey.conditions.varying:
         return ResolvedStep(step)
     if isinstance(step, PageStep):

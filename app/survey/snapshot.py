@@ -39,7 +39,7 @@ class Snapshot:
     key: SessionKey
     state: SessionState
     survey: Survey | None
-    as_of: int | None = None  # None for the present
+    as_of: int | None = None  # microseconds since 1970 UTC; None for the present
 
     def to_dict(self, at: int) -> SessionFields:
         """Return ``session`` of docs/protocol.md."""

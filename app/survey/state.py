@@ -14,7 +14,7 @@ END = "end"  # the target of rules that complete the survey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionContext:
-    """What only some surveys' sessions have; as of ``Answered``."""
+    """What only some surveys' sessions have, as the event ``Answered`` describes it."""
 
     language: str | None = None
     walk_started_at: int | None = None  # of a later walk; None for the session's `started_at`

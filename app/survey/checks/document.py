@@ -115,7 +115,7 @@ class Document:
 
 
 def read_document(text: str, file: str) -> Document:
-    """Raise InvalidText if a text is no plain data."""
+    """Return what a file contains; raise InvalidText if it is no plain data."""
     document = _read_json(text) if file.endswith(".json") else Document(text, *read_yaml(text))
     try:
         strict_json.check(document.data, "")

@@ -47,7 +47,8 @@ def check_translations(document: Document, models: Mapping[Path, Model], finding
 
 
 def _lacking(path: Path, text: object, languages: tuple[str, ...]) -> tuple[str, ...]:
-    is_shared = path[-1] == "unit" or path[0] == "parameters"  # which no page shows
+    # A unit is the same in all languages, and no page shows parameters.
+    is_shared = path[-1] == "unit" or path[0] == "parameters"
     if isinstance(text, str) and not is_shared and _has_words(text):
         return languages[1:]
     if not isinstance(text, dict) or not text:

@@ -168,7 +168,7 @@ for _name, (_pattern, _first, _) in _SCALARS.items():
 
 
 def read_yaml(text: str) -> tuple[Any, yaml.Node | None, tuple[Refusal, ...]]:
-    """Raise InvalidText if a text is not YAML, or no plain data."""
+    """Return the data, its node and what is refused in it; raise InvalidText if it is not YAML."""
     loader: _Loader | None = None
     try:
         loader = _Loader(text)

@@ -35,7 +35,7 @@ class Expression:
         return self.step_ids is not None and self.step_ids <= set(step_ids) and not any(others)
 
     def holds(self, scope: Scope, budget: StepBudget | None = None) -> bool:
-        """Raise EvaluationError if there is no boolean value; take the steps from a budget."""
+        """Return whether a condition is true; raise EvaluationError if it has no boolean value."""
         result = self._result(scope, budget, self._evaluate)
         if type(result) is not bool:
             raise EvaluationError(f"the result is a {type_name(result)}, not true or false")
@@ -68,7 +68,7 @@ class Expression:
 
 
 def without_value(source: str) -> Expression:
-    """Return what stands for an expression that does not compile."""
+    """Return what stands for an expression that does not compile: stored surveys load after any upgrade."""
 
     def evaluate(_frame: Frame) -> object:
         raise EvaluationError("the expression does not compile")
@@ -77,12 +77,12 @@ def without_value(source: str) -> Expression:
 
 
 def compile_expression(source: str, names: Names) -> Expression:
-    """Raise InvalidExpression if it is too long, too deep, not CEL, or has an unknown name."""
+    """Compile an expression; raise InvalidExpression if it is too long, too deep, not CEL, or has an unknown name."""
     return compile_node(parse(source), source, names)
 
 
 def branches(expression: Expression, names: Names) -> tuple[Expression, ...]:
-    """Return the parts of which an evaluation may skip some."""
+    """Return the parts of which an evaluation may skip some, or the expression itself."""
     trees = [] if expression.tree is None else [*_branches(expression.tree)]
     return tuple(compile_node(tree, expression.source, names) for tree in trees) if len(trees) > 1 else (expression,)
 

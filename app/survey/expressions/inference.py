@@ -32,7 +32,7 @@ class Inferred:
 
 
 def infer(tree: Node, member: Members, own: Possible, budget: StepBudget | None = None) -> Inferred:
-    """Take the steps from a budget, after which a part can be anything."""
+    """Return what is known of an expression; once the budget is used up, a part can be anything."""
     inference = _Inference(member, StepBudget(MAX_STEPS) if budget is None else budget)
     outcome = inference.attempt(tree, {"answer": own, "today": (TODAY,), "now": (NOW,)})
     return Inferred(outcome=outcome, comparisons=tuple(inference.comparisons))

@@ -114,7 +114,7 @@ def union(alternatives: Iterable[Alternative]) -> Possible:
 
 
 def applied(function: Callable[..., Any], arguments: Sequence[Possible], budget: StepBudget) -> Possible:
-    """Raise EvaluationError if a function always fails."""
+    """Return what a function can give; raise EvaluationError if it always fails."""
     if any(one.is_any for argument in arguments for one in argument):
         return (ANY,)
     results, failure = [], EvaluationError("a list is always empty")

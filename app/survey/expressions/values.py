@@ -47,7 +47,7 @@ def type_name(value: object) -> str:
 
 
 def from_json(value: Any) -> Any:  # noqa: ANN401 - JSON of any kind
-    """Convert all numbers to doubles, and an answer with another text to its value."""
+    """Convert numbers to doubles, and an answer with another text to its value; raise EvaluationError if that fails."""
     kind = type(value)
     if kind in SCALARS:
         return value
@@ -71,7 +71,7 @@ def is_other(value: object) -> bool:
 
 
 def to_json(value: Any) -> Any:  # noqa: ANN401 - JSON of any kind
-    """Convert whole numbers to int, so that they have no point."""
+    """Convert to JSON data, whole numbers to int so that they have no point; raise EvaluationError if that fails."""
     if type(value) in SCALARS:
         return whole_number(value)
     if type(value) is list:

@@ -237,7 +237,7 @@ class WithOptions(Protocol):
 
 
 def code_options(revisions: Mapping[str, WithOptions], codes: range) -> dict[OptionValue, CodedValue]:
-    """Return all revisions' options by value, in the newest's order.
+    """Return all revisions' options by value, in the newest one's order.
 
     Whole values within ``codes`` are the codes; otherwise numbered from the oldest revision on, so that codes stay.
     """
