@@ -335,6 +335,7 @@ def test_empty_values_are_unchanged(opened: Open, engine: Engine) -> None:
 
 def test_values_of_an_earlier_release_are_padded(opened: Open, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unpadded values of the first key, and NULL, tell what they are; the others stay as they are."""
+    monkeypatch.setattr(key_rotation, "BATCH_SIZE", 5)
     with monkeypatch.context() as patch:
         patch.setattr(encryption, "SIZE_CLASSES", (0,))
         fill(opened(keys_of(NEW)), USERS[:6])
