@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic
@@ -17,7 +17,7 @@ from .command import AsyncPendingCommand, PendingCommand
 from .errors import ClientClosed, PermanentlyRefused
 from .messages import ServerMessage, StateMessage
 from .outbox import MemoryOutbox, Outbox
-from .protocol import SurveyCommands, new_command
+from .protocol import ReceivedSession, answer_fields, new_command
 from .timeouts import DEFAULT_TIMEOUTS, ClientTimeouts
 from .transport import authorization_header, encode, open_async_connection, send_async, socket_url
 
@@ -27,7 +27,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class AsyncSurveyClient(SurveyCommands[Coroutine[Any, Any, AsyncPendingCommand]]):
+class AsyncSurveyClient(ReceivedSession):
     """:class:`SurveyClient` for one event loop, which calls ``listener``. A cancelled call may have been accepted."""
 
     def __init__(  # noqa: PLR0913 - keywords, most of them optional
@@ -66,6 +66,7 @@ class AsyncSurveyClient(SurveyCommands[Coroutine[Any, Any, AsyncPendingCommand]]
         await self.close()
 
     async def start(self) -> None:
+        """Load the outbox and connect in the background."""
         async with self._starting:
             if self._is_closed:
                 raise ClientClosed
@@ -76,6 +77,7 @@ class AsyncSurveyClient(SurveyCommands[Coroutine[Any, Any, AsyncPendingCommand]]
             self._tasks = (asyncio.create_task(self._run()), asyncio.create_task(self._send_all()))
 
     async def wait_until_online(self, timeout_s: float | None = None) -> StateMessage:
+        """Return the newest ``state`` message once connected."""
         protocol = self._protocol
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
@@ -87,6 +89,7 @@ class AsyncSurveyClient(SurveyCommands[Coroutine[Any, Any, AsyncPendingCommand]]
         return protocol.state
 
     async def close(self, timeout_s: float = 5) -> None:
+        """Close; unacknowledged commands stay in the outbox."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -104,7 +107,27 @@ class AsyncSurveyClient(SurveyCommands[Coroutine[Any, Any, AsyncPendingCommand]]
         for command in unresolved:
             command.resolve(ClientClosed())
 
+    async def answer(self, step: str, value: object, *, confirmed: bool = False) -> AsyncPendingCommand:
+        """Answer a step; return once the outbox has the answer."""
+        return await self._submit("answer", **answer_fields(step, value, confirmed=confirmed))
+
+    async def back(self) -> AsyncPendingCommand:
+        return await self._submit("back")
+
+    async def goto(self, step: str) -> AsyncPendingCommand:
+        return await self._submit("goto", step=step)
+
+    async def set_mode(self, *, audio: bool) -> AsyncPendingCommand:
+        return await self._submit("mode", audio=audio)
+
+    async def set_language(self, language: str) -> AsyncPendingCommand:
+        return await self._submit("language", language=language)
+
+    async def restart(self) -> AsyncPendingCommand:
+        return await self._submit("restart")
+
     async def draft(self, step: str, value: object) -> None:
+        """Send a draft; a newer one replaces it."""
         self._protocol.add_draft(encode({"type": "draft", "step": step, "value": value}))
         self._notify()
 

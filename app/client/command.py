@@ -13,7 +13,7 @@ DRAFT = ""
 
 
 class PendingCommand:
-    """A command; ``is_pending``: the server will commit it after an outage."""
+    """A command; if ``is_pending``, the server will commit it after an outage."""
 
     def __init__(self, command: dict[str, Any]) -> None:
         self.id: str = command["id"]
@@ -61,6 +61,7 @@ class AsyncPendingCommand:
         return self._pending.done
 
     async def result(self, timeout_s: float | None = None) -> AckMessage:
+        """Wait for the ``ack``; raises as :meth:`PendingCommand.result`."""
         waiting = asyncio.wrap_future(self._pending.future)
         waiting.add_done_callback(lambda future: future.cancelled() or future.exception())  # retrieved, if not here
         done, _ = await asyncio.wait([waiting], timeout=timeout_s)
@@ -91,7 +92,7 @@ class SendQueue:
         return key, text
 
     def mark_answered(self, key: str) -> None:
-        self._unanswered.discard(key)
+        self._unanswered.discard(key)  # by ``pending``: it may be sent again
 
     def remove(self, key: str) -> None:
         self._unanswered.discard(key)
@@ -99,7 +100,7 @@ class SendQueue:
         self._waiting.pop(key, None)
 
     def remove_sent_draft(self) -> None:
-        self._sent.pop(DRAFT, None)
+        self._sent.pop(DRAFT, None)  # drafts are sent at most once
 
     def rewind(self) -> None:
         """Queue sent messages again, before waiting ones."""

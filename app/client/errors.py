@@ -41,7 +41,7 @@ class PermanentlyRefused(StepkeepError):
 
 
 class NotAdmitted(PermanentlyRefused):
-    """The token is not accepted (4401, 4403)."""
+    """The token is not accepted (4401, 4403); a new client can deliver the outbox."""
 
     code = "not_admitted"
 
@@ -56,7 +56,7 @@ class BadToken(InvalidInput):
 
 
 class ClientClosed(Unavailable):
-    """The client is not open."""
+    """The client is not started, or closed; the outbox keeps its commands."""
 
     code = "client_closed"
 

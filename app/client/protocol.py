@@ -1,9 +1,9 @@
-"""What both clients share: the protocol without I/O, threads or clock, and the commands."""
+"""What both clients share: the protocol without I/O, threads or clock, and the session as received."""
 
 import json
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 from websockets.exceptions import WebSocketException
 
@@ -17,9 +17,6 @@ from .timeouts import ABNORMAL_CLOSURE, INTERNAL_ERROR, ClientTimeouts
 from .transport import close_code, encode
 
 log = logging.getLogger("stepkeep.client")
-
-Sent = TypeVar("Sent")
-"""What a client's functions return that send a command."""
 
 TRANSIENT_ERRORS = frozenset({"unavailable", "rate_limited"})
 """Codes after which a command stays in the outbox."""
@@ -188,13 +185,8 @@ class ClientProtocol:
         self._queue.rewind()  # to send again from the oldest command, so that the order is kept
 
 
-class SurveyCommands(Generic[Sent]):
-    """The session as received, and the commands.
-
-    Raises:
-        NotSendable, CommandTooLarge, OutboxFailed: the command was not accepted.
-        PermanentlyRefused, ClientClosed: the client has stopped.
-    """
+class ReceivedSession:
+    """The session as a client has received it, and the client's listener."""
 
     def __init__(self, timeouts: ClientTimeouts, listener: Callable[[ServerMessage], None] | None) -> None:
         self._timeouts = timeouts
@@ -212,35 +204,13 @@ class SurveyCommands(Generic[Sent]):
 
     @property
     def session(self) -> SessionFields | None:
-        """As last received, pending commands included."""
+        """As last received, pending commands included; None before."""
         return self._protocol.session
 
     @property
     def version(self) -> int:
         """The newest one received that is committed, or 0."""
         return self._protocol.version
-
-    def answer(self, step: str, value: object, *, confirmed: bool = False) -> Sent:
-        """Answer a step on the path; ``confirmed`` after a Rejected with the code ``confirm``."""
-        return self._submit("answer", step=step, value=value, **({"confirmed": True} if confirmed else {}))
-
-    def back(self) -> Sent:
-        return self._submit("back")
-
-    def goto(self, step: str) -> Sent:
-        return self._submit("goto", step=step)
-
-    def set_mode(self, *, audio: bool) -> Sent:
-        return self._submit("mode", audio=audio)
-
-    def set_language(self, language: str) -> Sent:
-        return self._submit("language", language=language)
-
-    def restart(self) -> Sent:
-        return self._submit("restart")
-
-    def _submit(self, kind: str, **fields: object) -> Sent:
-        raise NotImplementedError
 
     def _call_listener(self, message: dict[str, Any]) -> None:
         if self._listener is None:
@@ -249,3 +219,7 @@ class SurveyCommands(Generic[Sent]):
             self._listener(cast("ServerMessage", message))
         except Exception:
             log.exception("The listener failed; the client continues.")
+
+
+def answer_fields(step: str, value: object, *, confirmed: bool) -> dict[str, object]:
+    return {"step": step, "value": value, **({"confirmed": True} if confirmed else {})}

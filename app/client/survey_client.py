@@ -15,14 +15,14 @@ from .command import PendingCommand
 from .errors import ClientClosed, PermanentlyRefused
 from .messages import ServerMessage, StateMessage
 from .outbox import MemoryOutbox, Outbox
-from .protocol import SurveyCommands, new_command
+from .protocol import ReceivedSession, answer_fields, new_command
 from .timeouts import DEFAULT_TIMEOUTS, ClientTimeouts
 from .transport import authorization_header, encode, open_connection, send, socket_url
 
 log = logging.getLogger("stepkeep.client")
 
 
-class SurveyClient(SurveyCommands[PendingCommand]):
+class SurveyClient(ReceivedSession):
     """One participant's connection to one survey. Thread-safe.
 
     Args:
@@ -30,9 +30,9 @@ class SurveyClient(SurveyCommands[PendingCommand]):
         survey_id: None for the server's only or default survey.
         language: of a new session, such as de-AT; None for the survey's own.
         parameters: of a new session: those of the survey with ``from: url``.
-        token: the part of the link after ``#``, or an API key with ``sessions:write``.
+        token: the part of the link after ``#``, or an API key with ``sessions:write``; use ``https://``, as it is sent.
         outbox: None keeps commands in memory.
-        listener: gets every message in a client thread, before the command's result is set; must be quick.
+        listener: gets every message, in order, in a client thread, before the command's result is set; must be quick.
 
     Raises:
         InvalidInput: the origin or the token is invalid.
@@ -102,7 +102,7 @@ class SurveyClient(SurveyCommands[PendingCommand]):
             return protocol.state
 
     def close(self, timeout_s: float = 5) -> None:
-        """Close; unacknowledged commands stay in the outbox."""
+        """Close; unacknowledged commands stay in the outbox and raise ClientClosed."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
             if self._closing.is_set():
@@ -121,8 +121,32 @@ class SurveyClient(SurveyCommands[PendingCommand]):
         for command in unresolved:
             command.resolve(ClientClosed())
 
+    def answer(self, step: str, value: object, *, confirmed: bool = False) -> PendingCommand:
+        """Answer a step on the path; ``confirmed`` after a Rejected with the code ``confirm``.
+
+        Raises, as all commands:
+            NotSendable, CommandTooLarge, OutboxFailed: the command was not accepted.
+            PermanentlyRefused, ClientClosed: the client has stopped.
+        """
+        return self._submit("answer", **answer_fields(step, value, confirmed=confirmed))
+
+    def back(self) -> PendingCommand:
+        return self._submit("back")
+
+    def goto(self, step: str) -> PendingCommand:
+        return self._submit("goto", step=step)
+
+    def set_mode(self, *, audio: bool) -> PendingCommand:
+        return self._submit("mode", audio=audio)
+
+    def set_language(self, language: str) -> PendingCommand:
+        return self._submit("language", language=language)
+
+    def restart(self) -> PendingCommand:
+        return self._submit("restart")
+
     def draft(self, step: str, value: object) -> None:
-        """Send a draft; a newer one replaces it."""
+        """Send a draft, which the outbox does not keep; a newer one replaces it."""
         text = encode({"type": "draft", "step": step, "value": value})
         with self._changed:
             self._protocol.add_draft(text)

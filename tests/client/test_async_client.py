@@ -1,6 +1,7 @@
 """What only the client for asyncio has: cancellations, tasks, and no blocking call in the event loop."""
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -146,3 +147,9 @@ def test_all_tasks_that_wait_are_woken(url: str) -> None:
         await asyncio.gather(client.close(), client.close())
 
     run(main())
+
+
+@pytest.mark.parametrize("name", ["answer", "back", "goto", "set_mode", "set_language", "restart", "draft"])
+def test_command_is_a_coroutine_function(name: str) -> None:
+    """Frameworks and mocks ask for this before they call one."""
+    assert inspect.iscoroutinefunction(getattr(AsyncSurveyClient, name))
