@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class AsyncSessionStore:
-    """Survey sessions for asyncio; ``sync`` is the store for blocking code."""
+    """Durable survey sessions for asyncio; ``sync`` is the same store for blocking code."""
 
     def __init__(self, store: SessionStore) -> None:
         self.sync = store
@@ -61,9 +61,9 @@ class AsyncSessionStore:
         languages: tuple[str, ...] = (),
         parameters: Given | None = None,
     ) -> tuple[Snapshot, bool]:
-        """Return the session, begun if there was none, and whether it existed; as ``SessionTurns.get_or_create``.
+        """Return the session, begun if there was none or it is unreadable, and whether it existed.
 
-        ``languages`` are tags that the participant wants, the best first.
+        ``languages`` are tags that the participant wants, the best first. May raise NoSuchSurvey or Unauthorized too.
         """
         snapshot = await self.run(self.sync.turns.load, key)
         if snapshot is not None:
@@ -78,8 +78,8 @@ class AsyncSessionStore:
 
         Raises:
             InvalidInput: values can't be saved.
-            Overloaded: not done within STEPKEEP_QUEUE_TIMEOUT_S.
-            DatabaseUnavailable: perhaps committed; safe to submit again with a message id.
+            Overloaded: nothing was done within STEPKEEP_QUEUE_TIMEOUT_S.
+            DatabaseUnavailable: not committed, or the outcome is unknown; safe to submit again with a message id.
             MessageIdReused, SessionUnreadable: a retry would fail, too.
         """
         loop = asyncio.get_running_loop()
@@ -101,15 +101,17 @@ class AsyncSessionStore:
             timer.cancel()
 
     async def submit_or_raise(self, key: SessionKey, command: AnyCommand) -> Committed:
-        """Return the committed result of an integrator's command, or raise NoSuchSession or VersionConflict too."""
+        """Return the committed result of an integrator's command, or raise NoSuchSession or VersionConflict, too."""
         return self.sync.turns.committed_or_raise(key, command, await self.submit(key, command))
 
     async def load(self, key: SessionKey) -> Snapshot | None:
+        """Return the session; raise SessionUnreadable or Unavailable."""
         return await self.run(self.sync.queries.load, key)
 
     async def history(
         self, key: SessionKey, *, after_version: int = 0, limit: int = 100, newest_first: bool = False
     ) -> list[HistoryEntry]:
+        """Return events after a version."""
         read = self.sync.queries.history
         return await self.run(read, key, after_version=after_version, limit=limit, newest_first=newest_first)
 
@@ -128,7 +130,7 @@ class AsyncSessionStore:
 
 
 class AsyncDatabase:
-    """:class:`~.database.Database` for asyncio. A cancelled ``add_history_entry``, repeated, may add two entries."""
+    """:class:`~.database.Database` for asyncio; ``store`` takes commands under the survey's rules."""
 
     def __init__(self, database: Database) -> None:
         self._sync = database
@@ -152,6 +154,7 @@ class AsyncDatabase:
         *,
         survey_id: str | None = None,
     ) -> bool:
+        """Replace the session's whole state, or create it; return True once it is committed."""
         key = self._requests.key(user_id, survey_id)
         command = self._requests.save(current_step, answers, step_history, is_audio_mode, session_data)
         await self.store.submit_or_raise(key, command)
@@ -166,6 +169,7 @@ class AsyncDatabase:
         language: str | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> SessionDict:
+        """Return the session, begun at the survey's first step if there is none."""
         begin = self._sync.begin_session
         return await self.store.run(
             begin, user_id, survey_id=survey_id, is_audio_mode=is_audio_mode, language=language, parameters=parameters
@@ -185,6 +189,7 @@ class AsyncDatabase:
         *,
         survey_id: str | None = None,
     ) -> bool:
+        """Change the fields that are not None; return whether there is a session."""
         command = self._requests.update(current_step, answers, step_history, is_audio_mode, session_data)
         return await self._submit(self._requests.key(user_id, survey_id), command)
 
@@ -197,18 +202,22 @@ class AsyncDatabase:
         *,
         survey_id: str | None = None,
     ) -> bool:
+        """Add an entry to the history only; repeated after a cancellation, there may be two."""
         command = self._requests.note(action, step, answer)
         return await self._submit(self._requests.key(user_id, survey_id), command)
 
     async def get_session_history(
         self, user_id: str, limit: int = 100, *, survey_id: str | None = None
     ) -> list[HistoryDict]:
+        """Return the newest entries, newest first."""
         return await self.store.run(self._sync.get_session_history, user_id, limit, survey_id=survey_id)
 
     async def list_sessions(self, limit: int = 100, *, survey_id: str | None = None) -> list[SessionDict]:
+        """Return sessions of one survey, or of all, ordered by participant."""
         return await self.store.run(self._sync.list_sessions, limit, survey_id=survey_id)
 
     async def delete_session(self, user_id: str, *, survey_id: str | None = None) -> bool:
+        """Erase the session; return whether there was one."""
         return await self.store.run(self._sync.delete_session, user_id, survey_id=survey_id)
 
     async def close(self) -> None:

@@ -86,6 +86,7 @@ class Database:
 
         Args:
             language: of a new session, such as de-AT; None for the survey's own.
+            parameters: of a new session, wherever they come from otherwise.
 
         Raises:
             NoSuchSurvey: there is neither a session nor the survey.
@@ -114,7 +115,7 @@ class Database:
         *,
         survey_id: str | None = None,
     ) -> bool:
-        """Change the fields that are not None; return whether there is a session."""
+        """Change the fields that are not None, ``{}`` clears ``session_data``; return whether there is a session."""
         command = self.requests.update(current_step, answers, step_history, is_audio_mode, session_data)
         return self._submit(self.requests.key(user_id, survey_id), command)
 
@@ -138,7 +139,7 @@ class Database:
         return [_entry_dict(entry) for entry in entries]
 
     def list_sessions(self, limit: int = 100, *, survey_id: str | None = None) -> list[SessionDict]:
-        """Return sessions of one survey, or of all, by participant."""
+        """Return sessions of one survey, or of all, ordered by participant."""
         queries, filters = self.store.queries, {}
         if survey_id is not None:
             filters["survey_id"] = queries.survey_id(survey_id)
@@ -178,7 +179,7 @@ _guard = threading.Lock()
 
 
 def get_database() -> Database:
-    """Return this process's database, opened at the first call, or raise ConfigurationError. Thread-safe."""
+    """Return this process's database, opened at the first call, or raise ConfigurationError. Thread- and fork-safe."""
     global _instance  # noqa: PLW0603 - one instance per process
     with _guard:
         if _instance is None:

@@ -62,7 +62,7 @@ class SurveyFileError(ConfigurationError):
 
 
 class BackupBroken(ConfigurationError):
-    """The backup is damaged, or of another release."""
+    """The backup is damaged, or of another release; nothing was restored."""
 
     code = "backup_broken"
 
@@ -79,7 +79,7 @@ class InvalidInput(StepkeepError, ValueError):
 
 
 class UnsuitableTransaction(InvalidInput):
-    """The caller's transaction can't have turns."""
+    """A turn can't be part of the caller's transaction; nothing was done."""
 
 
 class InvalidUserId(InvalidInput):
@@ -118,7 +118,7 @@ class MessageIdReused(InvalidInput):
 
 
 class SessionFull(StepkeepError):
-    """The history has reached STEPKEEP_SESSION_VERSIONS or STEPKEEP_SESSION_MIB."""
+    """The history has reached STEPKEEP_SESSION_VERSIONS or STEPKEEP_SESSION_MIB; nothing was saved."""
 
     code = "quota"
     http_status = 409
@@ -265,7 +265,7 @@ class VersionConflict(StepkeepError):
 
 
 class DatabaseRefused(StepkeepError):
-    """The database rejects the data."""
+    """The database rejects the data, now and later."""
 
     code = "database_refused"
 
@@ -342,7 +342,7 @@ class Overloaded(Unavailable):
 
 
 class SessionBlocked(Overloaded):
-    """A transaction has turns of the session."""
+    """A transaction of this program has turns of the session."""
 
     def __init__(self) -> None:
         super().__init__(1)

@@ -40,6 +40,8 @@ CLOSING_S, DRAIN_S = 2.0, 2.0
 class Stepkeep:
     """A Flask extension that mounts Stepkeep under a prefix. Can be used for several applications.
 
+    Settings are read from the application's configuration, then from the environment.
+
     Args:
         app: without it, call :meth:`init_app`.
         participant: returns the id of the request's user, None if nobody is signed in. Without it, participants are
@@ -71,18 +73,18 @@ class Stepkeep:
             self.init_app(app)
 
     def init_app(self, app: flask.Flask) -> None:
-        """Mount Stepkeep; the first request opens the database. ConfigurationError: the settings can't be used."""
+        """Mount Stepkeep, or raise ConfigurationError. The first request, or :meth:`open`, opens the database."""
         settings = _read_settings(app)
         check_settings(settings, is_mounted=True)
         app.extensions[self._name] = _Mounted(settings, self._login)
         app.register_blueprint(self.blueprint)
 
     def open(self, app: flask.Flask | None = None) -> None:
-        """Open the database, and start webhooks and maintenance; not before a fork. May raise ConfigurationError."""
+        """Open the database, and start webhooks and maintenance, but not before a fork; raise ConfigurationError."""
         _ = self._mounted(app).app
 
     def close(self, app: flask.Flask | None = None) -> None:
-        """Let connections save their drafts, and close the database, as when the process ends."""
+        """Let open connections save their drafts, and close the database; also done when the process ends."""
         self._mounted(app).close()
 
     @property

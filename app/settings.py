@@ -310,7 +310,7 @@ def is_set(name: str) -> bool:
 
 
 def read_settings(**values: object) -> Settings:
-    """Return the settings; ``values`` take precedence. ConfigurationError names each invalid variable."""
+    """Return the settings; ``values`` take precedence. Raise ConfigurationError, which names each invalid variable."""
     folder = os.environ.get(SECRETS_DIR) or None
     if folder is not None and not Path(folder).is_dir():
         raise ConfigurationError(f"{SECRETS_DIR}: folder {folder!r} does not exist")

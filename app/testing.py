@@ -37,7 +37,7 @@ Walk = Callable[..., Snapshot]
 
 
 def create_sqlite(file: Path) -> str:
-    """Copy a migrated SQLite file, and return its URL."""
+    """Write a SQLite file at the newest schema, and return its URL."""
     file.write_bytes(_migrated_sqlite())
     return f"sqlite:///{file}"
 
@@ -68,7 +68,7 @@ def walk(
 
     Raises:
         AssertionError: the survey rejects an answer, or the walk does not reach its goal.
-        InvalidInput: the survey has no such step.
+        InvalidInput: ``answers`` or ``until`` names an unknown step.
     """
     answers = answers or {}
     key = store.queries.key(new_message_id() if user_id is None else user_id, survey)
