@@ -41,7 +41,7 @@ class Credentials:
         mark: str | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> tuple[str, int]:
-        """Return a token and its expiry; ``granted_at`` is of the token that it renews."""
+        """Return a token and its expiry, microseconds since 1970 UTC; ``granted_at`` is of the token that it renews."""
         at = self._store.clock()
         if granted_at is None:  # the clock that revoked earlier tokens may be ahead
             at = max(at, self.revocations.revoked_at(key) + 1)
@@ -49,7 +49,7 @@ class Credentials:
         return self._tokens.issue(key, at, life, granted_at, mark, parameters), at + life
 
     def verify_token(self, token: str) -> Participant:
-        """Return the participant, unless the link works once."""
+        """Return the participant; raise Unauthorized also for a link that works once."""
         participant = self.verify_link(token)
         if participant.link_id is not None:
             raise Unauthorized
@@ -93,6 +93,7 @@ class Credentials:
     def create_key(
         self, name: str, scopes: Sequence[str], expires_at: int | None = None, surveys: Sequence[str] | None = None
     ) -> str:
+        """Return the key's text; ``expires_at`` is in microseconds since 1970 UTC."""
         at = self._store.clock()
         if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
             raise InvalidInput(f"The name of a key must have 1 to {MAX_NAME} printable characters.")

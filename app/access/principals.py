@@ -75,12 +75,12 @@ def has_scope(principal: Principal, scope: Scope, survey_id: str | None = None) 
 
 
 def require_scope(principal: Principal, scope: Scope, survey_id: str | None = None) -> None:
-    """Raise Unauthorized or Forbidden without the scope."""
+    """Raise Unauthorized or Forbidden unless the principal has the scope."""
     require_within(require_some_scope(principal, scope), survey_id)
 
 
 def require_within(surveys: frozenset[str] | None, survey_id: str | None) -> None:
-    """Raise Forbidden beyond a key's limits."""
+    """Raise Forbidden unless a survey is within a key's limits."""
     if surveys is not None and survey_id not in surveys:
         raise Forbidden(f"The API key is limited to surveys: {', '.join(sorted(surveys))}.")
 
@@ -91,7 +91,7 @@ def limits(principal: Principal) -> frozenset[str] | None:
 
 
 def require_some_scope(principal: Principal, scope: Scope) -> frozenset[str] | None:
-    """Return the scope's surveys, None for all; raise without any."""
+    """Return the scope's surveys, None for all; raise as :func:`require_scope`."""
     if isinstance(principal, Developer):
         return None
     if isinstance(principal, Integrator):

@@ -78,7 +78,7 @@ class Revocations(ForkAware):
                 self._provisional = tuple(remaining)
 
     def revoked_at(self, key: SessionKey) -> int:
-        """Return until when, or -1; never block."""
+        """Return until when tokens are revoked, or -1; never block."""
         names: list[SessionKey | str] = [key, *[_hash(salt, key) for salt in self._salts]]
         provisional = [at for other, at in self._provisional if other == key]
         return max([*provisional, *[self._tokens.get(name, -1) for name in names]])
@@ -128,7 +128,7 @@ class Revocations(ForkAware):
             self._read_all_at = monotonic()  # first: a read-only database must not make every poll a full one
             self._drop_before(oldest)
             if any(token.salt is None for token in tokens):
-                with suppress(StepkeepError):  # as above
+                with suppress(StepkeepError):  # read-only; the next full poll retries
                     while self._store.run_transaction(credentials.hash_revocations):
                         pass
 

@@ -3,7 +3,7 @@
 A token is base64url JSON, ``[survey_id, user_id, issued_at, expires_at, granted_at, mark, parameters]`` (times in
 microseconds since 1970 UTC; the last three as far as needed), and an HMAC-SHA256.
 
-Keys are stored as SHA-256, enough for 256 random bits (OWASP ASVS 5.0, 11.4; NIST SP 800-63B, 5.1.1).
+API keys are stored as SHA-256, enough for 256 random bits (OWASP ASVS 5.0, 11.4; NIST SP 800-63B, 5.1.1).
 """
 
 import hashlib

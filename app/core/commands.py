@@ -15,7 +15,7 @@ UNAVAILABLE = 4
 
 
 class Command(click.Command):
-    """Print a StepkeepError as one line, and exit with its code."""
+    """Prints a StepkeepError as one line, and exits with its code."""
 
     def __init__(self, name: str | None, *, help: str | None = None, **options: Any) -> None:  # noqa: A002, ANN401 - click's
         if help is not None:  # names the commands of any installation

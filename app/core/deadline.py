@@ -47,7 +47,7 @@ class DeadlineThreads:
         self._is_closed = False
 
     def run(self, timeout_s: float, function: Callable[[], T]) -> T:
-        """Return the function's result, or raise DatabaseUnavailable after the timeout."""
+        """Return the function's result, or raise DatabaseUnavailable after the timeout; the function runs on."""
         call = _Call(function)
         self.start(call.run)
         return call.wait(timeout_s)

@@ -28,7 +28,7 @@ def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
 
 @contextmanager
 def create_file(path: Path) -> Iterator[Path]:
-    """Give an empty file, which becomes ``path`` after the block."""
+    """Give an empty file, which becomes ``path`` after the block; raise InvalidInput if that exists."""
     if path.exists():
         raise InvalidInput(f"{path} already exists; choose another file name")
     with _partial_file(path) as part, write_errors(path):

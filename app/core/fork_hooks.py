@@ -6,7 +6,7 @@ from functools import partial
 
 
 class ForkAware:
-    """Has locks, threads or connections."""
+    """Has locks, threads or connections that a child must not share."""
 
     def before_fork(self) -> None:
         """Wait until no lock is held."""

@@ -1,4 +1,4 @@
-"""Strict JSON: without what a database or JavaScript may change."""
+"""Strict JSON: without NUL, lone surrogates, NaN, integers beyond 2^53 and duplicate keys, which others may change."""
 
 import json
 import math

@@ -33,7 +33,7 @@ def format_minute(at: int) -> str:
 
 
 def parse_timestamp(text: str, name: str, *, ends_day: bool = False) -> int:
-    """Return the timestamp of an ISO 8601 time, by default in UTC, or day."""
+    """Return the timestamp of an ISO 8601 time, by default in UTC, or day; raise InvalidInput."""
     try:
         time = datetime.datetime.fromisoformat(text.replace(" ", "+"))  # a query's space is a decoded `+`
         if time.tzinfo is not None:

@@ -18,7 +18,7 @@ CLOSE_S = 2.0  # a thread blocked by a frozen server ends with the process
 
 
 class ChangeListener:
-    """Polls only if ``connect`` is None."""
+    """Without ``connect``, it only polls."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class ChangeListener:
         self.transport: Transport | None = None
 
     def start(self) -> None:
-        """Idempotent; a later call may succeed."""
+        """Idempotent; if no thread can start, a later call may succeed."""
         if self._thread is None:
             self._thread = self._outages.start(self._run, "stepkeep-notifications")
 

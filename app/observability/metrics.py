@@ -1,4 +1,4 @@
-"""The metrics of ``docs/observability.md``. PROMETHEUS_MULTIPROC_DIR must be set before; no label names a person."""
+"""The metrics of ``docs/observability.md``. PROMETHEUS_MULTIPROC_DIR must be set first; no label names a person."""
 
 import os
 from bisect import bisect_left
@@ -22,7 +22,7 @@ class Amounts(Histogram):
     """Takes many observations at once."""
 
     def observe_all(self, amounts: Iterable[tuple[float, int]]) -> None:
-        """Take one lock a bucket."""
+        """Observe amounts with their frequencies; takes one lock a bucket."""
         total = 0.0
         met: dict[int, int] = {}
         for amount, times in amounts:

@@ -92,7 +92,7 @@ _active: _Tracer | None = None
 
 
 def start(exporter: SpanExporter | None = None) -> None:
-    """Record traces, exported over OTLP/HTTP for None. Idempotent."""
+    """Record traces, by default exported over OTLP/HTTP. Idempotent."""
     global _active  # noqa: PLW0603 - one per process, like the log
     if _active is not None:
         return
@@ -124,7 +124,7 @@ def span_start(name: str, *, kind: str = "INTERNAL") -> AbstractContextManager[E
 
 
 def current() -> object | None:
-    """Return the context for ``links``."""
+    """Return the current span's context, for ``links``."""
     if _active is None:
         return None
     context = _active.api.get_current_span().get_span_context()

@@ -207,7 +207,7 @@ def _release_folder(server: Any) -> str:  # noqa: ANN401 - gunicorn has no types
 
 
 def _problem_of_new_server(folder: str, environment: dict[str, str]) -> str:
-    """Return one line, or ''."""
+    """Return why a new server could not start, in one line, or ''."""
     command = [sys.executable, "-m", f"{_PACKAGE}.serve", "--check"]
     try:
         check = subprocess.run(  # noqa: S603 - this Python
@@ -263,7 +263,7 @@ def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn has no typ
 
 
 def post_request(_worker: Any, request: Any, _environ: Any, _response: Any) -> None:  # noqa: ANN401 - gunicorn has no types
-    """Read what the application did not: closing with unread bytes resets the connection, and loses a 413."""
+    """Read what the application did not: closing with unread bytes resets the connection, which may lose a 413."""
     connection, until, unread = request.unreader.sock, time.monotonic() + UNREAD_S, UNREAD_BYTES
     with suppress(OSError, ParseException):
         while (left_s := until - time.monotonic()) > 0 and unread > 0:

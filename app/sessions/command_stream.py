@@ -16,7 +16,7 @@ log = logging.getLogger("stepkeep.service")
 
 StreamCallback = Callable[[Result | Queued | Exception], None]  # in the loop's thread; after a Queued, called again
 
-LONGEST_STEP_S = 0.2  # after a late check: all threads wait for the interpreter, the writer's too, not for the database
+LONGEST_STEP_S = 0.2  # counted between two checks: if they are late, the writer waits for the interpreter, too
 
 
 @dataclass(slots=True, eq=False)
@@ -30,9 +30,10 @@ class _Sent:
 
 
 class CommandStream:
-    """Submits commands, whose values must be strict JSON, in order, a round of the loop together. For one thread.
+    """Submits commands in order, those of a round of the loop together. For one thread; values must be strict JSON.
 
-    If nothing is committed for STEPKEEP_PENDING_AFTER_S, commands are decided in memory.
+    Commands that still wait after STEPKEEP_QUEUE_TIMEOUT_S are refused. If nothing is committed for
+    STEPKEEP_PENDING_AFTER_S, commands are decided in memory.
     """
 
     def __init__(

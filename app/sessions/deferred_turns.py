@@ -62,7 +62,7 @@ class DeferredTurns:
         try:
             while self._held_back:
                 room = self._queue_limit - self._writer.waiting_turns
-                if room <= 0 and self._enqueued > 0:  # with none of these in the queue, no result would let others in
+                if room <= 0 and self._enqueued > 0:  # else no result would admit the others
                     return
                 requests = list(islice(self._held_back, max(room, 1)))
                 for request in requests:

@@ -32,7 +32,7 @@ class SessionEraser:
         self._database = erasure_replay.Database(queries.clock, queries.run, transaction)
 
     def delete(self, key: SessionKey, *, actor: str | None = None) -> bool:
-        """Erase a session and its tokens. Without an actor, the caller adds the audit log entry.
+        """Erase a session, also one set aside, and its tokens. Without an actor, the caller adds the audit log entry.
 
         Raises:
             Unavailable: not done, or the outcome is unknown; repeating it is safe.

@@ -24,7 +24,7 @@ class SessionKeyFilter:
 
     def __init__(self, run_read: keyset.Run) -> None:
         self._run_read = run_read
-        self.is_complete = True  # whether this process learns of all new sessions
+        self.is_complete = True  # whether this process learns of all new sessions; else none is definitely absent
         self._mutex = threading.Lock()
         self._filter: Bloom | None = None
         self._added_meanwhile: list[SessionKey] = []

@@ -111,7 +111,7 @@ class SessionQueries:
         return resolved
 
     def resolve_key(self, user_id: object, survey_id: str | None) -> SessionKey:
-        """Return the participant's only session for None."""
+        """Return the key; without a survey, that of the participant's only session."""
         key = self.key(user_id, survey_id)
         if survey_id is not None or key.survey_id in self.catalogue.surveys:
             return key
@@ -232,7 +232,7 @@ class SessionQueries:
             return page, states
 
         page, states = self.run(read)
-        for key, stored in states.items():
+        for key, stored in states.items():  # damaged sessions are left out; those of other releases would seem erased
             if isinstance(stored, UnreadableHere) and SET_ASIDE not in key.user_id:
                 raise stored
         snapshots = [
@@ -266,7 +266,7 @@ class SessionQueries:
         return self.run(lambda connection: sessions.count_by_survey(connection, at))
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Call ``work``, which only reads, again after transient errors."""
+        """Return the result of ``work``, which only reads: transient errors are retried."""
 
         def attempt() -> T:
             with self.engine.connect() as connection:

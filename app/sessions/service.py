@@ -256,7 +256,7 @@ class SessionStore(ForkAware):
         return Backlog(self._writer.waiting_turns, pending.turns, is_unavailable=pending.is_unavailable)
 
     def drain(self, timeout_s: float) -> bool:
-        """Return False on timeout."""
+        """Wait until pending turns are committed; return False on timeout."""
         return self.turns.pending.wait_until_empty(timeout_s)
 
     def close(self) -> None:
@@ -302,7 +302,7 @@ _PARENTS: list[object] = []  # what a child must not collect: that would close t
 def open_store(
     settings: Settings, clock: Callable[[], int] = now_us, *, accepts_read_only: bool = False
 ) -> SessionStore:
-    """Return the store, creating or upgrading a SQLite database; raise ConfigurationError."""
+    """Return the store, or raise ConfigurationError; SQLite is upgraded, others must have the newest schema."""
     use_directory(settings.languages_dir)
     catalogue = read_catalogue(settings)
     url = database_url(settings)

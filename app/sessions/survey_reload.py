@@ -22,7 +22,7 @@ CLOSING_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reload:
-    """Ids of surveys; those with an error stay as they were."""
+    """The ids of surveys that a reload changed; those with an error stay as they were."""
 
     added: tuple[str, ...]
     changed: tuple[str, ...]
@@ -50,7 +50,7 @@ class SurveyReloader:
         self._mutex = threading.Lock()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        self._request: str | None = None
+        self._request: str | None = None  # followed last; a new process follows the newest, as its files may be older
 
     def start(self) -> None:
         if not self._is_alone and self._thread is None:
@@ -63,7 +63,7 @@ class SurveyReloader:
             self._thread.join(CLOSING_S)
 
     def reload(self, *, is_everywhere: bool = False) -> Reload:
-        """Reload, here or everywhere. If it raises Unavailable, nothing has changed."""
+        """Read the files again, here or in all processes. If it raises Unavailable, nothing has changed."""
         with self._mutex:
             # Before the files are read: one that changes later has a later request, which is seen when polling.
             request = self._ask_others() if is_everywhere and not self._is_alone else None

@@ -26,7 +26,7 @@ class SurveyRevisions:
         self._mutex = threading.Lock()
 
     def cached(self, survey_id: str, revision: str | None, language: str | None = None) -> Survey | None:
-        """Return the newest survey for None. Never block: raise RevisionNotLoaded, for :meth:`load`."""
+        """Return a survey at a revision, or the newest. Never block: raise RevisionNotLoaded, for :meth:`load`."""
         survey = self._catalogue.surveys.get(survey_id)
         if revision is not None and (survey is None or survey.revision != revision):
             survey = self._remembered(survey_id, revision, language)
@@ -79,7 +79,7 @@ class SurveyRevisions:
                 self._cache.popitem(last=False)
 
     def _parse(self, definition: str, name: str) -> Survey | OtherRelease | None:
-        """A damaged definition is None; other JSON is of another release."""
+        """Return None for a damaged definition; other JSON is of another release."""
         try:
             return self._catalogue.with_defaults(parse_definition(definition, name))
         except SurveyFileError as error:

@@ -106,7 +106,7 @@ class SessionTurns:
         self._read_again_at = 0.0
 
     def get_or_create(self, key: SessionKey, **new: Unpack[NewSession]) -> tuple[Snapshot, bool]:
-        """Return the session, and whether it existed; raise Unauthorized if access was revoked."""
+        """Return the session, begun if need be, and whether it existed; raise as :meth:`begin`, or Unauthorized."""
         snapshot = self.load(key)
         if snapshot is not None:
             return snapshot, True
@@ -121,7 +121,7 @@ class SessionTurns:
             return None
 
     def begin(self, key: SessionKey, **new: Unpack[NewSession]) -> Begin:
-        """Raise NoSuchSurvey, InvalidInput or Overloaded."""
+        """Return the command for :meth:`begun`; raise NoSuchSurvey, InvalidInput or Overloaded."""
         command = self._begin(key, **new)
         if self._writer.delay_s > BUSY_S:
             raise Overloaded(self._writer.waiting_turns)
@@ -174,12 +174,13 @@ class SessionTurns:
     def submit_in(self, transaction: Connection | OrmSession, key: SessionKey, command: AnyCommand) -> Result:
         """Apply a command in a transaction of the caller.
 
-        Until it is committed, nobody is notified, and the session's other turns wait.
+        Until that ends, no subscriber is notified, and the session's other turns wait.
 
         Args:
             transaction: of ``SessionStore.engine``, or of the caller's engine for the same database in READ COMMITTED.
 
         Raises:
+            UnsuitableTransaction: turns can't be part of it.
             Unavailable: also after a deadlock or lock timeout. Roll back, and repeat the transaction later.
         """
         command = _checked(command)
@@ -321,7 +322,7 @@ class SessionTurns:
 
 
 def _checked(command: AnyCommand) -> AnyCommand:
-    """Add a message id, so that a retry after an unknown outcome is idempotent."""
+    """Check a command; add a message id, so that a retry after an unknown outcome is idempotent."""
     check_command(command)
     if command.message_id is not None or isinstance(command, Begin | Draft | Expire):  # idempotent without one
         return command

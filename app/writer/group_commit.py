@@ -80,6 +80,7 @@ class Writer:
         Raises:
             DatabaseUnavailable: not committed, or the outcome is unknown; safe to resubmit with a message id.
             Overloaded: the queue is full, or the wait was too long; nothing was done.
+            MessageIdReused, SessionUnreadable: a retry would fail, too.
         """
         result: Result | Exception = self._execute(WriteRequest([(key, command)]))[0]
         if isinstance(result, Exception):
@@ -142,7 +143,7 @@ class Writer:
             return True
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Call ``work``, maybe several times; raise as :meth:`submit`."""
+        """Commit ``work``, which may be called several times; raise as :meth:`submit`."""
         result: T = self._execute(WriteRequest(work=work))
         return result
 

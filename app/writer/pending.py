@@ -127,7 +127,7 @@ class PendingQueue:
         self._size_bytes = 0
         self._is_draining = False
         self._is_closed = False
-        self.is_unavailable = False
+        self.is_unavailable = False  # whether the last attempt failed because of the database
 
     def holds(self, key: SessionKey) -> bool:
         return key in self._queues
@@ -140,7 +140,7 @@ class PendingQueue:
     def accept(
         self, key: SessionKey, command: AnyCommand, load_base: LoadBase, callback: ResultCallback
     ) -> Queued | Rejected:
-        """Queue the turn, or raise Overloaded; a repeated message id joins its first turn."""
+        """Queue the turn, or raise Overloaded or MessageIdReused; a repeated message id joins its first turn."""
         with self._changed:
             queue = self._queues.get(key) or SessionQueue(*load_base())
             if (known := queue.find(command)) is not None:

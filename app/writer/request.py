@@ -29,7 +29,7 @@ class ThreadWaiter:
         self._lock.acquire()
 
     def wait(self, timeout_s: float) -> bool:
-        """Return False after the timeout; -1 is none."""
+        """Return False after the timeout; -1 waits without one."""
         return self._lock.acquire(timeout=timeout_s)
 
     def wake(self) -> None:
@@ -40,7 +40,7 @@ class ThreadWaiter:
 
 
 class GreenletWaiter:
-    """-1 starts no timer, which costs more than the rest."""
+    """A timeout of -1 starts no timer, which costs more than the rest."""
 
     __slots__ = ("_hub", "_waiter")
 

@@ -83,7 +83,7 @@ def page_texts(language: str) -> Mapping[str, Any]:
 
 @cache
 def page_texts_digest() -> str:
-    """Return a digest of all of them, for an address with a long lifetime."""
+    """Return a digest of the page's texts in all languages, for an address with a long lifetime."""
     everything = {language: page_texts(language) for language in languages()}
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
 
