@@ -86,7 +86,7 @@ class AsyncClientInThread:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._client, name)
-        if not inspect.ismethod(value):
+        if not inspect.iscoroutinefunction(value):
             return value
 
         def call(*arguments: Any, **options: Any) -> Any:
