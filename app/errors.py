@@ -159,7 +159,7 @@ class LinkUnconfirmed(StepkeepError):
 
     def __init__(self, survey_id: str, started_at: int, *, has_other_session: bool) -> None:
         self.survey_id = survey_id
-        self.started_at = started_at  # or its first token; microseconds since 1970 UTC
+        self.started_at = started_at  # the session, or its first token; microseconds since 1970 UTC
         self.has_other_session = has_other_session
         super().__init__(
             "This link continues a session that was started on another device. Send confirm: true if it is the "

@@ -145,7 +145,7 @@ class FileOutbox:
     def _read(self, content: bytes) -> None:
         self._owner, self._commands = "", {}
         *lines, incomplete = content.split(b"\n")
-        if incomplete:  # of a crash: of no accepted command
+        if incomplete:  # left by a crash; its command was not accepted
             os.truncate(self._path, len(content) - len(incomplete))
         self._lines = len(lines)
         unreadable = sum(not self._apply(line) for line in lines)
@@ -183,7 +183,7 @@ class FileOutbox:
     def _undo_append(self, file: int, size_bytes: int) -> None:
         try:
             os.ftruncate(file, size_bytes)
-        except OSError:  # then it accepts no more
+        except OSError:  # accept no more, so that the refused command is never loaded
             self._close_file()
 
     def _rewrite(self) -> None:

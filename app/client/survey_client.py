@@ -240,4 +240,4 @@ class SurveyClient(ReceivedSession):
                 if isinstance(following, tuple) and self._connection is not None:
                     return self._connection, *following
                 self._changed.wait(following if isinstance(following, float) else None)
-            return None  # stopped
+            return None  # the client has stopped

@@ -18,7 +18,7 @@ class Command(click.Command):
     """Prints a StepkeepError as one line, and exits with its code."""
 
     def __init__(self, name: str | None, *, help: str | None = None, **options: Any) -> None:  # noqa: A002, ANN401 - click's
-        if help is not None:  # names the commands of any installation
+        if help is not None:  # name the commands of this installation
             help = help.replace("%(prog)s", COMMAND).replace("%(upgrade)s", UPGRADE)  # noqa: A001 - as above
         super().__init__(name, help=help, **options)
 

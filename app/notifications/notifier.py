@@ -22,7 +22,7 @@ from .transport import OutageLog, Transport, decode, envelope_prefix, log
 
 OnChange = Callable[[SessionKey, int], None]  # called in the notification thread; must be quick
 OnKey = Callable[[SessionKey], None]  # takes every session in a notification, shown here or not
-OwnWrites = Callable[[], tuple[int, int]]  # counts this process's commits, and others' that it saw before them
+OwnWrites = Callable[[], tuple[int, int]]  # this process's commits, and how many others' it saw before them
 ReadVersions = Callable[[Sequence[SessionKey]], Mapping[SessionKey, int]]  # may raise Unavailable
 ReadChanges = Callable[[int | None, int], tuple[int, Mapping[SessionKey, int] | None]]  # ``history.read_changes``
 

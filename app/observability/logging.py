@@ -34,7 +34,7 @@ _SECRET = re.compile(
     r"|[A-Za-z0-9_.-]{16,}\.[A-Za-z0-9_-]{43}"  # a resume token: payload and HMAC-SHA256 in base64
 )
 
-Line = MutableMapping[str, Any]  # at, level, pid, logger, event, FIELDS, the context, and error
+Line = MutableMapping[str, Any]  # has at, level, pid, logger, event, FIELDS, the context, and error
 
 
 class LineFormatter(structlog.stdlib.ProcessorFormatter):

@@ -16,7 +16,7 @@ log = logging.getLogger("stepkeep.service")
 
 StreamCallback = Callable[[Result | Queued | Exception], None]  # in the loop's thread; after a Queued, called again
 
-LONGEST_STEP_S = 0.2  # counted between two checks: if they are late, the writer waits for the interpreter, too
+LONGEST_STEP_S = 0.2  # counted at most between two checks: if these are late, the writer's thread is, too
 
 
 @dataclass(slots=True, eq=False)

@@ -292,7 +292,7 @@ class SessionTurns:
 
     def _follow_up(self, key: SessionKey, result: Result | Exception, sender: Subscriber | None = None) -> None:
         """Notify subscribers of a commit; never raise."""
-        if isinstance(result, Committed):  # duplicates too: a retry finds a commit whose reply was lost as one
+        if isinstance(result, Committed):  # duplicates too: a commit whose reply was lost is one for its retry
             try:
                 self._publish(key, result, sender)
             except Exception:
