@@ -22,7 +22,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Event):
-    """The session began. Further fields are as in :class:`Answered`."""
+    """The session began; see :class:`Answered`."""
 
     action: ClassVar[str] = "started"
     step: str  # the first that is shown
@@ -65,7 +65,7 @@ class WentBack(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WentTo(Event):
-    """The participant went to ``step``. Further fields are as in :class:`Answered`."""
+    """The participant went to ``step``; see :class:`Answered`."""
 
     action: ClassVar[str] = "went_to"
     step: str
@@ -100,7 +100,7 @@ class Drafted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restarted(Event):
-    """The session started again. Further fields are as in :class:`Answered`."""
+    """The session started again; see :class:`Answered`."""
 
     action: ClassVar[str] = "restarted"
     step: str
@@ -113,7 +113,7 @@ class Restarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved(Event):
-    """The whole state was replaced. Further fields are as in :class:`Answered`."""
+    """The whole state was replaced; see :class:`Answered`."""
 
     action: ClassVar[str] = "saved"
     current_step: str

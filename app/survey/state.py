@@ -14,7 +14,7 @@ END = "end"  # the target of rules that complete the survey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionContext:
-    """What only some surveys' sessions have, as the event ``Answered`` describes it."""
+    """What only some surveys' sessions have; see the event ``Answered``."""
 
     language: str | None = None
     walk_started_at: int | None = None  # of a later walk; None for the session's `started_at`

@@ -1,4 +1,4 @@
-"""All data of a participant, as ``web/rest/participants.py`` describes it."""
+"""All data of a participant, in the format of docs/privacy.md."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Add, change, test, replay and remove webhooks. A secret is returned only when it is created."""
+"""Manage webhooks. A secret is returned only when it is created."""
 
 import secrets
 from collections.abc import Iterable
