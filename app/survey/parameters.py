@@ -126,7 +126,7 @@ def accept_invitation(parameters: Mapping[str, Parameter], values: Mapping[str, 
     """Return the parameters that an invitation carries, by name.
 
     Raises:
-        InvalidInput: also for undeclared ones, and those that come from elsewhere.
+        InvalidInput: as :func:`accept_parameters`, and if one is undeclared or comes from elsewhere.
     """
     own = {name: one for name, one in parameters.items() if one.source == "invitation"}
     accepted, problems = _accept(own, Given(invitation=values))

@@ -41,6 +41,7 @@ class PurgeArchive:
             self._file.close()
 
     def write(self, stale: Sequence[retention.StaleSession]) -> list[retention.StaleSession]:
+        """Write and sync sessions, unless their erasure has begun; return those that still exist."""
         existing = [session for session in stale if session.is_blanked]
         self._append(self._lines([session for session in stale if not session.is_blanked], existing))
         return existing

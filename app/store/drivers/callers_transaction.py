@@ -58,7 +58,7 @@ class TransactionEnd:
         self._after_commit.append(callback)
 
     def at_end(self, name: object, callback: Callable[[], None]) -> None:
-        """Call back once for each name, whatever the end."""
+        """Call back once for each name when the transaction has ended."""
         self._at_end[name] = callback
 
     def has(self, name: object) -> bool:

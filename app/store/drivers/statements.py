@@ -1,4 +1,4 @@
-"""A batch of turns on a driver's connection, as text: Core would take half of a turn's time."""
+"""A batch of turns on a driver's connection. SQL is text: Core's statements would take half of a turn's time."""
 
 import math
 from abc import ABC, abstractmethod

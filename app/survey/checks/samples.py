@@ -34,13 +34,13 @@ _TEXTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidParts:
-    """What of a file is right: pages as their fields, and values with the reads of those that they read."""
+    """The parts of a file that are right, with the fields of pages in place of pages."""
 
     steps: Mapping[str, BaseStep]
     ids: Sequence[str]
     budget: StepBudget = field(default_factory=lambda: StepBudget(MAX_STEPS_OF_FILE))
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
-    values: dict[str, Expression] = field(default_factory=dict)
+    values: dict[str, Expression] = field(default_factory=dict)  # each from ``with_reads_of_values``
 
     def have_all_of(self, expression: Expression) -> bool:
         answers = expression.step_ids or frozenset()

@@ -43,7 +43,7 @@ _STEP: TypeAdapter[BaseStep] = TypeAdapter(Step)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Structure:
-    """What of a file has the right structure: steps without wrong fields, and no survey if any part of it is wrong."""
+    """The parts of a file with the right structure: steps without wrong fields; no survey if any part is wrong."""
 
     survey: Survey | None
     steps: Mapping[int, BaseStep]
