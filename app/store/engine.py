@@ -182,7 +182,7 @@ def server_lock(url: URL, *, is_shared: bool = False) -> FileLock | None:
 
 
 def mark_in_use(url: URL) -> None:
-    """Let no process create the SQLite file again until :func:`unmark_in_use`, even if this one crashes."""
+    """Let no process create the SQLite file again until :func:`unmark_in_use`."""
     if url.get_backend_name() == "sqlite":
         in_use_mark(url.database or "").touch(OWNER_ONLY)
 

@@ -34,8 +34,6 @@ def move_database(
 ) -> MoveResult:
     """Copy the source, whose servers must be stopped, into the target and compare them.
 
-    ``restart`` deletes what an interrupted move has written, instead of resuming it.
-
     Raises:
         ConfigurationError: a database can't be opened or is in use, or both are the same.
         InvalidInput: the target is not empty, or they differ.
