@@ -101,6 +101,7 @@ class Database:
         return self._to_dict(snapshot)
 
     def load_session(self, user_id: str, *, survey_id: str | None = None) -> SessionDict | None:
+        """Return the session; None if there is none."""
         snapshot = self.store.queries.load(self.requests.key(user_id, survey_id))
         return None if snapshot is None else self._to_dict(snapshot)
 
