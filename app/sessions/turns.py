@@ -273,7 +273,7 @@ class SessionTurns:
             return None
         return self.begun(key, self._writer.submit(key, self.begin(key, **new)))
 
-    def _begin(self, key: SessionKey, *, parameters: Given | None = None, **new: Any) -> Begin:  # noqa: ANN401
+    def _begin(self, key: SessionKey, *, parameters: Given | None = None, **new: Any) -> Begin:  # noqa: ANN401 - of Begin
         accepted = accept_parameters(self._queries.catalogue.survey(key.survey_id).parameters, parameters or Given())
         return Begin(at=self._queries.clock(), parameters=accepted, **new)
 
